@@ -1,0 +1,358 @@
+"""Delivery: lease, attempt written before the request leaves, request, verdict, settled behind the generation fence.
+
+    pending ──claim──> leased ──accepted──> accepted
+       ^                 │ ├──rejected──> parked ──(a person retries)──> pending
+       │                 │ ├──deferred──> deferred ──due──> leased
+       └─newer wanted────┘ └──unknown──> unknown ──quiet time──> leased, looks up before it sends
+
+"Unknown" is never guessed: after the quiet time the key is looked up at the target, then it is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from connector import retry
+from connector.engine import audit, referrals, resources, tally
+from connector.engine.engine import Engine, moment, stamp
+from connector.errors import LaneBusy, TargetUnreadable
+from connector.model import Delivery, Outcome, State, Verdict, Who
+
+#: A lease outlives the longest request; after it another worker takes over and looks up first.
+LEASE = timedelta(minutes=10)
+LANE = timedelta(minutes=5)
+
+#: Reason codes that mean the account is refused (DECISIONS 6).
+LOCKED = ("locked", "disabled")
+
+
+@dataclass(slots=True)
+class Item:
+    """A claimed delivery and what its payload was made from (cells of a block)."""
+
+    row: dict[str, Any]
+    delivery: Delivery
+    cells: list[dict[str, Any]]
+    values: list[dict[str, Any]]
+
+
+class Progress:
+    """``ports.Progress`` over the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def note(self, delivery: Delivery, *, step: str, remote: Mapping[str, Any]) -> None:
+        text = orjson.dumps(dict(remote)).decode()
+        self.engine.store.write(lambda unit: unit.note(delivery.id, step, text))
+
+    @asynccontextmanager
+    async def lane(self, name: str) -> AsyncIterator[None]:
+        engine = self.engine
+        until = stamp(engine.clock.now() + LANE)
+        if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):
+            raise LaneBusy(LaneBusy.__doc__)
+        try:
+            yield
+        finally:
+            engine.store.write(lambda unit: unit.leave_lane(name, engine.holder))
+
+
+def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
+    due = state.get("due_at")
+    return retry.TargetHealth(
+        breaker=state["breaker"], failures=int(state["failures"]), refusals=int(state["refusals"]),
+        due_at=moment(due) if due else None,
+    )
+
+
+async def deliver(engine: Engine, target: str) -> dict[str, int]:
+    """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
+    totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
+    while True:
+        state = engine.store.write(lambda unit: unit.target_state(target))
+        health = health_of(state)
+        if state.get("paused") or not health.may_try(engine.clock.now()):
+            return totals
+        limit = 1 if health.probing else engine.targets[target].capabilities.max_batch
+        counts, healthy = await _batch(engine, target, limit, health)
+        if counts is None:
+            return totals
+        for name, count in counts.items():
+            totals[name] += count
+        totals["batches"] += 1
+        engine.progress(f"deliver {target}", sum(counts[n] for n in ("accepted", "rejected", "deferred", "unknown")))
+        if not healthy:
+            return totals
+
+
+async def _batch(
+    engine: Engine, target: str, limit: int, health: retry.TargetHealth
+) -> tuple[dict[str, int] | None, bool]:
+    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, limit))
+    if not items:
+        return (None, True) if attempt is None else ({n: 0 for n in ("accepted", "rejected", "deferred", "unknown", "values")}, True)
+    outcomes = await _attempt(engine, target, items)
+    counts: dict[str, int] = engine.store.write(lambda unit: _settle(engine, unit, target, attempt, items, outcomes))
+    healthy = _judge_target(engine, target, health, outcomes)
+    return counts, healthy
+
+
+# ---------------------------------------------------------------- claim
+
+
+def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Item], int | None]:
+    """Lease what is due and write the attempt, before anything leaves. (items, attempt id or None when nothing was due).
+
+    What the target already holds (back to the accepted state) is settled at once, without a request.
+    """
+    now = engine.now()
+    rows = unit.claim(target, now, limit)
+    if not rows:
+        return [], None
+    items: list[Item] = []
+    nothing: list[dict[str, Any]] = []
+    made = resources.rebuild(engine, unit, [r for r in rows if r["kind"] == "resource"])
+    gone: list[dict[str, Any]] = []
+    for row in rows:
+        unsure = bool(row["unsure"]) or row["state"] == State.LEASED
+        if not unsure and row["digest"] == row["accepted_digest"]:
+            nothing.append(row)
+            continue
+        cells: list[dict[str, Any]] = []
+        if row["kind"] == "block":
+            payload, cells = tally.block_payload(engine, unit, row["key"])
+            if not cells:
+                nothing.append(row)
+                continue
+        elif row["kind"] == "resource":
+            found = made.get(row["key"])
+            if found is None:
+                gone.append(row)
+                continue
+            payload = found
+        else:
+            payload = unit.open("delivery", row["payload_enc"])
+        items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
+    unit.settle_accepted([_accepted(r, now) for r in nothing])
+    unit.settle_other([{
+        "id": r["id"], "generation": r["generation"], "state": State.PARKED, "tries": r["tries"], "unsure": False,
+        "due_at": r["due_at"], "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN), "remote": r["remote"],
+        "step": r["step"], "now": now,
+    } for r in gone])
+    if not items:
+        return [], 0
+    until = stamp(engine.clock.now() + LEASE)
+    unit.lease([{"id": i.row["id"], "until": until, "by": engine.holder, "now": now} for i in items])
+    attempt = unit.begin_attempt(target, now, [i.row for i in items], engine.run)
+    unit.values_leave([
+        {"cell": c["id"], "attempt": attempt, "value": v["value"], "now": now}
+        for i in items for c, v in zip(i.cells, i.values, strict=True)
+    ])
+    audit.record(
+        unit, at=now, event="attempt.begun", subject=target,
+        detail={"attempt": attempt, "size": len(items), "deliveries": [[i.row["id"], i.row["generation"]] for i in items][:50]},
+    )
+    return items, attempt
+
+
+def _accepted(row: Mapping[str, Any], now: str, remote: str | None = None) -> dict[str, Any]:
+    return {
+        "id": row["id"], "generation": row["generation"], "digest": row["digest"], "no": False, "now": now,
+        "remote": remote if remote is not None else row["remote"],
+    }
+
+
+def _delivery(row: Mapping[str, Any], payload: Mapping[str, Any], unsure: bool) -> Delivery:
+    return Delivery(
+        id=row["id"], target=row["target"], key=row["key"], kind=row["kind"], generation=row["generation"],
+        digest=row["digest"], payload=payload, step=row["step"], remote=orjson.loads(row["remote"]), tries=row["tries"],
+        unsure=unsure,
+    )
+
+
+# ---------------------------------------------------------------- attempt
+
+
+async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[Outcome]:
+    """One outcome per item, in order. What is unsure is looked up first; only what is not there is sent (again)."""
+    adapter = engine.targets[target]
+    outcomes: dict[int, Outcome] = {}
+    to_send: list[Item] = []
+    for item in items:
+        if not item.delivery.unsure:
+            to_send.append(item)
+            continue
+        try:
+            observed = await adapter.look_up(item.delivery)
+        except TargetUnreadable as error:
+            outcomes[item.row["id"]] = Outcome(Verdict.UNKNOWN, "target.unreadable", of_target=True, answer=str(error))
+            continue
+        if observed is not None and observed.matches:
+            if observed.remote:
+                Progress(engine).note(item.delivery, step=item.delivery.step, remote={**item.delivery.remote, **observed.remote})
+            outcomes[item.row["id"]] = Outcome(Verdict.ACCEPTED, "looked_up.holds")
+        else:
+            to_send.append(item)
+    if to_send:
+        try:
+            answered = await adapter.deliver([i.delivery for i in to_send], Progress(engine))
+        except LaneBusy:
+            answered = [Outcome(Verdict.DEFERRED, "lane.busy", retry_after=timedelta(seconds=1), of_target=False)] * len(to_send)
+        for item, outcome in zip(to_send, answered, strict=True):
+            outcomes[item.row["id"]] = outcome
+    return [outcomes[i.row["id"]] for i in items]
+
+
+# ---------------------------------------------------------------- settle
+
+
+def _settle(
+    engine: Engine, unit: Any, target: str, attempt: int, items: Sequence[Item], outcomes: Sequence[Outcome]
+) -> dict[str, int]:
+    now = engine.now()
+    counts = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0}
+    accepted, other, overtaken, judged = [], [], [], []
+    current = unit.generations([i.row["id"] for i in items])
+    for item, outcome in zip(items, outcomes, strict=True):
+        row = item.row
+        live = current[row["id"]]
+        remote = live["remote"]
+        if outcome.remote_id:
+            remote = orjson.dumps({**orjson.loads(remote), "id": outcome.remote_id}).decode()
+        counts[str(outcome.verdict)] += 1
+        judged.append({
+            "attempt": attempt, "delivery": row["id"], "verdict": str(outcome.verdict), "reason": outcome.reason,
+            "http_status": outcome.http_status,
+            "answer_enc": unit.seal("attempt", outcome.answer) if outcome.answer else None,
+        })
+        counts["values"] += _settle_values(unit, item, attempt, outcome, now)
+        if live["generation"] != row["generation"]:
+            overtaken.append(_overtaken(engine, item, outcome, live, remote, now))
+        elif outcome.verdict is Verdict.ACCEPTED:
+            accepted.append(_accepted(row, now, remote))
+        else:
+            other.append(_other(engine, item, outcome, live, remote, now))
+        if outcome.verdict is Verdict.ACCEPTED and row["kind"] == "referral" and not item.delivery.payload.get("deleted"):
+            referrals.settled(engine, unit, row, orjson.loads(remote))
+    unit.attempt_judged(judged)
+    unit.settle_accepted(accepted)
+    unit.settle_other(other)
+    unit.settle_overtaken(overtaken)
+    worst = next((v for v in ("unknown", "rejected", "deferred") if counts[v]), "accepted")
+    unit.end_attempt(attempt, worst, now)
+    reasons = sorted({o.reason for o in outcomes if o.verdict is not Verdict.ACCEPTED})
+    audit.record(
+        unit, at=now, event="attempt.ended", subject=target,
+        detail={"attempt": attempt, "verdict": worst, "counts": counts, "reasons": reasons[:10]},
+    )
+    return counts
+
+
+def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: str) -> int:
+    """Per-value outcomes of a block onto its cells. Returns how many values the target holds from us now."""
+    if not item.cells:
+        return 0
+    told = {(v.data_element, v.category_option_combo): v for v in outcome.per_value}
+    good, states, judged = [], [], []
+    for cell, value in zip(item.cells, item.values, strict=True):
+        one = told.get((cell["data_element"], cell["combo"]))
+        verdict = one.verdict if one is not None else outcome.verdict
+        reason = one.reason if one is not None else outcome.reason
+        if one is not None and one.held:
+            kept = reason == "dhis2.value_kept"
+            states.append({"id": cell["id"], "state": "kept" if kept else "held", "reason": reason, "there": one.there})
+            judged.append({"attempt": attempt, "cell": cell["id"], "verdict": "held", "reason": reason})
+            continue
+        judged.append({"attempt": attempt, "cell": cell["id"], "verdict": str(verdict), "reason": reason})
+        if verdict is Verdict.ACCEPTED:
+            good.append({"id": cell["id"], "value": value["value"] or "", "now": now})
+        elif verdict is Verdict.REJECTED:
+            states.append({"id": cell["id"], "state": "rejected", "reason": reason, "there": None})
+    unit.cells_accepted(good)
+    unit.cells_state(states)
+    unit.values_judged(judged)
+    return len(good)
+
+
+def _quiet(engine: Engine, target: str) -> timedelta:
+    return engine.targets[target].capabilities.settles_within * engine.quiet_scale
+
+
+def _overtaken(
+    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
+) -> dict[str, Any]:
+    """A newer state is wanted: this answer settles nothing, but an unknown one keeps the key quiet first."""
+    unsure = outcome.verdict is Verdict.UNKNOWN
+    due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unsure else now
+    return {
+        "id": item.row["id"], "generation": item.row["generation"], "unsure": unsure, "due_at": due, "remote": remote,
+        "digest": item.row["digest"] if outcome.verdict is Verdict.ACCEPTED else None, "step": live["step"], "now": now,
+    }
+
+
+def _other(
+    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
+) -> dict[str, Any]:
+    row = item.row
+    base = {
+        "id": row["id"], "generation": row["generation"], "reason": outcome.reason, "who": engine.who(outcome.reason),
+        "remote": remote, "step": live["step"], "now": now, "unsure": False, "tries": row["tries"], "due_at": now,
+    }
+    if outcome.verdict is Verdict.REJECTED:
+        return {**base, "state": State.PARKED, "tries": row["tries"] + 1}
+    unknown = outcome.verdict is Verdict.UNKNOWN
+    state = State.UNKNOWN if unknown else State.DEFERRED
+    tries = row["tries"] if outcome.of_target or outcome.reason == "lane.busy" else row["tries"] + 1
+    wait = timedelta(0)
+    if not outcome.of_target:
+        found = retry.due_after(
+            max(tries, 1), random=engine.random, scale=engine.retry_scale, retry_after=outcome.retry_after
+        )
+        if found is None:
+            return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown}
+        wait = found
+    if unknown:
+        wait = max(wait, _quiet(engine, row["target"]))
+    now_moment = engine.clock.now()
+    if now_moment - moment(row["wanted_at"]) > engine.park_after:
+        return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown, "reason": "delivery.too_old"}
+    return {**base, "state": state, "tries": tries, "unsure": unknown or item.delivery.unsure, "due_at": stamp(now_moment + wait)}
+
+
+def _judge_target(
+    engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]
+) -> bool:
+    """Move the target's own due time when the failure is the target's. Returns whether to go on now."""
+    own = next((o for o in outcomes if o.of_target), None)
+    now = engine.clock.now()
+    if own is None:
+        after = retry.after_success(health)
+    elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
+        probes = engine.pack.targets[target].kind == "dhis2"
+        locked = any(word in own.reason for word in LOCKED)
+        after = retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
+    else:
+        after = retry.after_failure(
+            health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after
+        )
+    good = own is None
+    who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind == "dhis2")
+
+    def keep(unit: Any) -> None:
+        unit.keep_target(
+            target=target, due_at=stamp(after.due_at) if after.due_at else None, breaker=after.breaker,
+            failures=after.failures, refusals=after.refusals, reason=own.reason if own else None, who=str(who),
+            now=stamp(now), last_success=stamp(now) if good else None,
+        )
+        unit.beat(target, "ok" if good and all(o.verdict is Verdict.ACCEPTED for o in outcomes) else
+                  "refused" if any(o.verdict is Verdict.REJECTED for o in outcomes) else "deferred", stamp(now))
+
+    engine.store.write(keep)
+    return good

@@ -1,0 +1,113 @@
+"""Intake: pages of a source into bodies and heads, with the cursor in the same transaction (DECISIONS 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from connector.engine import audit
+from connector.engine.engine import Engine, stamp
+from connector.errors import SourceError
+from connector.identity import digest
+from connector.model import Cursor, Page, Record
+
+
+def _body_row(unit: Any, record: Record, now: str) -> dict[str, Any]:
+    return {
+        "source": record.source, "stream": record.stream, "key": record.key, "revision": record.revision,
+        "form": record.form, "deleted": record.deleted,
+        "body_enc": unit.seal("body", dict(record.body)) if record.body else None,
+        "unreadable": record.unreadable, "changed_at": stamp(record.changed_at) if record.changed_at else None, "now": now,
+    }
+
+
+def take(engine: Engine, unit: Any, records: Sequence[Record], source: str) -> dict[str, int]:
+    """Keep what is new of these records and move their heads. Returns counts: received, new, repeated, ignored.
+
+    An exact repeat is a record equal to the head; A -> B -> A moves the head back to A. Pure but for ``unit``.
+    """
+    now = engine.now()
+    ignored = set(engine.pack.ignore.get(source, ()))
+    wanted = [r for r in records if r.deleted or r.unreadable or (r.form is not None and r.form not in ignored)]
+    known = unit.heads({r.id for r in wanted})
+    bodies: list[dict[str, Any]] = []
+    heads: dict[str, dict[str, Any]] = {}
+    repeated = 0
+    skipped = 0
+    for record in wanted:
+        head = heads.get(record.id) or known.get(record.id)
+        if head is None and record.deleted:
+            skipped += 1  # a tombstone of something never received changes nothing
+            continue
+        if head is not None and head["revision"] == record.revision and bool(head["deleted"]) == record.deleted:
+            repeated += 1
+            continue
+        bodies.append(_body_row(unit, record, now))
+        heads[record.id] = {
+            "record": record.id, "source": record.source, "stream": record.stream, "key": record.key,
+            "revision": record.revision, "form": record.form, "deleted": record.deleted, "dirty": True,
+            "state": "received", "now": now,
+        }
+    unit.keep_bodies(bodies)
+    unit.move_heads(list(heads.values()))
+    return {
+        "received": len(records), "new": len(bodies), "repeated": repeated,
+        "ignored": len(records) - len(wanted) + skipped,
+    }
+
+
+def take_page(engine: Engine, source: str, page: Page) -> dict[str, int]:
+    """One page in one transaction: bodies, heads, cursor and one audit entry."""
+
+    def work(unit: Any) -> dict[str, int]:
+        unit.source_state(source)
+        counts = take(engine, unit, page.records, source)
+        newest = max((r.changed_at for r in page.records if r.changed_at), default=None)
+        unit.move_cursor(
+            source=source, cursor=page.cursor.value, instance=page.cursor.instance, behind=page.behind,
+            received=counts["received"], now=engine.now(),
+            last_record=(stamp(newest) if newest else engine.now()) if counts["new"] else None,
+        )
+        if page.records or page.replay:
+            audit.record(
+                unit, at=engine.now(), event="page.received", subject=source,
+                detail={**counts, "keys": digest([r.id for r in page.records]), "replay": page.replay},
+            )
+        return counts
+
+    result: dict[str, int] = engine.store.write(work)
+    return result
+
+
+async def pull(engine: Engine, source: str) -> dict[str, Any]:
+    """Read a source to its end. Returns the counts and ``error`` (a reason code) when it failed on the way.
+
+    A source that fails is noted with its reason and due time; what came before stays.
+    """
+    totals: dict[str, Any] = {"received": 0, "new": 0, "repeated": 0, "ignored": 0, "behind": 0, "error": None}
+    state = engine.store.write(lambda unit: unit.source_state(source))
+    if state.get("paused"):
+        return totals
+    since = Cursor(state["cursor"], state["instance"]) if state.get("cursor") else None
+    try:
+        async for page in engine.sources[source].pages(since):
+            counts = take_page(engine, source, page)
+            for name, count in counts.items():
+                totals[name] += count
+            totals["behind"] = page.behind or 0
+            engine.progress("pull", counts["received"])
+        engine.store.write(lambda unit: unit.beat(source, "ok" if totals["new"] else "nothing", engine.now()))
+    except SourceError as error:
+        wait = error.retry_after or min(3600.0, 60.0 * 2 ** min(6, int(state.get("failures") or 0)))
+        code, who = error.code, error.who
+        due = stamp(engine.clock.now() + timedelta(seconds=wait * engine.retry_scale))
+
+        def failed(unit: Any) -> None:
+            unit.source_failed(source=source, reason=code, who=who, due_at=due)
+            unit.beat(source, "refused" if who == "credentials" else "deferred", engine.now())
+            audit.record(unit, at=engine.now(), event="source.failed", subject=source, detail={"reason": code})
+
+        engine.store.write(failed)
+        totals["error"] = code
+    return totals

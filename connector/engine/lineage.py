@@ -1,0 +1,150 @@
+"""Why is this number what it is, and what became of this record? The documents of ``explain`` and ``trace``.
+
+``explain``: a value down to its records, its rule, its attempts and what was sent when. ``trace``: a record
+forwards to its facts, cells, resources and deliveries. Both read only; personal facts are masked unless asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.engine.engine import Engine
+from connector.engine.tally import parse_categories
+from connector.mappings.codec import activity_from
+
+#: Records shown at once.
+PAGE = 10
+
+#: Facts that may say who somebody is; shown only to a role that may see them.
+PERSONAL = {"name", "family", "given", "phone", "birth_date", "note", "lmp_date", "advice"}
+
+
+def explain(
+    engine: Engine, data_element: str, org_unit: str, period: str, combo: str = "default", after: str | None = None
+) -> dict[str, Any] | None:
+    """The lineage of one DHIS2 value; None when nothing was ever counted there."""
+    result: dict[str, Any] | None = engine.store.read(
+        lambda unit: _explain(engine, unit, data_element, org_unit, period, combo, after or "")
+    )
+    return result
+
+
+def _explain(
+    engine: Engine, unit: Any, element: str, org_unit: str, period: str, combo: str, after: str
+) -> dict[str, Any] | None:
+    cell = unit.cell_at(element, org_unit, period, combo)
+    if cell is None:
+        return None
+    indicator = engine.pack.indicators.get(cell["indicator"])
+    records = unit.contributors(cell, after, PAGE + 1)
+    shown, more = records[:PAGE], len(records) > PAGE
+    config = engine.target_of("dhis2")
+    block = unit.delivery(config.name, f"block/{cell['data_set']}/{org_unit}/{period}") if config else None
+    attempts = unit.attempts(block["id"]) if block else []
+    return {
+        "value": {
+            "cell": cell["id"], "data_element": element, "combo": combo, "org_unit": org_unit, "period": period,
+            "data_set": cell["data_set"], "name": dict(indicator.name) if indicator else {}, "current": cell["value"],
+            "accepted": cell["accepted"], "accepted_at": cell["accepted_at"], "there": cell["there"], "state": cell["state"],
+            "reason": cell["reason"], "categories": dict(parse_categories(cell["categories"])), "records": cell["records"],
+        },
+        "rule": _rule(indicator, cell),
+        "led": _led(indicator, unit.sums(cell), cell),
+        "records": [
+            {"record": r["record"], "date": r["date"], "place": r["place"], "worker": r["worker"], "form": r["form"],
+             "mapping": r["mapping"], "amount": _number(r["amount"]), "version": r["version"]}
+            for r in shown
+        ],
+        "next": shown[-1]["record"] if more else None,
+        "sends": [
+            {"at": s["at"], "value": s["value"], "verdict": s["verdict"], "reason": s["reason"], "attempt": s["attempt"]}
+            for s in unit.sends(cell["id"])
+        ],
+        "attempts": attempts,
+        "delivery": {"id": block["id"], "state": block["state"], "reason": block["reason"], "generation": block["generation"]}
+        if block else None,
+        "not_counted": [],
+    }
+
+
+def _number(value: Any) -> str:
+    text = str(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
+    if indicator is None:
+        return {"indicator": cell["indicator"], "part": cell["part"], "where": None}
+    predicate = indicator.parts.get(cell["part"])
+    return {
+        "indicator": indicator.id, "part": cell["part"], "counts": list(indicator.counts), "aggregate": indicator.aggregate,
+        "each": indicator.each, "distinct": indicator.distinct, "where": predicate.source if predicate else None,
+        "file": indicator.at.file if indicator.at else None, "line": indicator.at.line if indicator.at else None,
+        "version": indicator.version,
+    }
+
+
+def _led(indicator: Any, sums: list[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lines per place that add up to the figure; one line more for what is counted once."""
+    aggregate = indicator.aggregate if indicator else "count"
+    lines = [
+        {"label": r["place"] or "", "n": _number(r["total"] if aggregate == "sum" else r["records"])} for r in sums
+    ]
+    if aggregate == "distinct":
+        spare = sum(int(r["records"]) for r in sums) - int(cell["value"] or 0)
+        if spare:
+            lines.append({"label": "counted_once", "n": str(-spare)})
+    return lines
+
+
+def trace(engine: Engine, record: str, unmask: bool = False) -> dict[str, Any] | None:
+    """The way of one record (``source/stream/key``); None when it is unknown."""
+    result: dict[str, Any] | None = engine.store.read(lambda unit: _trace(engine, unit, record, unmask))
+    return result
+
+
+def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, Any] | None:
+    head = unit.head(record)
+    if head is None:
+        return None
+    row = unit.activities([record]).get(record)
+    activity = activity_from(unit.open("activity", row["activity_enc"])) if row else None
+    deliveries = unit.deliveries_of_record(record)
+    cells = []
+    for contribution in unit.contributions([record]):
+        cell = unit.cell_of(contribution) or {}
+        cells.append({
+            **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
+            "categories": dict(parse_categories(contribution["categories"])), "amount": _number(contribution["amount"]),
+            "data_element": cell.get("data_element"), "combo": cell.get("combo"), "value": cell.get("value"),
+            "accepted": cell.get("accepted"), "state": cell.get("state"),
+        })
+    referral = unit.referral(record)
+    return {
+        "record": {
+            "id": record, "source": head["source"], "stream": head["stream"], "key": head["key"], "form": head["form"],
+            "revision": head["revision"], "state": head["state"], "received_at": head["received_at"],
+            "first_received": head["first_received"], "deleted": bool(head["deleted"]),
+            "date": row["date"] if row else None, "place": row["place"] if row else None,
+            "worker": row["worker"] if row else None, "org_unit": row["org_unit"] if row else None,
+            "kind": row["kind"] if row else None,
+        },
+        "revisions": unit.revisions(head["source"], head["stream"], head["key"]),
+        "mapping": {"file": activity.mapping, "version": activity.version, "form": activity.form} if activity else None,
+        "facts": [
+            {"name": name, "value": None if name in PERSONAL and not unmask else value, "masked": name in PERSONAL and not unmask}
+            for name, value in sorted((activity.facts if activity else {}).items())
+        ],
+        "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in (activity.flags if activity else ())],
+        "cells": cells,
+        "resources": [{"key": d["key"], "state": d["state"]} for d in deliveries if d["kind"] == "resource"],
+        "deliveries": [
+            {"id": d["id"], "target": d["target"], "key": d["key"], "kind": d["kind"], "state": d["state"],
+             "reason": d["reason"], "at": d["accepted_at"] or d["updated"]}
+            for d in deliveries if d["kind"] != "resource"
+        ],
+        "quarantine": unit.quarantine_of(head["source"], head["stream"], head["key"]),
+        "referral": None if referral is None else {
+            k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")
+        },
+    }

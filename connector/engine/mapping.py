@@ -1,0 +1,280 @@
+"""The mapping job: dirty heads -> activities, entities, contributions, touched cells, wanted resources and referrals.
+
+It runs in chunks: read, work out (pure), write in one transaction. People and places go first, so that most
+activities are completed at once; a person who comes later marks her activities dirty again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector.engine import audit, referrals, resources
+from connector.engine.engine import Engine
+from connector.engine.places import OrgUnits
+from connector.errors import MappingError
+from connector.identity import digest
+from connector.mappings import people
+from connector.mappings.codec import activity_from, activity_to, entity_from, entity_to
+from connector.model import Activity, Contribution, Entity, Mapped, Record, Who
+
+#: Records per chunk: one transaction stays well under 50 ms per 100 of them.
+CHUNK = 500
+
+#: Who must act on a quarantined record.
+WHO = {
+    "form.unknown": Who.MAPPING, "place.no_org_unit": Who.MAPPING, "place.closed_at_date": Who.MAPPING,
+    "date.missing": Who.CHW_DATA, "date.invalid": Who.CHW_DATA, "date.future": Who.CHW_DATA, "key.missing": Who.CHW_DATA,
+    "record.unreadable": Who.SYSADMIN, "place.missing": Who.CHW_DATA,
+}
+
+
+@dataclass(slots=True)
+class Work:
+    """One mapped record and everything that follows from it."""
+
+    record: Record
+    activity: Activity | None = None
+    entity: Entity | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    contributions: list[Contribution] = field(default_factory=list)
+    org_unit: str | None = None
+    error: MappingError | None = None
+
+
+def categories_text(categories: Iterable[tuple[str, str]]) -> str:
+    return ";".join(f"{name}={option}" for name, option in categories)
+
+
+def _record(unit: Any, row: dict[str, Any]) -> Record:
+    return Record(
+        source=row["source"], stream=row["stream"], key=row["key"], revision=row["revision"], form=row["form"],
+        body=unit.open("body", row["body_enc"]) or {}, deleted=bool(row["deleted"]), unreadable=row["unreadable"],
+    )
+
+
+def _translate(engine: Engine, record: Record, today: date) -> Work:
+    work = Work(record)
+    if record.deleted:
+        return work
+    try:
+        if record.unreadable:
+            raise MappingError("record.unreadable", detail=record.unreadable)
+        mapped: Mapped = engine.mapper.apply(record)
+        if mapped.activity is not None and mapped.activity.date > today:
+            raise MappingError("date.future", path="date", file=mapped.activity.mapping)
+        work.activity, work.entity = mapped.activity, mapped.entity
+    except MappingError as error:
+        work.error = error
+    return work
+
+
+def _known_people(unit: Any, works: Sequence[Work], fresh: dict[tuple[str, str, str], Entity]) -> dict[str, Entity]:
+    """Subjects of these activities as the registry (and this very chunk) knows them."""
+    found: dict[str, Entity] = {}
+    by_source: dict[str, set[str]] = {}
+    for work in works:
+        if work.activity and work.activity.subject:
+            by_source.setdefault(work.activity.source, set()).add(work.activity.subject)
+    for source, keys in by_source.items():
+        for kind in ("person", "place"):
+            for key, row in unit.entities(kind, source, keys).items():
+                found[f"{source}/{key}"] = entity_from(unit.open("entity", row["entity_enc"]))
+    for (source, _kind, key), entity in fresh.items():
+        found[f"{source}/{key}"] = entity
+    return found
+
+
+def _count(engine: Engine, org_units: OrgUnits, works: Sequence[Work], known: dict[str, Entity], parents: Any) -> None:
+    for work in works:
+        activity = work.activity
+        if activity is None or work.error is not None:
+            continue
+        person = known.get(f"{activity.source}/{activity.subject}") if activity.subject else None
+        work.facts = people.complete(activity, person)
+        day = activity.date
+        try:
+            if activity.place is not None:
+                row = org_units.row(activity.source, activity.place, day, parents)
+                work.org_unit = row.org_unit
+                work.contributions = engine.counter.contributions(
+                    activity, work.facts, lambda level, row=row, day=day: org_units.at_level(row, level, day)
+                )
+        except MappingError as error:
+            work.error = error
+
+
+class Mapping:
+    """The job with what it keeps between chunks (the org-unit index)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.org_units = OrgUnits(engine.pack)
+        self.zone = ZoneInfo(engine.pack.zone)
+        self.registering = sorted({f.name for f in engine.pack.forms.values() if f.registers})
+
+    def run(self) -> dict[str, int]:
+        """Map until no head is dirty. Returns counts: mapped, quarantined, resources."""
+        totals = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
+        for forms in (self.registering, None):
+            after = 0
+            while True:
+                counts, after = self.chunk(forms, after)
+                if counts is None:
+                    break
+                for name, count in counts.items():
+                    totals[name] += count
+                self.engine.progress("map", sum(counts[n] for n in ("mapped", "quarantined", "deleted")))
+        return totals
+
+    def chunk(self, forms: Sequence[str] | None, after: int) -> tuple[dict[str, int] | None, int]:
+        engine = self.engine
+        today = engine.clock.now().astimezone(self.zone).date()
+
+        def read(unit: Any) -> tuple[list[Work], int]:
+            rows = unit.dirty_heads(after, CHUNK, forms)
+            return [_translate(engine, _record(unit, r), today) for r in rows], (rows[-1]["id"] if rows else after)
+
+        works, last = engine.store.read(read)
+        if not works:
+            return None, after
+        counts: dict[str, int] = engine.store.write(lambda unit: self._keep(unit, works))
+        return counts, last
+
+    # -- the transaction of one chunk
+
+    def _keep(self, unit: Any, works: list[Work]) -> dict[str, int]:
+        engine, now = self.engine, self.engine.now()
+        fresh = {(w.entity.source, w.entity.kind, w.entity.key): w.entity for w in works if w.entity}
+        known = _known_people(unit, works, fresh)
+        _count(engine, self.org_units, works, known, self._parents(unit))
+        self._keep_entities(unit, works, now)
+        good = [w for w in works if w.error is None and w.activity is not None]
+        gone = [w for w in works if w.error is not None or w.record.deleted]
+        unit.keep_activities([
+            {
+                "record": w.record.id, "revision": w.record.revision, "kind": w.activity.kind, "form": w.activity.form,
+                "mapping": w.activity.mapping, "version": w.activity.version, "date": w.activity.date.isoformat(),
+                "place": w.activity.place, "worker": w.activity.worker, "subject": w.activity.subject,
+                "org_unit": w.org_unit, "activity_enc": unit.seal("activity", activity_to(w.activity)), "now": now,
+            }
+            for w in good if w.activity is not None
+        ])
+        unit.drop_activities([w.record.id for w in gone])
+        self._recount(unit, works)
+        built, invalid = resources.want(engine, unit, works, known)
+        referrals.want(engine, unit, works, known)
+        self._heads(unit, works, now)
+        quarantined = sum(1 for w in works if w.error)
+        audit.record(
+            unit, at=now, event="records.mapped", subject=engine.pack.id,
+            detail={"records": len(works), "quarantined": quarantined, "keys": digest([w.record.id for w in works]),
+                    "pack": engine.pack.version[:16]},
+        )
+        return {
+            "mapped": sum(1 for w in works if w.error is None and not w.record.deleted), "quarantined": quarantined,
+            "deleted": sum(1 for w in works if w.record.deleted), "resources": built, "invalid": invalid,
+        }
+
+    @staticmethod
+    def _parents(unit: Any) -> Any:
+        def parent_of(place: str) -> str | None:
+            for source in ("cht",):
+                row = unit.entities("place", source, [place]).get(place)
+                if row:
+                    parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent")
+                    return str(parent) if parent else None
+            return None
+
+        return parent_of
+
+    def _keep_entities(self, unit: Any, works: list[Work], now: str) -> None:
+        by_source: dict[tuple[str, str], list[Work]] = {}
+        for work in works:
+            if work.entity:
+                by_source.setdefault((work.entity.source, work.entity.kind), []).append(work)
+        for (source, kind), group in by_source.items():
+            known = unit.entities(kind, source, [w.entity.key for w in group if w.entity])
+            rows = []
+            for work in group:
+                entity = work.entity
+                assert entity is not None
+                data = entity_to(entity)
+                mark = digest({"data": data["data"]})
+                before = known.get(entity.key)
+                if before is None or before["digest"] != mark:
+                    unit.dirty_by_subject(entity.key)
+                rows.append({
+                    "source": source, "kind": kind, "key": entity.key, "record": work.record.id,
+                    "revision": work.record.revision, "entity_enc": unit.seal("entity", data), "digest": mark, "now": now,
+                })
+            unit.keep_entities(rows)
+        for work in works:
+            if work.record.deleted and work.record.form in self.registering:
+                before = unit.entity_of_record(work.record.id)
+                if before:
+                    unit.drop_entity(work.record.id)
+                    unit.dirty_by_subject(before["key"])
+
+    @staticmethod
+    def _recount(unit: Any, works: list[Work]) -> None:
+        """Replace the contributions of changed records and touch the old and the new cells together."""
+        old: dict[str, list[tuple[Any, ...]]] = {}
+        for row in unit.contributions([w.record.id for w in works]):
+            old.setdefault(row["record"], []).append((
+                row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"],
+                str(row["amount"].normalize() if hasattr(row["amount"], "normalize") else row["amount"]),
+                row["distinct_key"], row["date"], row["version"],
+            ))
+        drop: list[str] = []
+        rows: list[dict[str, Any]] = []
+        touched: dict[tuple[str, ...], None] = {}
+        for work in works:
+            new = [] if work.error else [
+                {
+                    "record": c.record, "indicator": c.indicator, "part": c.part, "org_unit": c.org_unit, "period": c.period,
+                    "categories": categories_text(c.categories), "amount": str(c.amount),
+                    "distinct_key": unit.keyed(c.distinct) if c.distinct else "", "date": c.date.isoformat(),
+                    "version": c.version,
+                }
+                for c in work.contributions
+            ]
+            before = old.get(work.record.id, [])
+            if before:
+                drop.append(work.record.id)
+            rows += new
+            for cell in before:
+                touched[cell[:5]] = None
+            for row in new:
+                touched[(row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"])] = None
+        unit.replace_contributions(drop, rows)
+        names = ("indicator", "part", "org_unit", "period", "categories")
+        unit.touch([dict(zip(names, cell, strict=True)) for cell in touched])
+
+    @staticmethod
+    def _heads(unit: Any, works: list[Work], now: str) -> None:
+        heads, bad, well = [], [], []
+        for work in works:
+            record = work.record
+            state = "deleted" if record.deleted else "quarantined" if work.error else "mapped"
+            heads.append({"record": record.id, "revision": record.revision, "state": state})
+            address = {"source": record.source, "stream": record.stream, "key": record.key}
+            if work.error:
+                error = work.error
+                bad.append({
+                    **address, "revision": record.revision, "form": record.form, "code": error.code, "path": error.path,
+                    "file": error.file, "line": error.line, "detail": error.detail,
+                    "who": str(WHO.get(error.code, Who.MAPPING)), "version": "", "now": now,
+                })
+            else:
+                well.append(address)
+        unit.clean_heads(heads)
+        unit.quarantine(bad)
+        unit.leave_quarantine(well)
+
+
+def stored_activity(unit: Any, row: dict[str, Any]) -> Activity:
+    return activity_from(unit.open("activity", row["activity_enc"]))

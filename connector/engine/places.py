@@ -1,0 +1,63 @@
+"""Which DHIS2 org unit a place is, on a date. Rows of ``org_units.csv`` decide; the app's live parent chain is used
+only where no row exists (DECISIONS 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+
+from connector.errors import MappingError
+from connector.mappings.pack import OrgUnitRow, Pack
+
+
+def _valid(row: OrgUnitRow, day: date) -> bool:
+    return row.valid_from <= day and (row.valid_to is None or day <= row.valid_to)
+
+
+class OrgUnits:
+    def __init__(self, pack: Pack) -> None:
+        self._by_place: dict[tuple[str, str], list[OrgUnitRow]] = {}
+        self._by_code: dict[str, list[OrgUnitRow]] = {}
+        for row in pack.org_units:
+            self._by_place.setdefault((row.source, row.place), []).append(row)
+            self._by_code.setdefault(row.org_unit, []).append(row)
+        self._cache: dict[tuple[str, str, date], OrgUnitRow] = {}
+
+    def row(self, source: str, place: str, day: date, parent_of: Callable[[str], str | None]) -> OrgUnitRow:
+        """The row of a place on a date. ``parent_of(place)`` is the registry's live parent.
+
+        Raises MappingError ``place.no_org_unit`` or ``place.closed_at_date``.
+        """
+        key = (source, place, day)
+        if (found := self._cache.get(key)) is not None:
+            return found
+        current: str | None = place
+        for _ in range(10):
+            if current is None:
+                break
+            rows = self._by_place.get((source, current)) or self._by_place.get(("*", current))
+            if rows:
+                for row in rows:
+                    if _valid(row, day):
+                        if len(self._cache) > 50_000:
+                            self._cache.clear()
+                        self._cache[key] = row
+                        return row
+                raise MappingError("place.closed_at_date", path="place", file="org_units.csv")
+            current = parent_of(current)
+        raise MappingError("place.no_org_unit", path="place", file="org_units.csv")
+
+    def at_level(self, row: OrgUnitRow, level: str, day: date) -> str | None:
+        """Code of the nearest ancestor (or itself) at the level on the date; None when there is none."""
+        current = row
+        for _ in range(10):
+            if current.level == level:
+                return current.org_unit
+            rows = self._by_code.get(current.parent)
+            if not rows:
+                return None
+            current = next((r for r in rows if _valid(r, day)), rows[0])
+        return None
+
+    def codes(self) -> Mapping[str, list[OrgUnitRow]]:
+        return self._by_code

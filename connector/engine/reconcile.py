@@ -1,0 +1,127 @@
+"""Read back what a target holds and compare it with what it accepted from us; reopen what drifted.
+
+A value a person changed there is shown and kept, unless the pack says ``overwrite`` (DECISIONS 1). In shadow mode the
+comparison is with what would be sent: the agreement table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.engine import audit, tally
+from connector.engine.engine import Engine
+from connector.errors import TargetUnreadable
+from connector.model import Delivery
+
+#: Rows shown in ``items``; the counts cover everything.
+ITEMS = 500
+
+
+async def reconcile(engine: Engine, target: str, period: str | None = None, *, reopen: bool = True) -> dict[str, Any]:
+    """Compare and reopen. Returns equal, missing, different, unknown_there, items. Raises TargetUnreadable."""
+    result: dict[str, Any] = {"equal": 0, "missing": 0, "different": 0, "unknown_there": 0, "items": []}
+    if engine.pack.targets[target].kind == "dhis2":
+        await _dhis2(engine, target, period, result, reopen)
+    else:
+        await _by_key(engine, target, result, reopen)
+    engine.store.write(lambda unit: audit.record(
+        unit, at=engine.now(), event="target.reconciled", subject=target,
+        detail={k: v for k, v in result.items() if k != "items"},
+    ))
+    return result
+
+
+def _item(result: dict[str, Any], kind: str, **fields: Any) -> None:
+    result[kind] += 1
+    if len(result["items"]) < ITEMS:
+        result["items"].append({"what": kind, **fields})
+
+
+async def _dhis2(engine: Engine, target: str, period: str | None, result: dict[str, Any], reopen: bool) -> None:
+    config = engine.pack.targets[target]
+    shadow = config.mode == "shadow"
+    adapter: Any = engine.targets[target]
+    blocks = engine.store.read(lambda unit: unit.cell_blocks(period))
+    for data_set, org_unit, pe in blocks:
+        cells = engine.store.read(lambda unit, b=(data_set, org_unit, pe): unit.cells(b))
+        ours = [c for c in cells if (c["value"] if shadow else c["accepted"]) not in (None, "") and c["state"] != "old"]
+        if not ours and not shadow:
+            continue
+        there = dict(await adapter.read_block(engine.pack.data_sets[data_set].code, org_unit, pe))
+        drifted = []
+        for cell in ours:
+            want = cell["value"] if shadow else cell["accepted"]
+            found = there.pop((cell["data_element"], cell["combo"]), None)
+            where = {"data_element": cell["data_element"], "combo": cell["combo"], "org_unit": org_unit, "period": pe}
+            if found == want:
+                result["equal"] += 1
+            elif found is None and want == "0":
+                result["equal"] += 1  # DHIS2 drops insignificant zeros: nothing there is nought
+            elif found is None:
+                _item(result, "missing", **where, ours=want, there=None)
+                drifted.append((cell, None))
+            else:
+                _item(result, "different", **where, ours=want, there=found)
+                drifted.append((cell, found))
+        for (element, combo), found in there.items():
+            if not any(c["data_element"] == element and c["combo"] == combo for c in cells):
+                _item(result, "unknown_there", data_element=element, combo=combo, org_unit=org_unit, period=pe, ours=None, there=found)
+        if drifted and reopen and not shadow:
+            engine.store.write(
+                lambda unit, d=drifted, b=(data_set, org_unit, pe): _reopen(engine, unit, b, d, config.on_existing)
+            )
+
+
+def _reopen(engine: Engine, unit: Any, block: tuple[str, str, str], drifted: list[tuple[Any, str | None]], on_existing: str) -> None:
+    again = False
+    for cell, found in drifted:
+        if found is None or on_existing == "overwrite":
+            unit.cell_forgotten(cell["id"])
+            again = True
+        else:
+            unit.cells_state([{"id": cell["id"], "state": "accepted", "reason": "dhis2.changed_by_hand", "there": found}])
+    if again:
+        tally.want_block(engine, unit, block, again=True)
+
+
+async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: bool) -> None:
+    after = 0
+    adapter = engine.targets[target]
+    while True:
+        rows = engine.store.read(lambda unit, after=after: unit.accepted_deliveries(target, after, 200))
+        if not rows:
+            return
+        after = rows[-1]["id"]
+        for row in rows:
+            delivery = engine.store.read(lambda unit, r=row: payload_of(engine, unit, r))
+            if delivery is None:
+                continue
+            try:
+                observed = await adapter.look_up(delivery)
+            except TargetUnreadable:
+                raise
+            if observed is not None and observed.matches:
+                result["equal"] += 1
+                continue
+            gone = observed is None
+            if gone and delivery.payload.get("deleted"):
+                result["equal"] += 1
+                continue
+            _item(result, "missing" if gone else "different", key=row["key"])
+            if reopen and (gone or row["kind"] == "resource"):
+                engine.store.write(lambda unit, r=row: unit.reopen(r["id"], engine.now()))
+
+
+def payload_of(engine: Engine, unit: Any, row: dict[str, Any]) -> Delivery | None:
+    """The delivery of a row with its payload rebuilt; None when it cannot be."""
+    from connector.engine import delivery, resources
+
+    if row["kind"] == "block":
+        payload: Any = tally.block_payload(engine, unit, row["key"])[0]
+    elif row["kind"] == "resource":
+        payload = resources.rebuild(engine, unit, [row]).get(row["key"])
+    else:
+        payload = unit.open("delivery", row["payload_enc"])
+    if payload is None:
+        return None
+    return delivery._delivery(row, payload, False)

@@ -1,0 +1,155 @@
+"""Referrals and their answers: from the visit to the clinic, and back to the CHW.
+
+A referral whose person has not arrived waits, visibly; one from before ``live_from`` is computed and never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from connector.engine import audit, intake
+from connector.engine.engine import Engine
+from connector.identity import digest
+from connector.mappings.codec import activity_from
+from connector.model import Entity, OpenReferral, Page, Cursor
+
+#: What the clinic may answer; the last three are final.
+STATUSES = ("arrived", "missed", "completed", "cancelled", "voided")
+
+
+def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, Entity]) -> None:
+    """Want the referrals of these records at the clinic, and take in the clinic's answers among them."""
+    config = engine.target_of("openmrs")
+    if config is None:
+        return
+    rows: list[dict[str, Any]] = []
+    for work in works:
+        if work.activity is not None and work.error is None and work.activity.kind == "referral_outcome":
+            _answer(engine, unit, work.activity.facts)
+            continue
+        referral = work.activity.referral if work.activity is not None and work.error is None else None
+        if referral is None:
+            _withdraw(engine, unit, config.name, work.record.id, rows)
+            continue
+        activity = work.activity
+        person = known.get(f"{activity.source}/{activity.subject}")
+        old = activity.date.isoformat() < config.live_from
+        state = "old" if old else "waiting_person" if person is None else "wanted"
+        unit.keep_referral(
+            record=activity.id, subject=activity.subject, worker=activity.worker, to_place=referral.to,
+            date=activity.date.isoformat(), urgent=referral.urgent, reason=referral.reason, state=state, now=engine.now(),
+        )
+        if state == "wanted":
+            payload = engine.builder.referral_payload(activity, work.facts, person)
+            rows.append(_row(engine, unit, config, activity.id, activity.subject, payload))
+    unit.want(rows)
+
+
+def _row(engine: Engine, unit: Any, config: Any, key: str, subject: str | None, payload: dict[str, Any]) -> dict[str, Any]:
+    shadow = config.mode == "shadow"
+    return {
+        "target": config.name, "key": key, "kind": "referral", "record": key, "subject": subject, "digest": digest(payload),
+        "payload_enc": unit.seal("delivery", payload), "state": "resolved" if shadow else "pending",
+        "reason": "mode.shadow" if shadow else None, "due_at": engine.now(), "now": engine.now(),
+    }
+
+
+def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[dict[str, Any]]) -> None:
+    """A referral that is no longer there (deleted, corrected to "not referred") is taken back at the clinic."""
+    known = unit.referral(record)
+    if known is None or known["state"] == "withdrawn":
+        return
+    before = unit.delivery(target, record)
+    if before is not None:
+        if before["accepted_digest"] is None and not before["tries"] and not before["unsure"] and before["state"] != "leased":
+            unit.unwant([before["id"]])
+        else:
+            payload = {**unit.open("delivery", before["payload_enc"]), "deleted": True}
+            rows.append({
+                "target": target, "key": record, "kind": "referral", "record": record, "subject": before["subject"],
+                "digest": digest(payload), "payload_enc": unit.seal("delivery", payload), "state": "pending",
+                "due_at": engine.now(), "now": engine.now(),
+            })
+    unit.referral_state(record, "withdrawn", engine.now())
+
+
+def _answer(engine: Engine, unit: Any, facts: Mapping[str, Any]) -> None:
+    record, status = str(facts.get("referral") or ""), str(facts.get("status") or "")
+    known = unit.referral(record)
+    if known is None or status not in STATUSES:
+        return
+    now = engine.now()
+    unit.referral_state(
+        record, status, now, answered=str(facts.get("at") or now), answer_enc=unit.seal("referral", dict(facts))
+    )
+    config = engine.target_of("cht_answers")
+    if config is None or known["date"] < config.live_from:
+        return
+    row = unit.activities([record]).get(record)
+    if row is None:
+        return
+    activity = activity_from(unit.open("activity", row["activity_enc"]))
+    document = answer_document(engine, activity, known, facts)
+    unit.want([{
+        "target": config.name, "key": document["_id"], "kind": "answer", "record": record, "subject": known["subject"],
+        "digest": digest(document), "payload_enc": unit.seal("delivery", document),
+        "state": "resolved" if config.mode == "shadow" else "pending",
+        "reason": "mode.shadow" if config.mode == "shadow" else None, "due_at": now, "now": now,
+    }])
+
+
+def answer_document(engine: Engine, activity: Any, referral: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The report the CHW sees in the app: a CHT ``data_record`` with our deterministic id."""
+    at = str(facts.get("at") or facts.get("date") or activity.date.isoformat())
+    fields = {
+        "patient_id": activity.subject, "referral_id": activity.key, "status": facts["status"],
+        "facility": referral["to_place"], "date": facts.get("date") or at[:10],
+    }
+    for name in ("diagnosis", "advice"):
+        if facts.get(name):
+            fields[name] = facts[name]
+    return {
+        "_id": engine.names.uuid("answer", activity.id), "type": "data_record", "form": "referral_answer",
+        "content_type": "xml",
+        "reported_date": int(datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() * 1000),
+        "contact": {"_id": activity.worker, "parent": {"_id": activity.place}}, "fields": fields,
+    }
+
+
+async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
+    """Ask the clinic about every open referral, by id. Answers enter the inbox as records of source ``openmrs``."""
+    counts = {"asked": 0, "new": 0}
+    for name, feed in engine.feeds.items():
+        after = ""
+        while True:
+            rows = engine.store.read(lambda unit, after=after: unit.open_referrals(after, limit))
+            if not rows:
+                break
+            after = rows[-1]["record"]
+            asked = [
+                OpenReferral(
+                    id=r["record"], number=r["record"].rsplit("/", 1)[-1], date=datetime.fromisoformat(r["date"]).date(),
+                    remote=orjson.loads(r["remote"]),
+                )
+                for r in rows
+            ]
+            records = await feed.answers(asked)
+            counts["asked"] += len(asked)
+            if records:
+                page = Page(records, Cursor(""), None)
+                counts["new"] += intake.take_page(engine, name, page)["new"]
+    return counts
+
+
+def settled(engine: Engine, unit: Any, delivery: Mapping[str, Any], remote: Mapping[str, Any]) -> None:
+    """A referral reached the clinic: it is open now, with the clinic's ids."""
+    known = unit.referral(delivery["key"])
+    if known is not None and known["state"] == "wanted":
+        unit.referral_state(delivery["key"], "sent", engine.now(), remote=orjson.dumps(dict(remote)).decode())
+    audit.record(
+        unit, at=engine.now(), event="referral.sent", subject=delivery["key"], detail={"target": delivery["target"]}
+    )

@@ -1,0 +1,139 @@
+"""FHIR resources as wanted state. Only key and digest are kept; a resource is rebuilt when it leaves (DECISIONS 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from connector.engine.engine import Engine
+from connector.identity import digest
+from connector.mappings import people, r4
+from connector.mappings.codec import activity_from, entity_from
+from connector.model import Activity, Entity
+
+#: Resources kept in memory between mapping and delivery; beyond it they are rebuilt from the stored activity.
+KEEP = 5_000
+
+
+def of_activity(engine: Engine, activity: Activity, facts: Mapping[str, Any], known: bool) -> list[dict[str, Any]]:
+    return engine.builder.activity_resources(activity, facts, person_known=known)
+
+
+def key_of(resource: Mapping[str, Any]) -> str:
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def wanted_row(engine: Engine, target: str, resource: dict[str, Any], record: str | None, mark: str) -> dict[str, Any]:
+    """The delivery row of one resource; an invalid one is parked for the mapping author."""
+    now = engine.now()
+    valid = r4.is_valid(resource)
+    return {
+        "target": target, "key": key_of(resource), "kind": "resource", "record": record, "subject": record, "digest": mark,
+        "state": "pending" if valid else "parked", "reason": None if valid else "fhir.invalid", "due_at": now, "now": now,
+    }
+
+
+def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, Entity]) -> tuple[int, int]:
+    """Want the resources of these records, and the removal of those they no longer have. Returns (built, invalid)."""
+    config = engine.target_of("fhir_server")
+    if config is None:
+        return 0, 0
+    wanted: dict[str, tuple[str, dict[str, Any], str | None]] = {}
+    for work in works:
+        if work.error is not None:
+            continue
+        made: list[dict[str, Any]] = []
+        if work.entity is not None:
+            made += engine.builder.entity_resources(work.entity)
+        if work.activity is not None:
+            person = known.get(f"{work.activity.source}/{work.activity.subject}")
+            made += of_activity(engine, work.activity, work.facts, person is not None)
+            shared = engine.builder.group_of(work.activity, work.facts)
+            if shared is not None:
+                wanted[key_of(shared)] = (digest(shared), shared, None)
+        for resource in made:
+            wanted[key_of(resource)] = (digest(resource), resource, work.record.id)
+    before = unit.digests(config.name, wanted)
+    rows: list[dict[str, Any]] = []
+    invalid = 0
+    for key, (mark, resource, record) in wanted.items():
+        if before.get(key) == mark:
+            continue
+        row = wanted_row(engine, config.name, resource, record, mark)
+        invalid += row["state"] == "parked"
+        if record is None:
+            row["payload_enc"] = unit.seal("delivery", resource)
+        elif len(engine.built) < KEEP:
+            engine.built[key] = (mark, resource)
+        rows.append(row)
+    _vanished(engine, unit, config.name, [w.record.id for w in works], set(wanted), rows)
+    unit.want(rows)
+    return len(wanted), invalid
+
+
+def _vanished(engine: Engine, unit: Any, target: str, records: Sequence[str], keep: set[str],
+              rows: list[dict[str, Any]]) -> None:
+    forget: list[int] = []
+    now = engine.now()
+    for row in unit.deliveries_of(target, records):
+        if row["key"] in keep or row["digest"] == "":
+            continue
+        never = row["accepted_digest"] is None and not row["tries"] and not row["unsure"] and row["state"] != "leased"
+        if never:
+            forget.append(row["id"])
+        else:
+            rows.append({
+                "target": target, "key": row["key"], "kind": "resource", "record": row["record"], "subject": row["record"],
+                "digest": "", "state": "pending", "due_at": now, "now": now,
+            })
+    unit.unwant(forget)
+
+
+def removal(key: str) -> dict[str, Any]:
+    kind, _, id = key.partition("/")
+    return {"deleted": True, "resourceType": kind, "id": id}
+
+
+def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The resources behind these delivery rows, by key, from memory or from the stored activities and entities."""
+    found: dict[str, dict[str, Any]] = {}
+    missing: set[str] = set()
+    for row in rows:
+        if row["digest"] == "":
+            found[row["key"]] = removal(row["key"])
+        elif row["payload_enc"] is not None:
+            found[row["key"]] = unit.open("delivery", row["payload_enc"])
+        else:
+            kept = engine.built.pop(row["key"], None)
+            if kept is not None and kept[0] == row["digest"]:
+                found[row["key"]] = kept[1]
+            elif row["record"]:
+                missing.add(row["record"])
+    if missing:
+        for resource in _of_records(engine, unit, missing):
+            found.setdefault(key_of(resource), resource)
+    return found
+
+
+def _of_records(engine: Engine, unit: Any, records: Iterable[str]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
+    for record in records:
+        row = unit.entity_of_record(record)
+        if row is not None:
+            made += engine.builder.entity_resources(entity_from(unit.open("entity", row["entity_enc"])))
+    activities = [activity_from(unit.open("activity", r["activity_enc"])) for r in unit.activities(records).values()]
+    for activity in activities:
+        person = person_of(unit, activity)
+        made += of_activity(engine, activity, people.complete(activity, person), person is not None)
+    return made
+
+
+def person_of(unit: Any, activity: Activity) -> Entity | None:
+    """The subject of an activity as the registry knows it now."""
+    if not activity.subject:
+        return None
+    for kind in ("person", "place"):
+        row = unit.entities(kind, activity.source, [activity.subject]).get(activity.subject)
+        if row:
+            return entity_from(unit.open("entity", row["entity_enc"]))
+    return None

@@ -1,0 +1,218 @@
+"""One run: pull, map, tally, deliver, poll, write back, until nothing more can be done now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from collections.abc import Iterator
+
+import orjson
+
+from connector.engine import audit, delivery, intake, referrals, tally
+from connector.engine.engine import Engine, moment, stamp
+from connector.engine.mapping import Mapping as MappingJob
+from connector.errors import RunLocked
+
+#: The run lock outlives any single step; it is renewed at each round.
+LOCK = timedelta(minutes=15)
+
+#: Rounds of one run: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
+ROUNDS = 200
+
+EMPTY_SOURCE = {"received": 0, "new": 0, "repeated": 0, "quarantined": 0, "behind": 0}
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[None]:
+    """Hold the run lock of this database. Raises RunLocked when another process holds it."""
+
+    def renew() -> bool:
+        until = stamp(engine.clock.now() + LOCK)
+        return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
+
+    if not renew():
+        raise RunLocked(RunLocked.__doc__)
+    try:
+        yield
+    finally:
+        engine.store.write(lambda unit: unit.leave_lane("run", engine.holder))
+
+
+class Run:
+    """The counts of one run, in the shape of INTERFACE 3."""
+
+    def __init__(self, engine: Engine, sources: list[str], targets: list[str]) -> None:
+        self.engine = engine
+        self.sources = {s: dict(EMPTY_SOURCE) for s in sources}
+        self.targets = {t: {"accepted": 0, "rejected": 0, "values": 0} for t in targets}
+        self.mapped = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
+        self.cells = {"recounted": 0, "changed": 0}
+        self.errors: dict[str, str] = {}
+        self.started = engine.clock.now()
+
+    async def pull(self) -> int:
+        new = 0
+        for name, totals in self.sources.items():
+            state = self.engine.store.write(lambda unit, n=name: unit.source_state(n))
+            if state.get("due_at") and moment(state["due_at"]) > self.engine.clock.now():
+                self.errors[name] = state["reason"]
+                continue
+            counts = await intake.pull(self.engine, name)
+            for key in ("received", "new", "repeated"):
+                totals[key] += counts[key]
+            totals["behind"] = counts["behind"]
+            new += counts["new"]
+            if counts["error"]:
+                self.errors[name] = counts["error"]
+            else:
+                self.errors.pop(name, None)
+        return new
+
+    def map(self) -> int:
+        counts = MappingJob(self.engine).run()
+        for key, count in counts.items():
+            self.mapped[key] += count
+        return counts["mapped"] + counts["deleted"] + counts["quarantined"]
+
+    def tally(self) -> int:
+        counts = tally.tally(self.engine)
+        for key, count in counts.items():
+            self.cells[key] += count
+        return counts["recounted"]
+
+    async def deliver(self) -> int:
+        results = await asyncio.gather(*(delivery.deliver(self.engine, t) for t in self.targets))
+        moved = 0
+        for name, counts in zip(self.targets, results, strict=True):
+            for key in ("accepted", "rejected", "values"):
+                self.targets[name][key] += counts[key]
+            moved += counts["accepted"] + counts["rejected"]
+        return moved
+
+    async def poll(self) -> int:
+        try:
+            return (await referrals.poll(self.engine))["new"]
+        except Exception as error:  # the clinic out of reach is not the end of the run; it is asked again
+            self.errors["openmrs"] = getattr(error, "code", type(error).__name__)
+            return 0
+
+    async def round(self) -> int:
+        """One pass over everything; returns how much moved."""
+        moved = await self.pull()
+        moved += self.map()
+        moved += self.tally()
+        moved += await self.deliver()
+        moved += tally.completions(self.engine)
+        moved += await self.poll()
+        return moved
+
+    def summary(self) -> dict[str, Any]:
+        engine = self.engine
+        attention, states, due = engine.store.read(lambda unit: _standing(engine, unit, list(self.targets)))
+        for name in self.sources:
+            self.sources[name]["quarantined"] = attention.pop(f"quarantined:{name}", 0)
+        for key in [k for k in attention if k.startswith("quarantined:")]:
+            attention.pop(key)
+        waiting = sum(s.get(n, 0) for s in states.values() for n in ("pending", "leased", "deferred", "unknown"))
+        outcome = "waiting" if waiting else "needs_a_person" if attention["parked"] else "settled"
+        return {
+            "run": engine.run, "outcome": outcome, "next_due": due if waiting else None, "started": stamp(self.started),
+            "seconds": round((engine.clock.now() - self.started).total_seconds(), 3), "attention": attention,
+            "sources": self.sources, "activities": self.mapped["mapped"],
+            "resources": {"built": self.mapped["resources"], "invalid": self.mapped["invalid"]}, "cells": self.cells,
+            "targets": {
+                name: {
+                    "accepted": states[name].get("accepted", 0), "rejected": counts["rejected"],
+                    "deferred": states[name].get("deferred", 0), "unknown": states[name].get("unknown", 0),
+                    "waiting": states[name].get("pending", 0) + states[name].get("leased", 0), "values": counts["values"],
+                }
+                for name, counts in self.targets.items()
+            },
+            "errors": self.errors,
+        }
+
+
+def _standing(engine: Engine, unit: Any, targets: list[str]) -> tuple[dict[str, int], dict[str, dict[str, int]], str | None]:
+    """Attention, delivery states per target and the next due time, as they stand."""
+    states = {t: unit.states(t) for t in targets}
+    attention = {
+        "quarantined": unit.quarantined(), "parked": sum(s.get("parked", 0) for s in states.values()),
+        "held_values": unit.held(), "matches": 0, "vanished": unit.vanished(),
+    }
+    for source, count in unit.quarantined_by_source().items():
+        attention[f"quarantined:{source}"] = count
+    due: list[str] = []
+    for target in targets:
+        found = unit.next_due(target)
+        state = unit.row_of_target(target)
+        if found:
+            blocked = state.get("due_at") if state else None
+            due.append(max(found, blocked) if blocked else found)
+    return attention, states, min(due) if due else None
+
+
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """5 if anything waits, else 3 if a person is needed, else 0; 4 when a connection is refused its credentials."""
+    errors = summary.get("errors", {}).values()
+    if any("credentials" in str(e) for e in errors):
+        return 4
+    if summary["outcome"] == "waiting" or errors:
+        return 5
+    return 3 if any(summary["attention"].values()) else 0
+
+
+async def once(
+    engine: Engine, *, wait: timedelta | None = None, sources: list[str] | None = None, targets: list[str] | None = None
+) -> dict[str, Any]:
+    """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
+    run = Run(engine, sources or list(engine.sources), targets or list(engine.targets))
+    deadline = run.started + wait if wait else None
+    engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
+    with locked(engine):
+        for _ in range(ROUNDS):
+            moved = await run.round()
+            if moved:
+                continue
+            summary = run.summary()
+            if not (summary["outcome"] == "waiting" or run.errors) or deadline is None:
+                break
+            pause = _pause(engine, run, summary["next_due"], deadline)
+            if pause is None:
+                break
+            await engine.clock.sleep(pause)
+        seal(engine)
+        summary = run.summary()
+    engine.store.write(
+        lambda unit: unit.end_run(engine.run, summary["outcome"], orjson.dumps(summary).decode(), engine.now())
+    )
+    return summary
+
+
+def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -> float | None:
+    """Seconds until something is due again; None when the deadline comes first."""
+    now = engine.clock.now()
+    times = [moment(next_due)] if next_due else []
+    for name in run.errors:
+        if name in run.sources:
+            state = engine.store.write(lambda unit, n=name: unit.source_state(n))
+            if state.get("due_at"):
+                times.append(moment(state["due_at"]))
+        else:
+            times.append(now + timedelta(seconds=5 * engine.retry_scale))
+    if not times:
+        times.append(now + timedelta(seconds=0.2))
+    due = min(times)
+    if due > deadline:
+        return None
+    return max(0.02, (due - now).total_seconds())
+
+
+def seal(engine: Engine) -> None:
+    """Chain every entry that is not sealed yet and sign the heads."""
+    while engine.store.write(lambda unit: audit.seal(unit, engine.now(), engine.sign)) is not None:
+        pass
+    if engine.heads:
+        engine.store.read(lambda unit: audit.export(unit, engine.heads))

@@ -1,0 +1,104 @@
+"""The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide (DECISIONS 7).
+
+Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from connector.engine import delivery, intake, referrals, runs, tally
+from connector.engine.engine import Engine, stamp
+from connector.engine.mapping import Mapping
+from connector.engine.status import span
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def trigger(text: str, zone: str) -> Any:
+    """``every 15m`` or five cron fields. Raises ValueError."""
+    if text.startswith("every "):
+        return IntervalTrigger(seconds=int(span(text[6:].strip()).total_seconds()), start_date=EPOCH, timezone=UTC)
+    return CronTrigger.from_crontab(text, timezone=zone)
+
+
+def due_time(text: str, now: datetime) -> datetime:
+    """The instant this fire was due: two processes that wake at the same fire name it the same."""
+    if text.startswith("every "):
+        seconds = int(span(text[6:].strip()).total_seconds())
+        return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
+    return now.replace(second=0, microsecond=0)
+
+
+class Schedule:
+    """Runs pulls, deliveries, polls and sealing by the pack's schedules, one job at a time per process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.turn = asyncio.Lock()
+        self.scheduler = AsyncIOScheduler(timezone=UTC)
+
+    def start(self) -> None:
+        engine = self.engine
+        for name, source in engine.pack.sources.items():
+            if name in engine.sources:
+                self._add(f"pull/{name}", source.schedule, lambda n=name: self.pull(n))
+        for name, target in engine.pack.targets.items():
+            self._add(f"deliver/{name}", target.schedule, lambda n=name: self.deliver(n))
+        clinic = engine.target_of("openmrs")
+        if clinic is not None:
+            self._add("poll/openmrs", clinic.schedule, self.poll)
+        self.scheduler.add_job(self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True,
+                               misfire_grace_time=None)
+        self.scheduler.start()
+
+    def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
+        async def fire() -> None:
+            now = self.engine.clock.now()
+            due = stamp(due_time(text, now))
+            if not self.engine.store.write(lambda unit: unit.fire(id, due, stamp(now))):
+                return
+            async with self.turn:
+                try:
+                    with runs.locked(self.engine):
+                        await job()
+                    outcome = "ok"
+                except Exception as error:
+                    outcome = getattr(error, "code", type(error).__name__)
+                self.engine.store.write(lambda unit: unit.fired(id, due, self.engine.now(), outcome))
+
+        now = self.engine.clock.now()
+        last = self.engine.store.read(lambda unit: unit.last_fire(id))
+        missed = last is None or last < stamp(due_time(text, now))
+        self.scheduler.add_job(
+            fire, trigger(text, self.engine.pack.zone), id=id, max_instances=1, coalesce=True, misfire_grace_time=None,
+            **({"next_run_time": now} if missed and text.startswith("every ") else {}),
+        )
+
+    async def pull(self, name: str) -> None:
+        await intake.pull(self.engine, name)
+        await asyncio.to_thread(Mapping(self.engine).run)
+        tally.tally(self.engine)
+
+    async def deliver(self, name: str) -> None:
+        await delivery.deliver(self.engine, name)
+        tally.completions(self.engine)
+
+    async def poll(self) -> None:
+        await referrals.poll(self.engine)
+        Mapping(self.engine).run()
+        tally.tally(self.engine)
+
+    async def seal(self) -> None:
+        async with self.turn:
+            runs.seal(self.engine)
+
+    def stop(self) -> None:
+        self.scheduler.shutdown(wait=False)

@@ -1,0 +1,259 @@
+"""Counting: touched cells are counted again and become the wanted values of DHIS2 blocks.
+
+Recount, never add: a cell's figure is one fixed GROUP BY over the contributions of records (DECISIONS 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector import periods
+from connector.engine import audit
+from connector.engine.engine import Engine
+from connector.identity import digest
+from connector.mappings import indicators
+
+#: Cells per transaction.
+CHUNK = 500
+
+
+def figure(aggregate: str, row: Mapping[str, Any]) -> str | None:
+    """The value of a recounted cell as DHIS2 text; None when no record contributes any more."""
+    if not row["records"]:
+        return None
+    if aggregate == "distinct":
+        return str(int(row["different"]))
+    if aggregate == "count":
+        return str(int(row["records"]))
+    total = Decimal(str(row["total"])).normalize()
+    return format(total, "f")
+
+
+def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
+    if not text:
+        return ()
+    return tuple((p.partition("=")[0], p.partition("=")[2]) for p in text.split(";"))
+
+
+def wanted_value(cell: Mapping[str, Any], vanished: str, sent: bool) -> str | None:
+    """What the target should hold: a value, ``""`` for deleted there, or None for nothing of ours.
+
+    A cell once sent is kept true for ever, down to zero or deletion.
+    """
+    if cell["value"] is not None:
+        return str(cell["value"])
+    if cell["accepted"] is None and not sent:
+        return None
+    if cell["accepted"] == "":
+        return ""
+    return "0" if vanished == "zero" else ""
+
+
+def tally(engine: Engine) -> dict[str, int]:
+    """Recount every touched cell and want the blocks that changed. Returns counts: recounted, changed."""
+    totals = {"recounted": 0, "changed": 0}
+    while True:
+        counts = engine.store.write(lambda unit: _chunk(engine, unit))
+        if counts is None:
+            return totals
+        for name, count in counts.items():
+            totals[name] += count
+        engine.progress("tally", counts["recounted"])
+
+
+def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
+    rows = unit.recount(CHUNK)
+    if not rows:
+        return None
+    now = engine.now()
+    pack = engine.pack
+    config = engine.target_of("dhis2")
+    cells: list[dict[str, Any]] = []
+    blocks: dict[tuple[str, str, str], None] = {}
+    for row in rows:
+        indicator = pack.indicators.get(row["indicator"])
+        if indicator is None:
+            continue  # the indicator left the pack; its cells stay as they are
+        element, combo = indicators.element_and_combo(
+            pack, row["indicator"], row["part"], parse_categories(row["categories"])
+        )
+        data_set = pack.data_sets[indicator.data_set]
+        old = config is not None and not periods.not_before(row["period"], config.live_from)
+        cells.append({
+            "indicator": row["indicator"], "part": row["part"], "org_unit": row["org_unit"], "period": row["period"],
+            "categories": row["categories"], "data_set": data_set.id, "data_element": element, "combo": combo,
+            "value": figure(indicator.aggregate, row), "records": int(row["records"]),
+            "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted", "now": now,
+        })
+        blocks[(data_set.id, row["org_unit"], row["period"])] = None
+    before = {block: {_address(c): c for c in unit.cells(block)} for block in blocks}
+    changed = 0
+    for cell in cells:
+        known = before[(cell["data_set"], cell["org_unit"], cell["period"])].get(_address(cell))
+        changed += known is None or known["value"] != cell["value"]
+        if known is not None and known["state"] in ("held", "kept"):
+            cell["state"] = known["state"]
+        elif known is not None and known["accepted"] is not None and known["accepted"] == cell["value"]:
+            cell["state"] = "accepted"
+    unit.keep_cells(cells)
+    unit.untouch([{k: r[k] for k in ("indicator", "part", "org_unit", "period", "categories")} for r in rows])
+    for block in blocks:
+        want_block(engine, unit, block)
+        _want_report(engine, unit, block)
+    audit.record(
+        unit, at=now, event="cells.recounted", subject=pack.id,
+        detail={"cells": len(cells), "changed": changed, "keys": digest([[*_address(c)] for c in cells])},
+    )
+    return {"recounted": len(rows), "changed": changed}
+
+
+def _address(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    return (cell["indicator"], cell["part"], cell["org_unit"], cell["period"], cell["categories"])
+
+
+def block_key(block: tuple[str, str, str]) -> str:
+    return "block/" + "/".join(block)
+
+
+def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again: bool = False) -> None:
+    """Want this (data set, org unit, period) block at DHIS2 as its cells say."""
+    config = engine.target_of("dhis2")
+    if config is None or not periods.not_before(block[2], config.live_from) or config.mode == "shadow":
+        return
+    cells = unit.cells(block)
+    sent = unit.values_once_sent([c["id"] for c in cells])
+    wanted = []
+    for cell in cells:
+        value = wanted_value(cell, config.vanished, cell["id"] in sent)
+        if value is not None:
+            wanted.append([cell["data_element"], cell["combo"], value])
+    known = unit.delivery(config.name, block_key(block))
+    if not wanted and known is None:
+        return
+    now = engine.now()
+    unit.want([{
+        "target": config.name, "key": block_key(block), "kind": "block", "subject": "/".join(block[1:]),
+        "digest": digest(sorted(wanted)), "state": "pending", "due_at": now, "now": now, "again": again,
+    }])
+
+
+def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The changed values of a block and the cells behind them, in the same order."""
+    config = engine.target_of("dhis2")
+    assert config is not None
+    _, data_set, org_unit, period = key.split("/")
+    cells = unit.cells((data_set, org_unit, period))
+    sent = unit.values_once_sent([c["id"] for c in cells])
+    values, behind = [], []
+    for cell in cells:
+        wanted = wanted_value(cell, config.vanished, cell["id"] in sent)
+        if wanted is None or wanted == cell["accepted"] or cell["state"] == "kept":
+            continue
+        before = sent.get(cell["id"], set())
+        values.append({
+            "dataElement": cell["data_element"], "categoryOptionCombo": cell["combo"], "value": wanted or None,
+            "neverSent": cell["accepted"] is None, "sentBefore": sorted(str(v) for v in before if v is not None),
+            "released": cell["released"], "old": cell["accepted"] or None,
+        })
+        behind.append(cell)
+    first = unit.delivery_first(config.name, period)
+    payload = {
+        "dataSet": engine.pack.data_sets[data_set].code, "orgUnit": org_unit, "period": period,
+        "attributeOptionCombo": "default", "first": first, "onExisting": config.on_existing, "values": values,
+    }
+    return payload, behind
+
+
+def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None:
+    """The MeasureReport of a block for the FHIR server."""
+    from connector.engine import resources
+
+    config = engine.target_of("fhir_server")
+    if config is None:
+        return
+    cells = [
+        (c["indicator"], c["part"], parse_categories(c["categories"]), c["value"])
+        for c in unit.cells(block) if c["value"] is not None
+    ]
+    resource = engine.builder.measure_report(engine.pack.data_sets[block[0]], block[1], block[2], cells)
+    if not cells:
+        known = unit.delivery(config.name, resources.key_of(resource))
+        if known is None:
+            return
+        row = {"target": config.name, "key": known["key"], "kind": "resource", "digest": "", "state": "pending",
+               "due_at": engine.now(), "now": engine.now()}
+    else:
+        row = resources.wanted_row(engine, config.name, resource, None, digest(resource))
+        row["payload_enc"] = unit.seal("delivery", resource)
+    unit.want([row])
+
+
+# ---------------------------------------------------------------- completion
+
+
+def completions(engine: Engine) -> int:
+    """Want the completion of every block whose gate passes (DECISIONS 5); returns how many changed.
+
+    The gate: the period is over, every reporter deployed at the unit has reported, the block is accepted whole.
+    """
+    config = engine.target_of("dhis2")
+    if config is None or config.mode == "shadow":
+        return 0
+    today = engine.clock.now().astimezone(ZoneInfo(engine.pack.zone)).date()
+    count = 0
+    for data_set in engine.pack.data_sets.values():
+        if data_set.complete is None:
+            continue
+        blocks = engine.store.read(lambda unit, ds=data_set.id: unit.blocks(config.name, ds))
+        for key in blocks:
+            count += engine.store.write(lambda unit, key=key, ds=data_set: _completion(engine, unit, config.name, ds, key, today))
+    return count
+
+
+def missing_reporters(engine: Engine, unit: Any, group: str, org_unit: str, period: str) -> list[str]:
+    """Reporters of the group deployed at the unit during the period who have not reported."""
+    first, last = periods.bounds(period)
+    expected = [
+        d for d in engine.pack.deployments
+        if d.group == group and d.org_unit == org_unit and d.valid_from <= last and (d.valid_to is None or d.valid_to >= first)
+    ]
+    missing = []
+    for row in expected:
+        if not unit.reported(row.kind, row.reporter, first.isoformat(), last.isoformat()):
+            missing.append(row.reporter)
+    return missing
+
+
+def _completion(engine: Engine, unit: Any, target: str, data_set: Any, key: str, today: date) -> int:
+    _, _, org_unit, period = key.split("/")
+    block = unit.delivery(target, key)
+    complete = (
+        periods.is_over(period, today)
+        and block["state"] == "accepted"
+        and all(c["state"] not in ("held", "rejected") for c in unit.cells((data_set.id, org_unit, period)))
+        and not missing_reporters(engine, unit, data_set.complete, org_unit, period)
+    )
+    completion_key = "complete/" + key.partition("/")[2]
+    known = unit.delivery(target, completion_key)
+    if known is None and not complete:
+        return 0
+    if known is not None and block["state"] != "accepted":
+        return 0  # on its way: judged again once the block is settled
+    first, last = periods.bounds(period)
+    payload = {
+        "dataSet": data_set.code, "orgUnit": org_unit, "period": period, "attributeOptionCombo": "default",
+        "date": last.isoformat(), "completed": complete,
+    }
+    mark = digest(payload)
+    if known is not None and known["digest"] == mark:
+        return 0
+    now = engine.now()
+    unit.want([{
+        "target": target, "key": completion_key, "kind": "completion", "subject": f"{org_unit}/{period}", "digest": mark,
+        "payload_enc": unit.seal("delivery", payload), "state": "pending", "due_at": now, "now": now,
+    }])
+    return 1

@@ -1,0 +1,168 @@
+"""The error tree. Each docstring is the message: what happened, what Relais does now, what a person should do.
+
+    RelaisError
+    ├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable
+    ├── SourceError          SourceUnavailable · SourceRefused · SourceWaiting · CursorLost · PageUnreadable
+    ├── MappingError         the record goes to quarantine
+    ├── StoreError           StoreBusy · StoreFull · ChainBroken
+    ├── LaneBusy · TargetUnreadable
+    └── RunLocked
+"""
+
+from __future__ import annotations
+
+
+class RelaisError(Exception):
+    """Something went wrong. Relais stopped this step and kept what it had. See the message."""
+
+    code = "relais.error"
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return super().__str__() or (self.__doc__ or "").strip()
+
+
+class ConfigError(RelaisError):
+    """The configuration cannot be used. Relais does nothing until it is mended. Run ``relais check``."""
+
+    code = "config.error"
+    exit_code = 2
+
+
+class PackBroken(ConfigError):
+    """The configuration pack has errors. Nothing was sent. Mend the lines listed and run ``relais check`` again."""
+
+    code = "config.pack_broken"
+
+
+class SecretMissing(ConfigError):
+    """A secret or address the pack names is not set. Relais did not start. Set the variable or file it names."""
+
+    code = "config.secret_missing"
+
+
+class WrongKey(ConfigError):
+    """The master key does not open this database. Nothing was written. Give RELAIS_MASTER_KEY(_FILE) the key this
+    database was made with; it was printed by ``relais key new`` and is in no backup."""
+
+    code = "key.wrong"
+
+
+class KeyReadable(ConfigError):
+    """The master key file can be read by others. Relais refuses it. Make it readable by its owner only (chmod 600)."""
+
+    code = "key.readable"
+
+
+class SourceError(RelaisError):
+    """A source could not be read. What was read before is kept; the cursor did not move past it."""
+
+    code = "source.error"
+    who = "nobody"
+    retry_after: float | None = None
+
+    def __init__(self, message: str = "", *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        if code:
+            self.code = code
+        self.retry_after = retry_after
+
+
+class SourceUnavailable(SourceError):
+    """The source is out of reach or starting up. Relais tries again at the next run. Nobody has to act yet."""
+
+    code = "source.unavailable"
+
+
+class SourceWaiting(SourceError):
+    """The source asks to wait (429 or temporarily locked). Relais waits and tries again. Nobody has to act."""
+
+    code = "source.waiting"
+
+
+class SourceRefused(SourceError):
+    """The source refuses the credentials. Relais stopped asking, so that the account is not locked. The sysadmin
+    should check the user and password of this source, then run again."""
+
+    code = "source.credentials"
+    who = "credentials"
+
+
+class CursorLost(SourceError):
+    """The source does not know the cursor any more. Relais reads it from the start again; nothing is deleted and
+    nothing is counted twice. Nobody has to act."""
+
+    code = "source.cursor_lost"
+
+
+class PageUnreadable(SourceError):
+    """The source sent a page that is cut, too big or not what was asked for. Nothing of it was kept; Relais asks
+    again at the next run. If it stays, the sysadmin should look at the source."""
+
+    code = "source.page_unreadable"
+    who = "sysadmin"
+
+
+class MappingError(RelaisError):
+    """The record could not be mapped. It is kept in quarantine and everything else flows on. The mapping author
+    should look at the place named and run ``relais remap``. Carries the place, never a value of the record."""
+
+    code = "mapping.error"
+
+    def __init__(self, code: str, *, path: str = "", file: str = "", line: int = 0, detail: str = "") -> None:
+        super().__init__(f"{code}: {path} {detail}".strip())
+        self.code = code
+        self.path = path
+        self.file = file
+        self.line = line
+        self.detail = detail
+
+
+class StoreError(RelaisError):
+    """The database failed. Nothing was half-written. See the message."""
+
+    code = "store.error"
+
+
+class StoreBusy(StoreError):
+    """The database is locked by another program. Relais wrote nothing and tries again. If it stays, the sysadmin
+    should see what else has the database open."""
+
+    code = "store.busy"
+    exit_code = 5
+
+
+class StoreFull(StoreError):
+    """The disk is full. Relais wrote nothing and takes in nothing until there is room. The sysadmin should free
+    space; then everything goes on by itself."""
+
+    code = "store.full"
+
+
+class ChainBroken(StoreError):
+    """The audit trail was altered. Relais reports the first bad entry. The sysadmin should keep the database as it
+    is and compare with the signed heads kept elsewhere."""
+
+    code = "audit.broken"
+    exit_code = 3
+
+
+class LaneBusy(RelaisError):
+    """Another worker is doing a step that must go alone. This delivery waits its turn. Nobody has to act."""
+
+    code = "lane.busy"
+    exit_code = 5
+
+
+class TargetUnreadable(RelaisError):
+    """The target could not be read back. Nothing is assumed; Relais looks again later. Nobody has to act yet."""
+
+    code = "target.unreadable"
+    exit_code = 5
+
+
+class RunLocked(RelaisError):
+    """Another Relais is running on this database. This one did nothing. Wait, or stop the other one."""
+
+    code = "run.locked"
+    exit_code = 5

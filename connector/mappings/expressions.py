@@ -1,0 +1,233 @@
+"""JSONata expressions of a pack, compiled once and evaluated with limits that are always on.
+
+The only module that knows the expression engines. ``jlens`` runs what :mod:`shortcuts` does not cover;
+``jsonatapy`` is the second engine, for examples and tests only: both must agree, so that replacing one is a line.
+
+An expression is pure: the clock, randomness and ``$eval`` are refused when it is compiled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jlens
+
+from connector.mappings import shortcuts
+from connector.mappings.fact_functions import functions as own_functions
+from connector.mappings.shortcuts import MISSING, NoShortcut, Shortcut, shortcut
+
+#: Longest expression text read, in characters.
+MAX_LENGTH = 4_000
+_IMPURE = re.compile(r"\$(now|millis|random|shuffle|eval)\b")
+
+
+class ExpressionError(ValueError):
+    """The expression cannot be compiled, or failed on a document. Carries the engine's words, never the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one evaluation: seconds, recursion depth, steps, bytes of a string, items of an array, bytes out."""
+
+    seconds: float = 0.5
+    depth: int = 100
+    steps: int = 100_000
+    string: int = 1_000_000
+    array: int = 100_000
+    result: int = 1_000_000
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "timeout": self.seconds,
+            "max_depth": self.depth,
+            "max_steps": self.steps,
+            "max_string_length": self.string,
+            "max_array_length": self.array,
+            "max_result_size": self.result,
+            "now": 0,
+            "seed": 0,
+        }
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Compiled:
+    """One expression, ready. Calling it or ``evaluate`` returns a JSON value, or None when the result is absent.
+
+    ``shortcut`` is set when the expression runs without the engine. Raises ExpressionError.
+    """
+
+    __slots__ = ("_engine", "_options", "shortcut", "source")
+
+    def __init__(self, source: str, zone: str, limits: Limits, *, use_shortcut: bool = True) -> None:
+        self.source = source
+        check(source)
+        functions = own_functions(zone)
+        self._options = limits.options()
+        self._engine = _expression(source, functions)  # always: a syntax error must show when compiled
+        self.shortcut: Shortcut | None = None
+        if use_shortcut:
+            try:
+                self.shortcut = shortcut(source, functions)
+            except NoShortcut:
+                self.shortcut = None
+
+    def evaluate(self, document: Mapping[str, Any]) -> Any:
+        if self.shortcut is not None:
+            try:
+                value = self.shortcut.evaluate(document)
+            except ValueError as error:
+                raise ExpressionError(str(error)) from None
+            return None if value is MISSING else value
+        return run(self._engine, document, self._options)
+
+    __call__ = evaluate
+
+    def truth(self, document: Mapping[str, Any]) -> bool:
+        """The result as a condition: absent is false."""
+        return shortcuts.truth(self.evaluate(document))
+
+    def explain(self, document: Mapping[str, Any]) -> list[str]:
+        """How the engine came to the result: one line per comparison, with what it compared."""
+        result = self._engine.evaluate_with_audit(document, **self._options)
+        return [str(step) for step in getattr(result, "steps", None) or getattr(result, "decisions", None) or []]
+
+
+def check(source: str) -> None:
+    """Refuse what is too long or not pure."""
+    if len(source) > MAX_LENGTH:
+        raise ExpressionError(f"longer than {MAX_LENGTH} characters")
+    impure = _IMPURE.search(source)
+    if impure:
+        raise ExpressionError(f"{impure.group(0)} is not allowed: the same record must always give the same facts")
+
+
+def run(engine: jlens.Expression, document: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    try:
+        return engine.evaluate(document, **options)
+    except jlens.JlensError as error:
+        raise ExpressionError(f"{error.code}: {_words(error)}") from None
+    except ValueError as error:  # raised by a function of ours
+        raise ExpressionError(str(error)) from None
+
+
+def _words(error: jlens.JlensError) -> str:
+    # The engine's message may quote the value it stumbled on; the code and the place are enough.
+    return f"at character {error.position}" if error.position is not None else "failed"
+
+
+def _expression(source: str, functions: Mapping[str, Callable[..., Any]]) -> jlens.Expression:
+    try:
+        engine = jlens.Expression(source)
+    except jlens.JlensError as error:
+        raise ExpressionError(f"{error.code} at character {error.position}: {error}") from None
+    for name, function in functions.items():
+        engine.register_function(name, function)
+    return engine
+
+
+def compile_expression(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS) -> Compiled:
+    """Compile one expression. ``zone``: the zone ``$day`` counts days in. Raises ExpressionError."""
+    return Compiled(text, zone, limits)
+
+
+def engine_only(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS) -> Compiled:
+    """As :func:`compile_expression`, never taking a shortcut: what shortcuts are compared with."""
+    return Compiled(text, zone, limits, use_shortcut=False)
+
+
+class Together:
+    """Several expressions over one document in a single call of the engine.
+
+    Shortcuts run as they are; the others form one JSONata object. When that fails, each is evaluated alone, so
+    that one bad value costs one fact.
+    """
+
+    def __init__(
+        self, expressions: Mapping[str, Compiled], *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._direct = [(name, one.shortcut.evaluate) for name, one in expressions.items() if one.shortcut]
+        self._slow = {name: one for name, one in expressions.items() if not one.shortcut}
+        self._options = limits.options()
+        self._combined: jlens.Expression | None = None
+        if len(self._slow) > 1:
+            body = ",".join(f'"{name}":({one.source})' for name, one in self._slow.items())
+            self._combined = _expression("{" + body + "}", own_functions(zone))
+
+    def evaluate(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values present by name, and the reason by name of those that failed."""
+        values: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        for name, evaluate in self._direct:
+            try:
+                value = evaluate(document)
+            except ValueError as error:
+                failed[name] = str(error)
+                continue
+            if value is not MISSING and value is not None:
+                values[name] = value
+        if self._combined is not None:
+            try:
+                found = run(self._combined, document, self._options)
+                values.update((name, value) for name, value in found.items() if value is not None)
+                return values, failed
+            except ExpressionError:
+                pass
+        for name, one in self._slow.items():
+            try:
+                value = one.evaluate(document)
+            except ExpressionError as error:
+                failed[name] = str(error)
+                continue
+            if value is not None:
+                values[name] = value
+        return values, failed
+
+
+def second_engine(text: str, *, zone: str = "UTC") -> Callable[[Mapping[str, Any]], Any]:
+    """The same expression in the other engine (slower to set up; used by examples and tests).
+
+    jsonatapy hands null back where a function returns nothing, so each function is wrapped to give *missing*.
+    """
+    import jsonatapy
+
+    check(text)
+    prelude = "".join(
+        f"${name}:=function($x,$y){{($r:=$own_{name}($x,$y);$r=null?$nothing:$r)}};" for name in own_functions(zone)
+    )
+    try:
+        expression = jsonatapy.compile(f"({prelude}({text}))")
+    except ValueError as error:
+        raise ExpressionError(str(error)) from None
+    for name, function in own_functions(zone).items():
+        expression.register(f"own_{name}", _trimmed(function))
+
+    def evaluate(document: Mapping[str, Any]) -> Any:
+        try:
+            return expression.evaluate(document, timeout=2_000, max_stack_depth=200, max_sequence_length=100_000)
+        except ValueError as error:
+            raise ExpressionError(str(error).split("\n")[0][:80]) from None
+
+    return evaluate
+
+
+def _trimmed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without the absent second argument that the wrapper always passes."""
+    return lambda first, second=None: function(first) if second is None else function(first, second)
+
+
+def first_of(expressions: Sequence[Compiled]) -> Callable[[Mapping[str, Any]], Any]:
+    """The first expression with an answer (an empty text is none)."""
+
+    def evaluate(document: Mapping[str, Any]) -> Any:
+        for expression in expressions:
+            value = expression.evaluate(document)
+            if value is not None and value != "":
+                return value
+        return None
+
+    return evaluate

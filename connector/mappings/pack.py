@@ -1,0 +1,231 @@
+"""A configuration pack as typed, frozen data. ``config.py`` reads YAML into these; nobody else parses YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+Text = Mapping[str, str]  #: {"fr": ..., "en": ...}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Position of a node in a file, for findings."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """``kind``: cht | files | openmrs. ``settings``: addresses and credentials, already resolved from ``${...}``."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    schedule: str  #: "every 15m" or a five-field cron with weekday names
+    silent_after: str = "3d"
+    order: str = "feed"  #: feed | comparable | none
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """``kind``: dhis2 | openmrs | fhir_server | cht_answers."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    schedule: str
+    live_from: str  #: DHIS2 period for dhis2, ISO date for the others
+    mode: str = "live"  #: live | shadow
+    on_existing: str = "ask"  #: ask | keep | overwrite
+    vanished: str = "zero"  #: zero | delete
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One entry of the dictionary. ``kind``: boolean | integer | decimal | coded | text | date.
+
+    ``codings``: system -> code with system in ciel, loinc, snomed, icd11, who. ``answers``: option -> concept id for
+    coded concepts. ``unit``: UCUM code stored inside; ``fhir``: {resource, category, ...}, where it goes.
+    """
+
+    id: str
+    kind: str
+    name: Text
+    codings: Mapping[str, str]
+    unit: str | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
+    fhir: Mapping[str, Any] = field(default_factory=dict)
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityKind:
+    """A kind of activity and its FHIR shape. ``fhir``: {shape: encounter | questionnaire_response | task | none,
+    class: HH | FLD | AMB, type: code, subject: person | group | none}."""
+
+    id: str
+    name: Text
+    fhir: Mapping[str, Any]
+    facts: Sequence[str] = ()
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactRule:
+    name: str
+    expression: Callable[[Mapping[str, Any]], Any] | None  #: compiled; None for a constant
+    constant: Any = None
+    codes: Mapping[str, str | None] | None = None
+    items: Mapping[str, "FactRule"] | None = None  #: for list facts: one flat dict per item
+    source: str = ""  #: the expression as written
+    at: Place | None = None
+    #: for list facts whose items lie apart in the form: one set of rules per item, read from the whole record; an
+    #: item with nothing but constants is left out
+    rows: Sequence[Mapping[str, "FactRule"]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormMapping:
+    """How one form (source, name) becomes an activity or registers an entity."""
+
+    source: str
+    name: str
+    activity: str | None
+    registers: str | None  #: person | place | worker
+    date: FactRule | None
+    place: FactRule | None
+    worker: FactRule | None
+    subject: FactRule | None
+    key: FactRule | None
+    facts: Sequence[FactRule]
+    referral: Mapping[str, FactRule] | None
+    file: str
+    version: str  #: sha256 of the file, its tables, the concepts it uses and the zone, first 16 hex digits
+    at: Place | None = None
+    #: an instant on the day of service, for what needs the hour; ignored when it falls on another day
+    time: FactRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A dimension. ``options``: option id -> DHIS2 category option code, in order, ``unknown`` last.
+
+    ``fact``: the fact (or item fact) it reads. ``bands``: option -> (lower inclusive, upper exclusive) in the unit of
+    the fact (age_days, age_months, age_years), or None for coded facts.
+    """
+
+    id: str
+    name: Text
+    fact: str
+    options: Mapping[str, str]
+    option_names: Mapping[str, Text]
+    bands: Mapping[str, tuple[int, int]] | None = None
+    #: DHIS2 category code; two categories of the pack may be one there (sex of the patient, sex of the baby)
+    code: str = ""
+    #: the fact a band is measured by, where it is not ``fact`` (first days, then months, then years)
+    band_facts: Mapping[str, str] = field(default_factory=dict)
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """What is counted. ``where`` holds one compiled predicate per part: {"count": f} or {"num": f, "den": f}.
+
+    ``aggregate``: count | sum | distinct. ``each``: name of a list fact; each item is evaluated with the item's
+    facts laid over the activity's.
+    """
+
+    id: str
+    name: Text
+    counts: Sequence[str]  #: activity kinds
+    parts: Mapping[str, "Predicate"]
+    aggregate: str
+    amount: "Mapping[str, Predicate] | None"  #: per part, for sum
+    distinct: str | None  #: subject | worker | household | group | place
+    each: str | None
+    by: Sequence[str]  #: category ids, in order
+    data_set: str
+    elements: Mapping[str, str]  #: part -> DHIS2 data element code
+    chis: str | None
+    area: str  #: sec | epargne | promotion | gouvernance
+    at: Place | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    source: str
+    evaluate: Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """``level``: the org-unit level values are sent at. ``complete``: None = never completed by us, else the reporter
+    group of ``deployments.csv`` that must have reported."""
+
+    id: str
+    code: str
+    name: Text
+    period_type: str  #: Monthly | Quarterly | Yearly | Weekly
+    level: str
+    complete: str | None
+    send_zero: bool = False
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrgUnitRow:
+    """One line of ``org_units.csv``: a source's place is this DHIS2 org unit between two dates."""
+
+    source: str
+    place: str
+    org_unit: str  #: DHIS2 code
+    level: str
+    parent: str  #: org unit code of the parent, "" at the top
+    name: str
+    valid_from: date
+    valid_to: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRow:
+    """One line of ``deployments.csv``: a reporter expected at an org unit between two dates."""
+
+    reporter: str  #: id of the worker, group or place at the source
+    kind: str  #: worker | place
+    group: str  #: the reporter group a data set names in ``complete``
+    org_unit: str
+    valid_from: date
+    valid_to: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    id: str
+    version: str  #: digest over all files
+    folder: Path
+    name: Text
+    zone: str
+    languages: Sequence[str]
+    sources: Mapping[str, SourceConfig]
+    targets: Mapping[str, TargetConfig]
+    concepts: Mapping[str, Concept]
+    activities: Mapping[str, ActivityKind]
+    forms: Mapping[tuple[str, str], FormMapping]  #: (source, form name)
+    ignore: Mapping[str, Sequence[str]]  #: source -> forms that are known and not mapped
+    categories: Mapping[str, Category]
+    indicators: Mapping[str, Indicator]
+    data_sets: Mapping[str, DataSet]
+    openmrs: Mapping[str, Any]  #: openmrs.yaml as plain data
+    retention: Mapping[str, Any]
+    org_units: Sequence[OrgUnitRow]
+    deployments: Sequence[DeploymentRow]
+    #: facts computed from facts and age, the same for every app: name -> expression
+    derived: Mapping[str, Predicate] = field(default_factory=dict)
+    #: schedules of Relais's own jobs (reconcile, seal, purge): job -> schedule
+    schedules: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,446 @@
+"""The everyday part of JSONata as plain Python closures: paths, constants, comparisons, ``and``/``or``/``in``,
+``a ? b : c`` and the functions of ours. What is outside it returns no shortcut and runs in the engine.
+
+A shortcut is an optimisation and must mean exactly what the engine means; ``tests/unit/test_expressions.py``
+compares the two on generated expressions and documents. Rules are those of jsonata.org 2.x (``jsonata.js``:
+evaluatePath, lookup, evaluateEqualityExpression, evaluateComparisonExpression, boolean).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Evaluate = Callable[[Any], Any]
+
+
+class _Missing:
+    """JSONata's *undefined*; JSON null is Python's None."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
+
+
+class _Sequence(list[Any]):
+    """JSONata's result sequence: empty means missing, one element means that element."""
+
+
+class NoShortcut(Exception):
+    """This expression is for the engine."""
+
+
+class Mistyped(ValueError):
+    """Operands that JSONata refuses to compare (T2009, T2010)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """``boolean``: the result is always true or false, never missing. ``reads``: first names of the paths read."""
+
+    evaluate: Evaluate
+    boolean: bool
+    reads: frozenset[str]
+
+
+_TOKEN = re.compile(
+    r"\s+|(?P<number>\d+(?:\.\d+)?(?![\w.]))|(?P<string>'[^'\\]*'|\"[^\"\\]*\")|(?P<tick>`[^`]+`)"
+    r"|(?P<function>\$[A-Za-z]+)(?=\()|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<op>!=|<=|>=|[=<>.,?:()\[\]])"
+)
+_COMPARE = {"=", "!=", "<", "<=", ">", ">=", "in"}
+_MAX_DEPTH = 40
+
+
+def shortcut(text: str, functions: Mapping[str, Callable[..., Any]]) -> Shortcut:
+    """Compile ``text``. Raises NoShortcut when it uses anything outside the everyday part."""
+    parser = _Parser(_tokens(text), functions)
+    node = parser.ternary(0)
+    parser.end()
+    return Shortcut(node.run, node.boolean, frozenset(parser.reads))
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    run: Evaluate
+    boolean: bool = False
+    constant: Any = MISSING
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if not match:
+            raise NoShortcut
+        at = match.end()
+        if match.lastgroup:
+            found.append((match.lastgroup, match.group(match.lastgroup)))
+    return found
+
+
+class _Parser:
+    def __init__(self, tokens: list[tuple[str, str]], functions: Mapping[str, Callable[..., Any]]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.functions = functions
+        self.reads: set[str] = set()
+
+    def peek(self) -> tuple[str, str]:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "")
+
+    def take(self, kind: str, text: str | None = None) -> str | None:
+        found = self.peek()
+        if found[0] == kind and (text is None or found[1] == text):
+            self.at += 1
+            return found[1]
+        return None
+
+    def expect(self, text: str) -> None:
+        if self.take("op", text) is None:
+            raise NoShortcut
+
+    def end(self) -> None:
+        if self.at != len(self.tokens):
+            raise NoShortcut
+
+    def ternary(self, depth: int) -> _Node:
+        if depth > _MAX_DEPTH:
+            raise NoShortcut
+        condition = self.either(depth)
+        if self.take("op", "?") is None:
+            return condition
+        then = self.ternary(depth + 1)
+        other = self.ternary(depth + 1) if self.take("op", ":") else _Node(_missing)
+        return _Node(_choice(condition.run, then.run, other.run), then.boolean and other.boolean)
+
+    def either(self, depth: int) -> _Node:
+        node = self.both(depth)
+        while self.take("name", "or"):
+            node = _Node(_or(node.run, self.both(depth).run), True)
+        return node
+
+    def both(self, depth: int) -> _Node:
+        node = self.comparison(depth)
+        while self.take("name", "and"):
+            node = _Node(_and(node.run, self.comparison(depth).run), True)
+        return node
+
+    def comparison(self, depth: int) -> _Node:
+        node = self.primary(depth)
+        while True:
+            kind, text = self.peek()
+            if text not in _COMPARE or kind not in ("op", "name"):
+                return node
+            self.at += 1
+            node = _compare(text, node, self.primary(depth))
+
+    def primary(self, depth: int) -> _Node:
+        kind, text = self.peek()
+        if depth > _MAX_DEPTH or kind == "end":
+            raise NoShortcut
+        if kind in ("name", "tick"):
+            return self.path()
+        self.at += 1
+        if kind == "number":
+            return _constant(float(text) if "." in text else int(text))
+        if kind == "string":
+            return _constant(text[1:-1])
+        if kind == "function":
+            return self.call(text[1:], depth)
+        if text == "(":
+            node = self.ternary(depth + 1)
+            self.expect(")")
+            if self.peek() == ("op", ".") or self.peek() == ("op", "["):
+                raise NoShortcut
+            return node
+        if text == "[":
+            return self.array()
+        raise NoShortcut
+
+    def array(self) -> _Node:
+        """A list of constants, as used after ``in``."""
+        values: list[Any] = []
+        while self.take("op", "]") is None:
+            if values:
+                self.expect(",")
+            kind, text = self.peek()
+            if kind not in ("number", "string"):
+                raise NoShortcut
+            values.append(self.primary(0).constant)
+        if not values or self.peek() in (("op", "."), ("op", "[")):
+            raise NoShortcut
+        return _constant(values)
+
+    def path(self) -> _Node:
+        kind, text = self.peek()
+        if kind == "name" and text in ("true", "false", "null"):
+            self.at += 1
+            return _constant({"true": True, "false": False, "null": None}[text])
+        names = [self.name()]
+        while self.take("op", ".") is not None:
+            names.append(self.name())
+        if self.peek() in (("op", "["), ("op", "(")):
+            raise NoShortcut
+        self.reads.add(names[0])
+        return _Node(_path(tuple(names)))
+
+    def name(self) -> str:
+        name = self.take("name")
+        if name is not None:
+            if name in ("and", "or", "in", "true", "false", "null", "function"):
+                raise NoShortcut
+            return name
+        ticked = self.take("tick")
+        if ticked is None:
+            raise NoShortcut
+        return ticked[1:-1]
+
+    def call(self, name: str, depth: int) -> _Node:
+        self.expect("(")
+        arguments: list[_Node] = []
+        while self.take("op", ")") is None:
+            if arguments:
+                self.expect(",")
+            arguments.append(self.ternary(depth + 1))
+        if self.peek() in (("op", "."), ("op", "[")):
+            raise NoShortcut
+        if name == "exists" and len(arguments) == 1:
+            return _Node(_exists(arguments[0].run), True)
+        if name == "count" and len(arguments) == 1:
+            return _Node(_count(arguments[0].run))
+        if name == "not" and len(arguments) == 1 and arguments[0].boolean:
+            return _Node(_not(arguments[0].run), True)
+        function = self.functions.get(name)
+        if function is None or not 1 <= len(arguments) <= 2:
+            raise NoShortcut
+        return _Node(_call(function, [argument.run for argument in arguments]), name == "unknown")
+
+
+# ---------------------------------------------------------------- closures
+
+
+def _missing(_document: Any) -> Any:
+    return MISSING
+
+
+def _constant(value: Any) -> _Node:
+    return _Node(lambda _document: value, isinstance(value, bool), value)
+
+
+def _path(names: tuple[str, ...]) -> Evaluate:
+    if len(names) == 1:
+        only = names[0]
+
+        def one(document: Any) -> Any:
+            if type(document) is dict:
+                value = document.get(only, MISSING)
+                if type(value) is not list:
+                    return value
+            return walk(document, names)
+
+        return one
+
+    def many(document: Any) -> Any:
+        value = document
+        for name in names:
+            if type(value) is not dict:
+                if type(value) is list:
+                    return walk(document, names)
+                return MISSING
+            value = value.get(name, MISSING)
+        return walk(document, names) if type(value) is list else value
+
+    return many
+
+
+def walk(document: Any, names: tuple[str, ...]) -> Any:
+    """A path over a document that holds lists, as jsonata.js evaluatePath does it."""
+    inputs: list[Any] = document if isinstance(document, list) else [document]
+    last = len(names) - 1
+    for index, name in enumerate(names):
+        results = [found for found in (_settle(_look_up(item, name)) for item in inputs) if found is not MISSING]
+        if index == last and len(results) == 1 and isinstance(results[0], list):
+            single = results[0]
+            return single if not isinstance(single, _Sequence) else _settle(single)
+        flat = _Sequence()
+        for found in results:
+            if isinstance(found, list):
+                flat.extend(found)
+            else:
+                flat.append(found)
+        inputs = flat
+        if not flat:
+            return MISSING
+    return _settle(_Sequence(inputs))
+
+
+def _look_up(item: Any, name: str) -> Any:
+    if isinstance(item, list):
+        found = _Sequence()
+        for element in item:
+            value = _look_up(element, name)
+            if value is MISSING:
+                continue
+            if isinstance(value, list):
+                found.extend(value)
+            else:
+                found.append(value)
+        return found
+    if isinstance(item, dict):
+        return item.get(name, MISSING)
+    return MISSING
+
+
+def _settle(value: Any) -> Any:
+    if isinstance(value, _Sequence):
+        return MISSING if not value else value[0] if len(value) == 1 else value
+    return value
+
+
+def truth(value: Any) -> bool:
+    """JSONata's ``$boolean``, with false for missing."""
+    if value is True or value is False:
+        return value
+    if value is MISSING or value is None:
+        return False
+    if isinstance(value, list):
+        return truth(value[0]) if len(value) == 1 else any(truth(item) for item in value)
+    return bool(value)
+
+
+def _choice(condition: Evaluate, then: Evaluate, other: Evaluate) -> Evaluate:
+    return lambda document: then(document) if truth(condition(document)) else other(document)
+
+
+def _or(left: Evaluate, right: Evaluate) -> Evaluate:
+    return lambda document: truth(left(document)) or truth(right(document))
+
+
+def _and(left: Evaluate, right: Evaluate) -> Evaluate:
+    return lambda document: truth(left(document)) and truth(right(document))
+
+
+def _exists(inner: Evaluate) -> Evaluate:
+    return lambda document: inner(document) is not MISSING
+
+
+def _not(inner: Evaluate) -> Evaluate:
+    return lambda document: not inner(document)
+
+
+def _count(inner: Evaluate) -> Evaluate:
+    def count(document: Any) -> Any:
+        value = inner(document)
+        if isinstance(value, list):
+            return len(value)
+        return 0 if value is MISSING else 1
+
+    return count
+
+
+def _call(function: Callable[..., Any], arguments: list[Evaluate]) -> Evaluate:
+    """A function of ours: missing and null both reach it as None, and None comes back as missing."""
+    if len(arguments) == 1:
+        only = arguments[0]
+
+        def one(document: Any) -> Any:
+            value = only(document)
+            result = function(None if value is MISSING else value)
+            return MISSING if result is None else result
+
+        return one
+
+    def many(document: Any) -> Any:
+        values = [argument(document) for argument in arguments]
+        result = function(*(None if value is MISSING else value for value in values))
+        return MISSING if result is None else result
+
+    return many
+
+
+def _compare(operator: str, left: _Node, right: _Node) -> _Node:
+    get, other = left.run, right.run
+    if operator == "=" or operator == "!=":
+        wanted = operator == "="
+        constant = right.constant
+        if constant is True or constant is False:
+            return _Node(
+                lambda d: (value := get(d)) is not MISSING and (value is constant) is wanted, True
+            )
+        if isinstance(constant, str):
+            return _Node(lambda d: (value := get(d)) is not MISSING and (value == constant) is wanted, True)
+
+        def equal(document: Any) -> bool:
+            a, b = get(document), other(document)
+            return a is not MISSING and b is not MISSING and same(a, b) is wanted
+
+        return _Node(equal, True)
+    if operator == "in":
+        return _Node(_membership(get, other), True)
+    return _Node(_order(operator, get, other))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Deep equality with JSON's types: ``true`` is not 1, ``"1"`` is not 1."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == b
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and bool(a == b)
+
+
+def _membership(get: Evaluate, other: Evaluate) -> Evaluate:
+    def member(document: Any) -> bool:
+        value, among = get(document), other(document)
+        if value is MISSING or among is MISSING:
+            return False
+        if not isinstance(among, list):
+            return same(value, among)
+        return any(same(value, item) for item in among)
+
+    return member
+
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def _order(operator: str, get: Evaluate, other: Evaluate) -> Evaluate:
+    compare = _ORDER[operator]
+
+    def order(document: Any) -> Any:
+        a, b = get(document), other(document)
+        kind_a, kind_b = _kind(a), _kind(b)
+        if a is MISSING or b is MISSING:
+            return MISSING
+        if kind_a != kind_b:
+            raise Mistyped("T2009: a text and a number cannot be compared")
+        return compare(a, b)
+
+    return order
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    if kind is int or kind is float:
+        return "number"
+    if kind is str:
+        return "text"
+    if value is MISSING:
+        return ""
+    raise Mistyped("T2010: only texts and numbers can be compared")

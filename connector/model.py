@@ -1,0 +1,294 @@
+"""The nouns of Relais as frozen dataclasses: no I/O, no clock, no randomness.
+
+Words are those of ``docs/glossary.md``. Times are timezone-aware ``datetime`` in UTC unless a field says
+otherwise; a *date of service* is a plain ``date`` in the pack's time zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class Verdict(StrEnum):
+    """What a target's answer means. ``OPEN`` is an attempt whose answer has not been read (yet, or ever)."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+
+
+class State(StrEnum):
+    """Where a delivery stands (DECISIONS 6)."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    PARKED = "parked"
+    RESOLVED = "resolved"
+
+
+class Who(StrEnum):
+    """Who must act, as the pages and ``relais status`` say it."""
+
+    MAPPING = "mapping"
+    CREDENTIALS = "credentials"
+    TARGET_ADMIN = "target_admin"
+    CHW_DATA = "chw_data"
+    CLINIC = "clinic"
+    MINISTRY = "ministry"
+    SYSADMIN = "sysadmin"
+    NOBODY = "nobody"
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+# ---------------------------------------------------------------- intake
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One document of a source at one revision, exactly as received.
+
+    ``form`` names the form (or contact type) the mapping is chosen by; ``None`` = nothing to map (ignored).
+    ``body`` is the parsed document; for a deletion it may be empty or whole (CHT keeps the body in the tombstone).
+    ``unreadable`` is set when the source could not parse it: the record goes to quarantine with that reason.
+    """
+
+    source: str
+    stream: str
+    key: str
+    revision: str
+    form: str | None
+    body: Json
+    deleted: bool = False
+    changed_at: datetime | None = None
+    unreadable: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.source}/{self.stream}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a source was read up to. ``value`` is opaque; ``instance`` names the database it belongs to."""
+
+    value: str
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records in change order with the cursor that follows them. ``behind``: records still to come, if known."""
+
+    records: Sequence[Record]
+    cursor: Cursor
+    behind: int | None = None
+    replay: bool = False  #: True when the source's database was re-created and is read from the start again
+
+
+# ---------------------------------------------------------------- mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A remark on a mapped record: a fact that failed (DECISIONS 3) or something a person may want to know."""
+
+    code: str
+    fact: str = ""
+    detail: str = ""  #: never a value of the record
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A patient sent to a clinic. ``reasons`` are concept ids; ``to`` is the source's place id of the clinic."""
+
+    to: str | None
+    urgent: bool
+    reason: str | None
+    reasons: Sequence[str] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What one record says happened, free of the app's form. ``facts`` hold typed values (bool, int, Decimal, str,
+    ISO dates as str, or lists of flat dicts for ``each``)."""
+
+    source: str
+    stream: str
+    key: str
+    revision: str
+    kind: str
+    form: str
+    mapping: str  #: file of the form mapping, relative to the pack
+    version: str  #: digest of that file
+    date: date
+    at: datetime | None
+    place: str | None
+    worker: str | None
+    subject: str | None
+    facts: Json
+    referral: Referral | None = None
+    flags: Sequence[Flag] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.source}/{self.stream}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A person, place or worker as the registry knows it. ``data``: name, family, given, sex (female|male|unknown),
+    birth_date (ISO, may be partial ``2024`` or ``2024-03``), phone, parent (place id), role ..."""
+
+    source: str
+    kind: str  #: person | place | worker
+    key: str
+    revision: str
+    data: Json
+    mapping: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The result of mapping one record: an activity, or an entity, or both (a contact that is also counted)."""
+
+    activity: Activity | None = None
+    entity: Entity | None = None
+    flags: Sequence[Flag] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one record adds to one cell. ``amount`` is 1 for counts; ``distinct`` is the (plain) key counted once,
+    hashed by the store before it is kept. ``categories``: category id -> option id, in the indicator's order."""
+
+    record: str
+    indicator: str
+    part: str  #: count | num | den
+    org_unit: str  #: DHIS2 org unit code
+    period: str  #: DHIS2 period
+    categories: tuple[tuple[str, str], ...]
+    amount: Decimal
+    distinct: str | None
+    date: date
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The address of a number: what is recounted together."""
+
+    indicator: str
+    part: str
+    org_unit: str
+    period: str
+    categories: tuple[tuple[str, str], ...]
+
+
+# ---------------------------------------------------------------- delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A wanted state on its way to a target. ``payload`` is the target's own shape (see the adapters);
+    ``remote`` holds every identifier obtained or chosen so far, ``step`` where a multi-step delivery stands.
+    ``unsure``: an earlier attempt has no trusted answer, so look before creating."""
+
+    id: int
+    target: str
+    key: str
+    kind: str
+    generation: int
+    digest: str
+    payload: Json
+    step: str = ""
+    remote: Json = field(default_factory=dict)
+    tries: int = 0
+    unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOutcome:
+    """The fate of one DHIS2 data value within a block. ``there``: the value found at the target, when read."""
+
+    data_element: str  #: code
+    category_option_combo: str  #: code
+    verdict: Verdict
+    reason: str = ""
+    held: bool = False  #: not sent: a person's value is there (``dhis2.value_already_there``)
+    there: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A target's answer to one delivery. ``of_target``: the failure is the target's (down, credentials, 429, 503):
+    no try is counted and the target's due time moves. ``answer``: what was answered, for the attempt row
+    (encrypted at rest, never logged)."""
+
+    verdict: Verdict
+    reason: str
+    remote_id: str | None = None
+    retry_after: timedelta | None = None
+    per_value: Sequence[ValueOutcome] = ()
+    of_target: bool = False
+    http_status: int | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a target holds under a key. ``matches``: it equals the wanted state of the delivery looked up."""
+
+    matches: bool
+    remote: Json = field(default_factory=dict)
+    detail: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem (or a passed check) with its place and its fix. Shared by lint, probes and doctor."""
+
+    code: str
+    severity: Severity
+    message: str
+    fix: str = ""
+    file: str = ""
+    line: int = 0
+    who: Who = Who.MAPPING
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """``settles_within``: quiet time after UNKNOWN; must exceed the server's own request limit."""
+
+    max_batch: int
+    settles_within: timedelta
+    can_delete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReferral:
+    """A referral whose answer is awaited. ``remote``: patient, encounter, appointment uuids at the clinic."""
+
+    id: str  #: record id of the activity
+    number: str  #: the referral number written at the clinic (the record's key)
+    date: date
+    remote: Json

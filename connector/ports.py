@@ -1,0 +1,91 @@
+"""The seams: what the engine needs from the outside, as Protocols and nothing else.
+
+A source is one method, a target is three. The engine owns retries, leases and due times; an adapter makes one
+attempt and says honestly what the answer means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from connector.model import Capabilities, Cursor, Delivery, Finding, Observed, OpenReferral, Outcome, Page, Record
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, timezone-aware, UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Source(Protocol):
+    name: str
+
+    def pages(self, since: Cursor | None) -> AsyncIterator[Page]:
+        """Yield pages in change order. A page may repeat records already seen; it may never skip one.
+
+        Raises ``SourceError`` subclasses (``errors.py``); a page that was not read whole is never yielded.
+        """
+        ...
+
+    async def probe(self) -> Sequence[Finding]: ...
+
+
+class Progress(Protocol):
+    """What an adapter may tell the engine in the middle of an attempt; durable when the call returns."""
+
+    def note(self, delivery: Delivery, *, step: str, remote: Mapping[str, Any]) -> None:
+        """Keep the step cursor and every remote id *before* the next request leaves."""
+        ...
+
+    def lane(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold a serial lane (one creation per OpenMRS, one first push per DHIS2 period). Raises ``LaneBusy``."""
+        ...
+
+
+class Target(Protocol):
+    name: str
+    capabilities: Capabilities
+
+    async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
+        """One outcome per delivery, in order. Remote trouble is an outcome, never an exception."""
+        ...
+
+    async def look_up(self, delivery: Delivery) -> Observed | None:
+        """What the target holds under this key now. None: certainly not there. Raises ``TargetUnreadable``
+        when it could not be read."""
+        ...
+
+    async def probe(self) -> Sequence[Finding]:
+        """Reachable, authorised, metadata in place. An empty list means all is well."""
+        ...
+
+
+class OutcomeFeed(Protocol):
+    """The clinic's answers, read by id for the open referrals (feeds are hints)."""
+
+    name: str
+
+    async def answers(self, referrals: Sequence[OpenReferral]) -> Sequence[Record]:
+        """One record (source = name, stream = ``outcomes``, key = referral id) per referral with news."""
+        ...
+
+
+class Store(Protocol):
+    def write(self, fn: Callable[[Any], T]) -> T:
+        """Run ``fn(connection)`` in one short transaction; commit, or roll back and raise."""
+        ...
+
+    def read(self, fn: Callable[[Any], T]) -> T: ...
+
+
+class Runner(Protocol):
+    """Runs the coarse idempotent jobs (DESIGN 7)."""
+
+    async def submit(self, job: str, key: str) -> None: ...

@@ -1,0 +1,415 @@
+"""The rows the sandbox's OpenMRS holds, and the identifiers it makes.
+
+Rows are dicts with ``_kind`` whose keys are the REST property names, so that a representation is a projection.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connector.sandbox.openmrs_metadata import ROOT
+from connector.sandbox.openmrs_shapes import Json, epoch_ms, write_date, zone_of
+
+#: The alphabet of OpenMRS IDs: no B, I, O, Q, S, Z (006).
+ALPHABET = "0123456789ACDEFGHJKLMNPRTUVWXY"
+
+
+def luhn_mod_30(base: str) -> str:
+    """The check digit the idgen module appends. 070, 071: 100000 -> Y, 100001 -> W."""
+    total, factor = 0, 2
+    for character in reversed(base):
+        product = factor * ALPHABET.index(character)
+        total += product // 30 + product % 30
+        factor = 3 - factor
+    return ALPHABET[-total % 30]
+
+
+def valid_openmrs_id(identifier: str) -> bool:
+    # 808: lower case is accepted.
+    text = identifier.upper()
+    return len(text) > 1 and all(c in ALPHABET for c in text) and luhn_mod_30(text[:-1]) == text[-1]
+
+
+class Rows:
+    """Everything one server holds. ``now`` gives the server's time."""
+
+    def __init__(self, metadata: Mapping[str, Any], now: Callable[[], datetime]) -> None:
+        self.metadata = metadata
+        self.now = now
+        self.zone = zone_of(metadata.get("zone", "+0300"))
+        self.patients: dict[str, Json] = {}
+        self.encounters: dict[str, Json] = {}
+        self.obs: dict[str, Json] = {}
+        self.appointments: dict[str, Json] = {}
+        self._made = 0
+        self.locations = {
+            row["uuid"]: _metadatum("location", row, tags=[], parentLocation=None, childLocations=[], attributes=[])
+            for row in metadata["locations"]
+        }
+        self.encounter_types = {row["uuid"]: _metadatum("encountertype", row) for row in metadata["encounter_types"]}
+        self.roles = {row["uuid"]: _metadatum("encounterrole", row) for row in metadata["encounter_roles"]}
+        self.identifier_types = {row["uuid"]: _identifier_type(row) for row in metadata["identifier_types"]}
+        self.providers = {
+            row["uuid"]: {
+                **_metadatum("provider", row),
+                "display": f"{row['identifier']} - {row['name']}",
+                "identifier": row["identifier"],
+                "person": None,
+                "providerRole": None,
+                "attributes": [],
+            }
+            for row in metadata["providers"]
+        }
+        self.services = {row["uuid"]: dict(row) for row in metadata["services"]}
+        self.concepts = {row["uuid"]: _concept(row) for row in metadata["concepts"]}
+        self.ciel = {row["ciel"]: row["uuid"] for row in metadata["concepts"] if row.get("ciel")}
+        for concept in self.concepts.values():
+            concept["answers"] = [self.concepts[u] for u in concept["answers"] if u in self.concepts]
+        self.idgen = {row["uuid"]: {**row, "next": row["first"]} for row in metadata["idgen"]}
+
+    # ------------------------------------------------------------ metadata
+
+    def by_uuid_or_name(self, table: Mapping[str, Json], reference: Any) -> Json | None:
+        """Metadata may be given by uuid or by name (113, 206, 280)."""
+        key = reference.get("uuid") if isinstance(reference, dict) else reference
+        if not isinstance(key, str):
+            return None
+        return table.get(key) or next((row for row in table.values() if row["name"] == key), None)
+
+    def concept(self, reference: Any) -> Json | None:
+        """By uuid or ``CIEL:116128`` (210, 250, 254), never by name (249)."""
+        key = reference.get("uuid") if isinstance(reference, dict) else reference
+        if not isinstance(key, str):
+            return None
+        source, _, code = key.partition(":")
+        return self.concepts.get(self.ciel.get(code, "") if code and source == "CIEL" else key)
+
+    # ------------------------------------------------------------ making rows
+
+    def new_uuid(self) -> str:
+        self._made += 1
+        return str(uuid.uuid5(ROOT, f"row|{self._made}"))
+
+    def next_identifier(self, source: str) -> str:
+        row = self.idgen[source]
+        base = row["next"]
+        digits = [ALPHABET.index(c) for c in base]
+        for place in range(len(digits) - 1, -1, -1):
+            digits[place] = (digits[place] + 1) % 30
+            if digits[place]:
+                break
+        row["next"] = "".join(ALPHABET[d] for d in digits)
+        return base + luhn_mod_30(base)
+
+    def audit(self) -> Json:
+        at = write_date(self.now(), self.zone)
+        return {"dateCreated": at, "dateChanged": None, "dateVoided": None, "voidReason": None}
+
+    def new_identifier(self, value: str, kind: Json, location: Json | None, preferred: bool, given: str | None) -> Json:
+        return {
+            "_kind": "identifier",
+            "uuid": given or self.new_uuid(),
+            "display": f"{kind['name']} = {value}",
+            "identifier": value,
+            "identifierType": kind,
+            "location": location,
+            "preferred": preferred,
+            "voided": False,
+            "auditInfo": self.audit(),
+        }
+
+    def new_patient(self, uuid_: str | None, person: Mapping[str, Any], identifiers: list[Json]) -> Json:
+        """``person``: names, gender, birthdate (day or None), birthdateEstimated, addresses, attributes."""
+        key = uuid_ or self.new_uuid()
+        names = [
+            {
+                "_kind": "name",
+                "uuid": n.get("uuid") or self.new_uuid(),
+                "display": " ".join(filter(None, (n.get("givenName"), n.get("middleName"), n.get("familyName")))),
+                "givenName": n.get("givenName"),
+                "middleName": n.get("middleName"),
+                "familyName": n.get("familyName"),
+                "familyName2": None,
+                "preferred": bool(n.get("preferred")),
+                "voided": False,
+            }
+            for n in person["names"]
+        ]
+        addresses = [
+            {"_kind": "address", "uuid": self.new_uuid(), "display": a.get("address1") or a.get("cityVillage") or "",
+             "preferred": bool(a.get("preferred")), "address1": a.get("address1"), "cityVillage": a.get("cityVillage"),
+             "country": a.get("country"), "voided": False}
+            for a in person.get("addresses") or []
+        ]
+        attributes = [
+            {"_kind": "attribute", "uuid": self.new_uuid(), "display": str(a.get("value")), "value": a.get("value"),
+             "attributeType": a.get("attributeType"), "voided": False}
+            for a in person.get("attributes") or []
+        ]
+        row: Json = {
+            "_kind": "patient",
+            "uuid": key,
+            "identifiers": identifiers,
+            "voided": False,
+            "auditInfo": self.audit(),
+            "person": {
+                "_kind": "person",
+                "uuid": key,
+                "display": names[0]["display"],
+                "gender": person.get("gender"),
+                "age": None,
+                "day": person.get("birthdate"),
+                # Midnight in the server's zone: the day before in UTC (105).
+                "birthdate": None
+                if not person.get("birthdate")
+                else write_date(datetime.fromisoformat(person["birthdate"]).replace(tzinfo=self.zone), self.zone),
+                "birthdateEstimated": bool(person.get("birthdateEstimated")),
+                "dead": False,
+                "deathDate": None,
+                "causeOfDeath": None,
+                "names": names,
+                "preferredName": names[0],
+                "addresses": addresses,
+                "preferredAddress": addresses[0] if addresses else None,
+                "attributes": attributes,
+                "voided": False,
+                "birthtime": None,
+                "deathdateEstimated": False,
+            },
+        }
+        self.refresh_display(row)
+        self.patients[key] = row
+        return row
+
+    def refresh_display(self, patient: Json) -> None:
+        living = [i for i in patient["identifiers"] if not i["voided"]]
+        first = next((i for i in living if i["preferred"]), living[0] if living else None)
+        patient["display"] = f"{first['identifier']} - {patient['person']['display']}" if first else ""
+
+    def new_obs(self, concept: Json, value: Any, at: datetime, patient: Json, **more: Any) -> Json:
+        shown = value["display"] if isinstance(value, dict) else value
+        row: Json = {
+            "_kind": "obs",
+            "uuid": more.get("uuid") or self.new_uuid(),
+            "display": f"{concept['display']}: {shown}",
+            "concept": concept,
+            "person": patient,
+            "obsDatetime": write_date(at, self.zone),
+            "value": value,
+            "voided": False,
+            "location": more.get("location"),
+            "encounter": more.get("encounter"),
+            "comment": more.get("comment"),
+        }
+        for name in ("accessionNumber", "obsGroup", "valueCodedName", "groupMembers", "order", "valueModifier",
+                     "formFieldPath", "formFieldNamespace"):
+            row[name] = None
+        self.obs[row["uuid"]] = row
+        return row
+
+    def new_encounter(
+        self, uuid_: str | None, patient: Json, kind: Json, at: datetime, location: Json | None, providers: list[Json]
+    ) -> Json:
+        local = at.astimezone(self.zone)
+        row: Json = {
+            "_kind": "encounter",
+            "uuid": uuid_ or self.new_uuid(),
+            "display": f"{kind['name']} {local:%m/%d/%Y}",
+            "encounterDatetime": write_date(at, self.zone),
+            "at": at,
+            "patient": patient,
+            "location": location,
+            "form": None,
+            "encounterType": kind,
+            "obs": [],
+            "orders": [],
+            "voided": False,
+            "visit": None,
+            "encounterProviders": providers,
+            "diagnoses": [],
+            "auditInfo": self.audit(),
+        }
+        self.encounters[row["uuid"]] = row
+        return row
+
+    def void(self, row: Json, reason: str) -> None:
+        """A voided patient loses identifiers and display (185); a voided encounter its obs (322)."""
+        if row["voided"]:
+            return
+        row["voided"] = True
+        row["auditInfo"].update(dateVoided=write_date(self.now(), self.zone), voidReason=reason)
+        if row["_kind"] == "patient":
+            for identifier in row["identifiers"]:
+                identifier["voided"] = True
+            row["person"]["voided"] = True
+            row["display"] = ""
+        elif row["_kind"] == "encounter":
+            for obs in row["obs"]:
+                obs["voided"] = True
+
+    # ------------------------------------------------------------ canonical state
+
+    def state(self) -> Json:
+        """What a comparison needs, sorted; see ``OpenMRSSim.state``."""
+        return {
+            "patients": sorted(
+                (
+                    {
+                        "uuid": p["uuid"],
+                        "identifiers": sorted(
+                            [i["identifierType"]["name"], i["identifier"]]
+                            for i in p["identifiers"]
+                            if not i["voided"] or p["voided"]
+                        ),
+                        "name": p["person"]["display"],
+                        "gender": p["person"]["gender"],
+                        "birthdate": p["person"]["day"],
+                        "voided": p["voided"],
+                    }
+                    for p in self.patients.values()
+                ),
+                key=lambda p: p["uuid"],
+            ),
+            "encounters": sorted(
+                (
+                    {
+                        "uuid": e["uuid"],
+                        "patient": e["patient"]["uuid"],
+                        "type": e["encounterType"]["uuid"],
+                        "location": e["location"]["uuid"] if e["location"] else None,
+                        "datetime": e["at"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                        "voided": e["voided"],
+                        "obs": sorted(
+                            ({"concept": o["concept"]["uuid"], "value": plain(o["value"])} for o in e["obs"]),
+                            key=lambda o: (o["concept"], o["value"]),
+                        ),
+                    }
+                    for e in self.encounters.values()
+                ),
+                key=lambda e: e["uuid"],
+            ),
+            "appointments": sorted(
+                (
+                    {
+                        "uuid": a["uuid"],
+                        "number": a["number"],
+                        "patient": a["patient"]["uuid"],
+                        "service": a["service"]["uuid"],
+                        "location": a["location"]["uuid"] if a["location"] else None,
+                        "start": a["start"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if a["start"] else None,
+                        "status": a["status"],
+                        "voided": a["voided"],
+                    }
+                    for a in self.appointments.values()
+                ),
+                key=lambda a: (a["number"] or "", a["uuid"]),
+            ),
+        }
+
+
+def plain(value: Any) -> str:
+    """A value of an obs as text: coded ones by uuid, whole numbers without a fraction."""
+    if isinstance(value, dict):
+        return str(value["uuid"])
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value)
+
+
+def appointment_body(row: Json) -> Json:
+    """The appointments module's own shape; dates are epoch ms (638)."""
+    patient, service = row["patient"], row["service"]
+    identifiers = {i["identifierType"]["name"].replace(" ", ""): i["identifier"] for i in patient["identifiers"]}
+    first = next((i["identifier"] for i in patient["identifiers"] if i["preferred"]), None)
+    day = patient["person"]["day"]
+    return {
+        "uuid": row["uuid"],
+        "appointmentNumber": row["number"],
+        "dateCreated": epoch_ms(row["created"]),
+        "dateAppointmentScheduled": epoch_ms(row["scheduled"]),
+        "patient": {
+            **identifiers,
+            "identifier": first,
+            "gender": patient["person"]["gender"],
+            "name": patient["person"]["display"],
+            "uuid": patient["uuid"],
+            "birthDate": epoch_ms(datetime.fromisoformat(day).replace(tzinfo=row["zone"])) if day else None,
+            "age": patient["person"]["age"],
+            "customAttributes": {},
+        },
+        "service": {
+            "appointmentServiceId": 1,
+            "name": service["name"],
+            "description": None,
+            "speciality": {},
+            "startTime": "",
+            "endTime": "",
+            "maxAppointmentsLimit": None,
+            "durationMins": 15,
+            "location": {"uuid": service["location"], "name": service["name"]},
+            "uuid": service["uuid"],
+            "color": None,
+            "initialAppointmentStatus": None,
+            "creatorName": None,
+            "attributes": None,
+        },
+        "serviceType": None,
+        "provider": None,
+        "location": {"name": row["location"]["name"], "uuid": row["location"]["uuid"]} if row["location"] else None,
+        "startDateTime": epoch_ms(row["start"]),
+        "endDateTime": epoch_ms(row["end"]),
+        "appointmentKind": row["kind"],
+        "status": row["status"],
+        "comments": row["comments"],
+        "additionalInfo": None,
+        "teleconsultation": None,
+        "providers": [],
+        "voided": row["voided"],
+        "extensions": {"patientEmailDefined": False},
+        "teleconsultationLink": None,
+        "priority": None,
+        "reasons": [],
+        "recurring": False,
+    }
+
+
+def _metadatum(kind: str, row: Mapping[str, Any], **more: Any) -> Json:
+    return {
+        "_kind": kind,
+        "uuid": row["uuid"],
+        "display": row["name"],
+        "name": row["name"],
+        "description": row.get("description"),
+        "retired": bool(row.get("retired")),
+        **more,
+    }
+
+
+def _identifier_type(row: Mapping[str, Any]) -> Json:
+    return _metadatum(
+        "patientidentifiertype",
+        row,
+        format=None,
+        formatDescription=None,
+        required=row["required"],
+        validator="org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator" if row["check_digit"] else None,
+        locationBehavior=None if row["needs_location"] else "NOT_USED",
+        uniquenessBehavior="UNIQUE" if row["unique"] else "NON_UNIQUE",
+    )
+
+
+def _concept(row: Mapping[str, Any]) -> Json:
+    datatype = row["datatype"]
+    return _metadatum(
+        "concept",
+        row,
+        datatype={"_kind": "datatype", "uuid": str(uuid.uuid5(ROOT, datatype)), "display": datatype, "name": datatype},
+        set=False,
+        version=None,
+        names=[{"display": row["name"]}],
+        mappings=[{"display": f"CIEL: {row['ciel']}"}] if row.get("ciel") else [],
+        answers=list(row["answers"]),
+    )

@@ -1,0 +1,122 @@
+"""Named queries of counting: contributions, touched cells, the one recount, cells.
+
+The recount is one fixed text, the same on SQLite and PostgreSQL; no SQL is made per indicator (DECISIONS 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+INSERT_CONTRIBUTION = text(
+    "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version) "
+    "VALUES (:record, :indicator, :part, :org_unit, :period, :categories, :amount, :distinct_key, :date, :version)"
+)
+TOUCH = text(
+    "INSERT INTO touched (indicator, part, org_unit, period, categories) VALUES (:indicator, :part, :org_unit, :period, "
+    ":categories) ON CONFLICT (indicator, part, org_unit, period, categories) DO NOTHING"
+)
+TAKE_TOUCHED = text(
+    "SELECT indicator, part, org_unit, period, categories FROM touched "
+    "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit"
+)
+UNTOUCH = text(
+    "DELETE FROM touched WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
+    "AND categories=:categories"
+)
+#: The recount: count, sum and count distinct of the touched cells' contributions.
+RECOUNT = text(
+    "SELECT t.indicator, t.part, t.org_unit, t.period, t.categories, COUNT(c.record) AS records, "
+    "COALESCE(SUM(c.amount), 0) AS total, COUNT(DISTINCT NULLIF(c.distinct_key, '')) AS different "
+    "FROM (SELECT indicator, part, org_unit, period, categories FROM touched "
+    "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) t "
+    "LEFT JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit "
+    "AND c.period=t.period AND c.categories=t.categories "
+    "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
+)
+UPSERT_CELL = text(
+    "INSERT INTO cell (indicator, part, org_unit, period, categories, data_set, data_element, combo, value, records, state, "
+    "updated) VALUES (:indicator, :part, :org_unit, :period, :categories, :data_set, :data_element, :combo, :value, "
+    ":records, :state, :now) ON CONFLICT (indicator, part, org_unit, period, categories) DO UPDATE SET "
+    "value=excluded.value, records=excluded.records, updated=excluded.updated, data_set=excluded.data_set, "
+    "data_element=excluded.data_element, combo=excluded.combo, state=excluded.state"
+)
+BLOCK_CELLS = text(
+    "SELECT * FROM cell WHERE data_set=:data_set AND org_unit=:org_unit AND period=:period ORDER BY data_element, combo"
+)
+CELL_ACCEPTED = text(
+    "UPDATE cell SET accepted=:value, accepted_at=:now, state='accepted', reason=NULL, there=NULL, released=NULL WHERE id=:id"
+)
+CELL_STATE = text("UPDATE cell SET state=:state, reason=:reason, there=:there WHERE id=:id")
+INSERT_SENT = text(
+    "INSERT INTO value_sent (cell, attempt, value, verdict, reason, at) VALUES (:cell, :attempt, :value, 'open', NULL, :now)"
+)
+SENT_VERDICT = text(
+    "UPDATE value_sent SET verdict=:verdict, reason=:reason WHERE attempt=:attempt AND cell=:cell"
+)
+
+
+class CountingQueries:
+    connection: Connection
+
+    def contributions(self, records: Iterable[str]) -> list[dict[str, Any]]:
+        return self.select_in("SELECT * FROM contribution WHERE record IN {in}", "r", records)  # type: ignore[attr-defined,no-any-return]
+
+    def replace_contributions(self, drop: Sequence[str], rows: list[dict[str, Any]]) -> None:
+        if drop:
+            self.connection.execute(text("DELETE FROM contribution WHERE record=:r"), [{"r": r} for r in drop])
+        if rows:
+            self.connection.execute(INSERT_CONTRIBUTION, rows)
+
+    def touch(self, cells: list[dict[str, Any]]) -> None:
+        if cells:
+            self.connection.execute(TOUCH, cells)
+
+    def recount(self, limit: int) -> list[dict[str, Any]]:
+        return [dict(r) for r in self.connection.execute(RECOUNT, {"limit": limit}).mappings()]
+
+    def untouch(self, cells: list[dict[str, Any]]) -> None:
+        if cells:
+            self.connection.execute(UNTOUCH, cells)
+
+    def cells(self, block: tuple[str, str, str]) -> list[dict[str, Any]]:
+        parameters = {"data_set": block[0], "org_unit": block[1], "period": block[2]}
+        return [dict(r) for r in self.connection.execute(BLOCK_CELLS, parameters).mappings()]
+
+    def keep_cells(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(UPSERT_CELL, rows)
+
+    def cells_accepted(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(CELL_ACCEPTED, rows)
+
+    def cells_state(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(CELL_STATE, rows)
+
+    def values_leave(self, rows: list[dict[str, Any]]) -> None:
+        """Write down every value about to be sent, before it leaves."""
+        if rows:
+            self.connection.execute(INSERT_SENT, rows)
+
+    def values_judged(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(SENT_VERDICT, rows)
+
+    def values_once_sent(self, cells: Iterable[int]) -> dict[int, set[str | None]]:
+        """Per cell the values that may have reached the target from us, whatever was answered."""
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT DISTINCT cell, value FROM value_sent WHERE verdict IN ('open', 'unknown', 'accepted') AND cell IN {in}",
+            "c", cells,
+        )
+        found: dict[int, set[str | None]] = {}
+        for row in rows:
+            found.setdefault(row["cell"], set()).add(row["value"])
+        return found
+
+    def held(self) -> int:
+        return int(self.connection.execute(text("SELECT COUNT(*) FROM cell WHERE state='held'")).scalar() or 0)

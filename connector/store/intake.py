@@ -1,0 +1,201 @@
+"""Named queries of intake and mapping: cursors, bodies, heads, activities, entities, quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+#: Parameters of one IN list; SQLite allows 32,766, PostgreSQL 65,535.
+CHUNK = 500
+
+SOURCE_STATE = text("SELECT * FROM source_state WHERE source = :source")
+MAKE_SOURCE = text(
+    "INSERT INTO source_state (source, cursor, instance, received, failures) VALUES (:source, '', '', 0, 0) "
+    "ON CONFLICT (source) DO NOTHING"
+)
+MOVE_CURSOR = text(
+    "UPDATE source_state SET cursor=:cursor, instance=:instance, behind=:behind, received=received+:received, "
+    "last_success=:now, last_record=COALESCE(:last_record, last_record), failures=0, reason=NULL, who=NULL, due_at=NULL "
+    "WHERE source=:source"
+)
+SOURCE_FAILED = text(
+    "UPDATE source_state SET failures=failures+1, reason=:reason, who=:who, due_at=:due_at WHERE source=:source"
+)
+INSERT_BODY = text(
+    "INSERT INTO body (source, stream, key, revision, form, deleted, body_enc, unreadable, changed_at, received_at) "
+    "VALUES (:source, :stream, :key, :revision, :form, :deleted, :body_enc, :unreadable, :changed_at, :now) "
+    "ON CONFLICT (source, stream, key, revision) DO NOTHING"
+)
+UPSERT_HEAD = text(
+    "INSERT INTO head (record, source, stream, key, revision, form, deleted, dirty, state, moves, first_received, "
+    "received_at) VALUES (:record, :source, :stream, :key, :revision, :form, :deleted, :dirty, :state, 1, :now, :now) "
+    "ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, form=excluded.form, deleted=excluded.deleted, "
+    "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at"
+)
+DIRTY = text(
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, b.body_enc, b.unreadable, "
+    "b.changed_at FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
+    "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
+)
+CLEAN_HEAD = text("UPDATE head SET dirty=:no, state=:state WHERE record=:record AND revision=:revision")
+UPSERT_ACTIVITY = text(
+    "INSERT INTO activity (record, revision, kind, form, mapping, version, date, place, worker, subject, org_unit, "
+    "activity_enc, mapped_at) VALUES (:record, :revision, :kind, :form, :mapping, :version, :date, :place, :worker, "
+    ":subject, :org_unit, :activity_enc, :now) ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, "
+    "kind=excluded.kind, form=excluded.form, mapping=excluded.mapping, version=excluded.version, date=excluded.date, "
+    "place=excluded.place, worker=excluded.worker, subject=excluded.subject, org_unit=excluded.org_unit, "
+    "activity_enc=excluded.activity_enc, mapped_at=excluded.mapped_at"
+)
+UPSERT_ENTITY = text(
+    "INSERT INTO entity (source, kind, key, record, revision, entity_enc, digest, updated) VALUES (:source, :kind, :key, "
+    ":record, :revision, :entity_enc, :digest, :now) ON CONFLICT (source, kind, key) DO UPDATE SET record=excluded.record, "
+    "revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, updated=excluded.updated"
+)
+DIRTY_BY_SUBJECT = text(
+    "UPDATE head SET dirty=:yes WHERE NOT deleted AND record IN (SELECT record FROM activity WHERE subject=:subject)"
+)
+UPSERT_QUARANTINE = text(
+    "INSERT INTO quarantine (source, stream, key, revision, form, code, path, file, line, detail, who, version, at) "
+    "VALUES (:source, :stream, :key, :revision, :form, :code, :path, :file, :line, :detail, :who, :version, :now) "
+    "ON CONFLICT (source, stream, key) DO UPDATE SET revision=excluded.revision, form=excluded.form, code=excluded.code, "
+    "path=excluded.path, file=excluded.file, line=excluded.line, detail=excluded.detail, who=excluded.who, "
+    "version=excluded.version, at=excluded.at"
+)
+LEAVE_QUARANTINE = text("DELETE FROM quarantine WHERE source=:source AND stream=:stream AND key=:key")
+
+
+def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """The SQL and parameters of ``IN (...)`` for one chunk of values."""
+    names = {f"{name}{i}": v for i, v in enumerate(values)}
+    return "(" + ", ".join(f":{n}" for n in names) + ")", names
+
+
+class IntakeQueries:
+    connection: Connection
+
+    def rows(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        return [dict(r) for r in self.connection.execute(statement, parameters or {}).mappings()]
+
+    def row(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        found = self.connection.execute(statement, parameters or {}).mappings().first()
+        return dict(found) if found else None
+
+    def execute(self, statement: Any, parameters: Any = None) -> int:
+        if parameters == []:
+            return 0
+        return int(self.connection.execute(statement, parameters or {}).rowcount)
+
+    def select_in(self, sql: str, name: str, values: Iterable[Any], **more: Any) -> list[dict[str, Any]]:
+        """Rows of ``sql`` (with ``{in}`` where the list goes), in chunks."""
+        found: list[dict[str, Any]] = []
+        for chunk in chunks(list(values)):
+            clause, parameters = in_list(name, chunk)
+            found += self.rows(text(sql.replace("{in}", clause)), {**parameters, **more})
+        return found
+
+    # -- sources
+
+    def source_state(self, source: str) -> dict[str, Any]:
+        self.execute(MAKE_SOURCE, {"source": source})
+        return self.row(SOURCE_STATE, {"source": source}) or {}
+
+    def move_cursor(self, **values: Any) -> None:
+        self.execute(MOVE_CURSOR, values)
+
+    def source_failed(self, **values: Any) -> None:
+        self.execute(MAKE_SOURCE, {"source": values["source"]})
+        self.execute(SOURCE_FAILED, values)
+
+    # -- bodies and heads
+
+    def heads(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
+        rows = self.select_in("SELECT record, revision, deleted, state FROM head WHERE record IN {in}", "r", records)
+        return {r["record"]: r for r in rows}
+
+    def keep_bodies(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(INSERT_BODY, rows)
+
+    def move_heads(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(UPSERT_HEAD, rows)
+
+    def dirty_heads(self, after: int, limit: int, forms: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Heads to map, oldest first; ``forms`` restricts to those forms (registers before activities)."""
+        if forms is None:
+            return self.rows(DIRTY, {"after": after, "limit": limit})
+        if not forms:
+            return []
+        clause, parameters = in_list("f", list(forms))
+        statement = text(DIRTY.text.replace("WHERE h.dirty", f"WHERE h.dirty AND h.form IN {clause}"))
+        return self.rows(statement, {"after": after, "limit": limit, **parameters})
+
+    def count_dirty(self) -> int:
+        return int(self.connection.execute(text("SELECT COUNT(*) FROM head WHERE dirty")).scalar() or 0)
+
+    def clean_heads(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(CLEAN_HEAD, [{"no": False, **r} for r in rows])
+
+    def dirty_forms(self, forms: Iterable[tuple[str, str]]) -> int:
+        """Mark every living record of the (source, form) pairs to be mapped again."""
+        count = 0
+        for source, form in forms:
+            count += self.execute(
+                text("UPDATE head SET dirty=:yes WHERE source=:source AND form=:form AND NOT deleted"),
+                {"yes": True, "source": source, "form": form},
+            )
+        return count
+
+    def dirty_records(self, records: Iterable[str]) -> int:
+        count = 0
+        for record in records:
+            count += self.execute(text("UPDATE head SET dirty=:yes WHERE record=:r"), {"yes": True, "r": record})
+        return count
+
+    def dirty_by_subject(self, subject: str) -> int:
+        return self.execute(DIRTY_BY_SUBJECT, {"yes": True, "subject": subject})
+
+    # -- activities and entities
+
+    def keep_activities(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(UPSERT_ACTIVITY, rows)
+
+    def drop_activities(self, records: Sequence[str]) -> None:
+        self.execute(text("DELETE FROM activity WHERE record=:r"), [{"r": r} for r in records])
+
+    def activities(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
+        rows = self.select_in("SELECT * FROM activity WHERE record IN {in}", "r", records)
+        return {r["record"]: r for r in rows}
+
+    def keep_entities(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(UPSERT_ENTITY, rows)
+
+    def entities(self, kind: str, source: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        rows = self.select_in(
+            "SELECT * FROM entity WHERE source=:source AND kind=:kind AND key IN {in}",
+            "k", set(keys), source=source, kind=kind,
+        )
+        return {r["key"]: r for r in rows}
+
+    def entity_of_record(self, record: str) -> dict[str, Any] | None:
+        return self.row(text("SELECT * FROM entity WHERE record=:r"), {"r": record})
+
+    def drop_entity(self, record: str) -> None:
+        self.execute(text("DELETE FROM entity WHERE record=:r"), {"r": record})
+
+    # -- quarantine
+
+    def quarantine(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(UPSERT_QUARANTINE, rows)
+
+    def leave_quarantine(self, rows: list[dict[str, Any]]) -> None:
+        self.execute(LEAVE_QUARANTINE, rows)
+
+    def quarantined(self) -> int:
+        return int(self.connection.execute(text("SELECT COUNT(*) FROM quarantine")).scalar() or 0)

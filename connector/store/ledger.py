@@ -1,0 +1,290 @@
+"""Named queries of delivery: what is wanted, leases, attempts, verdicts, target health, lanes, referrals, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+#: A newer wanted state raises the generation; a leased row keeps its lease and is settled behind the fence.
+WANT = text(
+    "INSERT INTO delivery (target, key, kind, record, subject, generation, digest, payload_enc, state, step, remote, tries, "
+    "unsure, due_at, wanted_at, updated, reason, who) VALUES (:target, :key, :kind, :record, :subject, 1, :digest, "
+    ":payload_enc, :state, '', '{}', 0, :no, :due_at, :now, :now, :reason, NULL) "
+    "ON CONFLICT (target, key) DO UPDATE SET generation=delivery.generation+1, digest=excluded.digest, "
+    "payload_enc=excluded.payload_enc, record=excluded.record, subject=excluded.subject, "
+    "state=CASE WHEN delivery.state='leased' THEN 'leased' WHEN delivery.unsure THEN delivery.state ELSE excluded.state END, "
+    "due_at=CASE WHEN delivery.unsure THEN delivery.due_at ELSE excluded.due_at END, "
+    "tries=0, reason=excluded.reason, who=NULL, note=NULL, wanted_at=excluded.wanted_at, updated=excluded.updated "
+    "WHERE delivery.digest <> excluded.digest OR :again"
+)
+CLAIMABLE = (
+    "target=:target AND (state IN ('pending','deferred','unknown') OR (state='leased' AND lease_until < :now)) "
+    "AND due_at <= :now"
+)
+CLAIM = text(f"SELECT * FROM delivery WHERE {CLAIMABLE} ORDER BY due_at, id LIMIT :limit")
+LEASE = text(
+    "UPDATE delivery SET state='leased', lease_until=:until, lease_by=:by, updated=:now, "
+    "unsure=(unsure OR state='leased') WHERE id=:id"
+)
+PROGRESS = text("UPDATE delivery SET step=:step, remote=:remote WHERE id=:id")
+SETTLE_ACCEPTED = text(
+    "UPDATE delivery SET state='accepted', accepted_digest=:digest, accepted_generation=:generation, accepted_at=:now, "
+    "unsure=:no, tries=0, step='', remote=:remote, reason=NULL, who=NULL, lease_until=NULL, lease_by=NULL, updated=:now "
+    "WHERE id=:id AND generation=:generation"
+)
+SETTLE_OVERTAKEN = text(
+    "UPDATE delivery SET state='pending', accepted_digest=COALESCE(:digest, accepted_digest), unsure=:unsure, due_at=:due_at, "
+    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation<>:generation"
+)
+SETTLE_OTHER = text(
+    "UPDATE delivery SET state=:state, tries=:tries, unsure=:unsure, due_at=:due_at, reason=:reason, who=:who, "
+    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation=:generation"
+)
+NEW_ATTEMPT = text(
+    "INSERT INTO attempt (target, started, size, verdict, run) VALUES (:target, :now, :size, 'open', :run) RETURNING id"
+)
+ATTEMPT_OF = text(
+    "INSERT INTO attempt_delivery (attempt, delivery, generation, digest, verdict) "
+    "VALUES (:attempt, :delivery, :generation, :digest, 'open')"
+)
+ATTEMPT_JUDGED = text(
+    "UPDATE attempt_delivery SET verdict=:verdict, reason=:reason, http_status=:http_status, answer_enc=:answer_enc "
+    "WHERE attempt=:attempt AND delivery=:delivery"
+)
+ATTEMPT_ENDED = text("UPDATE attempt SET ended=:now, verdict=:verdict WHERE id=:attempt")
+MAKE_TARGET = text(
+    "INSERT INTO target_state (target, breaker, failures, refusals) VALUES (:target, 'closed', 0, 0) "
+    "ON CONFLICT (target) DO NOTHING"
+)
+KEEP_TARGET = text(
+    "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, reason=:reason, "
+    "who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
+)
+TAKE_LANE = text(
+    "INSERT INTO lane (name, holder, until, fence) VALUES (:name, :holder, :until, 1) ON CONFLICT (name) DO UPDATE SET "
+    "holder=excluded.holder, until=excluded.until, fence=lane.fence+1 WHERE lane.until < :now OR lane.holder=excluded.holder"
+)
+UPSERT_REFERRAL = text(
+    "INSERT INTO referral (record, subject, worker, to_place, date, urgent, reason, state, remote, updated) VALUES (:record, "
+    ":subject, :worker, :to_place, :date, :urgent, :reason, :state, '{}', :now) ON CONFLICT (record) DO UPDATE SET "
+    "subject=excluded.subject, worker=excluded.worker, to_place=excluded.to_place, date=excluded.date, "
+    "urgent=excluded.urgent, reason=excluded.reason, updated=excluded.updated, state=CASE WHEN referral.state IN "
+    "('waiting_person','old','withdrawn','wanted') THEN excluded.state ELSE referral.state END"
+)
+
+
+class LedgerQueries:
+    connection: Connection
+
+    # -- wanted
+
+    def delivery(self, target: str, key: str) -> dict[str, Any] | None:
+        return self.row(  # type: ignore[attr-defined,no-any-return]
+            text("SELECT * FROM delivery WHERE target=:target AND key=:key"), {"target": target, "key": key}
+        )
+
+    def delivery_by_id(self, id: int) -> dict[str, Any] | None:
+        return self.row(text("SELECT * FROM delivery WHERE id=:id"), {"id": id})  # type: ignore[attr-defined,no-any-return]
+
+    def deliveries_of(self, target: str, records: Iterable[str]) -> list[dict[str, Any]]:
+        return self.select_in(  # type: ignore[attr-defined,no-any-return]
+            "SELECT id, record, key, digest, state, accepted_digest, tries, unsure FROM delivery "
+            "WHERE target=:target AND record IN {in}", "r", records, target=target,
+        )
+
+    def digests(self, target: str, keys: Iterable[str]) -> dict[str, str]:
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT key, digest FROM delivery WHERE target=:target AND key IN {in}", "k", keys, target=target
+        )
+        return {r["key"]: r["digest"] for r in rows}
+
+    def want(self, rows: list[dict[str, Any]]) -> None:
+        """Make these the wanted states. A row equal to what is wanted already changes nothing."""
+        if rows:
+            defaults = {"no": False, "again": False, "record": None, "subject": None, "payload_enc": None, "reason": None}
+            self.connection.execute(WANT, [{**defaults, **r} for r in rows])
+
+    def unwant(self, ids: Sequence[int]) -> None:
+        """Forget wanted states that no attempt was ever made for."""
+        if ids:
+            self.connection.execute(text("DELETE FROM delivery WHERE id=:id"), [{"id": i} for i in ids])
+
+    # -- attempts
+
+    def claim(self, target: str, now: str, limit: int) -> list[dict[str, Any]]:
+        parameters = {"target": target, "now": now, "limit": limit}
+        return self.rows(CLAIM, parameters)  # type: ignore[attr-defined,no-any-return]
+
+    def lease(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(LEASE, rows)
+
+    def begin_attempt(self, target: str, now: str, deliveries: list[dict[str, Any]], run: str) -> int:
+        attempt = self.connection.execute(
+            NEW_ATTEMPT, {"target": target, "now": now, "size": len(deliveries), "run": run}
+        ).scalar_one()
+        self.connection.execute(
+            ATTEMPT_OF,
+            [
+                {"attempt": attempt, "delivery": d["id"], "generation": d["generation"], "digest": d["digest"]}
+                for d in deliveries
+            ],
+        )
+        return int(attempt)
+
+    def note(self, id: int, step: str, remote: str) -> None:
+        self.connection.execute(PROGRESS, {"id": id, "step": step, "remote": remote})
+
+    def settle_accepted(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(SETTLE_ACCEPTED, rows)
+
+    def settle_overtaken(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(SETTLE_OVERTAKEN, rows)
+
+    def settle_other(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(SETTLE_OTHER, rows)
+
+    def attempt_judged(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(ATTEMPT_JUDGED, rows)
+
+    def end_attempt(self, attempt: int, verdict: str, now: str) -> None:
+        self.connection.execute(ATTEMPT_ENDED, {"attempt": attempt, "verdict": verdict, "now": now})
+
+    def generations(self, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT id, generation, remote, step FROM delivery WHERE id IN {in}", "i", ids
+        )
+        return {r["id"]: r for r in rows}
+
+    def states(self, target: str) -> dict[str, int]:
+        rows = self.rows(  # type: ignore[attr-defined]
+            text("SELECT state, COUNT(*) AS n FROM delivery WHERE target=:t GROUP BY state"), {"t": target}
+        )
+        return {r["state"]: int(r["n"]) for r in rows}
+
+    def next_due(self, target: str) -> str | None:
+        found = self.connection.execute(
+            text("SELECT MIN(CASE WHEN state='leased' THEN lease_until ELSE due_at END) FROM delivery "
+                 "WHERE target=:t AND state IN ('pending','deferred','unknown','leased')"),
+            {"t": target},
+        ).scalar()
+        return str(found) if found else None
+
+    # -- targets and lanes
+
+    def target_state(self, target: str) -> dict[str, Any]:
+        self.connection.execute(MAKE_TARGET, {"target": target})
+        return self.row(text("SELECT * FROM target_state WHERE target=:t"), {"t": target}) or {}  # type: ignore[attr-defined]
+
+    def keep_target(self, **values: Any) -> None:
+        self.connection.execute(KEEP_TARGET, values)
+
+    def take_lane(self, name: str, holder: str, now: str, until: str) -> bool:
+        done = self.connection.execute(TAKE_LANE, {"name": name, "holder": holder, "now": now, "until": until})
+        return done.rowcount == 1
+
+    def leave_lane(self, name: str, holder: str) -> None:
+        self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
+
+    # -- referrals
+
+    def keep_referral(self, **values: Any) -> None:
+        self.connection.execute(UPSERT_REFERRAL, values)
+
+    def referral(self, record: str) -> dict[str, Any] | None:
+        return self.row(text("SELECT * FROM referral WHERE record=:r"), {"r": record})  # type: ignore[attr-defined,no-any-return]
+
+    def referral_state(self, record: str, state: str, now: str, *, remote: str | None = None,
+                       answered: str | None = None, answer_enc: bytes | None = None) -> None:
+        self.connection.execute(
+            text("UPDATE referral SET state=:state, updated=:now, remote=COALESCE(:remote, remote), "
+                 "answered_at=COALESCE(:answered, answered_at), answer_enc=COALESCE(:answer, answer_enc) WHERE record=:r"),
+            {"r": record, "state": state, "now": now, "remote": remote, "answered": answered, "answer": answer_enc},
+        )
+
+    def open_referrals(self, after: str, limit: int) -> list[dict[str, Any]]:
+        return self.rows(  # type: ignore[attr-defined,no-any-return]
+            text("SELECT * FROM referral WHERE state IN ('sent','arrived','missed') AND record > :after "
+                 "ORDER BY record LIMIT :limit"),
+            {"after": after, "limit": limit},
+        )
+
+    # -- runs
+
+    def begin_run(self, id: str, kind: str, now: str) -> None:
+        self.connection.execute(
+            text("INSERT INTO run (id, kind, started) VALUES (:id, :kind, :now)"), {"id": id, "kind": kind, "now": now}
+        )
+
+    def end_run(self, id: str, outcome: str, summary: str, now: str) -> None:
+        self.connection.execute(
+            text("UPDATE run SET ended=:now, outcome=:outcome, summary=:summary WHERE id=:id"),
+            {"id": id, "outcome": outcome, "summary": summary, "now": now},
+        )
+
+    def beat(self, connection: str, result: str, now: str) -> None:
+        self.connection.execute(
+            text("INSERT INTO beat (connection, at, result) VALUES (:c, :now, :result)"),
+            {"c": connection, "result": result, "now": now},
+        )
+        self.connection.execute(
+            text("DELETE FROM beat WHERE connection=:c AND id NOT IN "
+                 "(SELECT id FROM beat WHERE connection=:c ORDER BY id DESC LIMIT 30)"),
+            {"c": connection},
+        )
+
+    def fire(self, schedule: str, due: str, now: str) -> bool:
+        """Claim this fire; False when another process has it."""
+        done = self.connection.execute(
+            text("INSERT INTO fire (schedule, due, started) VALUES (:s, :d, :now) ON CONFLICT (schedule, due) DO NOTHING"),
+            {"s": schedule, "d": due, "now": now},
+        )
+        return done.rowcount == 1
+
+    # -- DHIS2 blocks
+
+    def delivery_first(self, target: str, period: str) -> bool:
+        """No block of this period has been accepted by this target yet."""
+        found = self.connection.execute(
+            text("SELECT 1 FROM delivery WHERE target=:t AND kind='block' AND accepted_digest IS NOT NULL "
+                 "AND key LIKE :p LIMIT 1"),
+            {"t": target, "p": f"block/%/{period}"},
+        ).first()
+        return found is None
+
+    def blocks(self, target: str, data_set: str) -> list[str]:
+        rows = self.connection.execute(
+            text("SELECT key FROM delivery WHERE target=:t AND kind='block' AND key LIKE :p ORDER BY key"),
+            {"t": target, "p": f"block/{data_set}/%"},
+        )
+        return [str(r[0]) for r in rows]
+
+    def reported(self, kind: str, reporter: str, first: str, last: str) -> bool:
+        """Whether a worker (or a place) has a mapped activity dated in the days given."""
+        column = "worker" if kind == "worker" else "place"
+        found = self.connection.execute(
+            text(f"SELECT 1 FROM activity WHERE {column}=:r AND date BETWEEN :first AND :last LIMIT 1"),
+            {"r": reporter, "first": first, "last": last},
+        ).first()
+        return found is not None
+
+    def fired(self, schedule: str, due: str, now: str, outcome: str) -> None:
+        self.connection.execute(
+            text("UPDATE fire SET ended=:now, outcome=:o WHERE schedule=:s AND due=:d"),
+            {"s": schedule, "d": due, "now": now, "o": outcome},
+        )
+        self.connection.execute(
+            text("DELETE FROM fire WHERE schedule=:s AND due NOT IN (SELECT due FROM fire WHERE schedule=:s "
+                 "ORDER BY due DESC LIMIT 100)"), {"s": schedule},
+        )
+
+    def last_fire(self, schedule: str) -> str | None:
+        found = self.connection.execute(text("SELECT MAX(due) FROM fire WHERE schedule=:s"), {"s": schedule}).scalar()
+        return str(found) if found else None

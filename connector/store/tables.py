@@ -1,0 +1,390 @@
+"""The tables. One home for the schema; named queries live in ``queries.py``.
+
+Columns ending in ``_enc`` are AES-256-GCM (``crypto.py``). Times are ISO 8601 UTC text with microseconds
+(``2026-11-22T06:00:00.000000Z``), the same on SQLite and PostgreSQL, so that they sort as text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+#: Facts about this database: pack_id, key check, schema version.
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+#: One wrapped data key per table and month.
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created", Text, nullable=False),
+)
+
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("cursor", Text, nullable=False, default=""),
+    Column("instance", Text, nullable=False, default=""),
+    Column("behind", Integer),
+    Column("received", Integer, nullable=False, default=0),
+    Column("last_success", Text),
+    Column("last_record", Text),
+    Column("due_at", Text),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("reason", Text),
+    Column("who", Text),
+    Column("paused", Text),  #: JSON {reason, by, until, since} when paused
+)
+
+#: Bodies, once per revision, verbatim and encrypted.
+body = Table(
+    "body",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("revision", Text, primary_key=True),
+    Column("form", Text),
+    Column("deleted", Boolean, nullable=False),
+    Column("body_enc", LargeBinary),
+    Column("unreadable", Text),
+    Column("changed_at", Text),
+    Column("received_at", Text, nullable=False),
+)
+
+#: The revision that counts now (DECISIONS 2). ``state``: received | mapped | quarantined | ignored | deleted | vanished.
+head = Table(
+    "head",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("record", Text, nullable=False, unique=True),  #: source/stream/key
+    Column("source", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("form", Text),
+    Column("deleted", Boolean, nullable=False),
+    Column("dirty", Boolean, nullable=False),  #: must be mapped (again)
+    Column("state", Text, nullable=False),
+    Column("moves", Integer, nullable=False, default=1),
+    Column("first_received", Text, nullable=False),
+    Column("received_at", Text, nullable=False),
+)
+Index("ix_head_dirty", head.c.id, sqlite_where=head.c.dirty, postgresql_where=head.c.dirty)
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("record", Text, primary_key=True),  #: source/stream/key
+    Column("revision", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("date", Text, nullable=False),
+    Column("place", Text),
+    Column("worker", Text),
+    Column("subject", Text),
+    Column("org_unit", Text),  #: nearest mapped DHIS2 org unit on the date
+    Column("activity_enc", LargeBinary, nullable=False),
+    Column("mapped_at", Text, nullable=False),
+)
+Index("ix_activity_subject", activity.c.subject)
+Index("ix_activity_worker_date", activity.c.worker, activity.c.date)
+Index("ix_activity_place_date", activity.c.place, activity.c.date)
+
+entity = Table(
+    "entity",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  #: person | place | worker
+    Column("key", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("entity_enc", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("updated", Text, nullable=False),
+)
+
+contribution = Table(
+    "contribution",
+    metadata,
+    Column("record", Text, nullable=False),
+    Column("indicator", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("org_unit", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("categories", Text, nullable=False),  #: "age=m2_11;sex=f", "" for none
+    Column("amount", Numeric(20, 4), nullable=False),
+    Column("distinct_key", Text, nullable=False, default=""),  #: keyed hash, "" when not distinct
+    Column("date", Text, nullable=False),
+    Column("version", Text, nullable=False),
+)
+Index(
+    "ix_contribution_cell",
+    contribution.c.indicator,
+    contribution.c.part,
+    contribution.c.org_unit,
+    contribution.c.period,
+    contribution.c.categories,
+)
+Index("ix_contribution_record", contribution.c.record)
+
+touched = Table(
+    "touched",
+    metadata,
+    Column("indicator", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("org_unit", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("categories", Text, primary_key=True),
+)
+
+#: The recounted number, the value wanted at DHIS2 and what DHIS2 accepted. One row for ever once it was sent.
+#: ``state``: wanted | accepted | rejected | held | kept | old (before live_from) | shadow.
+cell = Table(
+    "cell",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("indicator", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("org_unit", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("categories", Text, nullable=False),
+    Column("data_set", Text, nullable=False),
+    Column("data_element", Text, nullable=False),
+    Column("combo", Text, nullable=False),  #: category option combo code, "default" for none
+    Column("value", Text),  #: the figure as sent; NULL = no contribution any more
+    Column("records", Integer, nullable=False, default=0),
+    Column("accepted", Text),  #: the value the target holds from us; NULL = never accepted, "" = deleted there
+    Column("accepted_at", Text),
+    Column("there", Text),  #: a value found there that is not ours
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("released", Text),  #: overwrite | keep, by a person
+    Column("updated", Text, nullable=False),
+    UniqueConstraint("indicator", "part", "org_unit", "period", "categories", name="uq_cell"),
+)
+Index("ix_cell_block", cell.c.data_set, cell.c.org_unit, cell.c.period)
+Index("ix_cell_element", cell.c.data_element, cell.c.org_unit, cell.c.period, cell.c.combo)
+
+#: Every value ever sent, why, and what became of it (the page of one value).
+value_sent = Table(
+    "value_sent",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("cell", _Id, nullable=False),
+    Column("attempt", _Id, nullable=False),
+    Column("value", Text),  #: NULL = deletion
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", Text, nullable=False),
+)
+Index("ix_value_sent_cell", value_sent.c.cell)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("target", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),  #: block | completion | referral | resource | answer
+    Column("record", Text),  #: the record it comes from, where there is one
+    Column("subject", Text),  #: deliveries of one subject keep their order
+    Column("generation", Integer, nullable=False),
+    Column("digest", Text, nullable=False),  #: "" = wanted gone (delete or entered-in-error)
+    Column("payload_enc", LargeBinary),  #: NULL where it is rebuilt on demand
+    Column("state", Text, nullable=False),
+    Column("step", Text, nullable=False, default=""),
+    Column("remote", Text, nullable=False, default="{}"),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("unsure", Boolean, nullable=False, default=False),
+    Column("due_at", Text, nullable=False),
+    Column("lease_until", Text),
+    Column("lease_by", Text),
+    Column("accepted_digest", Text),
+    Column("accepted_generation", Integer),
+    Column("accepted_at", Text),
+    Column("reason", Text),
+    Column("who", Text),
+    Column("note", Text),
+    Column("wanted_at", Text, nullable=False),
+    Column("updated", Text, nullable=False),
+    UniqueConstraint("target", "key", name="uq_delivery"),
+)
+Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at)
+Index("ix_delivery_record", delivery.c.record)
+
+#: One request (or step of one); written before it leaves.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("target", Text, nullable=False),
+    Column("started", Text, nullable=False),
+    Column("ended", Text),
+    Column("size", Integer, nullable=False),  #: deliveries in it
+    Column("verdict", Text, nullable=False),  #: the worst of them; open until read
+    Column("run", Text),
+)
+
+attempt_delivery = Table(
+    "attempt_delivery",
+    metadata,
+    Column("attempt", _Id, primary_key=True),
+    Column("delivery", _Id, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("http_status", Integer),
+    Column("answer_enc", LargeBinary),
+)
+Index("ix_attempt_delivery", attempt_delivery.c.delivery)
+
+target_state = Table(
+    "target_state",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("due_at", Text),
+    Column("breaker", Text, nullable=False, default="closed"),  #: closed | open | half_open
+    Column("failures", Integer, nullable=False, default=0),
+    Column("refusals", Integer, nullable=False, default=0),  #: credentials refused in a row
+    Column("reason", Text),
+    Column("who", Text),
+    Column("last_success", Text),
+    Column("last_try", Text),
+    Column("paused", Text),
+)
+
+lane = Table(
+    "lane",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("form", Text),
+    Column("code", Text, nullable=False),
+    Column("path", Text),
+    Column("file", Text),
+    Column("line", Integer),
+    Column("detail", Text),
+    Column("who", Text, nullable=False),
+    Column("version", Text),
+    Column("at", Text, nullable=False),
+    UniqueConstraint("source", "stream", "key", name="uq_quarantine"),
+)
+
+#: Referrals and what the clinic answered. ``state``: waiting_person | old | sent | arrived | completed | missed |
+#: cancelled | voided.
+referral = Table(
+    "referral",
+    metadata,
+    Column("record", Text, primary_key=True),
+    Column("subject", Text),
+    Column("worker", Text),
+    Column("to_place", Text),
+    Column("date", Text, nullable=False),
+    Column("urgent", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("state", Text, nullable=False),
+    Column("remote", Text, nullable=False, default="{}"),
+    Column("answered_at", Text),
+    Column("answer_enc", LargeBinary),
+    Column("updated", Text, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("started", Text, nullable=False),
+    Column("ended", Text),
+    Column("outcome", Text),
+    Column("summary", Text),
+)
+
+#: One fire per (schedule, due time), so that a second process cannot double it.
+fire = Table(
+    "fire",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("due", Text, primary_key=True),
+    Column("started", Text, nullable=False),
+    Column("ended", Text),
+    Column("outcome", Text),
+)
+
+#: Last results per connection (the ``.beat`` of the overview): ok | deferred | refused | nothing.
+beat = Table(
+    "beat",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("connection", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("result", Text, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("who", Text, nullable=False),  #: system, or the user name's keyed hash
+    Column("subject", Text, nullable=False, default=""),  #: keyed hash of the id concerned
+    Column("detail", Text, nullable=False, default="{}"),  #: canonical JSON, no personal data
+    Column("digest", Text, nullable=False),  #: SHA-256 over every column above
+    Column("sequence", _Id),
+    Column("previous", Text),
+    Column("hash", Text),
+)
+Index("ix_audit_sequence", audit.c.sequence, unique=True)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("sequence", _Id, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text, nullable=False),  #: argon2id
+    Column("role", Text, nullable=False),  #: viewer | operator | clinic | admin
+    Column("created", Text, nullable=False),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("locked_until", Text),
+)

@@ -1,0 +1,248 @@
+"""Named queries about the database itself and what stands open: facts, counts, connection states, lineage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+
+class TrailQueries:
+    connection: Connection
+
+    def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        return [dict(r) for r in self.connection.execute(text(sql), parameters).mappings()]
+
+    def _number(self, sql: str, **parameters: Any) -> int:
+        return int(self.connection.execute(text(sql), parameters).scalar() or 0)
+
+    def fact(self, key: str) -> str | None:
+        found = self.connection.execute(text("SELECT value FROM meta WHERE key=:k"), {"k": key}).scalar()
+        return None if found is None else str(found)
+
+    def keep_fact(self, key: str, value: str) -> None:
+        self.connection.execute(
+            text("INSERT INTO meta (key, value) VALUES (:k, :v) ON CONFLICT (key) DO UPDATE SET value=excluded.value"),
+            {"k": key, "v": value},
+        )
+
+    # -- what stands open
+
+    def vanished(self) -> int:
+        return self._number("SELECT COUNT(*) FROM head WHERE state='vanished'")
+
+    def quarantined_by_source(self) -> dict[str, int]:
+        return {r["source"]: int(r["n"]) for r in self._rows("SELECT source, COUNT(*) AS n FROM quarantine GROUP BY source")}
+
+    def quarantined_by_code(self) -> dict[str, int]:
+        return {r["code"]: int(r["n"]) for r in self._rows("SELECT code, COUNT(*) AS n FROM quarantine GROUP BY code")}
+
+    def row_of_target(self, target: str) -> dict[str, Any]:
+        found = self._rows("SELECT * FROM target_state WHERE target=:t", t=target)
+        return found[0] if found else {}
+
+    def row_of_source(self, source: str) -> dict[str, Any]:
+        found = self._rows("SELECT * FROM source_state WHERE source=:s", s=source)
+        return found[0] if found else {}
+
+    def oldest_waiting(self, target: str) -> str | None:
+        found = self.connection.execute(
+            text("SELECT MIN(wanted_at) FROM delivery WHERE target=:t AND state IN ('pending','leased','deferred','unknown')"),
+            {"t": target},
+        ).scalar()
+        return str(found) if found else None
+
+    def audit_count(self) -> int:
+        return self._number("SELECT COUNT(*) FROM audit")
+
+    def last_head(self) -> str | None:
+        found = self.connection.execute(text("SELECT at FROM audit_head ORDER BY sequence DESC LIMIT 1")).scalar()
+        return str(found) if found else None
+
+    def lane(self, name: str) -> dict[str, Any]:
+        found = self._rows("SELECT * FROM lane WHERE name=:n", n=name)
+        return found[0] if found else {}
+
+    # -- lists
+
+    def list_deliveries(self, where: dict[str, Any], limit: int, after: int = 0) -> list[dict[str, Any]]:
+        """Deliveries newest first; ``where``: target, state, kind, reason, record (each optional)."""
+        clauses = ["(:after = 0 OR id < :after)"] + [f"{name}=:{name}" for name in where]
+        return self._rows(
+            "SELECT id, target, key, kind, record, state, generation, tries, due_at, reason, who, note, accepted_at, wanted_at, "
+            f"updated FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
+            **where, after=after, limit=limit,
+        )
+
+    def delivery_ids(self, where: dict[str, Any]) -> list[int]:
+        clauses = [f"{name}=:{name}" for name in where] or ["1=1"]
+        return [int(r["id"]) for r in self._rows(f"SELECT id FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id", **where)]
+
+    def list_quarantine(self, where: dict[str, Any], limit: int, after: int = 0) -> list[dict[str, Any]]:
+        clauses = ["(:after = 0 OR id < :after)"] + [f"{name}=:{name}" for name in where]
+        return self._rows(
+            f"SELECT * FROM quarantine WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
+            **where, after=after, limit=limit,
+        )
+
+    # -- lineage
+
+    def cell_at(self, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any] | None:
+        found = self._rows(
+            "SELECT * FROM cell WHERE data_element=:e AND org_unit=:o AND period=:p AND combo=:c",
+            e=element, o=org_unit, p=period, c=combo,
+        )
+        return found[0] if found else None
+
+    def cell_by_id(self, id: int) -> dict[str, Any] | None:
+        found = self._rows("SELECT * FROM cell WHERE id=:i", i=id)
+        return found[0] if found else None
+
+    def cells_where(self, clause: str, **parameters: Any) -> list[dict[str, Any]]:
+        return self._rows(f"SELECT * FROM cell WHERE {clause} ORDER BY period, org_unit, data_element, combo", **parameters)
+
+    def cell_of(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        found = self._rows(
+            "SELECT * FROM cell WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
+            "AND categories=:categories",
+            **{k: row[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+        )
+        return found[0] if found else None
+
+    def contributors(self, cell: dict[str, Any], after: str, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping FROM contribution c "
+            "LEFT JOIN activity a ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
+            "AND c.period=:period AND c.categories=:categories AND c.record > :after ORDER BY c.record LIMIT :limit",
+            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")}, after=after, limit=limit,
+        )
+
+    def sums(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
+        """Amounts of a cell by the reporters' place, for the ledger that must add up."""
+        return self._rows(
+            "SELECT a.place AS place, COUNT(*) AS records, SUM(c.amount) AS total FROM contribution c LEFT JOIN activity a "
+            "ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period "
+            "AND c.categories=:categories GROUP BY a.place ORDER BY a.place",
+            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+        )
+
+    def sends(self, cell: int) -> list[dict[str, Any]]:
+        return self._rows("SELECT * FROM value_sent WHERE cell=:c ORDER BY id DESC LIMIT 50", c=cell)
+
+    def attempts(self, delivery: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT a.id, a.started, a.ended, d.verdict, d.reason, d.http_status, d.generation FROM attempt_delivery d "
+            "JOIN attempt a ON a.id=d.attempt WHERE d.delivery=:d ORDER BY a.id DESC LIMIT 50", d=delivery,
+        )
+
+    def revisions(self, source: str, stream: str, key: str) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT revision, received_at, deleted FROM body WHERE source=:s AND stream=:st AND key=:k ORDER BY received_at",
+            s=source, st=stream, k=key,
+        )
+
+    def head(self, record: str) -> dict[str, Any] | None:
+        found = self._rows("SELECT * FROM head WHERE record=:r", r=record)
+        return found[0] if found else None
+
+    def find_records(self, source: str, key: str) -> list[str]:
+        return [r["record"] for r in self._rows("SELECT record FROM head WHERE source=:s AND key=:k", s=source, k=key)]
+
+    def deliveries_of_record(self, record: str) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT id, target, key, kind, state, reason, accepted_at, updated FROM delivery WHERE record=:r ORDER BY target, key",
+            r=record,
+        )
+
+    def quarantine_of(self, source: str, stream: str, key: str) -> dict[str, Any] | None:
+        found = self._rows("SELECT * FROM quarantine WHERE source=:s AND stream=:st AND key=:k", s=source, st=stream, k=key)
+        return found[0] if found else None
+
+    # -- what a person does
+
+    def release_cell(self, id: int, decision: str) -> None:
+        state = "kept" if decision == "keep" else "wanted"
+        self.connection.execute(
+            text("UPDATE cell SET released=:d, state=:s WHERE id=:i"), {"d": decision, "s": state, "i": id}
+        )
+
+    def retry_deliveries(self, ids: list[int], now: str) -> int:
+        """Parked, deferred and uncertain deliveries become due now; what the target holds already stays as it is."""
+        count = 0
+        for id in ids:
+            count += self.connection.execute(
+                text("UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, "
+                     "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"),
+                {"i": id, "now": now},
+            ).rowcount
+        return count
+
+    def set_delivery(self, ids: list[int], state: str, note: str, now: str) -> int:
+        allowed = "'parked'" if state == "resolved" else "'pending','deferred','unknown'"
+        count = 0
+        for id in ids:
+            count += self.connection.execute(
+                text(f"UPDATE delivery SET state=:s, note=:n, updated=:now WHERE id=:i AND state IN ({allowed})"),
+                {"i": id, "s": state, "n": note, "now": now},
+            ).rowcount
+        return count
+
+    def pause(self, table: str, name: str, value: str | None) -> None:
+        column = "source" if table == "source_state" else "target"
+        self.connection.execute(text(f"UPDATE {table} SET paused=:v WHERE {column}=:n"), {"v": value, "n": name})
+
+    def quarantine_records(self, ids: list[int] | None) -> list[str]:
+        rows = self._rows("SELECT id, source, stream, key FROM quarantine")
+        return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows if ids is None or int(r["id"]) in ids]
+
+    def try_now(self, target: str) -> None:
+        self.connection.execute(
+            text("UPDATE target_state SET due_at=NULL, refusals=0, reason=NULL, who=NULL WHERE target=:t"), {"t": target}
+        )
+        self.connection.execute(
+            text("UPDATE source_state SET due_at=NULL, reason=NULL, who=NULL WHERE source=:t"), {"t": target}
+        )
+
+    def parked_who(self, target: str) -> str | None:
+        found = self.connection.execute(
+            text("SELECT who FROM delivery WHERE target=:t AND state='parked' AND who IS NOT NULL "
+                 "GROUP BY who ORDER BY COUNT(*) DESC LIMIT 1"), {"t": target},
+        ).scalar()
+        return str(found) if found else None
+
+    # -- reconcile
+
+    def cell_blocks(self, period: str | None) -> list[tuple[str, str, str]]:
+        rows = self._rows(
+            "SELECT DISTINCT data_set, org_unit, period FROM cell WHERE (:p = '' OR period=:p) ORDER BY period, data_set, org_unit",
+            p=period or "",
+        )
+        return [(r["data_set"], r["org_unit"], r["period"]) for r in rows]
+
+    def cell_forgotten(self, id: int) -> None:
+        """What we sent is not there any more: it is wanted again."""
+        self.connection.execute(
+            text("UPDATE cell SET accepted=NULL, accepted_at=NULL, state='wanted', released='overwrite' WHERE id=:i"), {"i": id}
+        )
+
+    def accepted_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT * FROM delivery WHERE target=:t AND state='accepted' AND id > :a ORDER BY id LIMIT :n",
+            t=target, a=after, n=limit,
+        )
+
+    def reopen(self, id: int, now: str) -> None:
+        self.connection.execute(
+            text("UPDATE delivery SET state='pending', accepted_digest=NULL, due_at=:n, updated=:n, generation=generation+1 "
+                 "WHERE id=:i"), {"i": id, "n": now},
+        )
+
+    def open_deliveries(self, target: str, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT id, key, kind, state, reason, digest, accepted_digest FROM delivery WHERE target=:t AND state <> 'accepted' "
+            "ORDER BY id LIMIT :n", t=target, n=limit,
+        )
+
+    def held_referrals(self) -> list[dict[str, Any]]:
+        return self._rows("SELECT record, state FROM referral WHERE state IN ('old','waiting_person') ORDER BY record")

@@ -1,0 +1,110 @@
+"""What the web layer is given: the seams it reads and acts through. ``bootstrap`` wires it, tests fake it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from connector.mappings.pack import Pack
+from connector.ports import Clock, Store
+
+Document = Mapping[str, Any]
+
+
+class Cipher(Protocol):
+    def decrypt(self, table: str, blob: bytes | None) -> bytes | None:
+        """The plaintext JSON of an encrypted column; None for NULL. Raises when the data key is gone."""
+        ...
+
+
+class Actions(Protocol):
+    """What a person may do. Each call is one transaction with its audit entry; ``by`` is the user's name.
+
+    ``retry``, ``park``, ``resolve`` take delivery ids and ``remap`` quarantine ids; each answers how many rows it
+    really changed, as a row may have moved on since it was chosen.
+    """
+
+    def retry(self, ids: Sequence[int], by: str) -> int: ...
+
+    def park(self, ids: Sequence[int], reason: str, by: str) -> int: ...
+
+    def resolve(self, ids: Sequence[int], note: str, by: str) -> int: ...
+
+    def pause(self, name: str, reason: str, until: datetime | None, by: str) -> None: ...
+
+    def resume(self, name: str, by: str) -> None: ...
+
+    def release(self, cell_id: int, decision: str, by: str) -> None:
+        """Settle a held value: ``overwrite`` sends ours, ``keep`` leaves the value found at the target."""
+        ...
+
+    def remap(self, ids: Sequence[int], by: str) -> int: ...
+
+    def read_audit(self, event: str, subject: str, by: str) -> None:
+        """Write down that ``by`` was shown personal data about ``subject`` (a record id or a page name)."""
+        ...
+
+
+class Explain(Protocol):
+    def __call__(
+        self, data_element: str, org_unit: str, period: str, combo: str, after: str | None = None
+    ) -> Document | None:
+        """The lineage of one DHIS2 value, its records ten at a time from ``after``; None: nothing counted there.
+
+        ``led`` holds signed steps that add up to the current value; the result is not one of them.
+        """
+        ...
+
+
+class Trace(Protocol):
+    def __call__(self, record: str, unmask: bool = False) -> Document | None:
+        """The way of one record (``source/stream/key``); None when unknown. Masked facts carry no value unless
+        ``unmask``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """The answer to a pushed record: 202 durable and new, 200 exact repeat, 401/403, 422, 429/503."""
+
+    status: int
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    retry_after: float | None = None
+
+
+#: (source, body, lower-case headers) -> answer. Returns 202 only after the COMMIT that holds the record.
+Ingest = Callable[[str, bytes, Mapping[str, str]], Ingested]
+
+
+def _no_ingest(source: str, body: bytes, headers: Mapping[str, str]) -> Ingested:
+    return Ingested(403, {"error": "ingest.not_configured"})
+
+
+@dataclass(frozen=True)
+class WebContext:
+    store: Store
+    pack: Pack
+    clock: Clock
+    env: Literal["demo", "production"]
+    cipher: Cipher
+    status: Callable[[], Document]  #: the document of ``relais status --json``
+    explain: Explain
+    trace: Trace
+    actions: Actions
+    reasons: Mapping[str, tuple[str, str, str]]  #: code -> (who, French sentence, English sentence)
+    ingest: Ingest = _no_ingest
+    #: Does this bearer token open the API, the metrics and the status off loopback?
+    token_ok: Callable[[str], bool] = lambda token: False
+    #: Signs cookies, CSRF tokens and frozen selections. Derived from the master key so that a restart signs
+    #: nobody out; random where there is none.
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    version: str = "0"
+    #: Extra metrics: called per scrape, name -> (help, [(labels, value)]).
+    gauges: Callable[[], Mapping[str, tuple[str, Sequence[tuple[Mapping[str, str], float]]]]] = dict
+    #: Largest body taken from a webhook, bytes.
+    ingest_limit: int = 5_000_000
+    #: Is the work of this process being done (scheduler alive)? For /readyz.
+    ready: Callable[[], bool] = lambda: True

@@ -1,0 +1,126 @@
+"""Values for DHIS2: one by its address, lists by state, counts per month, who contributed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.engine import Connection
+
+from connector.store.tables import activity, cell, contribution, delivery
+from connector.web.reading import PAGE
+
+#: Views of the list of values.
+VIEWS: dict[str, tuple[str, ...]] = {
+    "held": ("held",),
+    "rejected": ("rejected",),
+    "wanted": ("wanted",),
+    "kept": ("kept",),
+    "accepted": ("accepted",),
+    "old": ("old",),
+    "shadow": ("shadow",),
+}
+
+
+def at(connection: Connection, element: str, org_unit: str, period: str, combo: str) -> Mapping[str, Any] | None:
+    """The cell behind a DHIS2 value. ``combo`` empty: the only one there is, else the default."""
+    where = [cell.c.data_element == element, cell.c.org_unit == org_unit, cell.c.period == period]
+    if combo:
+        where.append(cell.c.combo == combo)
+    order = (cell.c.combo != "default", cell.c.id)
+    return connection.execute(select(cell).where(*where).order_by(*order).limit(1)).mappings().first()
+
+
+def siblings(connection: Connection, row: Mapping[str, Any], limit: int = 60) -> Sequence[Mapping[str, Any]]:
+    """The other categories of the same element, place and period."""
+    statement = (
+        select(cell.c.combo, cell.c.categories, cell.c.value, cell.c.state)
+        .where(cell.c.data_element == row["data_element"], cell.c.org_unit == row["org_unit"],
+               cell.c.period == row["period"], cell.c.id != row["id"])
+        .order_by(cell.c.categories)
+        .limit(limit)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def by_worker(connection: Connection, row: Mapping[str, Any], limit: int = 25) -> Sequence[Mapping[str, Any]]:
+    """What each worker's records add to a cell, the largest first."""
+    same = and_(*[contribution.c[n] == row[n] for n in ("indicator", "part", "org_unit", "period", "categories")])
+    amount = func.sum(contribution.c.amount).label("amount")
+    statement = (
+        select(activity.c.worker, func.count(contribution.c.record.distinct()).label("records"), amount,
+               func.max(activity.c.date).label("last"), func.min(activity.c.place).label("place"))
+        .join(activity, activity.c.record == contribution.c.record)
+        .where(same)
+        .group_by(activity.c.worker)
+        .order_by(amount.desc(), activity.c.worker)
+        .limit(limit)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def state_counts(connection: Connection) -> dict[str, int]:
+    return {r[0]: r[1] for r in connection.execute(select(cell.c.state, func.count()).group_by(cell.c.state))}
+
+
+def listing(connection: Connection, view: str, after: int = 0, size: int = PAGE) -> Sequence[Mapping[str, Any]]:
+    """``size`` + 1 cells of a view in order of id, from after ``after``."""
+    statement = (
+        select(cell).where(cell.c.state.in_(VIEWS[view]), cell.c.id > after).order_by(cell.c.id).limit(size + 1)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def months(connection: Connection) -> Sequence[str]:
+    """Every monthly period there are values for, the newest first."""
+    statement = select(cell.c.period).where(func.length(cell.c.period) == 6).distinct().order_by(cell.c.period.desc())
+    return [p for p in connection.execute(statement).scalars() if p.isdigit()]
+
+
+def month_states(connection: Connection, period: str) -> dict[str, int]:
+    """Values of one period by state. A cell that never had to be sent (no value, nothing there of ours) is left out,
+    and so is the empty one."""
+    sent = or_(cell.c.value.is_not(None), cell.c.accepted.is_not(None))
+    statement = select(cell.c.state, func.count()).where(cell.c.period == period, sent).group_by(cell.c.state)
+    return {r[0]: r[1] for r in connection.execute(statement)}
+
+
+def uncarried(connection: Connection, period: str) -> int:
+    """Values of a period that differ from what was accepted and that no delivery carries. The ledger proves that
+    nothing is lost when this is 0."""
+    key = "block/" + cell.c.data_set + "/" + cell.c.org_unit + "/" + cell.c.period
+    carried = select(delivery.c.key).where(delivery.c.kind == "block", delivery.c.state != "accepted")
+    statement = select(func.count()).select_from(cell).where(
+        cell.c.period == period, cell.c.state.in_(("wanted", "rejected")), key.not_in(carried)
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def completions(connection: Connection, period: str) -> dict[str, int]:
+    """Completion deliveries of one period by state."""
+    statement = (
+        select(delivery.c.state, func.count())
+        .where(delivery.c.kind == "completion", delivery.c.key.like(f"complete/%/{period}"))
+        .group_by(delivery.c.state)
+    )
+    return {r[0]: r[1] for r in connection.execute(statement)}
+
+
+def completion(connection: Connection, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Where the completion of a cell's block stands."""
+    key = f"complete/{row['data_set']}/{row['org_unit']}/{row['period']}"
+    statement = select(delivery.c.id, delivery.c.state, delivery.c.accepted_at).where(delivery.c.key == key)
+    return connection.execute(statement).mappings().first()
+
+
+def totals_of(connection: Connection, ids: Sequence[tuple[str, str, str, str]]) -> dict[tuple[str, str, str, str], Any]:
+    """(element, combo, org unit, period) -> cell, for the figures a record touches."""
+    if not ids:
+        return {}
+    wanted = or_(*[
+        and_(cell.c.data_element == e, cell.c.combo == c, cell.c.org_unit == o, cell.c.period == p)
+        for e, c, o, p in ids[:100]
+    ])
+    rows = connection.execute(select(cell).where(wanted)).mappings()
+    return {(r["data_element"], r["combo"], r["org_unit"], r["period"]): r for r in rows}
