@@ -198,7 +198,7 @@ def exact_json(data: bytes | str) -> Any:
 
 
 def check_content_type(headers: Mapping[str, str], status: int | None = None) -> None:
-    """Raise NotJson for a web page: CHT answers 200 text/html while it starts (recordings/cht-5.2/281), proxies and
+    """Raise NotJson for a web page: CHT answers 200 text/html while it starts (findings-cht 23), proxies and
     login pages do the same."""
     content_type = headers.get("content-type", "").lower()
     if "html" in content_type or "xml" in content_type:

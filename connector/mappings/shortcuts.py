@@ -70,6 +70,7 @@ class _Node:
     run: Evaluate
     boolean: bool = False
     constant: Any = MISSING
+    name: str = ""  #: set for a path of one name
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -189,7 +190,7 @@ class _Parser:
         if self.peek() in (("op", "["), ("op", "(")):
             raise NoShortcut
         self.reads.add(names[0])
-        return _Node(_path(tuple(names)))
+        return _Node(_path(tuple(names)), name=names[0] if len(names) == 1 else "")
 
     def name(self) -> str:
         name = self.take("name")
@@ -235,27 +236,40 @@ def _constant(value: Any) -> _Node:
 
 
 def _path(names: tuple[str, ...]) -> Evaluate:
+    """The value at a path. Where every step but the last is a group, it is simply there; lists take ``walk``."""
     if len(names) == 1:
-        only = names[0]
+        (first,) = names
 
         def one(document: Any) -> Any:
-            if type(document) is dict:
-                value = document.get(only, MISSING)
-                if type(value) is not list:
-                    return value
-            return walk(document, names)
+            return document.get(first, MISSING) if type(document) is dict else walk(document, names)
 
         return one
+    if len(names) == 3:
+        first, second, third = names
+
+        def three(document: Any) -> Any:
+            if type(document) is dict:
+                value = document.get(first, MISSING)
+                if type(value) is dict:
+                    value = value.get(second, MISSING)
+                    if type(value) is dict:
+                        return value.get(third, MISSING)
+                if type(value) is not list:
+                    return MISSING
+            return walk(document, names)
+
+        return three
+    head, last = names[:-1], names[-1]
 
     def many(document: Any) -> Any:
         value = document
-        for name in names:
+        for name in head:
             if type(value) is not dict:
-                if type(value) is list:
-                    return walk(document, names)
-                return MISSING
+                return walk(document, names) if type(value) is list else MISSING
             value = value.get(name, MISSING)
-        return walk(document, names) if type(value) is list else value
+        if type(value) is dict:
+            return value.get(last, MISSING)
+        return walk(document, names) if type(value) is list else MISSING
 
     return many
 
@@ -370,6 +384,8 @@ def _compare(operator: str, left: _Node, right: _Node) -> _Node:
     if operator == "=" or operator == "!=":
         wanted = operator == "="
         constant = right.constant
+        if wanted and left.name and (isinstance(constant, (bool, str))):
+            return _Node(_fact_is(left.name, constant, get), True)
         if constant is True or constant is False:
             return _Node(
                 lambda d: (value := get(d)) is not MISSING and (value is constant) is wanted, True
@@ -385,6 +401,13 @@ def _compare(operator: str, left: _Node, right: _Node) -> _Node:
     if operator == "in":
         return _Node(_membership(get, other), True)
     return _Node(_order(operator, get, other))
+
+
+def _fact_is(name: str, constant: bool | str, get: Evaluate) -> Evaluate:
+    """``name = 'text'`` and ``name = true``: most conditions of indicators."""
+    if isinstance(constant, bool):
+        return lambda d: (d.get(name) if type(d) is dict else get(d)) is constant
+    return lambda d: (d.get(name) if type(d) is dict else get(d)) == constant
 
 
 def same(a: Any, b: Any) -> bool:
@@ -425,8 +448,11 @@ def _order(operator: str, get: Evaluate, other: Evaluate) -> Evaluate:
 
     def order(document: Any) -> Any:
         a, b = get(document), other(document)
+        kind = type(a)
+        if kind is type(b) and (kind is int or kind is str):
+            return compare(a, b)
         kind_a, kind_b = _kind(a), _kind(b)
-        if a is MISSING or b is MISSING:
+        if not kind_a or not kind_b:
             return MISSING
         if kind_a != kind_b:
             raise Mistyped("T2009: a text and a number cannot be compared")

@@ -31,7 +31,7 @@ attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: fal
 rule is {match: {dataSet?, dataElement?, orgUnit?, period?, categoryOptionCombo?, user?} in codes, times?: n} and one
 of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and is in no counter), ``failed`` "text"
 (409 "The import process failed: text"), ``request`` "E7600" (the whole request is aborted), ``status`` 401 with
-``message``. ``database_down = True`` answers as a DHIS2 without its database does (453-455).
+``message``. ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
 attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restores what the constructor was given.
@@ -39,74 +39,44 @@ attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restore
 
 from __future__ import annotations
 
-import base64
-import gzip
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import parse_qs
-
-import orjson
 
 from connector.sandbox import dhis2_periods as periods
-from connector.sandbox.dhis2_import import STRATEGIES, Aborted, Failed, Importer, Json, Key, Summary, completion_named, may_write, schemes
-from connector.sandbox.dhis2_metadata import DEFAULT_OPTION_COMBO, Metadata, Refused, select
+from connector.sandbox import dhis2_read as read
+from connector.sandbox.dhis2_import import (
+    STRATEGIES,
+    Aborted,
+    Failed,
+    Importer,
+    Json,
+    Key,
+    Summary,
+    completion_named,
+    may_write,
+    schemes,
+)
+from connector.sandbox.dhis2_login import Doors
+from connector.sandbox.dhis2_metadata import Metadata, Refused, select
+from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, imported, parsed, said
 from connector.sandbox.plane import Plane
 
-_JSON = "application/json;charset=UTF-8"
-_STATUS = {200: "OK", 201: "Created", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
-           405: "Method Not Allowed", 409: "Conflict", 415: "Unsupported Media Type", 500: "Internal Server Error",
-           501: "Not Implemented"}
-_MESSAGE = {
-    "SUCCESS": ("OK", 200, "Import was successful."),
-    "WARNING": ("WARNING", 409, "One more conflicts encountered, please check import summary."),
-    "ERROR": ("ERROR", 409, "An error occurred, please check import summary."),
+_ANY_METHOD = {
+    "dataValueSets": ("GET", "POST"),
+    "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
+    "lockExceptions": ("POST", "DELETE"),
 }
-_ANY_METHOD = {"dataValueSets": ("GET", "POST"), "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
-               "lockExceptions": ("POST", "DELETE")}
 _SCHEMES = re.compile(r"UID|CODE|NAME")
-_HTML_404 = (
-    '<!doctype html><html lang="en"><head><title>HTTP Status 404 – Not Found</title></head>'
-    "<body><h1>HTTP Status 404 – Not Found</h1></body></html>"
-)
-
-
-class Answer(Exception):
-    """The answer to the request being worked on."""
-
-    def __init__(self, status: int, body: Any = None, *, content_type: str | None = _JSON, location: str = "") -> None:
-        super().__init__(status)
-        self.status, self.content_type, self.location = status, content_type, location
-        self.body = b"" if body is None else body.encode() if isinstance(body, str) else orjson.dumps(body)
-
-
-def said(status: int, message: str, code: str = "") -> Answer:
-    """The short form of a DHIS2 answer: a status and a message."""
-    kind = "OK" if status < 300 else "ERROR"
-    body = {"httpStatus": _STATUS[status], "httpStatusCode": status, "status": kind, "message": message}
-    return Answer(status, {**body, "errorCode": code} if code else body)
-
-
-class Request:
-    def __init__(self, scope: Mapping[str, Any], body: bytes) -> None:
-        self.method: str = scope["method"]
-        self.path: str = re.sub(r"^/api/\d+/", "/api/", scope["path"])  # 030, 031, 192: any version prefix
-        self.headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        self.query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
-        self.body = body
-
-    def one(self) -> dict[str, str]:
-        return {name: values[-1] for name, values in self.query.items()}
-
-    def many(self, name: str) -> list[str]:
-        return self.query.get(name, [])
 
 
 class DHIS2Sim:
     """``app`` is the ASGI application with faults and control routes around it."""
 
-    def __init__(self, metadata: Mapping[str, Any], values: list[Json], plane: Plane, profile: str = "legacy") -> None:
+    def __init__(
+        self, metadata: Mapping[str, Any], values: list[Json], plane: Plane, profile: str = "legacy"
+    ) -> None:
         """Raises ValueError for a profile that is not simulated and for metadata that is not whole."""
         if profile != "legacy":
             raise ValueError(f"DHIS2 profile {profile!r} is not simulated yet: only 'legacy' (2.42) is")
@@ -116,13 +86,14 @@ class DHIS2Sim:
         self.users: list[Json] = [dict(user) for user in metadata["users"]]
         self._initial = [dict(value) for value in values]
         self.refuse: list[Json] = []
-        self.database_down = False
-        self.lock_after_failures: int | None = None  #: 5 with keyLockMultipleFailedLogins on (530-538); off by default
+        self.doors = Doors(self.users)
         self.values: dict[Key, Json] = {}
         self.completions: dict[Any, Json] = {}
         self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
         self.reset()
-        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse})
+        self.app = plane.wrap(
+            self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse}
+        )
 
     # ------------------------------------------------------------ what tests and the demo see
 
@@ -130,18 +101,29 @@ class DHIS2Sim:
         self.values.clear()
         self.completions.clear()
         self.importer.lock_exceptions.clear()
-        self.refuse, self.database_down = [], False
-        self._failures: dict[str, int] = {}
-        self._sessions: dict[str, str] = {}
-        self._logins = 0
+        self.refuse = []
+        self.doors.reset()
         for value in self._initial:
-            key: Key = (value["dataElement"], value["orgUnit"], value["period"], value.get("categoryOptionCombo", "default"),
-                        value.get("attributeOptionCombo", "default"))
-            for kind, code in zip(("dataElements", "orgUnits", "", "categoryOptionCombos", "categoryOptionCombos"), key, strict=True):
+            key: Key = (
+                value["dataElement"],
+                value["orgUnit"],
+                value["period"],
+                value.get("categoryOptionCombo", "default"),
+                value.get("attributeOptionCombo", "default"),
+            )
+            for kind, code in zip(
+                ("dataElements", "orgUnits", "", "categoryOptionCombos", "categoryOptionCombos"),
+                key,
+                strict=True,
+            ):
                 if kind:
                     self.metadata.by_code(kind, code)
-            self.values[key] = {"value": value["value"], "storedBy": value.get("storedBy", "admin"),
-                                "comment": value.get("comment"), "deleted": bool(value.get("deleted"))}
+            self.values[key] = {
+                "value": value["value"],
+                "storedBy": value.get("storedBy", "admin"),
+                "comment": value.get("comment"),
+                "deleted": bool(value.get("deleted")),
+            }
 
     def state(self) -> Json:
         """Values and completions in codes, sorted. ``dataSet`` is there when the element is in exactly one."""
@@ -151,8 +133,18 @@ class DHIS2Sim:
                 continue
             sets = self.metadata.sets_of(key[0])
             named = {"dataSet": sets[0]["code"]} if len(sets) == 1 else {}
-            values.append({**named, "dataElement": key[0], "orgUnit": key[1], "period": key[2], "categoryOptionCombo": key[3],
-                           "attributeOptionCombo": key[4], "value": held["value"], "storedBy": held["storedBy"]})
+            values.append(
+                {
+                    **named,
+                    "dataElement": key[0],
+                    "orgUnit": key[1],
+                    "period": key[2],
+                    "categoryOptionCombo": key[3],
+                    "attributeOptionCombo": key[4],
+                    "value": held["value"],
+                    "storedBy": held["storedBy"],
+                }
+            )
         completions = [{**completion_named(key), **held} for key, held in sorted(self.completions.items())]
         return {"values": values, "completions": completions}
 
@@ -174,9 +166,9 @@ class DHIS2Sim:
         try:
             if request.path == "/api/ping":  # open, and empty even while the database is down (002, 455)
                 raise Answer(200, content_type=None)
-            user, cookie = self._login(request)
+            user, cookie = self.doors.enter(request)
             self._route(request, user)
-            raise Answer(404, _HTML_404, content_type="text/html;charset=utf-8")  # 032
+            raise Answer(404, HTML_404, content_type="text/html;charset=utf-8")  # 032
         except Answer as given:
             answer = given
         except Refused as refused:
@@ -190,52 +182,6 @@ class DHIS2Sim:
             headers.append((b"set-cookie", f"JSESSIONID={cookie}; Path=/; HttpOnly; SameSite=Lax".encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-
-    def _login(self, request: Request) -> tuple[Json, str]:
-        """The user and the session cookie to set. The cookie alone is a full login (findings 3)."""
-        if self.database_down:
-            raise said(401, "Unauthorized")  # 453, 454: as if the password were wrong
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        session = re.search(r"JSESSIONID=(\w+)", request.headers.get("cookie", ""))
-        if scheme == "Basic":
-            user = self._by_password(secret)
-        elif scheme == "ApiToken":
-            user = self._by_token(secret)
-        elif session and session[1] in self._sessions:
-            return next(u for u in self.users if u["username"] == self._sessions[session[1]]), ""
-        elif request.headers.get("x-requested-with") == "XMLHttpRequest":  # 024
-            raise said(401, "Unauthorized")
-        else:  # none or an unknown scheme (021-028, 392)
-            raise Answer(302, location=f"http://{request.headers.get('host', '')}/dhis-web-login/")
-        self._logins += 1
-        cookie = f"{self._logins:032X}"
-        self._sessions[cookie] = user["username"]
-        if len(self._sessions) > 1000:
-            del self._sessions[next(iter(self._sessions))]
-        return user, cookie
-
-    def _by_password(self, secret: str) -> Json:
-        try:
-            name, _, password = base64.b64decode(secret).decode().partition(":")
-        except ValueError:
-            raise said(401, "Unauthorized") from None
-        user = next((u for u in self.users if u["username"] == name), None)
-        locked = self.lock_after_failures is not None and self._failures.get(name, 0) >= self.lock_after_failures
-        if user is not None and user.get("password") == password and not locked:
-            if user.get("disabled"):
-                raise said(401, "Account locked")  # 541: disabled says locked
-            return user
-        self._failures[name] = self._failures.get(name, 0) + 1
-        locked = self.lock_after_failures is not None and self._failures[name] >= self.lock_after_failures
-        raise said(401, "Account locked" if locked else "Unauthorized")  # 531-538, 019, 020
-
-    def _by_token(self, token: str) -> Json:
-        user = next((u for u in self.users if u.get("token") == token), None)
-        if user is None:  # a mistyped token fails its checksum (390, 391)
-            raise said(400, "Checksum validation failed")
-        if user.get("tokenExpired"):
-            raise said(401, "Failed to authenticate API token, token has expired.")  # 398
-        return user
 
     def _route(self, request: Request, user: Json) -> None:
         query = request.one()
@@ -257,16 +203,21 @@ class DHIS2Sim:
                 raise Answer(200, select(self._me(user), query.get("fields", "*")))
             case ["me", "authorization", authority]:  # 016, 017
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
-            case ["organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos"]:
+            case [
+                "organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos"
+            ]:
                 raise Answer(200, self.metadata.search(head, query, request.many("filter"), writes))
-            case ["organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos", uid]:
+            case [
+                "organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos",
+                uid,
+            ]:
                 raise Answer(200, self.metadata.one(head, uid, query, writes))
             case ["dataValueSets"] if request.method == "POST":
                 self._post_values(request, user)
             case ["dataValueSets"]:
-                self._read_values(request, user)
+                read.block(self.metadata, self.values, self.completions, self.today, request, user)
             case ["dataValues"]:
-                self._read_one(query)
+                read.single(self.metadata, self.values, query)
             case ["completeDataSetRegistrations"]:
                 self._completions(request, user)
             case ["lockExceptions"]:
@@ -274,15 +225,29 @@ class DHIS2Sim:
 
     def _info(self, request: Request) -> Json:
         host = f"http://{request.headers.get('host', '')}"
-        return {"contextPath": host, "calendar": "iso8601", "dateFormat": "yyyy-mm-dd", "serverDate": f"{self.today}T12:00:00.000",
-                "serverTimeZoneId": "UTC", "lastAnalyticsTableSuccess": "1970-01-01T00:00:00.000", "version": "2.42.5",
-                "revision": "9fc9c1d", "systemName": "DHIS 2", "instanceBaseUrl": host}
+        return {
+            "contextPath": host,
+            "calendar": "iso8601",
+            "dateFormat": "yyyy-mm-dd",
+            "serverDate": f"{self.today}T12:00:00.000",
+            "serverTimeZoneId": "UTC",
+            "lastAnalyticsTableSuccess": "1970-01-01T00:00:00.000",
+            "version": "2.42.5",
+            "revision": "9fc9c1d",
+            "systemName": "DHIS 2",
+            "instanceBaseUrl": host,
+        }
 
     def _me(self, user: Json) -> Json:
         units = [self.metadata.by_code("orgUnits", code) for code in user["orgUnits"]]
-        return {"id": user["id"], "username": user["username"], "programs": [], "authorities": list(user["authorities"]),
-                "organisationUnits": [{"id": unit["id"], "path": unit["path"]} for unit in units],
-                "dataSets": [data_set["id"] for data_set in self.metadata.lists["dataSets"]]}
+        return {
+            "id": user["id"],
+            "username": user["username"],
+            "programs": [],
+            "authorities": list(user["authorities"]),
+            "organisationUnits": [{"id": unit["id"], "path": unit["path"]} for unit in units],
+            "dataSets": [data_set["id"] for data_set in self.metadata.lists["dataSets"]],
+        }
 
     # ------------------------------------------------------------ values
 
@@ -297,23 +262,31 @@ class DHIS2Sim:
         if query.get("async") == "true":
             raise said(501, "The sandbox imports synchronously only")
         self._check_options(query)
-        body = _parsed(request.body)
+        body = parsed(request.body)
         self._check_options(body if isinstance(body, dict) else {})
-        options = {**{name: query.get(name) == "true" for name in ("dryRun", "force")}, "async": False,
-                   "importStrategy": STRATEGIES[query.get("importStrategy", "CREATE_AND_UPDATE").upper()],
-                   "idSchemes": {}, **{name: query.get(name) == "true" for name in query if name.startswith("strict")}}
+        options = {
+            **{name: query.get(name) == "true" for name in ("dryRun", "force")},
+            "async": False,
+            "importStrategy": STRATEGIES[query.get("importStrategy", "CREATE_AND_UPDATE").upper()],
+            "idSchemes": {},
+            **{name: query.get(name) == "true" for name in query if name.startswith("strict")},
+        }
         try:
             if not isinstance(body, dict):  # 173, 174, 177
                 raise Failed("Post-condition was null")
             self._refuse_request(body, user, query)
-            summary = self.importer.values_in(body, query, user, lambda row: self._refuse_row({**row, "user": user["username"]}))
+            summary = self.importer.values_in(
+                body, query, user, lambda row: self._refuse_row({**row, "user": user["username"]})
+            )
         except Failed as failed:
-            raise _summary(Summary(), "ERROR", f"The import process failed: {failed}", options, complete=False) from None
+            raise imported(
+                Summary(), "ERROR", f"The import process failed: {failed}", options, complete=False
+            ) from None
         except Aborted as aborted:
             summary = Summary(conflicts=[aborted.conflict])
-            raise _summary(summary, "ERROR", "Import process was aborted", options, complete=False) from None
+            raise imported(summary, "ERROR", "Import process was aborted", options, complete=False) from None
         status = "WARNING" if summary.conflicts else "SUCCESS"
-        raise _summary(summary, status, "Import process completed successfully", options, complete=True)
+        raise imported(summary, status, "Import process completed successfully", options, complete=True)
 
     def _check_options(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
@@ -321,8 +294,11 @@ class DHIS2Sim:
                 raise said(400, f"Value '{value}' is not valid for parameter {name}. Validation failed")
         strategy = given.get("importStrategy")
         if strategy is not None and str(strategy).upper() not in STRATEGIES:  # 064
-            raise said(400, f"Value '{strategy}' is not valid for parameter importStrategy. Valid values are: "
-                            "[CREATE, UPDATE, CREATE_AND_UPDATE, DELETE, SYNC, NEW_AND_UPDATES, NEW, UPDATES, DELETES]")
+            raise said(
+                400,
+                f"Value '{strategy}' is not valid for parameter importStrategy. Valid values are: "
+                "[CREATE, UPDATE, CREATE_AND_UPDATE, DELETE, SYNC, NEW_AND_UPDATES, NEW, UPDATES, DELETES]",
+            )
 
     # ------------------------------------------------------------ the test hook
 
@@ -345,11 +321,19 @@ class DHIS2Sim:
         if not self.refuse:
             return
         scheme = schemes(query, body)
-        kinds = {"dataSet": "dataSets", "orgUnit": "orgUnits", "organisationUnit": "orgUnits", "dataElement": "dataElements",
-                 "categoryOptionCombo": "categoryOptionCombos"}
+        kinds = {
+            "dataSet": "dataSets",
+            "orgUnit": "orgUnits",
+            "organisationUnit": "orgUnits",
+            "dataElement": "dataElements",
+            "categoryOptionCombo": "categoryOptionCombos",
+        }
         seen: list[Mapping[str, str]] = []
         for row in body.get("dataValues") or body.get("completeDataSetRegistrations") or [{}]:
-            named = {**row, **{name: body[name] for name in ("dataSet", "orgUnit", "period") if body.get(name)}}
+            named = {
+                **row,
+                **{name: body[name] for name in ("dataSet", "orgUnit", "period") if body.get(name)},
+            }
             coded = {"user": user["username"]}
             for name, value in named.items():
                 found = self.metadata.find(kinds[name], scheme[kinds[name]], value) if name in kinds else None
@@ -357,80 +341,23 @@ class DHIS2Sim:
             seen.append(coded)
         if rule := self._take({"failed", "request", "status"}, seen):
             if "status" in rule:
-                raise said(rule["status"], rule.get("message", _STATUS[rule["status"]]))
+                raise said(rule["status"], rule.get("message", STATUS[rule["status"]]))
             if "failed" in rule:
                 raise Failed(rule["failed"])
-            raise Aborted({"objects": {}, "value": f"Refused by the sandbox: `{rule['request']}`", "errorCode": rule["request"]})
-
-    # ------------------------------------------------------------ reading back
-
-    def _read_values(self, request: Request, user: Json) -> None:
-        query = request.one()
-        general_in = query.get("inputIdScheme", "UID").upper()
-        units = [u for v in request.many("orgUnit") if (u := self.metadata.find("orgUnits", general_in, v))]
-        sets = [s for v in request.many("dataSet") if (s := self.metadata.find("dataSets", general_in, v))]
-        elements = {e["code"] for v in request.many("dataElement") if (e := self.metadata.find("dataElements", general_in, v))}
-        wanted = [p for v in request.many("period") if (p := periods.parse(v))]
-        span = (query.get("startDate"), query.get("endDate"))
-        if not units:  # 269, 271, 273
-            raise said(409, "At least one organisation unit or organisation unit group must be specified", "E2006")
-        if not sets and not elements:  # 272
-            raise said(409, "At least one data element, data set or data element group must be specified", "E2001")
-        if not wanted and not all(span):  # 270; lastUpdated is not simulated
-            raise said(409, "At least one period, start/end dates, last updated or last updated duration must be specified", "E2002")
-        if not all(self.metadata.under(unit, user["orgUnits"]) for unit in units):  # 274: 200 and nothing at all
-            raise Answer(200, content_type=None)
-        elements |= {code for s in sets for code in s["elements"]}
-        roots, children = {u["code"] for u in units}, query.get("children") == "true"
-
-        def asked(key: Key) -> bool:
-            period = periods.parse(key[2])
-            inside = key[1] in roots or (children and self.metadata.under(self.metadata.by_code("orgUnits", key[1]), roots))
-            timely = key[2] in {p.name for p in wanted} if wanted else (
-                period is not None and str(span[0]) <= period.start.isoformat() and period.end.isoformat() <= str(span[1]))
-            return key[0] in elements and inside and timely
-
-        rows = []
-        for key, held in self.values.items():
-            if asked(key) and (not held["deleted"] or query.get("includeDeleted") == "true"):
-                rows.append({**self._out(key, query), "value": held["value"], "storedBy": held["storedBy"],
-                             "created": f"{self.today}T00:00:00.000+0000", "lastUpdated": f"{self.today}T00:00:00.000+0000",
-                             "comment": held["comment"], "followup": False, **({"deleted": True} if held["deleted"] else {})})
-        head: Json = {}
-        if len(sets) == 1 and len(wanted) == 1 and len(units) == 1:  # 048; two periods: no header (042)
-            completion = self.completions.get((sets[0]["code"], units[0]["code"], wanted[0].name, "default"))
-            head = {"dataSet": self._id("dataSets", sets[0]["code"], query), "completeDate": completion["date"] if completion else None,
-                    "period": wanted[0].name, "orgUnit": self._id("orgUnits", units[0]["code"], query)}
-        raise Answer(200, {**head, "dataValues": rows})
-
-    def _out(self, key: Key, query: Mapping[str, str]) -> Json:
-        return {"dataElement": self._id("dataElements", key[0], query), "period": key[2], "orgUnit": self._id("orgUnits", key[1], query),
-                "categoryOptionCombo": self._id("categoryOptionCombos", key[3], query),
-                "attributeOptionCombo": self._id("categoryOptionCombos", key[4], query)}
-
-    def _id(self, kind: str, code: str, query: Mapping[str, str]) -> str:
-        scheme = schemes(query, {})[kind]
-        return str(self.metadata.by_code(kind, code)[{"UID": "id", "CODE": "code", "NAME": "name"}[scheme]])
-
-    def _read_one(self, query: Mapping[str, str]) -> None:
-        """``GET /api/dataValues?de=&pe=&ou=&co=`` (284, 285)."""
-        default = DEFAULT_OPTION_COMBO["id"]
-        asked = (("dataElements", query.get("de")), ("orgUnits", query.get("ou")), ("categoryOptionCombos", query.get("co", default)))
-        found = [self.metadata.find(kind, "UID", value) for kind, value in asked]
-        held = None
-        if all(found):
-            element, unit, combo = (o["code"] for o in found if o)
-            held = self.values.get((element, unit, query.get("pe", ""), combo, "default"))
-        if held is None or held["deleted"]:
-            raise said(409, "Data value does not exist")
-        raise Answer(200, [held["value"]])
+            raise Aborted(
+                {
+                    "objects": {},
+                    "value": f"Refused by the sandbox: `{rule['request']}`",
+                    "errorCode": rule["request"],
+                }
+            )
 
     # ------------------------------------------------------------ completions and lock exceptions
 
     def _completions(self, request: Request, user: Json) -> None:
         query = request.one()
         if request.method == "POST":
-            body = _parsed(request.body)
+            body = parsed(request.body)
             self._check_options(query)
             try:
                 if not isinstance(body, dict):
@@ -438,9 +365,13 @@ class DHIS2Sim:
                 self._refuse_request(body, user, query)
                 summary = self.importer.completions_in(body, query, user)
             except (Failed, Aborted) as failed:
-                raise _summary(Summary(), "ERROR", f"The import process failed: {failed}", {}, complete=False) from None
+                raise imported(
+                    Summary(), "ERROR", f"The import process failed: {failed}", {}, complete=False
+                ) from None
             stored = summary.imported + summary.updated + summary.deleted
-            raise _summary(summary, "SUCCESS" if stored else "ERROR", "Import process complete.", {}, complete=False)  # 238, 248
+            raise imported(
+                summary, "SUCCESS" if stored else "ERROR", "Import process complete.", {}, complete=False
+            )  # 238, 248
         if request.method == "DELETE":
             data_set = self.metadata.find("dataSets", "UID", query.get("ds"))
             unit = self.metadata.find("orgUnits", "UID", query.get("ou"))
@@ -453,10 +384,24 @@ class DHIS2Sim:
             raise Answer(204)  # 252, and again 204: 253
         found = []
         for key, held in self.completions.items():
-            named = (self._id("dataSets", key[0], {}), self._id("orgUnits", key[1], {}), key[2])
-            if all(value in request.many(name) for name, value in zip(("dataSet", "orgUnit", "period"), named, strict=True)):
-                found.append({"period": key[2], "dataSet": named[0], "organisationUnit": named[1],
-                              "attributeOptionCombo": self._id("categoryOptionCombos", key[3], {}), **held})
+            named = (
+                read.shown(self.metadata, "dataSets", key[0], {}),
+                read.shown(self.metadata, "orgUnits", key[1], {}),
+                key[2],
+            )
+            if all(
+                value in request.many(name)
+                for name, value in zip(("dataSet", "orgUnit", "period"), named, strict=True)
+            ):
+                found.append(
+                    {
+                        "period": key[2],
+                        "dataSet": named[0],
+                        "organisationUnit": named[1],
+                        "attributeOptionCombo": read.shown(self.metadata, "categoryOptionCombos", key[3], {}),
+                        **held,
+                    }
+                )
         raise Answer(200, {"completeDataSetRegistrations": found} if found else {})  # 227, 231
 
     def _lock_exception(self, method: str, query: Mapping[str, str]) -> None:
@@ -470,22 +415,3 @@ class DHIS2Sim:
             raise Answer(204)
         self.importer.lock_exceptions.add(entry)
         raise said(201, "LockException created successfully.")
-
-
-def _parsed(raw: bytes) -> Any:
-    """The posted JSON; None for what is none. Compressed bodies and a byte order mark are taken (179, 188, 189)."""
-    try:
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, OSError):
-        return None
-
-
-def _summary(summary: Summary, status: str, description: str, options: Json, *, complete: bool) -> Answer:
-    outer, code, message = _MESSAGE[status]
-    response = {"responseType": "ImportSummary", "status": status, "importOptions": options, "description": description,
-                "importCount": summary.counts, "conflicts": summary.conflicts, "rejectedIndexes": summary.rejected}
-    if complete:
-        response["dataSetComplete"] = summary.complete
-    return Answer(code, {"httpStatus": _STATUS[code], "httpStatusCode": code, "status": outer, "message": message, "response": response})

@@ -16,7 +16,9 @@ from connector.sandbox import dhis2_periods as periods
 from connector.sandbox.dhis2_metadata import Metadata
 
 Json = dict[str, Any]
-Key = tuple[str, str, str, str, str]  #: element, org unit, period, category option combo, attribute option combo
+Key = tuple[
+    str, str, str, str, str
+]  #: element, org unit, period, category option combo, attribute option combo
 
 STRATEGIES = {
     "CREATE": "CREATE",
@@ -28,14 +30,27 @@ STRATEGIES = {
     "NEW_AND_UPDATES": "CREATE_AND_UPDATE",  # 426-x-old-strategy-name
     "DELETES": "DELETE",
 }
-STRICT = ("strictPeriods", "strictDataElements", "strictCategoryOptionCombos", "strictAttributeOptionCombos", "strictOrganisationUnits")
+STRICT = (
+    "strictPeriods",
+    "strictDataElements",
+    "strictCategoryOptionCombos",
+    "strictAttributeOptionCombos",
+    "strictOrganisationUnits",
+)
 _SCHEME_KEYS = {
     "dataElements": "dataElementIdScheme",
     "orgUnits": "orgUnitIdScheme",
     "dataSets": "dataSetIdScheme",
     "categoryOptionCombos": "categoryOptionComboIdScheme",
 }
-_NUMERIC = {"NUMBER", "PERCENTAGE", "INTEGER", "INTEGER_POSITIVE", "INTEGER_ZERO_OR_POSITIVE", "INTEGER_NEGATIVE"}
+_NUMERIC = {
+    "NUMBER",
+    "PERCENTAGE",
+    "INTEGER",
+    "INTEGER_POSITIVE",
+    "INTEGER_ZERO_OR_POSITIVE",
+    "INTEGER_NEGATIVE",
+}
 _INTEGER = re.compile(r"0|-?[1-9]\d*")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 
@@ -62,7 +77,13 @@ def _conflict(code: str, prop: str | None, message: str, objects: Mapping[str, A
     """``object`` is the first of ``objects``; an id that is missing is in neither (075-dv-missing-period)."""
     shown = {name: value for name, value in objects.items() if value is not None}
     first = {"object": next(iter(shown.values()))} if shown else {}
-    return {**first, "objects": shown, "value": message, "errorCode": code, **({"property": prop} if prop else {})}
+    return {
+        **first,
+        "objects": shown,
+        "value": message,
+        "errorCode": code,
+        **({"property": prop} if prop else {}),
+    }
 
 
 @dataclass(slots=True)
@@ -87,28 +108,46 @@ class Summary:
 
     @property
     def counts(self) -> Json:
-        return {"imported": self.imported, "updated": self.updated, "ignored": self.ignored, "deleted": self.deleted}
+        return {
+            "imported": self.imported,
+            "updated": self.updated,
+            "ignored": self.ignored,
+            "deleted": self.deleted,
+        }
 
 
 def schemes(query: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
     """Id scheme by kind; keys of the body win (202-code-in-body). Attribute option combos follow the combos' (207)."""
     general = str(body.get("idScheme") or query.get("idScheme") or "UID").upper()
-    return {kind: str(body.get(key) or query.get(key) or general).upper() for kind, key in _SCHEME_KEYS.items()}
+    return {
+        kind: str(body.get(key) or query.get(key) or general).upper() for kind, key in _SCHEME_KEYS.items()
+    }
 
 
 class Importer:
     """Checks and stores. ``values`` and ``completions`` belong to the simulator and are changed in place."""
 
-    def __init__(self, metadata: Metadata, today: date, values: dict[Key, Json], completions: dict[Any, Json],
-                 applied: Callable[[Json], None]) -> None:
+    def __init__(
+        self,
+        metadata: Metadata,
+        today: date,
+        values: dict[Key, Json],
+        completions: dict[Any, Json],
+        applied: Callable[[Json], None],
+    ) -> None:
         self.metadata, self.today = metadata, today
         self.values, self.completions, self.applied = values, completions, applied
         self.lock_exceptions: set[tuple[str, str, str]] = set()  #: (data set, period, org unit) codes
 
     # ------------------------------------------------------------ values
 
-    def values_in(self, body: Json, query: Mapping[str, str], user: Json,
-                  refused: Callable[[Mapping[str, str]], str | None]) -> Summary:
+    def values_in(
+        self,
+        body: Json,
+        query: Mapping[str, str],
+        user: Json,
+        refused: Callable[[Mapping[str, str]], str | None],
+    ) -> Summary:
         """Import a posted data value set. ``refused(row in codes)`` is the test hook: a code, "vanish" or None.
 
         Raises Aborted and Failed.
@@ -120,21 +159,38 @@ class Importer:
         force = query.get("force") == "true" and _super(user)  # 128: silently ignored for others; 265
         header = self._header(body, scheme, user)
         summary = Summary()
-        if body.get("completeDate"):  # before the rows, whatever becomes of them, even in a dry run (195, 198)
+        if body.get(
+            "completeDate"
+        ):  # before the rows, whatever becomes of them, even in a dry run (195, 198)
             summary.complete = str(body["completeDate"])
             if header["orgUnit"] and body.get("period"):
-                self._complete(header["dataSet"], header["orgUnit"], body["period"], "default", summary.complete, True, user)
+                self._complete(
+                    header["dataSet"],
+                    header["orgUnit"],
+                    body["period"],
+                    "default",
+                    summary.complete,
+                    True,
+                    user,
+                )
         staged: list[tuple[Key, Json, str]] = []
         view: dict[Key, Json] = {}
         created: set[Key] = set()
         for index, row in enumerate(body.get("dataValues") or []):
             try:
                 key, value = self._checked(row, body, header, scheme, strict, force, user)
-                match refused({"dataSet": header["dataSet"]["code"] if header["dataSet"] else "", **_named(key)}):
+                match refused(
+                    {"dataSet": header["dataSet"]["code"] if header["dataSet"] else "", **_named(key)}
+                ):
                     case "vanish":
                         continue
                     case str(code):
-                        raise _Row(code, None, f"Refused by the sandbox: `{code}`", {"dataElement": row.get("dataElement")})
+                        raise _Row(
+                            code,
+                            None,
+                            f"Refused by the sandbox: `{code}`",
+                            {"dataElement": row.get("dataElement")},
+                        )
             except _Row as fault:
                 summary.refuse(fault.conflict, index)
                 continue
@@ -146,8 +202,12 @@ class Importer:
                 case "imported" | "updated" | "deleted":
                     setattr(summary, action, getattr(summary, action) + 1)
                     gone = action == "deleted" or bool(row.get("deleted"))
-                    stored = {"value": value, "storedBy": row.get("storedBy") or user["username"],  # 190, 191
-                              "comment": row.get("comment"), "deleted": gone}
+                    stored = {
+                        "value": value,
+                        "storedBy": row.get("storedBy") or user["username"],  # 190, 191
+                        "comment": row.get("comment"),
+                        "deleted": gone,
+                    }
                     view[key] = stored
                     staged.append((key, stored, action))
                     if before is None:
@@ -160,7 +220,9 @@ class Importer:
         if not dry:
             for key, stored, action in staged:
                 self.values[key] = stored
-                self.applied({"kind": "value", "action": action, **_named(key), **stored, "user": user["username"]})
+                self.applied(
+                    {"kind": "value", "action": action, **_named(key), **stored, "user": user["username"]}
+                )
         return summary
 
     def _header(self, body: Json, scheme: Mapping[str, str], user: Json) -> Json:
@@ -169,117 +231,294 @@ class Importer:
         if named:
             data_set = found["dataSet"] = self.metadata.find("dataSets", scheme["dataSets"], named)
             if data_set is None:  # 072, 205
-                raise Aborted(_conflict("E7600", "dataSet", f"Data set not found or not accessible: `{named}`", {"dataSet": named}))
+                raise Aborted(
+                    _conflict(
+                        "E7600",
+                        "dataSet",
+                        f"Data set not found or not accessible: `{named}`",
+                        {"dataSet": named},
+                    )
+                )
             if not may_write(data_set, user):  # 154
-                raise Aborted(_conflict("E7601", "dataSet", f"User does not have write access for DataSet: `{named}`", {"dataSet": named}))
+                raise Aborted(
+                    _conflict(
+                        "E7601",
+                        "dataSet",
+                        f"User does not have write access for DataSet: `{named}`",
+                        {"dataSet": named},
+                    )
+                )
         if unit := body.get("orgUnit"):
             found["orgUnit"] = self.metadata.find("orgUnits", scheme["orgUnits"], unit)
             if found["orgUnit"] is None:  # 073
-                raise Aborted(_conflict("E7603", "orgUnit", f"Org unit not found or not accessible: `{unit}`",
-                                        {"organisationUnit": unit, "dataSet": named}))
+                raise Aborted(
+                    _conflict(
+                        "E7603",
+                        "orgUnit",
+                        f"Org unit not found or not accessible: `{unit}`",
+                        {"organisationUnit": unit, "dataSet": named},
+                    )
+                )
         if aoc := body.get("attributeOptionCombo"):
             found["aoc"] = self.metadata.find("categoryOptionCombos", scheme["categoryOptionCombos"], aoc)
             if found["aoc"] is None:  # not recorded; shaped like E7603
-                raise Aborted(_conflict("E7604", "attributeOptionCombo", f"Attribute option combo not found or not accessible: `{aoc}`",
-                                        {"categoryOptionCombo": aoc, "dataSet": named}))
+                raise Aborted(
+                    _conflict(
+                        "E7604",
+                        "attributeOptionCombo",
+                        f"Attribute option combo not found or not accessible: `{aoc}`",
+                        {"categoryOptionCombo": aoc, "dataSet": named},
+                    )
+                )
         return found
 
-    def _checked(self, row: Json, body: Json, header: Json, scheme: Mapping[str, str], strict: set[str], force: bool,
-                 user: Json) -> tuple[Key, str | None]:
+    def _checked(
+        self,
+        row: Json,
+        body: Json,
+        header: Json,
+        scheme: Mapping[str, str],
+        strict: set[str],
+        force: bool,
+        user: Json,
+    ) -> tuple[Key, str | None]:
         """The key (in codes) and the value to store, or _Row with the first fault."""
         find = self.metadata.find
-        ids = {name: body.get(name) or row.get(name) for name in ("period", "orgUnit", "attributeOptionCombo")}  # 169
+        ids = {
+            name: body.get(name) or row.get(name) for name in ("period", "orgUnit", "attributeOptionCombo")
+        }  # 169
         de, pe, ou, aoc = row.get("dataElement"), ids["period"], ids["orgUnit"], ids["attributeOptionCombo"]
         coc = row.get("categoryOptionCombo")
         element = find("dataElements", scheme["dataElements"], de)
         if element is None:
-            raise _Row("E7610", "dataElement", f"Data element not found or not accessible: `{_shown(de)}`", {"dataElement": de})
+            raise _Row(
+                "E7610",
+                "dataElement",
+                f"Data element not found or not accessible: `{_shown(de)}`",
+                {"dataElement": de},
+            )
         period = periods.parse(pe)
         if period is None:
             raise _Row("E7611", "period", f"Period not valid: `{_shown(pe)}`", {"period": pe})
         unit = find("orgUnits", scheme["orgUnits"], ou)
         if unit is None:
-            raise _Row("E7612", "orgUnit", f"Organisation unit not found or not accessible: `{_shown(ou)}`", {"organisationUnit": ou})
+            raise _Row(
+                "E7612",
+                "orgUnit",
+                f"Organisation unit not found or not accessible: `{_shown(ou)}`",
+                {"organisationUnit": ou},
+            )
         combos = {}
-        for name, uid, code, word in (("categoryOptionCombo", coc, "E7613", "Category"), ("attributeOptionCombo", aoc, "E7615", "Attribute")):
+        for name, uid, code, word in (
+            ("categoryOptionCombo", coc, "E7613", "Category"),
+            ("attributeOptionCombo", aoc, "E7615", "Attribute"),
+        ):
             # left out or empty: the default combo, on a disaggregated element too (078, 079, 080)
-            combos[name] = find("categoryOptionCombos", scheme["categoryOptionCombos"] if uid else "CODE", uid or "default")
+            combos[name] = find(
+                "categoryOptionCombos", scheme["categoryOptionCombos"] if uid else "CODE", uid or "default"
+            )
             if combos[name] is None:
-                raise _Row(code, name, f"{word} option combo not found or not accessible for writing data: `{uid}`", {"categoryOptionCombo": uid})
+                raise _Row(
+                    code,
+                    name,
+                    f"{word} option combo not found or not accessible for writing data: `{uid}`",
+                    {"categoryOptionCombo": uid},
+                )
         if not self.metadata.under(unit, user["orgUnits"]):  # superusers too (142)
-            raise _Row("E7617", "orgUnit", f"Organisation unit: `{ou}` not in hierarchy of current user: `{user['id']}`",
-                       {"organisationUnit": ou, "user": user["id"]})
+            raise _Row(
+                "E7617",
+                "orgUnit",
+                f"Organisation unit: `{ou}` not in hierarchy of current user: `{user['id']}`",
+                {"organisationUnit": ou, "user": user["id"]},
+            )
         value = self._value(row, element, str(de))
-        self._strict(strict, element, str(de), period, str(pe), unit, str(ou), combos, coc, aoc, header["dataSet"], body)
+        self._strict(
+            strict,
+            element,
+            str(de),
+            period,
+            str(pe),
+            unit,
+            str(ou),
+            combos,
+            coc,
+            aoc,
+            header["dataSet"],
+            body,
+        )
         if not force:
             self._timely(element, str(de), period, unit, str(ou), combos, aoc, header["dataSet"], user)
-        key = (element["code"], unit["code"], period.name, combos["categoryOptionCombo"]["code"], combos["attributeOptionCombo"]["code"])
+        key = (
+            element["code"],
+            unit["code"],
+            period.name,
+            combos["categoryOptionCombo"]["code"],
+            combos["attributeOptionCombo"]["code"],
+        )
         return key, value
 
     def _value(self, row: Json, element: Json, de: str) -> str | None:
         raw, gone = row.get("value"), bool(row.get("deleted"))
-        value = None if raw is None or raw == "" else str(raw).lower() if isinstance(raw, bool) else str(raw)  # 106-108
+        value = (
+            None if raw is None or raw == "" else str(raw).lower() if isinstance(raw, bool) else str(raw)
+        )  # 106-108
         if value is None:
             if gone and element.get("options"):  # 053, 055
                 raise Failed("null")
             if not gone and not row.get("comment"):  # 056, 057; a comment alone is stored (058)
-                raise _Row("E7618", "value", f"Data value or comment not specified for data element: `{de}`", {"dataElement": de})
+                raise _Row(
+                    "E7618",
+                    "value",
+                    f"Data value or comment not specified for data element: `{de}`",
+                    {"dataElement": de},
+                )
             return None
         if "\0" in value:  # 112
             raise Failed("Failed to update object")
         if fault := _wrong_type(element["valueType"], value):
             key, text = fault
-            raise _Row("E7619", "value", f"Value must match value type of data element `{de}`: `{text}`", {"dataElement": de, "value": key})
+            raise _Row(
+                "E7619",
+                "value",
+                f"Value must match value type of data element `{de}`: `{text}`",
+                {"dataElement": de, "value": key},
+            )
         if element.get("options") and value not in element["options"]:  # 105
-            raise _Row("E7621", "value", f"Data value is not a valid option of the data element option set: `{de}`", {"dataElement": de})
+            raise _Row(
+                "E7621",
+                "value",
+                f"Data value is not a valid option of the data element option set: `{de}`",
+                {"dataElement": de},
+            )
         if element["valueType"] in ("BOOLEAN", "TRUE_ONLY"):  # stored as true / false (099, 101, 113)
             return {"1": "true", "0": "false"}.get(value, value.lower())
         return value
 
-    def _strict(self, strict: set[str], element: Json, de: str, period: periods.Period, pe: str, unit: Json, ou: str,
-                combos: Json, coc: Any, aoc: Any, data_set: Json | None, body: Json) -> None:
+    def _strict(
+        self,
+        strict: set[str],
+        element: Json,
+        de: str,
+        period: periods.Period,
+        pe: str,
+        unit: Json,
+        ou: str,
+        combos: Json,
+        coc: Any,
+        aoc: Any,
+        data_set: Json | None,
+        body: Json,
+    ) -> None:
         sets = self.metadata.sets_of(element["code"])
         if "strictPeriods" in strict and period.type not in {s["periodType"] for s in sets}:  # 115
-            raise _Row("E7632", None, f"Period type of period: `{pe}` not valid for data element: `{de}`", {"period": pe, "dataElement": de})
-        if "strictDataElements" in strict and data_set and element["code"] not in data_set["_elements"]:  # 149
-            raise _Row("E7633", "dataElement", f"Data element: `{de}` is not part of dataset(s): `{body['dataSet']}`",
-                       {"dataElement": de, "dataSet": body["dataSet"]})
-        if "strictCategoryOptionCombos" in strict and combos["categoryOptionCombo"]["categoryCombo"] != element["categoryCombo"]:  # 082
-            raise _Row("E7634", "categoryOptionCombo", f"Category option combo: `{coc}` must be part of category combo of data element: `{de}`",
-                       {"categoryOptionCombo": coc, "dataElement": de})
-        if "strictAttributeOptionCombos" in strict and combos["attributeOptionCombo"]["categoryCombo"] not in {
-            s.get("categoryCombo", "default") for s in sets
-        }:  # 084
-            raise _Row("E7635", "attributeOptionCombo",
-                       f"Attribute option combo: `{aoc}` must be part of category combo of data sets of data element: `{de}`",
-                       {"categoryOptionCombo": aoc, "dataElement": de})
-        if "strictOrganisationUnits" in strict and not any(unit["code"] in s["_units"] for s in sets):  # 140, 141
-            raise _Row("E7636", "orgUnit", f"Data element: `{de}` must be assigned through data sets to organisation unit: `{ou}`",
-                       {"organisationUnit": ou, "dataElement": de})
+            raise _Row(
+                "E7632",
+                None,
+                f"Period type of period: `{pe}` not valid for data element: `{de}`",
+                {"period": pe, "dataElement": de},
+            )
+        if (
+            "strictDataElements" in strict and data_set and element["code"] not in data_set["_elements"]
+        ):  # 149
+            raise _Row(
+                "E7633",
+                "dataElement",
+                f"Data element: `{de}` is not part of dataset(s): `{body['dataSet']}`",
+                {"dataElement": de, "dataSet": body["dataSet"]},
+            )
+        if (
+            "strictCategoryOptionCombos" in strict
+            and combos["categoryOptionCombo"]["categoryCombo"] != element["categoryCombo"]
+        ):  # 082
+            raise _Row(
+                "E7634",
+                "categoryOptionCombo",
+                f"Category option combo: `{coc}` must be part of category combo of data element: `{de}`",
+                {"categoryOptionCombo": coc, "dataElement": de},
+            )
+        if "strictAttributeOptionCombos" in strict and combos["attributeOptionCombo"][
+            "categoryCombo"
+        ] not in {s.get("categoryCombo", "default") for s in sets}:  # 084
+            raise _Row(
+                "E7635",
+                "attributeOptionCombo",
+                f"Attribute option combo: `{aoc}` must be part of category combo of data sets of data element: `{de}`",
+                {"categoryOptionCombo": aoc, "dataElement": de},
+            )
+        if "strictOrganisationUnits" in strict and not any(
+            unit["code"] in s["_units"] for s in sets
+        ):  # 140, 141
+            raise _Row(
+                "E7636",
+                "orgUnit",
+                f"Data element: `{de}` must be assigned through data sets to organisation unit: `{ou}`",
+                {"organisationUnit": ou, "dataElement": de},
+            )
 
-    def _timely(self, element: Json, de: str, period: periods.Period, unit: Json, ou: str, combos: Json, aoc: Any,
-                data_set: Json | None, user: Json) -> None:
+    def _timely(
+        self,
+        element: Json,
+        de: str,
+        period: periods.Period,
+        unit: Json,
+        ou: str,
+        combos: Json,
+        aoc: Any,
+        data_set: Json | None,
+        user: Json,
+    ) -> None:
         """Expiry, future, approval, input periods. Closed org units are not looked at (144, 146)."""
         pe = period.name
-        for held in [data_set] if data_set else self.metadata.sets_of(element["code"]):  # 127: no dataSet, every set
+        for held in (
+            [data_set] if data_set else self.metadata.sets_of(element["code"])
+        ):  # 127: no dataSet, every set
             named = {"period": pe, "dataSet": held["id"]}
             days = int(held.get("expiryDays", 0))
-            free = _super(user) or "F_EDIT_EXPIRED" in user["authorities"] or (held["code"], pe, unit["code"]) in self.lock_exceptions
+            free = (
+                _super(user)
+                or "F_EDIT_EXPIRED" in user["authorities"]
+                or (held["code"], pe, unit["code"]) in self.lock_exceptions
+            )
             if days and self.today > period.end + timedelta(days=days) and not free:  # 125, 126, 131
-                raise _Row("E7640", "period", f"Current date is past expiry days for period: `{pe}`  and data set: `{held['id']}`", named)
+                raise _Row(
+                    "E7640",
+                    "period",
+                    f"Current date is past expiry days for period: `{pe}`  and data set: `{held['id']}`",
+                    named,
+                )
             last = periods.around(held["periodType"], self.today, int(held.get("openFuturePeriods", 0)) - 1)
             if period.end > last.end:  # superusers too (121-124)
-                raise _Row("E7641", "period",
-                           f"Period: `{pe}` is after latest open future period: `{last.name}` for data element: `{de}` and data set: `{held['id']}`",
-                           {"period": pe, "dataElement": de, "dataSet": held["id"]})
-            if [unit["code"], pe] in [list(pair) for pair in held.get("approved", ())]:  # unchanged values too (264)
+                raise _Row(
+                    "E7641",
+                    "period",
+                    f"Period: `{pe}` is after latest open future period: `{last.name}` for data element: `{de}` and data set: `{held['id']}`",
+                    {"period": pe, "dataElement": de, "dataSet": held["id"]},
+                )
+            if [unit["code"], pe] in [
+                list(pair) for pair in held.get("approved", ())
+            ]:  # unchanged values too (264)
                 shown = aoc or combos["attributeOptionCombo"]["id"]
-                raise _Row("E7642", None,
-                           f"Data already approved for data set: `{held['id']}` period: `{pe}` org unit: `{ou}` attribute option combo: `{shown}`",
-                           {"organisationUnit": ou, "period": pe, "categoryOptionCombo": shown, "dataSet": held["id"]})
+                raise _Row(
+                    "E7642",
+                    None,
+                    f"Data already approved for data set: `{held['id']}` period: `{pe}` org unit: `{ou}` attribute option combo: `{shown}`",
+                    {
+                        "organisationUnit": ou,
+                        "period": pe,
+                        "categoryOptionCombo": shown,
+                        "dataSet": held["id"],
+                    },
+                )
             windows = held.get("inputPeriods")
-            if windows and not any(w["period"] == pe and w["opening"] <= self.today.isoformat() <= w["closing"] for w in windows):
-                raise _Row("E7643", "period", f"Period: `{pe}` is not open for this data set at this time: `{held['id']}`", named)  # 133-137
+            if windows and not any(
+                w["period"] == pe and w["opening"] <= self.today.isoformat() <= w["closing"] for w in windows
+            ):
+                raise _Row(
+                    "E7643",
+                    "period",
+                    f"Period: `{pe}` is not open for this data set at this time: `{held['id']}`",
+                    named,
+                )  # 133-137
 
     def _decide(self, before: Json | None, row: Json, value: str | None, strategy: str, key: Key) -> str:
         there = before is not None and not before["deleted"]
@@ -316,7 +555,11 @@ class Importer:
             unit = self.metadata.find("orgUnits", scheme["orgUnits"], row.get("organisationUnit"))
             period = periods.parse(row.get("period"))
             combo = row.get("attributeOptionCombo")
-            aoc = self.metadata.find("categoryOptionCombos", scheme["categoryOptionCombos"] if combo else "CODE", combo or "default")
+            aoc = self.metadata.find(
+                "categoryOptionCombos",
+                scheme["categoryOptionCombos"] if combo else "CODE",
+                combo or "default",
+            )
             fault = self._completion_fault(row, data_set, unit, period, aoc, user, strategy)
             if fault:
                 summary.ignored += 1
@@ -335,39 +578,86 @@ class Importer:
             if action == "deleted":
                 self.uncomplete(key, user)
             else:
-                self._complete(data_set, unit, period.name, aoc["code"], row.get("date") or self.today.isoformat(),
-                               row.get("completed", True), user, row.get("storedBy"))
+                self._complete(
+                    data_set,
+                    unit,
+                    period.name,
+                    aoc["code"],
+                    row.get("date") or self.today.isoformat(),
+                    row.get("completed", True),
+                    user,
+                    row.get("storedBy"),
+                )
         return summary
 
-    def _completion_fault(self, row: Json, data_set: Json | None, unit: Json | None, period: periods.Period | None,
-                          aoc: Json | None, user: Json, strategy: str) -> Json | None:
+    def _completion_fault(
+        self,
+        row: Json,
+        data_set: Json | None,
+        unit: Json | None,
+        period: periods.Period | None,
+        aoc: Json | None,
+        user: Json,
+        strategy: str,
+    ) -> Json | None:
         if data_set is None:
             return {"object": row.get("dataSet"), "value": "Data set not found or not accessible"}
         if period is None:
             return {"object": row.get("period"), "value": "Period not valid"}  # 234
         if unit is None:
-            return {"object": row.get("organisationUnit"), "value": "Organisation unit not found or not accessible"}  # 233
+            return {
+                "object": row.get("organisationUnit"),
+                "value": "Organisation unit not found or not accessible",
+            }  # 233
         if aoc is None:  # not recorded
-            return {"object": row.get("attributeOptionCombo"), "value": "Attribute option combo not found or not accessible"}
+            return {
+                "object": row.get("attributeOptionCombo"),
+                "value": "Attribute option combo not found or not accessible",
+            }
         if not self.metadata.under(unit, user["orgUnits"]):  # 239
-            return {"object": row["organisationUnit"], "value": f"Organisation unit is not in hierarchy of user: {user['username']}"}
+            return {
+                "object": row["organisationUnit"],
+                "value": f"Organisation unit is not in hierarchy of user: {user['username']}",
+            }
         for element, combo in data_set.get("compulsory", ()):
             held = self.values.get((element, unit["code"], period.name, combo, aoc["code"]))
             if strategy != "DELETE" and (held is None or held["deleted"]):  # 242
                 name = self.metadata.by_code("dataElements", element)["name"]
-                return {"object": "dataElementOperand", "value": f"{name} needs to be filled. It is compulsory."}
+                return {
+                    "object": "dataElementOperand",
+                    "value": f"{name} needs to be filled. It is compulsory.",
+                }
         return None
 
-    def _complete(self, data_set: Json, unit: Json, period: str, aoc: str, day: str, completed: bool, user: Json,
-                  stored_by: str | None = None) -> None:
+    def _complete(
+        self,
+        data_set: Json,
+        unit: Json,
+        period: str,
+        aoc: str,
+        day: str,
+        completed: bool,
+        user: Json,
+        stored_by: str | None = None,
+    ) -> None:
         key = (data_set["code"], unit["code"], period, aoc)
         entry = {"date": day, "completed": completed, "storedBy": stored_by or user["username"]}
         self.completions[key] = entry
-        self.applied({"kind": "completion", "action": "stored", **completion_named(key), **entry, "user": user["username"]})
+        self.applied(
+            {
+                "kind": "completion",
+                "action": "stored",
+                **completion_named(key),
+                **entry,
+                "user": user["username"],
+            }
+        )
 
     def uncomplete(self, key: tuple[str, str, str, str], user: Json) -> None:
         if self.completions.pop(key, None) is not None:
-            self.applied({"kind": "completion", "action": "deleted", **completion_named(key), "user": user["username"]})
+            self.applied(
+                {"kind": "completion", "action": "deleted", **completion_named(key), "user": user["username"]}
+            )
 
 
 def _named(key: Key) -> dict[str, str]:
@@ -405,7 +695,10 @@ def _wrong_type(kind: str, value: str) -> tuple[str, str] | None:
             if kind == "INTEGER_POSITIVE" and not (good and number > 0):  # type: ignore[operator]
                 return "value_not_positive_integer", "Data value is not a positive integer"
             if kind == "INTEGER_ZERO_OR_POSITIVE" and not (good and number >= 0):  # type: ignore[operator]
-                return "value_not_zero_or_positive_integer", "value_not_zero_or_positive_integer"  # 411: shows its key
+                return (
+                    "value_not_zero_or_positive_integer",
+                    "value_not_zero_or_positive_integer",
+                )  # 411: shows its key
             if kind == "INTEGER_NEGATIVE" and not (good and number < 0):  # type: ignore[operator]
                 return "value_not_negative_integer", "Data value is not a negative integer"
             if not good:

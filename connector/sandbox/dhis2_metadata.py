@@ -33,8 +33,13 @@ class Metadata:
     """Indexed, read-only. ``find(kind, scheme, id)`` gives an object by UID, CODE or NAME."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self.lists: dict[str, list[Json]] = {kind: [dict(o) for o in data.get(kind, ())] for kind in _COLLECTIONS.values()}
-        for kind, default in (("categoryCombos", DEFAULT_COMBO), ("categoryOptionCombos", DEFAULT_OPTION_COMBO)):
+        self.lists: dict[str, list[Json]] = {
+            kind: [dict(o) for o in data.get(kind, ())] for kind in _COLLECTIONS.values()
+        }
+        for kind, default in (
+            ("categoryCombos", DEFAULT_COMBO),
+            ("categoryOptionCombos", DEFAULT_OPTION_COMBO),
+        ):
             if not any(o["code"] == "default" for o in self.lists[kind]):
                 self.lists[kind].append(dict(default))
         self._by: dict[tuple[str, str], dict[str, Json]] = {}
@@ -91,9 +96,20 @@ class Metadata:
                 closed = {"closedDate": f"{o['closed']}T00:00:00.000"} if o.get("closed") else {}
                 parent = {"parent": {"id": o["path"].split("/")[-2]}} if o.get("parent") else {}
                 level = o["path"].count("/")
-                return {**named, "path": o["path"], "level": level, "openingDate": f"{o['opening']}T00:00:00.000", **closed, **parent}
+                return {
+                    **named,
+                    "path": o["path"],
+                    "level": level,
+                    "openingDate": f"{o['opening']}T00:00:00.000",
+                    **closed,
+                    **parent,
+                }
             case "dataElements":
-                options = {"optionSet": {"options": [{"code": code} for code in o["options"]]}} if o.get("options") else {}
+                options = (
+                    {"optionSet": {"options": [{"code": code} for code in o["options"]]}}
+                    if o.get("options")
+                    else {}
+                )
                 return {
                     **named,
                     "valueType": o["valueType"],
@@ -115,10 +131,15 @@ class Metadata:
                     "categoryCombo": self._combo(o.get("categoryCombo", "default")),
                     "access": {"data": {"read": True, "write": writes(o)}},
                     "organisationUnits": [self.wire("orgUnits", unit, writes) for unit in units],
-                    "dataSetElements": [{"dataElement": self.wire("dataElements", e, writes)} for e in elements],
+                    "dataSetElements": [
+                        {"dataElement": self.wire("dataElements", e, writes)} for e in elements
+                    ],
                 }
             case "categoryOptionCombos":
-                return {**named, "categoryCombo": {"id": self.by_code("categoryCombos", o["categoryCombo"])["id"]}}
+                return {
+                    **named,
+                    "categoryCombo": {"id": self.by_code("categoryCombos", o["categoryCombo"])["id"]},
+                }
             case _:
                 return self._combo(o["code"])
 
@@ -141,13 +162,17 @@ class Metadata:
         """A page of a collection, ordered by name (364). ``filters``: ``property:eq:value``, ``property:in:[a,b]``."""
         kind = _COLLECTIONS[collection]
         tests = [_filter(text) for text in filters]
-        found = [o for o in sorted(self.lists[kind], key=lambda o: o["name"].lower()) if all(t(o) for t in tests)]
+        found = [
+            o for o in sorted(self.lists[kind], key=lambda o: o["name"].lower()) if all(t(o) for t in tests)
+        ]
         fields = query.get("fields", "id,displayName")
         pager: Json = {}
         if query.get("paging") != "false":
             size, page = int(query.get("pageSize", 50)), int(query.get("page", 1))
             total, pages = len(found), max(1, -(-len(found) // size))
-            pager = {"pager": {"page": min(page, pages), "total": total, "pageSize": size, "pageCount": pages}}
+            pager = {
+                "pager": {"page": min(page, pages), "total": total, "pageSize": size, "pageCount": pages}
+            }
             found = found[(page - 1) * size : page * size]  # beyond the end: an empty page (365)
         return {**pager, collection: [select(self.wire(kind, o, writes), fields) for o in found]}
 
@@ -191,5 +216,7 @@ def _pick(value: Any, tree: Json, *, top: bool = False) -> Any:
     if "*" in tree or ":all" in tree:
         return {key: _pick(inner, {}) for key, inner in value.items()}
     if not tree:
-        return {"id": value["id"]} if "id" in value else {key: _pick(inner, {}) for key, inner in value.items()}
+        return (
+            {"id": value["id"]} if "id" in value else {key: _pick(inner, {}) for key, inner in value.items()}
+        )
     return {key: _pick(value[key], inner) for key, inner in tree.items() if key in value}

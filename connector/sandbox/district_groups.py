@@ -263,4 +263,4 @@ def _kobo_page(rows: Sequence[Doc]) -> str:
 
 def _csv(rows: Sequence[Doc], mark: bool) -> str:
     lines = [";".join(COLUMNS)] + [";".join(row.get(c, "") for c in COLUMNS) for row in rows]
-    return ("﻿" if mark else "") + "\r\n".join(lines) + "\r\n"
+    return ("\ufeff" if mark else "") + "\r\n".join(lines) + "\r\n"

@@ -268,11 +268,12 @@ class FHIRSim:
         requests = [_request(index, entry) for index, entry in enumerate(entries)]
         seen: set[str] = set()
         for method, key in requests:
-            if method in ("PUT", "POST") and method == "PUT" and key in seen:
+            if method == "PUT" and key in seen:
                 raise _Refused(400, f"HAPI-0535: Transaction bundle contains multiple resources with ID: {key}")  # 63
             if method == "PUT":
                 seen.add(key)
-        names = {entry["fullUrl"]: key for entry, (_, key) in zip(entries, requests, strict=True) if "fullUrl" in entry}
+        paired = zip(entries, requests, strict=True)
+        names = {entry["fullUrl"]: key for entry, (_, key) in paired if "fullUrl" in entry}
         change = _Change()
         answers: list[dict[str, Any]] = [{} for _ in entries]
         # Order of processing: DELETE, POST, PUT, GET (126).
@@ -357,15 +358,17 @@ class FHIRSim:
             text = f"Trying to update {key}/_history/{if_match.strip('W/')} but this is not the current version"
             raise _Refused(409, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
         content = {name: value for name, value in resource.items() if name != "meta"}
-        if names:
+        refers = frozenset(_references(content))
+        if names and not refers.isdisjoint(names):
             content = _renamed(content, names)
+            refers = frozenset(_references(content))
         canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
         labels = _merged(held.labels if held else {}, resource.get("meta") or {})
         if held and not held.deleted and held.canonical == canonical and held.labels == labels:
             text = f'Successfully updated resource "{key}/_history/{held.version}" with no changes detected.'
             return 200, _storage("SUCCESSFUL_UPDATE_NO_CHANGE", text)  # 03, 05, 12
         version = held.version + 1 if held else 1
-        change.resources[key] = _Resource(version, content, canonical, labels, frozenset(_references(content)))
+        change.resources[key] = _Resource(version, content, canonical, labels, refers)
         created = held is None or held.deleted
         change.log.append({"op": "create" if created else "update", "id": key, "version": version})
         if created:

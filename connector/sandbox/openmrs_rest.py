@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from connector.sandbox.openmrs_rows import Rows, valid_openmrs_id
+from connector.sandbox.openmrs_rows import ALPHABET, Rows, valid_openmrs_id
 from connector.sandbox.openmrs_shapes import (
     Json,
     Refused,
@@ -79,10 +79,10 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
             ),
         )
     if not identifiers:
-        raise Refused(400, error("[identifiers on class org.openmrs.Patient]", "BaseDelegatingResource:751"))
+        raise invalid(general=["Select a preferred identifier"])  # 091
     if not person.get("gender"):
         raise invalid(gender=("Person.gender.required", "Please select a gender"))  # 093
-    if birthdate and birthdate > rows.now().astimezone(rows.zone).date().isoformat():
+    if birthdate and birthdate > rows.now():
         raise invalid(birthdate=("error.date.future", "The date cannot be in the future"))  # 100
     for name in names:
         for part in ("givenName", "familyName"):
@@ -186,6 +186,8 @@ def _problems(rows: Rows, identifier: Json, owner: Json | None) -> list[str]:
     value, kind = identifier["identifier"], identifier["identifierType"]
     if not value:
         return ["Identifier cannot be blank"]
+    if kind["validator"] and any(c not in ALPHABET for c in value.upper()):
+        return [f"Identifier {value} is not appropriate for validation scheme Luhn Mod-30 Check-Digit Validator"]  # 089
     if kind["validator"] and not valid_openmrs_id(value):
         return [f"Invalid check digit for identifier: {value}"]  # 088
     if kind["locationBehavior"] != "NOT_USED" and identifier["location"] is None:
@@ -201,14 +203,14 @@ def _problems(rows: Rows, identifier: Json, owner: Json | None) -> list[str]:
     return []
 
 
-def _birthdate(rows: Rows, value: Any) -> str | None:
-    """The day in the server's zone: an offset can shift it (106, 107)."""
+def _birthdate(rows: Rows, value: Any) -> datetime | None:
+    """The instant, as the server keeps it: an offset can shift the day (104-107)."""
     if value is None:
         return None
     moment = read_date(value, rows.zone, "birthdate on class org.openmrs.Person")
     if moment.astimezone(rows.zone).date() < date(1886, 1, 1):
         raise invalid(birthdate=("error.date.nonsensical", "The date is nonsensical"))
-    return moment.astimezone(rows.zone).date().isoformat()
+    return moment
 
 
 # ---------------------------------------------------------------- encounters
@@ -321,7 +323,9 @@ def search_encounters(rows: Rows, query: Mapping[str, str]) -> list[Json]:
 
 
 def create_obs(rows: Rows, body: Mapping[str, Any]) -> Json:
-    _need(body, "person", "obsDatetime", "concept")
+    _need(body, "person", "concept")
+    if body.get("obsDatetime") is None:
+        raise invalid(obsDatetime=("error.null", "Cannot be empty or null"))  # 270
     _known(body, _OBS, "Obs")
     concept, value = _obs_value(rows, body, "")
     owner = _find(rows.patients, _reference(body["person"]))
@@ -397,9 +401,16 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
             return concept, answer  # 252: outside the answer list too
         case "Numeric":
             try:
-                return concept, float(value)
+                number = float(value)
             except (TypeError, ValueError):
                 raise bad(f'{value} has invalid units => For input string: "{value}"') from None  # 240, 242
+            for bound, sign, word in ((concept["hiAbsolute"], 1, "high"), (concept["lowAbsolute"], -1, "low")):
+                if bound is not None and (number - bound) * sign > 0:
+                    code = f"error.value.outOfRange.{word}"
+                    raise invalid(valueNumeric=(code, code))  # 243, 244
+            if not concept["allowDecimal"] and not number.is_integer():
+                raise invalid(valueNumeric=("Obs.error.precision", "Assigning decimal value is not allowed."))  # 246
+            return concept, number
         case "Date" | "Datetime":
             return concept, str(value)
         case "Boolean":
@@ -433,7 +444,3 @@ def _known(body: Mapping[str, Any], names: set[str], cls: str) -> None:
     for name in body:
         if name not in names:
             raise unknown_property(name, cls)
-
-
-def when(text: str, rows: Rows) -> datetime:
-    return read_date(text, rows.zone, "date")

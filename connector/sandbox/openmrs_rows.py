@@ -15,6 +15,10 @@ from connector.sandbox.openmrs_shapes import Json, epoch_ms, write_date, zone_of
 
 #: The alphabet of OpenMRS IDs: no B, I, O, Q, S, Z (006).
 ALPHABET = "0123456789ACDEFGHJKLMNPRTUVWXY"
+_ADDRESS = (
+    "latitude", "longitude", "cityVillage", "stateProvince", "country", "postalCode", "countyDistrict",
+    *(f"address{n}" for n in range(1, 16)),
+)  # fmt: skip
 
 
 def luhn_mod_30(base: str) -> str:
@@ -46,7 +50,9 @@ class Rows:
         self.appointments: dict[str, Json] = {}
         self._made = 0
         self.locations = {
-            row["uuid"]: _metadatum("location", row, tags=[], parentLocation=None, childLocations=[], attributes=[])
+            row["uuid"]: _metadatum(
+                "location", row, tags=[], parentLocation=None, childLocations=[], attributes=[], **dict.fromkeys(_ADDRESS)
+            )
             for row in metadata["locations"]
         }
         self.encounter_types = {row["uuid"]: _metadatum("encountertype", row) for row in metadata["encounter_types"]}
@@ -122,8 +128,9 @@ class Rows:
         }
 
     def new_patient(self, uuid_: str | None, person: Mapping[str, Any], identifiers: list[Json]) -> Json:
-        """``person``: names, gender, birthdate (day or None), birthdateEstimated, addresses, attributes."""
+        """``person``: names, gender, birthdate (instant or None), birthdateEstimated, addresses, attributes."""
         key = uuid_ or self.new_uuid()
+        born: datetime | None = person.get("birthdate")
         names = [
             {
                 "_kind": "name",
@@ -161,11 +168,9 @@ class Rows:
                 "display": names[0]["display"],
                 "gender": person.get("gender"),
                 "age": None,
-                "day": person.get("birthdate"),
+                "day": born.astimezone(self.zone).date().isoformat() if born else None,
                 # Midnight in the server's zone: the day before in UTC (105).
-                "birthdate": None
-                if not person.get("birthdate")
-                else write_date(datetime.fromisoformat(person["birthdate"]).replace(tzinfo=self.zone), self.zone),
+                "birthdate": born.astimezone(self.zone).strftime("%Y-%m-%dT00:00:00.000%z") if born else None,
                 "birthdateEstimated": bool(person.get("birthdateEstimated")),
                 "dead": False,
                 "deathDate": None,
@@ -204,6 +209,7 @@ class Rows:
             "encounter": more.get("encounter"),
             "comment": more.get("comment"),
         }
+        row.update(status="FINAL", interpretation=None, referenceRange=None)
         for name in ("accessionNumber", "obsGroup", "valueCodedName", "groupMembers", "order", "valueModifier",
                      "formFieldPath", "formFieldNamespace"):
             row[name] = None
@@ -340,22 +346,7 @@ def appointment_body(row: Json) -> Json:
             "age": patient["person"]["age"],
             "customAttributes": {},
         },
-        "service": {
-            "appointmentServiceId": 1,
-            "name": service["name"],
-            "description": None,
-            "speciality": {},
-            "startTime": "",
-            "endTime": "",
-            "maxAppointmentsLimit": None,
-            "durationMins": 15,
-            "location": {"uuid": service["location"], "name": service["name"]},
-            "uuid": service["uuid"],
-            "color": None,
-            "initialAppointmentStatus": None,
-            "creatorName": None,
-            "attributes": None,
-        },
+        "service": service_body(service),
         "serviceType": None,
         "provider": None,
         "location": {"name": row["location"]["name"], "uuid": row["location"]["uuid"]} if row["location"] else None,
@@ -373,6 +364,25 @@ def appointment_body(row: Json) -> Json:
         "priority": None,
         "reasons": [],
         "recurring": False,
+    }
+
+
+def service_body(service: Mapping[str, Any]) -> Json:
+    return {
+        "appointmentServiceId": 1,
+        "name": service["name"],
+        "description": None,
+        "speciality": {},
+        "startTime": "",
+        "endTime": "",
+        "maxAppointmentsLimit": None,
+        "durationMins": 15,
+        "location": {"uuid": service["location"], "name": service["name"]},
+        "uuid": service["uuid"],
+        "color": None,
+        "initialAppointmentStatus": None,
+        "creatorName": None,
+        "attributes": None,
     }
 
 
@@ -412,4 +422,8 @@ def _concept(row: Mapping[str, Any]) -> Json:
         names=[{"display": row["name"]}],
         mappings=[{"display": f"CIEL: {row['ciel']}"}] if row.get("ciel") else [],
         answers=list(row["answers"]),
+        units=row.get("units"),
+        lowAbsolute=row.get("low"),
+        hiAbsolute=row.get("high"),
+        allowDecimal=not row.get("integer", False),
     )

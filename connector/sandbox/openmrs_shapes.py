@@ -43,12 +43,17 @@ SHAPES: dict[str, tuple[str, str]] = {
     ),
     "obs": (
         "uuid,display,concept:ref,person:ref,obsDatetime,accessionNumber,obsGroup,valueCodedName,groupMembers,comment,"
-        "location:ref,order,encounter:ref,voided,value,valueModifier,formFieldPath,formFieldNamespace",
+        "location:ref,order,encounter:ref,voided,value,valueModifier,formFieldPath,formFieldNamespace,status,"
+        "interpretation,referenceRange",
     )
     * 2,
     "provider": ("uuid,display,person:ref,identifier,attributes,retired,providerRole",) * 2,
     "encounterProvider": ("uuid,display,provider:ref,encounterRole:ref,voided",) * 2,
-    "location": ("uuid,display,name,description,tags,parentLocation,childLocations,retired,attributes",) * 2,
+    "location": (
+        "uuid,display,name,description,latitude,longitude,cityVillage,stateProvince,country,postalCode,countyDistrict,"
+        "tags,parentLocation,childLocations,retired,attributes," + ",".join(f"address{n}" for n in range(1, 16)),
+    )
+    * 2,
     "encountertype": ("uuid,display,name,description,retired",) * 2,
     "encounterrole": ("uuid,display,name,description,retired",) * 2,
     "patientidentifiertype": (

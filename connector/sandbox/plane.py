@@ -30,7 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: What a server or its proxy shows while it starts (recordings/cht-5.2/281).
+#: What a server or its proxy shows while it starts (findings-cht 23).
 START_PAGE = b"<!DOCTYPE html><html><head><title>Starting</title></head><body>The service is starting</body></html>"
 
 #: The key that names each kind of fault, and the key that says how often it hits (1 = every request).

@@ -105,6 +105,14 @@ class SqlStore:
         except DBAPIError as error:
             raise translated(error) from None
 
+    def check(self) -> list[str]:
+        """Problems the database itself finds; empty when it is sound."""
+        if not self.sqlite:
+            return []
+        with self._reader.connect() as connection:
+            found = [str(r[0]) for r in connection.exec_driver_sql("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()

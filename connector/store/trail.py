@@ -246,3 +246,16 @@ class TrailQueries:
 
     def held_referrals(self) -> list[dict[str, Any]]:
         return self._rows("SELECT record, state FROM referral WHERE state IN ('old','waiting_person') ORDER BY record")
+
+    def resource_rows(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT * FROM delivery WHERE target=:t AND kind='resource' AND digest <> '' AND id > :a ORDER BY id LIMIT :n",
+            t=target, a=after, n=limit,
+        )
+
+    def keep_user(self, name: str, password: str, role: str, now: str) -> None:
+        self.connection.execute(
+            text('INSERT INTO "user" (name, password, role, created, failures) VALUES (:n, :p, :r, :now, 0) '
+                 "ON CONFLICT (name) DO UPDATE SET password=excluded.password, role=excluded.role"),
+            {"n": name, "p": password, "r": role, "now": now},
+        )

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from connector.web import icons
 from connector.web.auth import User
@@ -69,6 +70,26 @@ class View:
     def may(self, what: str) -> bool:
         return self.user is not None and self.user.may(what)
 
+    # -- encrypted columns
+
+    def opened(self, table: str, blob: bytes | None) -> Any:
+        """The JSON of an encrypted column; None where there is none or its key was purged with the month."""
+        if blob is None:
+            return None
+        try:
+            data = self.context.cipher.decrypt(table, bytes(blob))
+            return orjson.loads(data) if data else None
+        except Exception:  # a page about a purged record still opens; what cannot be read is shown as absent
+            return None
+
+    def entity(self, blob: bytes | None) -> dict[str, Any] | None:
+        """The facts of a person, place or worker, whether stored bare or within the whole entity."""
+        found = self.opened("entity", blob)
+        if not isinstance(found, dict):
+            return None
+        inner = found.get("data")
+        return inner if isinstance(inner, dict) else found
+
     # -- reasons
 
     def reason(self, code: str | None) -> Markup:
@@ -123,7 +144,20 @@ def page(
         "demo": view.context.env == "demo",
     }
     html = environment.get_template(template).render(shown | dict(values))
-    return HTMLResponse(html, status, headers)
+    response = HTMLResponse(html, status, headers)
+    keep_cookies(view, response)
+    return response
+
+
+def keep_cookies(view: View, response: Response) -> None:
+    """The visit the CSRF token belongs to, and the language when it was asked for."""
+    secure = view.request.url.scheme == "https"
+    if getattr(view.request.state, "new_visit", False):
+        response.set_cookie("relais_visit", view.visit, httponly=True, samesite="strict", secure=secure)
+    if view.request.query_params.get("lang") == view.w.language:
+        response.set_cookie(
+            "relais_lang", view.w.language, max_age=31_536_000, httponly=True, samesite="strict", secure=secure
+        )
 
 
 def _counts(connection: Any, today: Any) -> dict[str, int]:

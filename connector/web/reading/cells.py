@@ -61,15 +61,29 @@ def by_worker(connection: Connection, row: Mapping[str, Any], limit: int = 25) -
 
 
 def state_counts(connection: Connection) -> dict[str, int]:
-    return {r[0]: r[1] for r in connection.execute(select(cell.c.state, func.count()).group_by(cell.c.state))}
+    sent = or_(cell.c.value.is_not(None), cell.c.accepted.is_not(None))
+    return {r[0]: r[1] for r in connection.execute(select(cell.c.state, func.count()).where(sent).group_by(cell.c.state))}
 
 
-def listing(connection: Connection, view: str, after: int = 0, size: int = PAGE) -> Sequence[Mapping[str, Any]]:
+def by_id(connection: Connection, id: int) -> Mapping[str, Any] | None:
+    return connection.execute(select(cell).where(cell.c.id == id)).mappings().first()
+
+
+def _listed(view: str, period: str) -> list[Any]:
+    where: list[Any] = [cell.c.state.in_(VIEWS[view]), or_(cell.c.value.is_not(None), cell.c.accepted.is_not(None))]
+    return [*where, cell.c.period == period] if period else where
+
+
+def listing(
+    connection: Connection, view: str, period: str = "", after: int = 0, size: int = PAGE
+) -> Sequence[Mapping[str, Any]]:
     """``size`` + 1 cells of a view in order of id, from after ``after``."""
-    statement = (
-        select(cell).where(cell.c.state.in_(VIEWS[view]), cell.c.id > after).order_by(cell.c.id).limit(size + 1)
-    )
+    statement = select(cell).where(*_listed(view, period), cell.c.id > after).order_by(cell.c.id).limit(size + 1)
     return connection.execute(statement).mappings().all()
+
+
+def listing_count(connection: Connection, view: str, period: str = "") -> int:
+    return int(connection.execute(select(func.count()).select_from(cell).where(*_listed(view, period))).scalar_one())
 
 
 def months(connection: Connection) -> Sequence[str]:

@@ -181,9 +181,10 @@ def one(connection: Connection, id: int) -> Mapping[str, Any] | None:
     return connection.execute(select(delivery).where(delivery.c.id == id)).mappings().first()
 
 
-def by_key(connection: Connection, target: str, key: str) -> int | None:
-    statement = select(delivery.c.id).where(delivery.c.target == target, delivery.c.key == key)
-    return connection.execute(statement).scalar()
+def by_key_of_block(connection: Connection, row: Mapping[str, Any]) -> int | None:
+    """The delivery that carries a cell."""
+    key = f"block/{row['data_set']}/{row['org_unit']}/{row['period']}"
+    return connection.execute(select(delivery.c.id).where(delivery.c.kind == "block", delivery.c.key == key)).scalar()
 
 
 def neighbours(connection: Connection, filters: Filters, id: int) -> tuple[int | None, int | None, int, int]:

@@ -196,3 +196,8 @@ def beats(connection: Connection, names: Iterable[str], last: int = 30) -> dict[
 
 def received(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(head)).scalar_one())
+
+
+def ping(connection: Connection) -> int:
+    """The database answers and has its tables."""
+    return int(connection.execute(select(func.count()).select_from(select(source_state.c.source).limit(1).subquery())).scalar_one())

@@ -1,0 +1,25 @@
+# Thin on purpose: each target is a script, and CI calls the same ones.
+#   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
+.PHONY: help demo test lint bench mutants
+
+help:
+	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
+	@echo "make test      all tests that need no browser, with coverage of mappings and engine"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make bench     speed and memory, as one table"
+	@echo "make mutants   30 seeded faults in mappings and counting: do the tests notice?"
+
+demo:
+	@SEED="$(SEED)" ONCE="$(ONCE)" ZONE="$(ZONE)" DHIS2="$(DHIS2)" OPENMRS="$(OPENMRS)" scripts/demo.sh
+
+test:
+	@scripts/test.sh
+
+lint:
+	@scripts/lint.sh
+
+bench:
+	@scripts/bench.sh
+
+mutants:
+	@scripts/mutants.sh

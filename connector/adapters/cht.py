@@ -1,0 +1,230 @@
+"""The CHT as a source: the feed of changes of its database, read page by page.
+
+Everything here rests on findings-cht (numbers in brackets): only ``last_seq`` is a cursor (3), order between
+documents means nothing (2), a tombstone is tested before the type (18), a re-created database is noticed by its start
+time, as no error tells (8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from connector.errors import (
+    CursorLost,
+    PageUnreadable,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+    SourceWaiting,
+)
+from connector.http import Answer, HttpTrouble, NotJson, TooBig, read_with_retries
+from connector.model import Cursor, Finding, Page, Record, Severity, Who
+
+#: Ids of the app's own documents (the last pattern: 22).
+_NOT_RECORDS = re.compile(
+    r"_design/.*|form:.*|user.*|org\.couchdb\.user:.*|.*-info|task~.*|target~.*|(.*)____(.*)____tombstone", re.DOTALL
+)
+_CONTACTS = {"contact", "person", "clinic", "health_center", "district_hospital"}
+_NAMES = ("reports", "contacts")
+
+
+class ChtSource:
+    """``settings``: ``database`` (medic), ``page_size`` (1000), ``ignore`` (forms never taken in, such as our own
+    answers coming back, 30), ``max_bytes`` of a page, ``max_document_bytes``.
+
+    A page that is too big is asked for again with half the limit. At a limit of one the row is read without its
+    document and the document by itself; one that is too big even so becomes a record that cannot be read
+    (``document.too_big``): it waits in quarantine and holds nobody up.
+
+    The app's own documents have no form and no body. A tombstone without a body does not say what it was: it is
+    yielded for both streams, without a form.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
+        settings = settings or {}
+        self.name = name
+        self._client = client
+        self._database = f"/{settings.get('database', 'medic')}"
+        self._page_size = int(settings.get("page_size", 1000))
+        self._max_bytes = int(settings.get("max_bytes", 32 * 1024 * 1024))
+        self._max_document = int(settings.get("max_document_bytes", 4 * 1024 * 1024))
+        self._max_pages = int(settings.get("max_pages", 10_000))
+        self._ignore = frozenset(settings.get("ignore", ()))
+
+    async def pages(self, since: Cursor | None) -> AsyncIterator[Page]:
+        """Pages until the feed is at its end; always at least one, so that ``behind`` is known. The first page of a
+        re-created database has ``replay``. Raises SourceError subclasses.
+        """
+        instance = await self._instance()
+        replay = since is not None and since.instance != "" and since.instance != instance
+        seq = "0" if since is None or replay else since.value
+        limit = self._page_size
+        for _ in range(self._max_pages):
+            try:
+                results, last, pending = await self._changes(seq, limit)
+            except TooBig:
+                if limit > 1:
+                    limit //= 2
+                    continue
+                results, last, pending = await self._changes(seq, 1, documents=False)
+                results = [await self._with_document(row) for row in results]
+            records = [record for row in results for record in self._records(row)]
+            yield Page(records, Cursor(last, instance), behind=pending, replay=replay)
+            if not results or not pending:
+                return
+            replay, seq, limit = False, last, min(limit * 2, self._page_size)
+
+    async def probe(self) -> Sequence[Finding]:
+        """Reachable, authorised, and not a health worker's login, which would see only its own records (25)."""
+        try:
+            await self._instance()
+            await self._changes("0", 2)
+        except SourceError as error:
+            who = Who(error.who)
+            fix = {
+                Who.CREDENTIALS: "Check the user and password; the user must be an online user of CHT.",
+                Who.SYSADMIN: "Check the address and the name of the database.",
+            }.get(who, "Check that CHT runs and can be reached from here.")
+            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=who)]
+        except TooBig:
+            pass  # two documents bigger than a page: reading copes
+        return []
+
+    # ------------------------------------------------------------ requests
+
+    async def _instance(self) -> str:
+        """Names the database and its server: it changes when the database is made again (8). 127, 287, 288."""
+        database = await self._object(f"{self._database}/")
+        server = await self._object("/dbinfo")
+        if "instance_start_time" not in database:
+            raise PageUnreadable("the address does not answer like a CHT database")
+        return f"{server.get('uuid', '')}:{database['instance_start_time']}"
+
+    async def _object(self, path: str) -> Mapping[str, Any]:
+        answer = await self._get(path)
+        document = _parsed(answer)
+        if not isinstance(document, dict):
+            raise PageUnreadable("the address does not answer like a CHT")
+        return document
+
+    async def _changes(
+        self, seq: str, limit: int, *, documents: bool = True
+    ) -> tuple[list[Mapping[str, Any]], str, int]:
+        """Rows, ``last_seq`` and how many are still to come. Raises SourceError, TooBig."""
+        query = {"since": seq, "limit": str(limit), "seq_interval": str(limit)}
+        if documents:
+            query["include_docs"] = "true"
+        page = _parsed(await self._get(f"{self._database}/_changes", params=query, too_big=True))
+        if not isinstance(page, dict) or not isinstance(page.get("results"), list):
+            raise PageUnreadable("the feed is not a list of changes")
+        rows, last = page["results"], page.get("last_seq")
+        if not isinstance(last, str) or not all(_is_row(row) for row in rows):
+            raise PageUnreadable("a row or the cursor of the feed is not as CouchDB writes it")
+        if "pending" not in page or (documents and rows and not any("doc" in row for row in rows)):
+            # 219, 266: limit and include_docs are ignored and only the health worker's own documents are listed.
+            raise SourceRefused(
+                "this login is a health worker's: CHT shows it only its own records. Use an online user.",
+                code="source.offline_user",
+            )
+        return rows, last, int(page["pending"])
+
+    async def _with_document(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with its document read by itself, which may be newer by now: then it comes again in the feed."""
+        if row.get("deleted"):
+            return {**row, "doc": {"_id": row["id"], "_rev": row["changes"][0]["rev"], "_deleted": True}}
+        try:
+            path = f"{self._database}/{quote(row['id'], safe='')}"
+            answer = await self._get(path, max_bytes=self._max_document, too_big=True, missing=True)
+        except TooBig:
+            return {**row, "unreadable": "document.too_big"}
+        if answer.status == 404:  # deleted or purged since: a later row says which
+            return {**row, "gone": True}
+        return {**row, "doc": _parsed(answer)}
+
+    async def _get(
+        self, path: str, *, max_bytes: int = 0, too_big: bool = False, missing: bool = False, **kwargs: Any
+    ) -> Answer:
+        """A 200 (or, ``missing``, a 404). Everything else is a SourceError that says who must act."""
+        try:
+            answer = await read_with_retries(self._client, path, max_bytes=max_bytes or self._max_bytes, **kwargs)
+        except TooBig as error:
+            if too_big:
+                raise
+            raise PageUnreadable("the answer is too big") from error
+        except HttpTrouble as error:
+            raise SourceUnavailable(f"no answer: {error}") from error
+        if answer.status == 200 or (missing and answer.status == 404):
+            return answer
+        raise _refusal(answer)
+
+    # ------------------------------------------------------------ rows
+
+    def _records(self, row: Mapping[str, Any]) -> list[Record]:
+        id, revision = row["id"], row["changes"][0]["rev"]
+        if row.get("gone"):
+            return []
+        document = row.get("doc")
+        if "unreadable" in row or not isinstance(document, dict):
+            # null: the document went away while the page was made, or one node of the cluster could not read it.
+            reason = row.get("unreadable", "document.missing")
+            return [Record(self.name, "reports", id, revision, None, {}, unreadable=reason)]
+        revision = document.get("_rev", revision)
+        deleted = bool(row.get("deleted") or document.get("_deleted"))
+        if _NOT_RECORDS.fullmatch(id):
+            return [Record(self.name, "app", id, revision, None, {}, deleted=deleted)]
+        stream, form = _kind(document)
+        if deleted and stream is None:
+            return [Record(self.name, name, id, revision, None, {}, deleted=True) for name in _NAMES]
+        if stream is None or form in self._ignore:
+            return [Record(self.name, stream or "app", id, revision, None, {}, deleted=deleted)]
+        return [Record(self.name, stream, id, revision, form, document, deleted=deleted)]
+
+
+def _kind(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Stream and form of a document; a stream without a form is a message, no stream is none of ours."""
+    kind = document.get("type")
+    if kind == "data_record":
+        form = document.get("form")
+        return "reports", form if isinstance(form, str) and form else None
+    if kind in _CONTACTS:
+        contact_type = document.get("contact_type")
+        return "contacts", contact_type if isinstance(contact_type, str) and contact_type else str(kind)
+    return None, None
+
+
+def _is_row(row: Any) -> bool:
+    try:
+        return isinstance(row["id"], str) and isinstance(row["changes"][0]["rev"], str)
+    except (TypeError, KeyError, IndexError):
+        return False
+
+
+def _parsed(answer: Answer) -> Any:
+    try:
+        return answer.json(exact=True)
+    except NotJson as error:
+        raise PageUnreadable(str(error)) from error
+
+
+def _refusal(answer: Answer) -> SourceError:
+    """What an answer that is not a page means (10, 23, 26). 401 is never asked again: ten of them lock out everybody."""
+    wait = answer.retry_after.total_seconds() if answer.retry_after else None
+    text = answer.text()
+    if answer.status == 401:
+        return SourceRefused()
+    if answer.status == 403 and "temporarily locked" in text:
+        return SourceWaiting("the account is locked for a while after failed logins", retry_after=wait)
+    if answer.status == 403:
+        return SourceRefused("this user may not read the database")
+    if answer.status == 429:
+        return SourceWaiting("too many requests", retry_after=wait)
+    if answer.status == 400 and "Malformed sequence" in text:
+        return CursorLost()
+    if answer.status >= 500:
+        return SourceUnavailable(f"the server answers {answer.status}", retry_after=wait)
+    return PageUnreadable(f"the address answers {answer.status}")

@@ -1,0 +1,445 @@
+"""DHIS2 as a target: aggregate values block by block, and completions. For servers up to 2.42.
+
+One block (data set, org unit, period) is one request. Codes become UIDs once and are remembered until the server
+refuses one. Every row is accounted for: by the server's counters, or by reading it back. Nothing is retried here.
+Settings: ``token`` (a bare one is sent as ``ApiToken``), ``settles_within`` (seconds), ``max_answer_bytes``,
+``expected`` (what ``probe`` compares the server with, see ``dhis2_probe``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import httpx
+
+from connector import http, periods
+from connector.adapters import dhis2_answers as answers
+from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
+from connector.adapters.dhis2_probe import examine, unreachable
+from connector.errors import LaneBusy, TargetUnreadable
+from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
+from connector.ports import Progress
+
+#: A server up to 2.42 stores values for units and combos outside the data set unless asked not to (139, 081).
+STRICT = {
+    "strictPeriods": "true",
+    "strictDataElements": "true",
+    "strictCategoryOptionCombos": "true",
+    "strictAttributeOptionCombos": "true",
+    "strictOrganisationUnits": "true",
+    "async": "false",
+}
+#: Turns the redirect to the login page into an honest 401 (024).
+HEADERS = {"X-Requested-With": "XMLHttpRequest"}
+#: Refusals after which the remembered metadata may be out of date.
+_STALE = {"dhis2.E7600", "dhis2.E7610", "dhis2.E7612", "dhis2.E7613", "dhis2.E7615", "dhis2.E7633", "dhis2.E7634", "dhis2.E7636"}
+
+Cell = tuple[str, str]  #: data element code, category option combo code
+Rows = dict[Cell, str]
+
+
+class _Stop(Exception):
+    """The delivery ends here with this outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The block a payload is about, resolved."""
+
+    data_set: DataSet
+    unit: Unit
+    period: str
+    attribute: str  #: UID of the attribute option combo
+
+
+class Dhis2Target:
+    """``ports.Target`` for the kinds ``block`` and ``completion``."""
+
+    def __init__(self, client: httpx.AsyncClient, *, name: str, settings: Mapping[str, Any]) -> None:
+        self.client = client
+        self.name = name
+        self.settings = settings
+        self.capabilities = Capabilities(
+            max_batch=20, settles_within=timedelta(seconds=float(settings.get("settles_within", 180)))
+        )
+        self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
+        self._data_sets: dict[str, DataSet] = {}
+        token = str(settings.get("token") or "")
+        if token and " " not in token:
+            client.headers["Authorization"] = f"ApiToken {token}"
+
+    # ------------------------------------------------------------ the port
+
+    async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
+        """One request per delivery, one after the other. A failure of the target ends the batch: the rest is not
+        sent and has the same outcome."""
+        outcomes: list[Outcome] = []
+        for delivery in batch:
+            if outcomes and outcomes[-1].of_target:
+                last = outcomes[-1]
+                outcomes.append(Outcome(last.verdict, last.reason, retry_after=last.retry_after, of_target=True))
+                continue
+            try:
+                outcomes.append(await self._one(delivery, progress))
+            except _Stop as stop:
+                outcomes.append(stop.outcome)
+            except LaneBusy:
+                outcomes.append(Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1)))
+        return outcomes
+
+    async def _one(self, delivery: Delivery, progress: Progress) -> Outcome:
+        if delivery.kind == "completion":
+            return await self._complete(delivery)
+        where = await self._where(delivery.payload)
+        if not delivery.payload.get("first"):
+            return await self._block(delivery, where)
+        # Two first pushes into a period that is new to the server lose rows or are refused (findings-dhis2 0.1, 0.2).
+        async with progress.lane(f"dhis2:{self.name}:period:{where.period}"):
+            return await self._block(delivery, where)
+
+    async def look_up(self, delivery: Delivery) -> Observed | None:
+        """What the server holds for each value of the payload, or the completion."""
+        payload = delivery.payload
+        try:
+            if delivery.kind == "completion":
+                return await self._look_up_completion(payload)
+            where = await self._where(payload)
+            held = await self._read(where)
+        except _Stop as stop:
+            raise TargetUnreadable(stop.outcome.reason) from stop
+        wanted = {_cell(value): value["value"] for value in payload["values"]}
+        there = {cell: held.get(cell) for cell in wanted}
+        if not any(value is not None for value in there.values()) and any(v is not None for v in wanted.values()):
+            stored_as_nothing = all(_holds(where.data_set, cell, value, None) for cell, value in wanted.items())
+            return Observed(matches=True) if stored_as_nothing else None
+        detail = {"values": [{"dataElement": e, "categoryOptionCombo": c, "there": v} for (e, c), v in there.items()]}
+        return Observed(all(_holds(where.data_set, cell, value, there[cell]) for cell, value in wanted.items()), detail=detail)
+
+    async def probe(self) -> Sequence[Finding]:
+        """Version, authority, org units and every code of ``expected``. Forgets the remembered metadata first."""
+        self._data_sets.clear()
+        try:
+            info = await self._get("/api/system/info", {"fields": "version,calendar"})
+            me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
+            wanted = self.settings.get("expected") or {}
+            found = {code: await self._find_data_set(code) for code in wanted}
+        except _Stop as stop:
+            return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
+        return examine(self.name, info, me, wanted, found)
+
+    async def read_block(self, data_set: str, org_unit: str, period: str) -> dict[Cell, str]:
+        """Values the server holds: (element code, combo code) -> value, default attribute combo only. Elements that
+        are not in the data set are left out. Raises TargetUnreadable."""
+        try:
+            where = await self._where({"dataSet": data_set, "orgUnit": org_unit, "period": period}, reading=True)
+            return await self._read(where)
+        except _Stop as stop:
+            raise TargetUnreadable(stop.outcome.reason) from stop
+
+    # ------------------------------------------------------------ a block
+
+    async def _block(self, delivery: Delivery, where: _Where) -> Outcome:
+        payload = delivery.payload
+        fates: dict[Cell, ValueOutcome] = {}
+        to_send: list[Mapping[str, Any]] = []
+        there = await self._read(where) if _asks(payload) else None
+        for value in payload["values"]:
+            cell = _cell(value)
+            fate = _own_check(where.data_set, cell) or (_before_sending(payload, value, there) if there is not None else None)
+            if cell in fates or any(_cell(other) == cell for other in to_send):
+                fate = ValueOutcome(*cell, Verdict.REJECTED, "dhis2.duplicate_row")
+            if fate is None:
+                to_send.append(value)
+            else:
+                fates[cell] = fate
+        if not to_send:
+            return _settled(payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.already_there"))
+        answer, body = await self._send(
+            "POST", "/api/dataValueSets", params=STRICT, json=_wire(where, to_send), wrote=True
+        )
+        read = answers.read_import(body, len(to_send), delivery.tries)
+        said = answer.text(4000)
+        if read.fault is not None:
+            self._forget_if_stale(payload, [read.fault.code])
+            every = {
+                _cell(v): ValueOutcome(*_cell(v), read.fault.verdict, read.fault.code) for v in to_send
+            } if read.fault.verdict is not Verdict.UNKNOWN else {}
+            return _settled(
+                payload, {**fates, **every}, Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
+            )
+        for index, value in enumerate(to_send):
+            code = read.refused.get(index)
+            verdict = answers.reason(code).verdict if code else Verdict.ACCEPTED
+            fates[_cell(value)] = ValueOutcome(*_cell(value), verdict, code or "dhis2.stored")
+        self._forget_if_stale(payload, list(read.refused.values()))
+        if not read.settled:
+            # Unchanged rows are "ignored", insignificant noughts and lost rows are in no counter: only a look tells
+            # them apart (036, 040, findings-dhis2 0.1).
+            fates |= await self._verify(where, to_send, read)
+        return _settled(payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.stored", http_status=answer.status, answer=said))
+
+    async def _verify(
+        self, where: _Where, sent: Sequence[Mapping[str, Any]], read: answers.Import
+    ) -> dict[Cell, ValueOutcome]:
+        """Read back the rows that were not refused; those that are not there were counted short."""
+        try:
+            held = await self._read(where)
+        except _Stop as stop:
+            raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.unverified", answer=stop.outcome.reason)) from stop
+        fates = {}
+        for index, value in enumerate(sent):
+            cell = _cell(value)
+            if index not in read.refused and not _holds(where.data_set, cell, value["value"], held.get(cell)):
+                code = read.loose or "dhis2.counted_short"
+                fates[cell] = ValueOutcome(*cell, answers.reason(code).verdict, code, there=held.get(cell))
+        return fates
+
+    def _forget_if_stale(self, payload: Mapping[str, Any], codes: Sequence[str]) -> None:
+        if _STALE & set(codes):
+            self._data_sets.pop(payload["dataSet"], None)
+
+    # ------------------------------------------------------------ a completion
+
+    async def _complete(self, delivery: Delivery) -> Outcome:
+        """The server checks almost nothing (235-241), so the period and the unit are checked here."""
+        payload = delivery.payload
+        where = await self._where(payload)
+        if not payload["completed"]:
+            query = {"ds": where.data_set.id, "pe": where.period, "ou": where.unit.id}
+            answer, _ = await self._send("DELETE", "/api/completeDataSetRegistrations", params=query, wrote=True)
+            verdict, code = (Verdict.ACCEPTED, "dhis2.completed") if answer.ok else (Verdict.REJECTED, "dhis2.completion_refused")
+            return Outcome(verdict, code, http_status=answer.status, answer=answer.text(4000))
+        if not periods.is_over(where.period, date.fromisoformat(payload["date"])):
+            raise _refused("dhis2.period_not_over")
+        row = {
+            "dataSet": where.data_set.id,
+            "period": where.period,
+            "organisationUnit": where.unit.id,
+            "attributeOptionCombo": where.attribute,
+            "date": payload["date"],
+            "completed": True,
+        }
+        answer, body = await self._send(
+            "POST", "/api/completeDataSetRegistrations", json={"completeDataSetRegistrations": [row]}, wrote=True
+        )
+        read = answers.read_import(body, 1, delivery.tries)
+        said = answer.text(4000)
+        if read.settled:
+            return Outcome(Verdict.ACCEPTED, "dhis2.completed", http_status=answer.status, answer=said)
+        code = answers.completion_fault(body)
+        if read.fault is not None and not read.loose:
+            return Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
+        return Outcome(answers.reason(code).verdict, code, http_status=answer.status, answer=said)
+
+    async def _look_up_completion(self, payload: Mapping[str, Any]) -> Observed | None:
+        where = await self._where(payload)
+        query = {"dataSet": where.data_set.id, "period": where.period, "orgUnit": where.unit.id}
+        body = await self._get("/api/completeDataSetRegistrations", query)
+        for row in body.get("completeDataSetRegistrations") or ():
+            if row.get("attributeOptionCombo", where.attribute) == where.attribute:
+                done = bool(row.get("completed", True))
+                return Observed(done == payload["completed"], detail={"completed": done, "date": row.get("date")})
+        return None if payload["completed"] else Observed(matches=True)
+
+    # ------------------------------------------------------------ codes to UIDs
+
+    async def _where(self, payload: Mapping[str, Any], *, reading: bool = False) -> _Where:
+        """Resolve the codes; asks the server again once before it says that one is missing. Raises _Stop."""
+        code, period = payload["dataSet"], payload["period"]
+        remembered = code in self._data_sets
+        data_set = self._data_sets.get(code) or await self._find_data_set(code)
+        if data_set is not None and remembered and not _knows(data_set, payload):
+            data_set = await self._find_data_set(code)
+        if data_set is None:
+            raise _refused("dhis2.data_set_missing")
+        unit = data_set.units.get(payload["orgUnit"])
+        attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
+        if unit is None:
+            raise _refused("dhis2.org_unit_not_assigned")
+        if attribute is None:
+            raise _refused("dhis2.combo_missing")
+        if periods.period_type(period) != data_set.period_type:
+            raise _refused("dhis2.period_type")
+        if not reading and not unit.open_in(period):
+            raise _refused("dhis2.org_unit_closed")
+        return _Where(data_set, unit, period, attribute)
+
+    async def _find_data_set(self, code: str) -> DataSet | None:
+        query = {"filter": f"code:eq:{code}", "fields": FIELDS, "paging": "false"}
+        body = await self._get("/api/dataSets", query)
+        try:
+            found = [data_set_of(wire) for wire in body["dataSets"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _unavailable("dhis2.unavailable") from error
+        self._data_sets.pop(code, None)
+        if found:
+            self._data_sets[code] = found[0]
+        return found[0] if found else None
+
+    # ------------------------------------------------------------ requests
+
+    async def _read(self, where: _Where) -> Rows:
+        """The block as the server holds it. Raises _Stop."""
+        query = {"dataSet": where.data_set.id, "period": where.period, "orgUnit": where.unit.id}
+        body = await self._get("/api/dataValueSets", query)
+        codes = where.data_set.codes()
+        rows: Rows = {}
+        for row in body.get("dataValues") or ():
+            cell = codes.get((row.get("dataElement"), row.get("categoryOptionCombo")))
+            # Keys that are the same in all rows may be in the header only (2.43), then it is the block asked for.
+            if cell and row.get("attributeOptionCombo", where.attribute) == where.attribute and row.get("value") is not None:
+                rows[cell] = str(row["value"])
+        return rows
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        answer, body = await self._send("GET", path, params=query, wrote=False)
+        if not isinstance(body, Mapping):
+            # Nothing at all with 200: the unit is outside the hierarchy of our user (274).
+            if answer.status == 200 and not answer.body and path == "/api/dataValueSets":
+                raise _Stop(Outcome(Verdict.DEFERRED, "dhis2.read_refused", http_status=200))
+            raise _unavailable("dhis2.unavailable", answer.status)
+        if not answer.ok:
+            raise _Stop(Outcome(Verdict.DEFERRED, "dhis2.read_refused", http_status=answer.status, answer=answer.text(4000)))
+        return body
+
+    async def _send(self, method: str, path: str, *, wrote: bool, **kwargs: Any) -> tuple[http.Answer, Any]:
+        """One exchange. Raises _Stop for everything but an answer that has to be read further."""
+        try:
+            answer = await http.request(self.client, method, path, max_bytes=self._max_bytes, headers=HEADERS, **kwargs)
+        except http.NotSent as trouble:
+            raise _unavailable("dhis2.unreachable") from trouble
+        except http.Lost as lost:
+            if wrote:
+                raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.answer_lost", http_status=lost.status)) from lost
+            raise _unavailable("dhis2.unreachable", lost.status) from lost
+        try:
+            body = answer.json() if answer.body else None
+        except http.NotJson:
+            body = None
+        emptied = method == "DELETE" and answer.ok  # 204
+        fault = None if emptied else answers.fault_of(answer.status, answer.headers.get("location", ""), body, wrote=wrote)
+        if fault is not None:
+            raise _Stop(
+                Outcome(
+                    fault.verdict,
+                    fault.code,
+                    retry_after=answer.retry_after,
+                    of_target=fault.of_target,
+                    http_status=answer.status,
+                    answer=answer.text(4000),
+                )
+            )
+        return answer, body
+
+
+# ---------------------------------------------------------------- pure parts
+
+
+def _cell(value: Mapping[str, Any]) -> Cell:
+    return value["dataElement"], value["categoryOptionCombo"]
+
+
+def _asks(payload: Mapping[str, Any]) -> bool:
+    """Must the block be read before it is sent? (DECISIONS 1)"""
+    return payload.get("onExisting") != "overwrite" and any(v.get("released") != "overwrite" for v in payload["values"])
+
+
+def _own_check(data_set: DataSet, cell: Cell) -> ValueOutcome | None:
+    element = data_set.elements.get(cell[0])
+    if element is None:
+        return ValueOutcome(*cell, Verdict.REJECTED, "dhis2.element_missing")
+    if cell[1] not in element.combos:
+        return ValueOutcome(*cell, Verdict.REJECTED, "dhis2.combo_missing")
+    return None
+
+
+def _before_sending(payload: Mapping[str, Any], value: Mapping[str, Any], there: Rows) -> ValueOutcome | None:
+    """The fate of a value that need not, or must not, be sent; None: send it.
+
+    What is there is ours if we may have put it there: the value accepted last (``old``) or one that once left
+    without a trusted answer (``sentBefore``).
+    """
+    cell = _cell(value)
+    found = there.get(cell)
+    if _same(found, value["value"]):
+        return ValueOutcome(*cell, Verdict.ACCEPTED, "dhis2.already_there", there=found)
+    if found is None or value.get("released") == "overwrite":
+        return None
+    if any(_same(found, ours) for ours in (value.get("old"), *value.get("sentBefore", ()))):
+        return None
+    if payload.get("onExisting") == "keep":
+        code = "dhis2.value_kept"
+    else:
+        code = "dhis2.value_already_there" if value.get("neverSent") else "dhis2.value_changed_there"
+    return ValueOutcome(*cell, Verdict.DEFERRED, code, held=True, there=found)
+
+
+def _same(there: str | None, wanted: str | None) -> bool:
+    """Equal as figures: "12.0" is "12"."""
+    if there is None or wanted is None:
+        return there is wanted
+    try:
+        return there == wanted or Decimal(there) == Decimal(wanted)
+    except InvalidOperation:
+        return False
+
+
+def _holds(data_set: DataSet, cell: Cell, wanted: str | None, there: str | None) -> bool:
+    """Is the wanted value there? A nought that does not count is stored as nothing."""
+    if _same(there, wanted):
+        return True
+    element = data_set.elements.get(cell[0])
+    return there is None and _same(wanted, "0") and element is not None and not element.zero_counts
+
+
+def _knows(data_set: DataSet, payload: Mapping[str, Any]) -> bool:
+    return payload["orgUnit"] in data_set.units and all(
+        _own_check(data_set, _cell(value)) is None for value in payload.get("values", ())
+    )
+
+
+def _wire(where: _Where, values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The request body. Up to 2.42 the header wins over the row, from 2.43 the row: so both say the same (169)."""
+    header = {"period": where.period, "orgUnit": where.unit.id, "attributeOptionCombo": where.attribute}
+    rows = []
+    for value in values:
+        element: Element = where.data_set.elements[value["dataElement"]]
+        ids = {"dataElement": element.id, "categoryOptionCombo": element.combos[value["categoryOptionCombo"]]}
+        if value["value"] is not None:
+            rows.append({**ids, **header, "value": str(value["value"])})  # a string: 2.43 fails on a number
+        else:
+            # Without a value a missing key is ignored; with one it would leave a deleted row behind (046, 047).
+            old = {"value": value["old"]} if element.has_options and value.get("old") else {}
+            rows.append({**ids, **header, **old, "deleted": True})
+    return {"dataSet": where.data_set.id, **header, "dataValues": rows}
+
+
+def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], outcome: Outcome) -> Outcome:
+    """The outcome of the block from the fates of its values: a refused row refuses the block, a row to be sent again
+    defers it, held rows do neither."""
+    per_value = tuple(fates[cell] for cell in dict.fromkeys(_cell(v) for v in payload["values"]) if cell in fates)
+    verdict, reason = outcome.verdict, outcome.reason
+    if verdict is Verdict.ACCEPTED:
+        bad = [fate.reason for fate in per_value if not fate.held and fate.verdict is not Verdict.ACCEPTED]
+        if bad:
+            rejected = any(fate.verdict is Verdict.REJECTED for fate in per_value)
+            verdict, reason = (Verdict.REJECTED if rejected else Verdict.DEFERRED), answers.block_reason(bad)
+        elif per_value and all(fate.held for fate in per_value):
+            reason = per_value[0].reason
+    return Outcome(verdict, reason, per_value=per_value, http_status=outcome.http_status, answer=outcome.answer)
+
+
+def _refused(code: str) -> _Stop:
+    return _Stop(Outcome(Verdict.REJECTED, code))
+
+
+def _unavailable(code: str, status: int | None = None) -> _Stop:
+    return _Stop(Outcome(Verdict.DEFERRED, code, of_target=True, http_status=status))

@@ -1,0 +1,454 @@
+"""What DHIS2 (up to 2.42) means by an answer: pure functions over status, headers and body, and one table of reasons.
+
+Success is counted, never read off the status: 409 may have stored most rows, and 200 may have stored none. Codes and
+their classes: DHIS2 2.42 ``ErrorCode``; behaviour: recordings/dhis2-2.42, findings-dhis2.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.adapters.reasons import Reason
+from connector.model import Verdict, Who
+
+_A, _R, _D, _U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
+
+#: Code -> verdict, who must act, and the sentence for that person.
+REASONS: dict[str, Reason] = {
+    # ---- it went well
+    "dhis2.stored": Reason(_A, Who.NOBODY, "DHIS2 a tout enregistré.", "DHIS2 stored everything."),
+    "dhis2.already_there": Reason(
+        _A,
+        Who.NOBODY,
+        "DHIS2 contenait déjà ces valeurs ; rien n'a été envoyé.",
+        "DHIS2 held these values already; nothing was sent.",
+    ),
+    "dhis2.completed": Reason(
+        _A, Who.NOBODY, "DHIS2 a enregistré la complétude.", "DHIS2 stored the completion."
+    ),
+    # ---- held back for a person
+    "dhis2.value_already_there": Reason(
+        _D,
+        Who.MINISTRY,
+        "Une autre valeur, que Relais n'a jamais envoyée, est déjà dans DHIS2. Relais ne l'écrase pas : à vous de "
+        "choisir, approuver ou garder.",
+        "DHIS2 already holds another value that Relais never sent. Relais does not overwrite it: approve ours or "
+        "keep theirs.",
+    ),
+    "dhis2.value_changed_there": Reason(
+        _D,
+        Who.MINISTRY,
+        "La valeur envoyée a été changée à la main dans DHIS2. Relais ne l'écrase pas : à vous de choisir, approuver "
+        "ou garder.",
+        "The value we sent was changed by hand in DHIS2. Relais does not overwrite it: approve ours or keep theirs.",
+    ),
+    "dhis2.value_kept": Reason(
+        _D,
+        Who.NOBODY,
+        "La valeur de DHIS2 est gardée, comme la configuration le demande.",
+        "The value in DHIS2 is kept, as the configuration asks.",
+    ),
+    # ---- the target itself: nothing was stored, no try is counted
+    "dhis2.unreachable": Reason(
+        _D,
+        Who.NOBODY,
+        "DHIS2 ne répond pas. Relais réessaie de lui-même.",
+        "DHIS2 is out of reach. Relais tries again by itself.",
+    ),
+    "dhis2.busy": Reason(
+        _D,
+        Who.NOBODY,
+        "DHIS2 demande d'attendre. Relais attend puis réessaie.",
+        "DHIS2 asks to wait. Relais waits and tries again.",
+    ),
+    "dhis2.unavailable": Reason(
+        _D,
+        Who.NOBODY,
+        "DHIS2 est arrêté ou démarre. Relais réessaie de lui-même.",
+        "DHIS2 is down or starting. Relais tries again by itself.",
+    ),
+    "dhis2.credentials": Reason(
+        _D,
+        Who.CREDENTIALS,
+        "DHIS2 refuse le compte de Relais ; sa base de données peut aussi être arrêtée. Relais redemande dans 10, 30 "
+        "et 60 minutes ; si cela dure, vérifiez l'identifiant et le mot de passe.",
+        "DHIS2 refuses the account of Relais; its database may also be down. Relais asks again after 10, 30 and 60 "
+        "minutes; if it stays, check user and password.",
+    ),
+    "dhis2.credentials_locked": Reason(
+        _D,
+        Who.CREDENTIALS,
+        "Le compte de Relais est bloqué ou désactivé dans DHIS2. Relais n'essaie plus : débloquez le compte.",
+        "The account of Relais is locked or disabled in DHIS2. Relais stopped asking: unlock the account.",
+    ),
+    "dhis2.credentials_token": Reason(
+        _D,
+        Who.CREDENTIALS,
+        "DHIS2 refuse le jeton d'accès (inconnu, mal copié ou expiré). Créez un nouveau jeton.",
+        "DHIS2 refuses the access token (unknown, mistyped or expired). Make a new token.",
+    ),
+    "dhis2.credentials_login_page": Reason(
+        _D,
+        Who.CREDENTIALS,
+        "DHIS2 renvoie à la page de connexion : aucun compte valable n'a été présenté. Vérifiez les accès configurés.",
+        "DHIS2 sends us to its login page: no usable account was given. Check the configured credentials.",
+    ),
+    "dhis2.credentials_no_authority": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Le compte de Relais n'a pas le droit de saisir des données (F_DATAVALUE_ADD). Donnez-le-lui.",
+        "The account of Relais may not enter data (F_DATAVALUE_ADD). Give it that authority.",
+    ),
+    "dhis2.wrong_address": Reason(
+        _D,
+        Who.SYSADMIN,
+        "L'adresse configurée n'est pas celle d'un DHIS2. Corrigez l'adresse.",
+        "The configured address is not that of a DHIS2. Mend the address.",
+    ),
+    # ---- no answer to trust
+    "dhis2.answer_lost": Reason(
+        _U,
+        Who.NOBODY,
+        "La réponse de DHIS2 s'est perdue. Relais relit avant de renvoyer.",
+        "The answer of DHIS2 was lost. Relais reads back before sending again.",
+    ),
+    "dhis2.unreadable_answer": Reason(
+        _U,
+        Who.NOBODY,
+        "La réponse de DHIS2 est illisible. Relais relit avant de renvoyer.",
+        "The answer of DHIS2 cannot be read. Relais reads back before sending again.",
+    ),
+    "dhis2.server_error": Reason(
+        _U,
+        Who.NOBODY,
+        "DHIS2 a échoué en cours de route. Relais relit puis renvoie ; si cela dure, voyez les journaux de DHIS2.",
+        "DHIS2 failed on the way. Relais reads back and sends again; if it stays, see the logs of DHIS2.",
+    ),
+    "dhis2.import_failed": Reason(
+        _U,
+        Who.NOBODY,
+        "L'import a échoué dans DHIS2. Relais relit puis renvoie.",
+        "The import failed inside DHIS2. Relais reads back and sends again.",
+    ),
+    "dhis2.unverified": Reason(
+        _U,
+        Who.NOBODY,
+        "DHIS2 n'a pas compté toutes les valeurs et n'a pas pu être relu. Relais relit plus tard.",
+        "DHIS2 did not count every value and could not be read back. Relais reads back later.",
+    ),
+    # ---- about this delivery, tried again
+    "dhis2.counted_short": Reason(
+        _D,
+        Who.NOBODY,
+        "DHIS2 dit oui mais n'a pas enregistré cette valeur. Relais la renvoie.",
+        "DHIS2 says yes but did not store this value. Relais sends it again.",
+    ),
+    "dhis2.read_refused": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "DHIS2 ne laisse pas relire ces valeurs. Vérifiez que l'unité est dans la hiérarchie du compte de Relais.",
+        "DHIS2 does not let us read these values. Check that the unit is in the hierarchy of the account of Relais.",
+    ),
+    "lane.busy": Reason(
+        _D,
+        Who.NOBODY,
+        "Un autre envoi doit passer seul d'abord. Celui-ci attend son tour.",
+        "Another push must go alone first. This one waits its turn.",
+    ),
+    # ---- our own checks, where the server has none
+    "dhis2.data_set_missing": Reason(
+        _R,
+        Who.MAPPING,
+        "Cet ensemble de données n'existe pas dans DHIS2. Corrigez le code ou créez-le.",
+        "This data set is not in DHIS2. Mend the code or create it.",
+    ),
+    "dhis2.org_unit_not_assigned": Reason(
+        _R,
+        Who.TARGET_ADMIN,
+        "Cette unité n'est pas affectée à l'ensemble de données dans DHIS2. Affectez-la.",
+        "This org unit is not assigned to the data set in DHIS2. Assign it.",
+    ),
+    "dhis2.org_unit_closed": Reason(
+        _R,
+        Who.TARGET_ADMIN,
+        "Cette unité est fermée (ou pas encore ouverte) pour cette période dans DHIS2. Corrigez ses dates ou la "
+        "table des unités.",
+        "This org unit is closed (or not open yet) for this period in DHIS2. Mend its dates or the org unit table.",
+    ),
+    "dhis2.element_missing": Reason(
+        _R,
+        Who.MAPPING,
+        "Cet élément de données n'est pas dans l'ensemble. Corrigez le code ou ajoutez-le à l'ensemble.",
+        "This data element is not in the data set. Mend the code or add it to the data set.",
+    ),
+    "dhis2.combo_missing": Reason(
+        _R,
+        Who.MAPPING,
+        "Cette combinaison d'options n'appartient pas à l'élément. Corrigez les codes des catégories.",
+        "This option combo does not belong to the data element. Mend the codes of the categories.",
+    ),
+    "dhis2.period_type": Reason(
+        _R,
+        Who.MAPPING,
+        "La période n'est pas du type de l'ensemble de données. Corrigez le type de période.",
+        "The period is not of the data set's type. Mend the period type.",
+    ),
+    "dhis2.period_not_over": Reason(
+        _R,
+        Who.MAPPING,
+        "Une période qui court encore ne se déclare pas complète.",
+        "A period that is still running cannot be completed.",
+    ),
+    "dhis2.duplicate_row": Reason(
+        _R,
+        Who.MAPPING,
+        "La même case est donnée deux fois ; une seule est envoyée. Corrigez la configuration.",
+        "The same cell is given twice; one of them is sent. Mend the configuration.",
+    ),
+    # ---- refused by the server
+    "dhis2.rows_refused": Reason(
+        _R,
+        Who.MAPPING,
+        "DHIS2 refuse des valeurs pour plusieurs raisons ; voyez chaque valeur.",
+        "DHIS2 refuses values for several reasons; see each value.",
+    ),
+    "dhis2.row_refused": Reason(
+        _R,
+        Who.TARGET_ADMIN,
+        "DHIS2 refuse cette valeur sans dire pourquoi. Voyez ses journaux.",
+        "DHIS2 refuses this value and does not say why. See its logs.",
+    ),
+    "dhis2.import_failed_again": Reason(
+        _R,
+        Who.TARGET_ADMIN,
+        "L'import échoue dans DHIS2 à chaque essai. Voyez ses journaux, puis relancez.",
+        "The import fails inside DHIS2 each time. See its logs, then retry.",
+    ),
+    "dhis2.bad_request": Reason(
+        _R,
+        Who.SYSADMIN,
+        "DHIS2 ne comprend pas la requête. Vérifiez sa version, puis signalez-le.",
+        "DHIS2 does not understand the request. Check its version, then report it.",
+    ),
+    "dhis2.too_big": Reason(
+        _R,
+        Who.SYSADMIN,
+        "Le serveur trouve la requête trop grande. Relevez sa limite.",
+        "The server finds the request too big. Raise its limit.",
+    ),
+    "dhis2.conflict": Reason(
+        _R, Who.TARGET_ADMIN, "DHIS2 refuse la requête. Voyez sa réponse.", "DHIS2 refuses the request. See its answer."
+    ),
+    "dhis2.completion_refused": Reason(
+        _R,
+        Who.TARGET_ADMIN,
+        "DHIS2 refuse la complétude. Voyez sa réponse.",
+        "DHIS2 refuses the completion. See its answer.",
+    ),
+    "dhis2.compulsory_missing": Reason(
+        _R,
+        Who.MINISTRY,
+        "Une valeur obligatoire manque : DHIS2 refuse la complétude. Remplissez-la ou levez l'obligation.",
+        "A compulsory value is missing, so DHIS2 refuses the completion. Fill it or lift the rule.",
+    ),
+}
+
+#: E76xx of the importer up to 2.42: verdict, who, what is wrong (fr, en), what to do (fr, en).
+_CODES: dict[str, tuple[Verdict, Who, str, str]] = {
+    "E7600": (_R, Who.MAPPING, "ensemble de données introuvable ; corrigez le code", "data set not found; mend the code"),
+    "E7601": (
+        _R,
+        Who.TARGET_ADMIN,
+        "pas de droit d'écriture sur l'ensemble de données ; partagez-le",
+        "no write access to the data set; share it",
+    ),
+    "E7603": (_R, Who.MAPPING, "unité introuvable ; corrigez la table des unités", "org unit not found; mend the org unit table"),
+    "E7604": (_R, Who.MAPPING, "combinaison d'attributs introuvable", "attribute option combo not found; mend the code"),
+    "E7610": (_R, Who.MAPPING, "élément de données introuvable ; corrigez le code", "data element not found; mend the code"),
+    # A good period is refused so when two first pushes race or just after a database restart (findings-dhis2 0.2).
+    "E7611": (_D, Who.NOBODY, "période refusée ; Relais réessaie", "period refused for a moment; Relais tries again"),
+    "E7612": (_R, Who.MAPPING, "unité introuvable ; corrigez la table des unités", "org unit not found; mend the org unit table"),
+    "E7613": (_R, Who.MAPPING, "combinaison d'options introuvable", "category option combo not found; mend the codes"),
+    "E7614": (_R, Who.TARGET_ADMIN, "pas de droit d'écriture sur une option", "no write access to a category option; share it"),
+    "E7615": (_R, Who.MAPPING, "combinaison d'attributs introuvable", "attribute option combo not found; mend the code"),
+    "E7616": (_R, Who.TARGET_ADMIN, "pas de droit d'écriture sur une option", "no write access to a category option; share it"),
+    "E7617": (
+        _R,
+        Who.TARGET_ADMIN,
+        "unité hors de la hiérarchie du compte de Relais ; élargissez-la",
+        "org unit outside the hierarchy of the account of Relais; widen it",
+    ),
+    "E7618": (_R, Who.MAPPING, "valeur absente", "value missing"),
+    "E7619": (_R, Who.MAPPING, "valeur d'un autre type que l'élément", "value of another type than the element"),
+    "E7620": (_R, Who.MAPPING, "commentaire non valable", "comment not valid"),
+    "E7621": (_R, Who.MAPPING, "valeur hors de la liste d'options", "value not in the option set"),
+    "E7630": (_R, Who.MAPPING, "combinaison d'options exigée", "category option combo required"),
+    "E7631": (_R, Who.MAPPING, "combinaison d'attributs exigée", "attribute option combo required"),
+    "E7632": (_R, Who.MAPPING, "type de période non valable pour l'élément", "period type not valid for the element"),
+    "E7633": (_R, Who.MAPPING, "élément absent de l'ensemble de données", "element not in the data set"),
+    "E7634": (_R, Who.MAPPING, "combinaison étrangère à l'élément", "option combo not of the element"),
+    "E7635": (_R, Who.MAPPING, "combinaison d'attributs étrangère à l'ensemble", "attribute combo not of the data set"),
+    "E7636": (_R, Who.TARGET_ADMIN, "unité non affectée à l'ensemble ; affectez-la", "org unit not assigned to the data set; assign it"),
+    "E7637": (_R, Who.SYSADMIN, "auteur non valable", "stored-by not valid"),
+    "E7638": (_R, Who.TARGET_ADMIN, "période hors de la validité de l'attribut", "period not valid for the attribute combo"),
+    "E7639": (_R, Who.TARGET_ADMIN, "unité hors de la validité de l'attribut", "org unit not valid for the attribute combo"),
+    "E7640": (
+        _R,
+        Who.MINISTRY,
+        "période close à la saisie ; rouvrez-la (exception de verrouillage), puis relancez",
+        "period closed for data entry; reopen it (lock exception), then retry",
+    ),
+    "E7641": (
+        _D,
+        Who.NOBODY,
+        "période pas encore ouverte à la saisie ; Relais réessaie",
+        "period not open for data entry yet; Relais tries again",
+    ),
+    "E7642": (
+        _R,
+        Who.MINISTRY,
+        "données déjà approuvées ; retirez l'approbation, puis relancez",
+        "data already approved; take the approval back, then retry",
+    ),
+    "E7643": (_R, Who.MINISTRY, "fenêtre de saisie fermée ; ouvrez-la", "data input window closed; open it, then retry"),
+    "E7644": (_R, Who.MINISTRY, "fenêtre de saisie fermée ; ouvrez-la", "data input window closed; open it, then retry"),
+    "E7645": (_R, Who.MAPPING, "fichier absent", "file resource missing"),
+}
+REASONS |= {
+    f"dhis2.{code}": Reason(verdict, who, f"DHIS2 ({code}) : {fr}.", f"DHIS2 ({code}): {en}.")
+    for code, (verdict, who, fr, en) in _CODES.items()
+}
+
+
+def reason(code: str) -> Reason:
+    """The row for a code; one that DHIS2 made up later is a refusal for its administrator."""
+    known = REASONS.get(code)
+    return known or Reason(_R, Who.TARGET_ADMIN, f"DHIS2 refuse ({code}).", f"DHIS2 refuses ({code}).")
+
+
+def server_code(code: object) -> str:
+    """``E7612`` -> ``dhis2.E7612``; no code -> ``dhis2.row_refused``."""
+    return f"dhis2.{code}" if code else "dhis2.row_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An answer that is not about the rows. ``of_target``: no try is counted, the whole target waits."""
+
+    code: str
+    verdict: Verdict
+    of_target: bool = False
+
+
+def fault_of(status: int, location: str, body: Any, *, wrote: bool) -> Fault | None:
+    """What a status (and the short body beside it) says; None when the body must be read further (200..299, 409).
+
+    ``body``: the parsed JSON, None if it was none. ``wrote``: the request may have changed something.
+    """
+    message = str(body.get("message", "")) if isinstance(body, Mapping) else ""
+    match status:
+        case 401:  # 019, 535, 541; the database being down says the same (453)
+            locked = any(word in message for word in ("locked", "disabled"))
+            token = "token" in message.lower()  # 394, 398
+            return _target("dhis2.credentials_locked" if locked else "dhis2.credentials_token" if token else "dhis2.credentials")
+        case 400 if "Checksum" in message:  # 390: a mistyped token
+            return _target("dhis2.credentials_token")
+        case 403:  # 153
+            return _target("dhis2.credentials_no_authority")
+        case 429:
+            return _target("dhis2.busy")
+        case 503:
+            return _target("dhis2.unavailable")
+        case 404 if body is None:  # 032
+            return _target("dhis2.wrong_address")
+        case 413:
+            return Fault("dhis2.too_big", Verdict.REJECTED)
+        case _ if 300 <= status < 400:  # 021, 033
+            return _target("dhis2.credentials_login_page" if "login" in location else "dhis2.wrong_address")
+        case _ if status >= 500:  # 450: part of the rows may be stored
+            return Fault("dhis2.server_error", Verdict.UNKNOWN) if wrote else _target("dhis2.unavailable")
+        case _ if 400 <= status < 500 and status != 409:
+            return Fault("dhis2.bad_request", Verdict.REJECTED)
+    if body is None:  # a start-up page, half a body, an empty 200 (274)
+        return Fault("dhis2.unreadable_answer", Verdict.UNKNOWN) if wrote else None
+    return None
+
+
+def _target(code: str) -> Fault:
+    return Fault(code, Verdict.DEFERRED, of_target=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import summary, counted. ``refused``: row -> code. ``fault``: the request as a whole. ``settled``: every row
+    that was not refused is in imported, updated or deleted, so that nothing need be read back."""
+
+    refused: Mapping[int, str] = field(default_factory=dict)
+    loose: str = ""  #: code of a conflict that names no row
+    settled: bool = False
+    fault: Fault | None = None
+
+
+def read_import(body: Any, sent: int, tries: int) -> Import:
+    """Read the answer of ``POST /api/dataValueSets`` (or of completions) for ``sent`` rows.
+
+    ``tries``: counted tries before this one; an import that breaks inside the server is tried three times, because
+    the same words stand for passing and for lasting faults (findings-dhis2 0.7).
+    """
+    summary = body.get("response") if isinstance(body, Mapping) else None
+    counts = summary.get("importCount") if isinstance(summary, Mapping) else None
+    if not isinstance(summary, Mapping) or not isinstance(counts, Mapping):
+        if isinstance(body, Mapping) and body.get("status") == "ERROR":  # the short form with a code: 269
+            code = body.get("errorCode")
+            return Import(fault=Fault(f"dhis2.{code}" if code else "dhis2.conflict", Verdict.REJECTED))
+        return Import(fault=Fault("dhis2.unreadable_answer", Verdict.UNKNOWN))
+    conflicts = [c for c in summary.get("conflicts") or () if isinstance(c, Mapping)]
+    if str(summary.get("description", "")).startswith("The import process failed"):
+        again = tries >= 2
+        code = "dhis2.import_failed_again" if again else "dhis2.import_failed"
+        return Import(fault=Fault(code, Verdict.REJECTED if again else Verdict.UNKNOWN))
+    refused: dict[int, str] = {}
+    loose = ""
+    for conflict in conflicts:
+        code = server_code(conflict.get("errorCode"))
+        rows = [i for i in _rows(conflict.get("indexes")) if i < sent]
+        refused.update(dict.fromkeys(rows, code))
+        loose = loose or ("" if rows else code)
+    for row in _rows(summary.get("rejectedIndexes")):
+        if row < sent:
+            refused.setdefault(row, "dhis2.row_refused")  # 061: refused without a conflict
+    stored = sum(_count(counts, name) for name in ("imported", "updated", "deleted"))
+    if summary.get("status") == "ERROR" and loose and not refused and not stored:  # 072, 154: the whole request
+        return Import(fault=Fault(loose, reason(loose).verdict), loose=loose)
+    return Import(refused, loose, settled=stored == sent - len(refused) and not loose)
+
+
+def completion_fault(body: Any) -> str:
+    """The code for a refused completion: its conflicts have words only (232-242)."""
+    summary = body.get("response") if isinstance(body, Mapping) else None
+    for conflict in (summary.get("conflicts") or ()) if isinstance(summary, Mapping) else ():
+        if isinstance(conflict, Mapping):
+            text = str(conflict.get("value", ""))
+            if conflict.get("object") == "dataElementOperand":
+                return "dhis2.compulsory_missing"
+            if "hierarchy" in text:
+                return "dhis2.E7617"
+    return "dhis2.completion_refused"
+
+
+def block_reason(codes: Sequence[str]) -> str:
+    """One reason for a block whose rows were refused for these."""
+    rejected = {code for code in codes if reason(code).verdict is Verdict.REJECTED}
+    named = rejected or set(codes)
+    return named.pop() if len(named) == 1 else "dhis2.rows_refused"
+
+
+def _rows(value: Any) -> list[int]:
+    return [i for i in value if isinstance(i, int) and i >= 0] if isinstance(value, list) else []
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,94 @@
+"""DHIS2's metadata behind our codes: one data set with its elements, option combos and org units, as UIDs.
+
+The pack speaks in codes, which are the same on every server; requests carry UIDs, which are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector import periods
+
+FIELDS = (
+    "id,code,periodType,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
+    "organisationUnits[id,code,path,openingDate,closedDate],"
+    "dataSetElements[categoryCombo[categoryOptionCombos[id,code,name]],dataElement[id,code,zeroIsSignificant,"
+    "aggregationType,optionSet[id],categoryCombo[categoryOptionCombos[id,code,name]]]]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    id: str
+    zero_counts: bool  #: a nought is stored; otherwise the server drops it, or deletes what was there (040, 041)
+    has_options: bool  #: a delete must carry the old value (053)
+    combos: Mapping[str, str]  #: option combo code -> UID
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    id: str
+    path: str
+    opening: str  #: ISO date, "" if unknown
+    closed: str
+
+    def open_in(self, period: str) -> bool:
+        """Open on at least one day of the period. The server up to 2.42 does not look (144, 146); 2.43 does."""
+        first, last = periods.bounds(period)
+        return not (self.opening > last.isoformat() or (self.closed and self.closed < first.isoformat()))
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    id: str
+    period_type: str
+    writable: bool
+    elements: Mapping[str, Element]
+    units: Mapping[str, Unit]
+    attribute_combos: Mapping[str, str]
+
+    def codes(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """(element UID, combo UID) -> (element code, combo code)."""
+        return {(e.id, uid): (code, combo) for code, e in self.elements.items() for combo, uid in e.combos.items()}
+
+
+def data_set_of(wire: Mapping[str, Any]) -> DataSet:
+    """From ``GET /api/dataSets?fields=FIELDS``. Raises KeyError or TypeError when the answer is not of that shape."""
+    elements = {}
+    for entry in wire.get("dataSetElements", ()):
+        element = entry["dataElement"]
+        if "code" not in element:
+            continue
+        combo = entry.get("categoryCombo") or element["categoryCombo"]  # the data set's own comes first
+        aggregation = str(element.get("aggregationType", "SUM"))
+        elements[element["code"]] = Element(
+            element["id"],
+            zero_counts=bool(element.get("zeroIsSignificant")) or aggregation.startswith("AVERAGE"),
+            has_options="optionSet" in element,
+            combos=_combos(combo),
+        )
+    units = {
+        unit["code"]: Unit(
+            unit["id"], unit.get("path", ""), unit.get("openingDate", "")[:10], unit.get("closedDate", "")[:10]
+        )
+        for unit in wire.get("organisationUnits", ())
+        if "code" in unit
+    }
+    return DataSet(
+        id=wire["id"],
+        period_type=wire["periodType"],
+        writable=bool(wire.get("access", {}).get("data", {}).get("write", True)),
+        elements=elements,
+        units=units,
+        attribute_combos=_combos(wire["categoryCombo"]),
+    )
+
+
+def _combos(combo: Mapping[str, Any]) -> dict[str, str]:
+    """By code; the default combo also by its name, as old servers gave it no code."""
+    listed: Sequence[Mapping[str, Any]] = combo.get("categoryOptionCombos", ())
+    found = {str(c["code"]): str(c["id"]) for c in listed if c.get("code")}
+    found |= {"default": str(c["id"]) for c in listed if c.get("name") == "default"}
+    return found

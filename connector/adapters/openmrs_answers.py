@@ -1,0 +1,277 @@
+"""What an OpenMRS answer means: one table of reasons and one classification, both pure.
+
+OpenMRS says the same thing in many ways and different things in one: a 500 is mostly permanent, a 400 may be a matter
+of login, a 200 may hold an exception. So the body decides, and ``detail`` (a stack trace with values, on a stock
+server) is never looked at. Source: recordings/openmrs-2.8 and findings, table "Status to class".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from connector.adapters.reasons import Reason
+from connector.model import Verdict, Who
+
+_A, _R, _D, _U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
+
+#: Code -> what it means, who acts, and the sentence for that person.
+REASONS: dict[str, Reason] = {
+    # ---- it is there
+    "openmrs.accepted": Reason(
+        _A, Who.NOBODY,
+        "La référence est à la clinique.",
+        "The referral is at the clinic.",
+    ),
+    "openmrs.unchanged": Reason(
+        _A, Who.NOBODY,
+        "La clinique a déjà cette référence ; rien n'a été envoyé.",
+        "The clinic has this referral already; nothing was sent.",
+    ),
+    "openmrs.withdrawn": Reason(
+        _A, Who.NOBODY,
+        "La référence a été retirée à la clinique.",
+        "The referral was taken back at the clinic.",
+    ),
+    "openmrs.voided_by_clinic": Reason(
+        _A, Who.NOBODY,
+        "La clinique a annulé cette consultation de référence ; Relais ne la recrée pas.",
+        "The clinic voided this referral's encounter; Relais does not create it again.",
+    ),
+    # ---- the server is not there to answer
+    "openmrs.unreachable": Reason(
+        _D, Who.SYSADMIN,
+        "OpenMRS ne répond pas. Relais réessaie de lui-même ; si cela dure, voir le serveur et le réseau.",
+        "OpenMRS is out of reach. Relais tries again by itself; if it stays, look at the server and the network.",
+    ),
+    "openmrs.busy": Reason(
+        _D, Who.NOBODY,
+        "OpenMRS demande d'attendre ; Relais attend.",
+        "OpenMRS asks to wait; Relais waits.",
+    ),
+    "openmrs.not_json": Reason(
+        _D, Who.SYSADMIN,
+        "Une page web est venue au lieu d'OpenMRS (démarrage, proxy). Relais réessaie ; vérifier l'adresse si cela dure.",
+        "A web page came instead of OpenMRS (start-up, proxy). Relais tries again; check the address if it stays.",
+    ),
+    "openmrs.server_error": Reason(
+        _D, Who.TARGET_ADMIN,
+        "OpenMRS a échoué sans dire pourquoi. Relais réessaie ; l'administrateur d'OpenMRS devrait lire son journal.",
+        "OpenMRS failed without saying why. Relais tries again; the OpenMRS administrator should read its log.",
+    ),
+    "openmrs.not_installed": Reason(
+        _D, Who.TARGET_ADMIN,
+        "OpenMRS n'est pas installé à cette adresse : terminer son installation.",
+        "OpenMRS is not installed at this address: finish its installation.",
+    ),
+    "openmrs.lost": Reason(
+        _U, Who.NOBODY,
+        "La réponse d'OpenMRS s'est perdue. Relais attend, regarde ce qui est là, puis décide.",
+        "The answer of OpenMRS was lost. Relais waits, looks what is there, then decides.",
+    ),
+    # ---- the account
+    "openmrs.credentials": Reason(
+        _D, Who.CREDENTIALS,
+        "OpenMRS refuse l'identifiant ou le mot de passe (ou le compte est bloqué). Relais s'arrête pour ne pas le "
+        "bloquer : vérifier le compte, puis relancer.",
+        "OpenMRS refuses the user or password (or the account is locked). Relais stopped so as not to lock it: check "
+        "the account, then run again.",
+    ),
+    "openmrs.locked": Reason(
+        _D, Who.CREDENTIALS,
+        "Le compte OpenMRS est bloqué. Relais s'arrête ; débloquer le compte, puis relancer.",
+        "The OpenMRS account is locked. Relais stopped; unlock the account, then run again.",
+    ),
+    "openmrs.privilege": Reason(
+        _D, Who.TARGET_ADMIN,
+        "Un privilège manque au compte de Relais dans OpenMRS. L'administrateur doit l'ajouter au rôle "
+        "(les rôles sont relus après une heure).",
+        "The Relais account lacks a privilege in OpenMRS. The administrator should add it to the role "
+        "(roles are read again after an hour).",
+    ),
+    "openmrs.module_missing": Reason(
+        _D, Who.TARGET_ADMIN,
+        "Le module des rendez-vous manque dans OpenMRS. L'installer, ou choisir le profil platform2.",
+        "OpenMRS has no appointments module. Install it, or choose the profile platform2.",
+    ),
+    # ---- waiting its turn
+    "lane.busy": Reason(
+        _D, Who.NOBODY,
+        "Une autre création est en cours ; Relais attend son tour.",
+        "Another creation is under way; Relais waits its turn.",
+    ),
+    # ---- the patient
+    "openmrs.identifier_in_use": Reason(
+        _R, Who.CLINIC,
+        "Cet identifiant appartient déjà à un autre dossier de la clinique. Comparer les deux dossiers, puis relancer.",
+        "This identifier already belongs to another patient at the clinic. Compare the two, then retry.",
+    ),
+    "openmrs.patient_ambiguous": Reason(
+        _R, Who.CLINIC,
+        "Plusieurs dossiers de la clinique portent cet identifiant. Les fusionner, puis relancer.",
+        "Several patients at the clinic carry this identifier. Merge them, then retry.",
+    ),
+    "openmrs.patient_voided": Reason(
+        _R, Who.CLINIC,
+        "La clinique a annulé le dossier de cette personne. Rétablir le dossier ou l'identifiant, puis relancer.",
+        "The clinic voided this person's record. Restore the record or the identifier, then retry.",
+    ),
+    "openmrs.patient_data": Reason(
+        _R, Who.CHW_DATA,
+        "OpenMRS refuse le nom, le sexe ou la date de naissance de la personne. Corriger dans l'application.",
+        "OpenMRS refuses the person's name, sex or birth date. Correct it in the app.",
+    ),
+    "openmrs.no_person": Reason(
+        _R, Who.CHW_DATA,
+        "La personne référée n'est pas connue. Elle doit arriver de l'application.",
+        "The referred person is not known. The person has to arrive from the app.",
+    ),
+    "openmrs.identifier_invalid": Reason(
+        _R, Who.TARGET_ADMIN,
+        "OpenMRS juge un identifiant invalide : vérifier le type d'identifiant et la source idgen.",
+        "OpenMRS finds an identifier invalid: check the identifier type and the idgen source.",
+    ),
+    "openmrs.identifier_required": Reason(
+        _R, Who.TARGET_ADMIN,
+        "OpenMRS exige un type d'identifiant que Relais ne donne pas : l'ajouter à openmrs.yaml ou le rendre facultatif.",
+        "OpenMRS requires an identifier type Relais does not give: add it to openmrs.yaml or make it optional.",
+    ),
+    # ---- the referral
+    "openmrs.place_unmapped": Reason(
+        _R, Who.MAPPING,
+        "Ce lieu n'a pas de clinique dans openmrs.yaml (places). L'ajouter, puis relancer.",
+        "This place has no clinic in openmrs.yaml (places). Add it, then retry.",
+    ),
+    "openmrs.location_dropped": Reason(
+        _R, Who.TARGET_ADMIN,
+        "OpenMRS ne connaît pas le lieu de la clinique et l'a laissé de côté sans le dire. Créer le lieu ou corriger "
+        "openmrs.yaml, puis relancer : Relais remplace la consultation.",
+        "OpenMRS does not know the clinic's location and dropped it without a word. Create the location or correct "
+        "openmrs.yaml, then retry: Relais replaces the encounter.",
+    ),
+    "openmrs.metadata_missing": Reason(
+        _R, Who.TARGET_ADMIN,
+        "Un élément de configuration (type, prestataire, concept, service) manque dans OpenMRS. Lancer relais doctor.",
+        "A piece of metadata (type, provider, concept, service) is missing in OpenMRS. Run relais doctor.",
+    ),
+    "openmrs.in_future": Reason(
+        _R, Who.SYSADMIN,
+        "Pour OpenMRS la visite est dans l'avenir : les horloges ne s'accordent pas, ou la date est fausse.",
+        "To OpenMRS the visit is in the future: the clocks disagree, or the date is wrong.",
+    ),
+    "openmrs.obs_refused": Reason(
+        _R, Who.MAPPING,
+        "OpenMRS refuse une observation de la référence : revoir les concepts de openmrs.yaml.",
+        "OpenMRS refuses an observation of the referral: look at the concepts in openmrs.yaml.",
+    ),
+    "openmrs.text_refused": Reason(
+        _R, Who.TARGET_ADMIN,
+        "La base d'OpenMRS refuse un caractère ou une longueur de texte. Voir l'administrateur.",
+        "The OpenMRS database refuses a character or a length of text. See the administrator.",
+    ),
+    "openmrs.wrong_method": Reason(
+        _R, Who.SYSADMIN,
+        "OpenMRS ne connaît pas cette requête ; c'est une erreur de Relais. La signaler.",
+        "OpenMRS does not know this request; the mistake is in Relais. Report it.",
+    ),
+    "openmrs.refused": Reason(
+        _R, Who.TARGET_ADMIN,
+        "OpenMRS refuse la référence. L'administrateur devrait lire la réponse gardée avec l'envoi.",
+        "OpenMRS refuses the referral. The administrator should read the answer kept with the delivery.",
+    ),
+}
+
+#: These stop the target: nothing about the referral itself failed, so no try is counted.
+OF_TARGET = frozenset({
+    "openmrs.unreachable", "openmrs.busy", "openmrs.not_json", "openmrs.not_installed", "openmrs.credentials",
+    "openmrs.locked", "openmrs.privilege", "openmrs.module_missing",
+})  # fmt: skip
+
+#: Words of a refusal -> code, in this order. Words of OpenMRS itself are translated by language packs, those of Java
+#: and MySQL are not; codes of properties (``fieldErrors`` keys) come first, see ``classify``.
+_WORDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), code)
+    for pattern, code in (
+        (r"account.{0,20}locked|locked out", "openmrs.locked"),
+        (r"Privileges? required|relevant privilege", "openmrs.privilege"),
+        (r"already in use by another patient", "openmrs.identifier_in_use"),
+        (r"check digit|not appropriate for validation|Identifier .* does not match|Identifier Location cannot be null",
+         "openmrs.identifier_invalid"),
+        (r"missing the following required identifier", "openmrs.identifier_required"),
+        (r"(names|gender|birthdate)\b.* on class org\.openmrs\.(Person|Patient)|preferredIdentifier", "openmrs.patient_data"),
+        (r"without Service|without Patient|IdentifierSource|Column '\w+' cannot be null", "openmrs.metadata_missing"),
+        (r"(location|identifierType|attributeType)\b.*\bis null", "openmrs.metadata_missing"),
+        (r"Incorrect string value|Illegal mix of collations|Data too long|too long for column", "openmrs.text_refused"),
+        (r"(obs|value|concept) on class org\.openmrs\.(Encounter|Obs)", "openmrs.obs_refused"),
+        (r"datetimeShouldBeBeforeCurrent", "openmrs.in_future"),
+    )
+)
+_FIELDS = {
+    "gender": "openmrs.patient_data",
+    "birthdate": "openmrs.patient_data",
+    "names": "openmrs.patient_data",
+    "encounterType": "openmrs.metadata_missing",
+    "patient": "openmrs.metadata_missing",
+    "encounterDatetime": "openmrs.in_future",
+}
+
+
+def classify(status: int, body: Any, *, html: bool = False) -> str | None:
+    """The reason code of an answer, or None when the wished thing was done.
+
+    ``body``: parsed JSON, None when empty or unreadable; ``html``: a web page came. "It is already there" is not
+    decided here: only a look-up by our id can tell (five shapes of the same fact, findings point 1).
+    """
+    if 300 <= status < 400:
+        return "openmrs.not_installed"  # 302 to the set-up page: recordings/openmrs-2.8/000
+    if status in (429, 503):
+        return "openmrs.busy"
+    if status == 401:
+        return "openmrs.locked" if "locked" in _text(body).lower() else "openmrs.credentials"
+    if status == 403:
+        return "openmrs.privilege"
+    if html or (body is None and status != 204):
+        return "openmrs.server_error" if status >= 500 else "openmrs.not_json" if status < 400 else "openmrs.refused"
+    if status < 300:
+        if isinstance(body, Mapping) and "stackTrace" in body:
+            return "openmrs.wrong_method"  # 182, 183, 414
+        if isinstance(body, Mapping) and "error" in body:
+            return "openmrs.refused"
+        return None
+    fields = _error(body).get("fieldErrors")
+    if isinstance(fields, Mapping):
+        for name in fields:
+            code = _FIELDS.get(str(name).split("[")[0].split(".")[0])
+            if code:
+                return code
+            if str(name).startswith("value"):
+                return "openmrs.obs_refused"
+    text = _text(body)
+    for pattern, code in _WORDS:
+        if pattern.search(text):
+            return code
+    return "openmrs.server_error" if status >= 500 else "openmrs.refused"
+
+
+def short(body: Any) -> str:
+    """The answer as it may be kept (encrypted) with the attempt: message and codes, never the stack trace."""
+    return _text(body)[:1000]
+
+
+def _error(body: Any) -> Mapping[str, Any]:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return error if isinstance(error, Mapping) else {}
+
+
+def _text(body: Any) -> str:
+    """Message, global errors and codes of field errors on one line."""
+    error = _error(body)
+    parts = [str(error.get("message") or "")]
+    for item in error.get("globalErrors") or []:
+        if isinstance(item, Mapping):
+            parts.append(f"{item.get('code')} {item.get('message')}")
+    fields = error.get("fieldErrors")
+    for name, items in fields.items() if isinstance(fields, Mapping) else ():
+        parts.extend(f"{name}: {item.get('code')}" for item in items or [] if isinstance(item, Mapping))
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,201 @@
+"""The one place where everything is wired: settings and pack in, a ready ``Engine`` out. Tests call it with fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from connector import crypto
+from connector.adapters.cht import ChtSource
+from connector.adapters.cht_answers import ChtAnswersTarget
+from connector.adapters.dhis2 import Dhis2Target
+from connector.adapters.dhis2_answers import REASONS as DHIS2_REASONS
+from connector.adapters.fhir_server import REASONS as FHIR_REASONS
+from connector.adapters.fhir_server import FhirServerTarget
+from connector.adapters.files import FilesSource
+from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
+from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
+from connector.adapters.cht_answers import REASONS as ANSWER_REASONS
+from connector.adapters.reasons import Reason
+from connector.engine import audit
+from connector.engine.engine import Engine, stamp
+from connector.engine.reasons import OWN_REASONS
+from connector.errors import ConfigError, PackBroken
+from connector.http import make_client
+from connector.identity import Names
+from connector.mappings import config as pack_config
+from connector.mappings import lint
+from connector.mappings.fhir import FhirBuilder
+from connector.mappings.forms import Mapper
+from connector.mappings.indicators import Counter
+from connector.mappings.pack import Pack
+from connector.model import Finding, Severity
+from connector.settings import Settings
+from connector.store.database import QueuedStore, SqlStore
+
+REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class House:
+    """A wired Relais. ``close`` leaves nothing open."""
+
+    settings: Settings
+    pack: Pack
+    findings: list[Finding]
+    store: SqlStore
+    cipher: crypto.Cipher
+    engine: Engine
+    clients: list[Any]
+
+    async def close_clients(self) -> None:
+        for client in self.clients:
+            await client.aclose()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def load(settings: Settings) -> tuple[Pack, list[Finding]]:
+    """The pack and what lint says of it. Raises PackBroken when nothing can be loaded."""
+    pack, findings = pack_config.load_pack(settings.pack, os.environ, settings.secrets_dir)
+    return pack, findings + lint.lint(pack)
+
+
+def master_key(settings: Settings) -> bytes:
+    """The master key; only the demo makes its own. Raises ConfigError, KeyReadable."""
+    value = settings.master_key.get_secret_value() if settings.master_key else None
+    if value is None and settings.master_key_file is None and settings.env == "demo":
+        return crypto.demo_master_key(settings.home / "demo.key")
+    return crypto.read_master_key(value, settings.master_key_file)
+
+
+def open_store(settings: Settings, *, queued: bool = False, create: bool = True) -> tuple[SqlStore, crypto.Cipher]:
+    """The database with its cipher. Raises WrongKey before anything is written, ConfigError without a key."""
+    key = master_key(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = (QueuedStore if queued else SqlStore)(settings.database)
+    if store.schema() is not None:
+        store.read(lambda unit: crypto.check_key(unit.connection, key))
+    elif create:
+        store.create()
+    cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
+    cipher.read = lambda fn: store.read(lambda unit: fn(unit.connection))
+    store.cipher = cipher
+    return store, cipher
+
+
+def build(
+    settings: Settings,
+    *,
+    queued: bool = False,
+    transport: Callable[[str], Any] | None = None,
+    clock: Any = None,
+    rng: random.Random | None = None,
+    strict: bool = True,
+) -> House:
+    """Wire everything. ``transport(name)`` gives the HTTP transport of a connection (tests, simulation).
+
+    Raises PackBroken when the pack has errors (``strict``), ConfigError, WrongKey.
+    """
+    pack, findings = load(settings)
+    errors = [f for f in findings if f.severity is Severity.ERROR]
+    if errors and strict:
+        lines = "\n".join(f"  {f.file}:{f.line}: {f.message} {f.fix}".rstrip() for f in errors[:10])
+        raise PackBroken(f"{PackBroken.__doc__}\n{lines}")
+    store, cipher = open_store(settings, queued=queued)
+    held = store.read(lambda unit: unit.fact("pack_id"))
+    if held is not None and held != pack.id:
+        raise ConfigError(
+            f"This database belongs to the pack {held!r}, not to {pack.id!r}. Nothing was written. pack.id never changes: "
+            "use another database for another pack."
+        )
+    if held is None:
+        store.write(lambda unit: unit.keep_fact("pack_id", pack.id))
+    clients: list[Any] = []
+
+    def client(name: str, values: Mapping[str, Any]) -> Any:
+        made = make_client(
+            str(values["url"]), user=values.get("user"), password=values.get("password"), token=values.get("token"),
+            timeout=float(values.get("timeout", 60)), transport=transport(name) if transport else None,
+            insecure=str(values.get("insecure", "false")).lower() == "true",
+        )
+        clients.append(made)
+        return made
+
+    names = Names(pack.id)
+    sources: dict[str, Any] = {}
+    feeds: dict[str, Any] = {}
+    targets: dict[str, Any] = {}
+    for source in pack.sources.values():
+        if source.kind == "cht":
+            sources[source.name] = ChtSource(client(source.name, source.settings), source.name, source.settings)
+        elif source.kind == "files":
+            sources[source.name] = FilesSource(Path(str(source.settings["folder"])), source.name, source.settings)
+    for target in pack.targets.values():
+        values = target.settings
+        if target.kind == "dhis2":
+            targets[target.name] = Dhis2Target(client(target.name, values), name=target.name, settings=values)
+        elif target.kind == "openmrs":
+            made = client(target.name, values)
+            targets[target.name] = OpenmrsTarget(
+                made, name=target.name, settings=values, openmrs=pack.openmrs, names=names, zone=pack.zone
+            )
+            feeds["openmrs"] = OpenmrsAnswers(made, name="openmrs", openmrs=pack.openmrs)
+        elif target.kind == "fhir_server":
+            targets[target.name] = FhirServerTarget(client(target.name, values), target.name, values)
+        elif target.kind == "cht_answers":
+            targets[target.name] = ChtAnswersTarget(client(target.name, values), target.name, values)
+    clock = clock or WallClock()
+    rng = rng or random.SystemRandom()  # type: ignore[assignment]
+    engine = Engine(
+        pack=pack, store=store, clock=clock, random=rng.random, names=names, mapper=Mapper(pack), counter=Counter(pack),  # type: ignore[union-attr]
+        builder=FhirBuilder(pack, names), sources=sources, targets=targets, feeds=feeds,
+        holder=f"{socket.gethostname()}/{os.getpid()}", reasons=REASONS, quiet_scale=settings.quiet_scale,
+        retry_scale=settings.retry_scale, run=f"run-{stamp(clock.now())}", sign=cipher.sign, heads=settings.heads,
+    )
+    new_pack(engine)
+    return House(settings, pack, findings, store, cipher, engine, clients)
+
+
+def new_pack(engine: Engine) -> int:
+    """When the pack changed since the last start, records of changed or new forms are mapped again."""
+    def work(unit: Any) -> int:
+        if unit.fact("pack_version") == engine.pack.version:
+            return 0
+        known = {k: v for k, v in (p.split("=") for p in (unit.fact("form_versions") or "").split(";") if p)}
+        counting = engine.counter.version if hasattr(engine.counter, "version") else engine.pack.version
+        everything = unit.fact("counting_version") not in (None, counting)
+        changed = [
+            (source, name) for (source, name), form in engine.pack.forms.items()
+            if everything or known.get(f"{source}/{name}") not in (None, form.version)
+        ]
+        count: int = unit.dirty_forms(changed) if unit.fact("pack_version") else 0
+        quarantined = unit.dirty_records(unit.quarantine_records(None))
+        unit.keep_fact("pack_version", engine.pack.version)
+        unit.keep_fact("counting_version", counting)
+        unit.keep_fact("form_versions", ";".join(f"{s}/{n}={f.version}" for (s, n), f in engine.pack.forms.items()))
+        audit.record(
+            unit, at=engine.now(), event="pack.loaded", subject=engine.pack.id,
+            detail={"version": engine.pack.version, "remapped": count + quarantined},
+        )
+        return count + quarantined
+
+    return int(engine.store.write(work))

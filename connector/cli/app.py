@@ -1,0 +1,83 @@
+"""The Typer application and the way every command ends: an exit code of INTERFACE 3 and one sentence for a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from connector import bootstrap
+from connector.cli.output import err, json_out
+from connector.errors import RelaisError
+from connector.settings import Settings
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="relais", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"auto_envvar_prefix": "RELAIS", "help_option_names": ["-h", "--help"]},
+    help="Relais porte ce que l'ASC saisit une fois vers DHIS2, OpenMRS et FHIR.\n\n"
+         "Relais carries what a CHW records once to DHIS2, OpenMRS and FHIR.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@contextmanager
+def house(*, queued: bool = False, strict: bool = True) -> Iterator[bootstrap.House]:
+    """A wired Relais for the time of a command."""
+    made = bootstrap.build(Settings.load(), queued=queued, strict=strict)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def run_async(made: bootstrap.House, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def inside() -> T:
+        try:
+            return await work()
+        finally:
+            await made.close_clients()
+
+    return asyncio.run(inside())
+
+
+def leave(code: int) -> None:
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point: every error of ours becomes its sentence and its exit code."""
+    from connector.cli import keeping, looking, sandbox, working  # noqa: F401  registers the commands
+
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except RelaisError as error:
+        if "--json" in sys.argv:
+            json_out({"error": error.code, "message": str(error)})
+        err.print(f"[bold red]{error.code}[/]: {error}", markup=True)
+        sys.exit(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.exceptions.Exit):
+            sys.exit(error.exit_code)
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(2)
+        raise
+
+
+def compact(document: Any) -> str:
+    return orjson.dumps(document, default=str).decode()

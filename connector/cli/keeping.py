@@ -1,0 +1,287 @@
+"""Commands that keep house: check, test, export, audit, doctor, db, key, healthcheck, version."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from connector import __version__, bootstrap, crypto
+from connector.cli.app import Json, app, house, leave, run_async
+from connector.cli.output import json_out, out, say, table
+from connector.engine import audit as trail
+from connector.errors import ConfigError, RelaisError
+from connector.mappings import examples
+from connector.model import Finding, Severity
+from connector.settings import Settings
+
+audit_app = typer.Typer(help="Journal d'audit / audit trail", no_args_is_help=True)
+db_app = typer.Typer(help="Base de données / database", no_args_is_help=True)
+key_app = typer.Typer(help="Clé maîtresse / master key", no_args_is_help=True)
+export_app = typer.Typer(help="Exporter / export", no_args_is_help=True)
+user_app = typer.Typer(help="Comptes de la page web / accounts of the web page", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+app.add_typer(db_app, name="db")
+app.add_typer(key_app, name="key")
+app.add_typer(export_app, name="export")
+app.add_typer(user_app, name="user")
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {"code": f.code, "severity": str(f.severity), "file": f.file, "line": f.line, "message": f.message, "fix": f.fix}
+
+
+def _settings(pack: Path | None) -> Settings:
+    settings = Settings.load()
+    return settings.model_copy(update={"pack": pack}) if pack else settings
+
+
+@app.command()
+def check(pack: Annotated[Path | None, typer.Argument()] = None,
+          live: Annotated[bool, typer.Option("--live", help="Also ask the targets.")] = False, json: Json = False) -> None:
+    """Vérifier le paquet de configuration. / Lint the configuration pack."""
+    settings = _settings(pack)
+    _, findings = bootstrap.load(settings)
+    if live and not any(f.severity is Severity.ERROR for f in findings):
+        made = bootstrap.build(settings)
+        try:
+            async def probe() -> list[Finding]:
+                found: list[Finding] = []
+                for adapter in (*made.engine.sources.values(), *made.engine.targets.values()):
+                    found += await adapter.probe()
+                return found
+
+            findings = findings + run_async(made, probe)
+        finally:
+            made.close()
+    bad = any(f.severity is Severity.ERROR for f in findings)
+    if json:
+        json_out({"findings": [_finding(f) for f in findings]})
+    else:
+        for f in findings:
+            style = {"error": "bold red", "warning": "yellow"}.get(str(f.severity), "dim")
+            out.print(f"[{style}]{f.severity}[/] {f.file}:{f.line} [bold]{f.code}[/] {f.message}")
+            if f.fix:
+                out.print(f"    → {f.fix}")
+        out.print(say(f"{len(findings)} remarque(s)", f"{len(findings)} finding(s)") if findings else say("[green]Rien à redire.[/]", "[green]Nothing to report.[/]"))
+    leave(3 if bad else 0)
+
+
+@app.command()
+def test(pack: Annotated[Path | None, typer.Argument()] = None, strict: Annotated[bool, typer.Option("--strict")] = False,
+         json: Json = False) -> None:
+    """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
+    made, findings = bootstrap.load(_settings(pack))
+    if any(f.severity is Severity.ERROR for f in findings):
+        raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
+    results = examples.run_examples(made)
+    document = results.document() if hasattr(results, "document") else results
+    if json:
+        json_out(document)
+    else:
+        for failure in document.get("failures", []):
+            out.print(f"[bold red]{failure}[/]")
+        out.print(say(f"{document['passed']} réussis, {document['failed']} en échec", f"{document['passed']} passed, {document['failed']} failed"))
+        if document["unexercised"]:
+            out.print("[yellow]" + say("sans exemple : ", "without example: ") + "[/]" + ", ".join(map(str, document["unexercised"])))
+    leave(3 if document["failed"] or (strict and document["unexercised"]) else 0)
+
+
+@export_app.command("fhir")
+def export_fhir(folder: Annotated[Path, typer.Argument(help="Folder for NDJSON files, one per type.")] = Path("export-fhir"),
+                json: Json = False) -> None:
+    """Ressources FHIR en NDJSON, un fichier par type. / FHIR resources as NDJSON, one file per type."""
+    from connector.engine import resources
+
+    counts: dict[str, int] = {}
+    with house() as made:
+        config = made.engine.target_of("fhir_server")
+        if config is None:
+            raise ConfigError("The pack has no FHIR target, so no resources are kept.")
+        folder.mkdir(parents=True, exist_ok=True)
+        files: dict[str, Any] = {}
+        after = 0
+        try:
+            while True:
+                def page(unit: Any, after: int = after) -> tuple[list[Any], int]:
+                    rows = unit.resource_rows(config.name, after, 500)
+                    return list(resources.rebuild(made.engine, unit, rows).values()), (rows[-1]["id"] if rows else after)
+
+                made_here, last = made.store.read(page)
+                if last == after:
+                    break
+                after = last
+                for resource in made_here:
+                    if resource.get("deleted") is True:
+                        continue
+                    kind = resource["resourceType"]
+                    if kind not in files:
+                        files[kind] = (folder / f"{kind}.ndjson").open("wb")
+                    files[kind].write(orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE))
+                    counts[kind] = counts.get(kind, 0) + 1
+        finally:
+            for file in files.values():
+                file.close()
+        made.store.write(lambda unit: trail.record(unit, at=made.engine.now(), event="export.fhir", who="cli", subject="export", detail=counts))
+    document = {"folder": str(folder), "files": counts}
+    json_out(document) if json else table([say("type", "type"), "n"], sorted(counts.items()))
+
+
+@audit_app.command("verify")
+def audit_verify(heads: Annotated[Path | None, typer.Option(help="Signed heads kept elsewhere.")] = None, json: Json = False) -> None:
+    """Relire toute la chaîne d'audit. / Read the whole audit chain again."""
+    settings = Settings.load()
+    store, cipher = bootstrap.open_store(settings, create=False)
+    try:
+        default = Path(settings.heads) if not settings.heads.startswith("syslog:") else None
+        file = heads or (default if default and default.exists() else None)
+        document = store.read(lambda unit: trail.verify(unit, file, cipher.public_key))
+    finally:
+        store.close()
+    if json:
+        json_out(document)
+    elif document["ok"]:
+        out.print(say(f"[green]intact[/] : {document['entries']} entrées, {document['heads']} têtes signées",
+                      f"[green]intact[/]: {document['entries']} entries, {document['heads']} signed heads"))
+    else:
+        out.print(say(f"[bold red]altéré[/] à l'entrée {document['first_bad']} : {document['reason']}",
+                      f"[bold red]altered[/] at entry {document['first_bad']}: {document['reason']}"))
+    leave(0 if document["ok"] else 3)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Tout ce que l'assistance demanderait, avec les remèdes. / Everything support would ask, with remedies."""
+    checks: list[dict[str, Any]] = []
+
+    def note(name: str, ok: bool, message: str, remedy: str = "", severity: str = "error") -> None:
+        checks.append({"name": name, "ok": ok, "severity": "info" if ok else severity, "message": message, "remedy": "" if ok else remedy})
+
+    settings = Settings.load()
+    note("version", True, __version__)
+    try:
+        with house(strict=False) as made:
+            errors = [f for f in made.findings if f.severity is Severity.ERROR]
+            note("pack", not errors, f"{made.pack.id}: {len(errors)} error(s)", "relais check")
+            note("database", True, f"{'SQLite' if made.store.sqlite else 'PostgreSQL'}, schema {made.store.schema()}")
+            free = shutil.disk_usage(settings.home).free
+            note("disk", free > 500_000_000, f"{free // 1_000_000} MB free in {settings.home}", "Free at least 500 MB; intake stops on a full disk.")
+            note("audit heads", settings.heads_elsewhere or settings.env == "demo", f"signed heads go to {settings.heads}",
+                 "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.", "warning")
+
+            async def probe() -> None:
+                for name, adapter in {**made.engine.sources, **made.engine.targets}.items():
+                    found = await adapter.probe()
+                    if not found:
+                        note(name, True, "reachable, authorised, metadata in place")
+                    for f in found:
+                        note(name, f.severity is Severity.INFO, f.message, f.fix, str(f.severity))
+
+            run_async(made, probe)
+    except RelaisError as error:
+        note("start", False, str(error), "See the message.")
+    if json:
+        json_out({"checks": checks})
+    else:
+        table(["", say("contrôle", "check"), say("constat", "finding"), say("remède", "remedy")],
+              [["[green]✓[/]" if c["ok"] else "[red]✗[/]", c["name"], c["message"], c["remedy"]] for c in checks])
+    leave(3 if any(not c["ok"] and c["severity"] == "error" for c in checks) else 0)
+
+
+@db_app.command("upgrade")
+def db_upgrade(json: Json = False) -> None:
+    """Créer ou mettre à jour les tables. / Create or upgrade the tables."""
+    store, _ = bootstrap.open_store(Settings.load())
+    schema = store.schema()
+    store.close()
+    json_out({"schema": schema}) if json else out.print(f"schema {schema}")
+
+
+@db_app.command("check")
+def db_check(json: Json = False) -> None:
+    """Relire la base. / Check the database."""
+    store, _ = bootstrap.open_store(Settings.load(), create=False)
+    problems = store.check()
+    store.close()
+    json_out({"ok": not problems, "problems": problems}) if json else out.print("\n".join(problems) or "ok")
+    leave(3 if problems else 0)
+
+
+@db_app.command("backup")
+def db_backup(file: Path) -> None:
+    """Copie cohérente de la base, sans la clé. / A consistent copy of the database; the key is not in it."""
+    settings = Settings.load()
+    if not settings.database.startswith("sqlite"):
+        raise ConfigError("PostgreSQL: use pg_dump; the master key is not in the database.")
+    source = sqlite3.connect(settings.database.removeprefix("sqlite:///"))
+    target = sqlite3.connect(file)
+    with target:
+        source.backup(target)
+    target.close()
+    source.close()
+    out.print(str(file))
+
+
+@db_app.command("restore")
+def db_restore(file: Path) -> None:
+    """Remettre une copie à la place de la base (qui ne doit pas exister). / Put a copy in place."""
+    settings = Settings.load()
+    if not settings.database.startswith("sqlite"):
+        raise ConfigError("PostgreSQL: use pg_restore.")
+    place = Path(settings.database.removeprefix("sqlite:///"))
+    if place.exists():
+        raise ConfigError(f"{place} exists. Nothing was changed. Move it away first.")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, place)
+    out.print(say("remis en place ; lancez : relais run --once", "restored; now run: relais run --once"))
+
+
+@key_app.command("new")
+def key_new() -> None:
+    """Une nouvelle clé maîtresse. / A new master key."""
+    from connector.cli.output import err
+
+    typer.echo(crypto.new_master_key())
+    err.print(say(
+        "Gardez cette clé hors du serveur et hors des sauvegardes (coffre, papier). Sans elle les données sont perdues. "
+        "Donnez-la à Relais par RELAIS_MASTER_KEY_FILE (fichier lisible par son seul propriétaire).",
+        "Keep this key away from the server and its backups (a safe, on paper). Without it the data are lost. "
+        "Give it to Relais by RELAIS_MASTER_KEY_FILE (a file only its owner can read)."))
+
+
+@user_app.command("add")
+def user_add(name: str, role: Annotated[str, typer.Option(help="viewer | operator | clinic | admin")] = "viewer",
+             password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "") -> None:
+    """Un compte pour la page web. / An account for the web page."""
+    from argon2 import PasswordHasher
+
+    if role not in ("viewer", "operator", "clinic", "admin"):
+        raise typer.BadParameter("viewer | operator | clinic | admin")
+    with house() as made:
+        hashed = PasswordHasher().hash(password)
+        made.store.write(lambda unit: unit.keep_user(name, hashed, role, made.engine.now()))
+    out.print(f"{name}: {role}")
+
+
+@app.command()
+def healthcheck() -> None:
+    """0 si le service répond. / 0 if the service answers."""
+    settings = Settings.load()
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    try:
+        with urllib.request.urlopen(f"http://{host}:{settings.port}/readyz", timeout=5) as answer:
+            leave(0 if answer.status == 200 else 1)
+    except OSError as error:
+        typer.echo(f"not healthy: {error}", err=True)
+        leave(1)
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """La version. / The version."""
+    json_out({"version": __version__}) if json else typer.echo(__version__)

@@ -1,0 +1,144 @@
+"""Commands that do the work: run, serve, demo, reconcile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Annotated, Any
+
+import typer
+
+from connector import __version__
+from connector.cli.app import Json, app, house, leave, run_async
+from connector.cli.output import Watching, err, json_out, out, say, state, table
+from connector.engine import reconcile as reconciling
+from connector.engine import runs
+from connector.engine.status import span
+
+
+def show_run(summary: dict[str, Any]) -> None:
+    """The summary of a run for a person."""
+    out.print(f"{state(summary['outcome'])}  ·  {summary['seconds']} s")
+    table(
+        [say("Source", "Source"), say("reçues", "received"), say("nouvelles", "new"), say("répétées", "repeated"),
+         say("en quarantaine", "quarantined")],
+        [[n, s["received"], s["new"], s["repeated"], s["quarantined"]] for n, s in summary["sources"].items()],
+    )
+    table(
+        [say("Cible", "Target"), say("acceptés", "accepted"), say("refusés", "rejected"), say("reportés", "deferred"),
+         say("incertains", "uncertain"), say("en file", "waiting")],
+        [[n, t["accepted"], t["rejected"], t["deferred"], t["unknown"], t["waiting"]] for n, t in summary["targets"].items()],
+    )
+    attention = {k: v for k, v in summary["attention"].items() if v}
+    if attention:
+        words = {
+            "quarantined": say("fiches en quarantaine", "records in quarantine"), "parked": say("envois mis de côté", "deliveries parked"),
+            "held_values": say("valeurs retenues (relais plan)", "values held (relais plan)"),
+            "matches": say("rapprochements à décider", "matches to decide"), "vanished": say("fiches disparues", "records vanished"),
+        }
+        out.print(say("[yellow]À regarder[/] : ", "[yellow]To look at[/]: ") + ", ".join(f"{v} {words[k]}" for k, v in attention.items()))
+    for name, reason in summary.get("errors", {}).items():
+        out.print(f"[yellow]{name}[/]: {reason}")
+    if summary["next_due"]:
+        out.print(say("Prochain essai : ", "Next try: ") + summary["next_due"])
+
+
+@app.command()
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Do everything that can be done now, whatever the schedule says.")] = True,
+    wait: Annotated[str | None, typer.Option(help="Sleep on to each due time, at most so long: 20m.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Only these targets.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Pull, map and count; send nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Aller chercher, traduire, compter, envoyer, relever les réponses. / Pull, map, tally, deliver, poll."""
+    with house() as made, Watching() as step:
+        made.engine.progress = step
+        limit = span(wait) if wait else None
+        targets = [] if dry_run else target
+        summary = run_async(made, lambda: runs.once(made.engine, wait=limit, sources=source, targets=targets))
+    if json:
+        json_out(summary)
+    else:
+        show_run(summary)
+    leave(runs.exit_code(summary))
+
+
+@app.command()
+def serve() -> None:
+    """Page web, API et horaire en un seul processus. / Web page, API and schedule in one process."""
+    import uvicorn
+
+    from connector.cli.wiring import web_app
+    from connector.engine.schedule import Schedule
+
+    with house(queued=True) as made:
+        stopping = threading.Event()
+
+        def work() -> None:
+            async def inside() -> None:
+                schedule = Schedule(made.engine)
+                schedule.start()
+                while not stopping.is_set():
+                    await asyncio.sleep(0.2)
+                schedule.stop()
+                await made.close_clients()
+
+            asyncio.run(inside())
+
+        thread = threading.Thread(target=work, name="relais-engine")
+        thread.start()
+        settings = made.settings
+        err.print(f"Relais {__version__}: http://{settings.host}:{settings.port}")
+        try:
+            uvicorn.run(web_app(made, alive=thread.is_alive), host=settings.host, port=settings.port, log_level="warning",
+                        access_log=False, server_header=False)
+        finally:
+            stopping.set()
+            thread.join(timeout=60)
+
+
+@app.command()
+def reconcile(
+    target: Annotated[str, typer.Argument(help="Name of the target.")],
+    period: Annotated[str | None, typer.Option(help="Only this period (DHIS2).")] = None,
+    json: Json = False,
+) -> None:
+    """Relire la cible, comparer, rouvrir ce qui a dérivé. / Read back, compare, reopen."""
+    with house() as made:
+        if target not in made.engine.targets:
+            raise typer.BadParameter(f"{target}: {', '.join(made.engine.targets)}")
+        result = run_async(made, lambda: reconciling.reconcile(made.engine, target, period))
+    if json:
+        json_out(result)
+    else:
+        out.print(say(
+            f"{result['equal']} identiques, {result['different']} différentes, {result['missing']} absentes, "
+            f"{result['unknown_there']} inconnues de Relais",
+            f"{result['equal']} equal, {result['different']} different, {result['missing']} missing, "
+            f"{result['unknown_there']} unknown to Relais"))
+        table([say("quoi", "what"), say("où", "where"), say("chez nous", "ours"), say("là-bas", "there")], [
+            [i["what"], i.get("key") or f"{i['org_unit']} {i['period']} {i['data_element']} {i['combo']}", i.get("ours"), i.get("there")]
+            for i in result["items"][:50]
+        ])
+    leave(3 if result["different"] or result["missing"] else 0)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Print the summary and stop.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic district.")] = 7,
+    zone: Annotated[str, typer.Option(help="Time zone of the pack and of the district.")] = "Africa/Bamako",
+    dhis2: Annotated[str, typer.Option(help="legacy | v43")] = "legacy",
+    openmrs: Annotated[str, typer.Option(help="o3 | platform2")] = "o3",
+    port: Annotated[int, typer.Option(help="Port of the web page.")] = 8000,
+    json: Json = False,
+) -> None:
+    """Un district fictif, tout le chemin, une page web. / A synthetic district, the whole road, a web page."""
+    from connector.cli.demo import demo as play
+
+    leave(play(once=once, seed=seed, zone=zone, dhis2=dhis2, openmrs=openmrs, port=port, json=json or once))
+
+
+__all__ = ["demo", "reconcile", "run", "serve"]

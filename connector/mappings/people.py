@@ -1,0 +1,61 @@
+"""Completing an activity with what the registry knows of its person: age at the date of service, sex. Pure.
+
+Identity (sex, birth date) is the latest known and holds for all activities of the person (DECISIONS 4).
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from typing import Any
+
+from connector.model import Activity, Entity
+
+#: Mean length of a month in days, to place an age given in months among bands of days.
+DAYS_PER_MONTH = 30.4375
+SEXES = ("female", "male")
+#: The fact an app may give when no birth date is known.
+REPORTED_AGE = "reported_age_months"
+
+
+def complete(activity: Activity, person: Entity | None) -> dict[str, Any]:
+    """The facts to count by: those of the activity, with ``age_days``, ``age_months``, ``age_years`` (completed, at
+    the date of service), ``age_known`` and ``sex``. What is not known is absent.
+    """
+    facts = dict(activity.facts)
+    data = person.data if person is not None else {}
+    if data.get("sex") in SEXES:
+        facts["sex"] = data["sex"]
+    ages = ages_at(activity.date, data.get("birth_date")) or ages_from_months(facts.get(REPORTED_AGE))
+    facts["age_known"] = ages is not None
+    if ages is not None:
+        facts["age_days"], facts["age_months"], facts["age_years"] = ages
+    return facts
+
+
+def birth_day(text: Any) -> date | None:
+    """The day a birth date stands for: ``2024-03`` is its first day, ``2024`` the first of January."""
+    if not isinstance(text, str):
+        return None
+    parts = text.split("-")
+    try:
+        year, month, day = (int(part) for part in (*parts, "1", "1")[:3])
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def ages_at(day: date, birth_date: Any) -> tuple[int, int, int] | None:
+    """(days, completed months, completed years) on ``day``. None when unknown, or born later."""
+    born = birth_day(birth_date)
+    if born is None or born > day:
+        return None
+    months = (day.year - born.year) * 12 + day.month - born.month - (1 if day.day < born.day else 0)
+    return (day - born).days, months, months // 12
+
+
+def ages_from_months(months: Any) -> tuple[int, int, int] | None:
+    """The same from an age in completed months as the worker wrote it."""
+    if isinstance(months, bool) or not isinstance(months, int) or months < 0:
+        return None
+    return math.floor(months * DAYS_PER_MONTH), months, months // 12

@@ -1,0 +1,242 @@
+"""The DHIS2 of the synthetic district, and the tables that tie its places to the source apps.
+
+``dhis2_metadata(...)`` gives the shape ``DHIS2Sim`` takes (docstring of ``dhis2.py``). The element and option tables
+here are the sandbox's own: the configuration pack is written independently, and a difference between the two shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from itertools import product
+from typing import Any
+
+from connector.sandbox.district_people import People, Site
+
+Json = dict[str, Any]
+
+TOKEN = "d2p_RelaisSandboxOnly0000000000000000000001"  #: of the connector's DHIS2 user, in the sandbox alone
+USER, PASSWORD = "relais", "Relais-sandbox-1"
+
+_A2_UNDER5 = ("A2_D0_27", "A2_D28_M11", "A2_Y1_4")
+#: Category code -> option codes in order; "unknown" is always the last.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "A1": ("A1_LT2M", "A1_M2_11", "A1_M12_59", "A1_UNK"),
+    "A2": (*_A2_UNDER5, "A2_Y5_9", "A2_UNK"),
+    "A2U5": (*_A2_UNDER5, "A2_UNK"),
+    "A3": ("A3_Y0_4", "A3_Y5_9", "A3_Y10_14", "A3_Y15_19", "A3_Y20P", "A3_UNK"),
+    "A4": ("A4_Y10_14", "A4_Y15_19", "A4_Y20P", "A4_UNK"),
+    "AN": ("AN_M6_11", "AN_M12_59", "AN_UNK"),
+    "S": ("SEX_F", "SEX_M", "SEX_UNK"),
+}
+for _dimension, _options in {
+    "PURPOSE": "FOLLOW_UP PREGNANCY POSTNATAL EDUCATION PREVENTION OTHER",
+    "CONFIRMATION": "CONFIRMED PRESUMED",
+    "TREATMENT": "ACT AMOXICILLIN ORS_ZINC",
+    "REASON": "DANGER_SIGN MALNUTRITION NEWBORN PREGNANCY OTHER",
+    "TRIMESTER": "T1 T2 T3",
+    "PRODUCT": "TDR CTA SRO ZINC AMOXICILLINE",
+    "MOTIF": "ACCOUCHEMENT CONSULTATION MEDICAMENTS HOSPITALISATION",
+    "SOLIDARITE": "MALADIE DECES ACCOUCHEMENT",
+    "THEME": "PALUDISME CPN NUTRITION PF HYGIENE",
+    "CANAL": "CAUSERIE VISITE_GROUPE RADIO",
+    "PUBLIC": "ADULTE JEUNE",
+    "ORIENTATION": "CPN PF MALNUTRITION VACCINATION",
+    "ITEM": "RECETTES DEPENSES TARIFS",
+    "DOMAINE": "HYGIENE ACCUEIL GESTION SOINS",
+    "AVIS": "PLAINTE SUGGESTION",
+}.items():
+    CATEGORIES[_dimension] = tuple(f"{_dimension}_{option}" for option in (*_options.split(), "UNK"))
+
+#: Data element suffixes -> (categories in order, data set). ``%`` stands for numerator and denominator.
+_INDICATORS: tuple[tuple[str, str, str], ...] = (
+    ("A03", "PURPOSE", "MH_SEC"), ("A04", "A2U5 S", "MH_SEC"), ("B01 %", "A3 S", "MH_SEC"), ("B02 %", "A3", "MH_SEC"),
+    ("B03 %", "A3 CONFIRMATION", "MH_SEC"), ("B04 %", "A1", "MH_SEC"), ("B05 %", "A2", "MH_SEC"),
+    ("B07 %", "A1 S", "MH_SEC"), ("B08 %", "A1 S", "MH_SEC"), ("B09 %", "A2 S", "MH_SEC"), ("B10 %", "A2 S", "MH_SEC"),
+    ("B11 %", "A1", "MH_SEC"), ("B13 %", "TREATMENT", "MH_SEC"), ("C01", "REASON S", "MH_SEC"),
+    ("D07", "A4 TRIMESTER", "MH_SEC"), ("D08 %", "A4", "MH_SEC"), ("D11 %", "S", "MH_SEC"), ("D14", "S", "MH_SEC"),
+    ("E02", "A1 S", "MH_SEC"), ("E05", "AN S", "MH_SEC"), ("E06", "AN S", "MH_SEC"), ("E07 %", "AN", "MH_SEC"),
+    ("E09 %", "S", "MH_SEC"), ("F01 %", "PRODUCT", "MH_STOCK"), ("F02 %", "", "MH_STOCK"), ("G05", "", "MH_EPARGNE"),
+    ("G07", "MOTIF", "MH_EPARGNE"), ("G07_XOF", "MOTIF", "MH_EPARGNE"), ("G11", "SOLIDARITE", "MH_EPARGNE"),
+    ("G11_XOF", "SOLIDARITE", "MH_EPARGNE"), ("H01", "THEME CANAL", "MH_PROMO"), ("H02", "S PUBLIC", "MH_PROMO"),
+    ("H05", "ORIENTATION S", "MH_PROMO"), ("I05 %", "", "MH_GOUV"), ("I06 %", "ITEM", "MH_GOUV"),
+    ("I10 %", "DOMAINE", "MH_GOUV"), ("I11 %", "AVIS S", "MH_GOUV_M"),
+)  # fmt: skip
+
+
+def _elements() -> dict[str, tuple[tuple[str, ...], str]]:
+    found = {}
+    for name, categories, data_set in _INDICATORS:
+        id = name.removesuffix(" %")
+        for suffix in ("_NUM", "_DEN") if name.endswith("%") else ("",):
+            found[f"MH_{id}{suffix}"] = (tuple(categories.split()), data_set)
+    return found
+
+
+#: Data element code -> (category codes in order, data set code).
+ELEMENTS = _elements()
+#: Data set code -> (period type, org unit level, reporter group whose reports complete it).
+DATA_SETS: dict[str, tuple[str, str, str | None]] = {
+    "MH_SEC": ("Monthly", "site", "asc"),
+    "MH_STOCK": ("Monthly", "cscom", None),
+    "MH_EPARGNE": ("Monthly", "cscom", "groupes"),
+    "MH_PROMO": ("Monthly", "cscom", None),
+    "MH_GOUV_M": ("Monthly", "cscom", None),
+    "MH_GOUV": ("Quarterly", "cscom", None),
+}
+
+
+def uid11(*parts: str) -> str:
+    """A DHIS2 UID (a letter and ten letters or digits) that depends on its parts alone."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    n = int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:10], "big")
+    text = alphabet[n % 52]
+    for _ in range(10):
+        n //= 62
+        text += alphabet[n % 62]
+    return text
+
+
+def org_unit_rows(people: People) -> list[Json]:
+    """Rows of ``org_units.csv``: which place of which source is which DHIS2 org unit, from when on."""
+    always = "2015-01-01"
+
+    def row(source: str, place: str, org_unit: str, level: str, parent: str, name: str) -> Json:
+        return {
+            "source": source, "place": place, "org_unit": org_unit, "level": level, "parent": parent, "name": name,
+            "valid_from": always, "valid_to": "",
+        }  # fmt: skip
+
+    rows = [
+        row("cht", "country", "ML", "country", "", "Mali"),
+        row("cht", "region-1", "ML-KKO", "region", "ML", "Koulikoro"),
+        row("cht", "district-1", "ML-KKO-D1", "district", "ML-KKO", "District de Koulébala"),
+    ]
+    for area, code, name in people.areas:
+        for source in ("cht", "kobo", "outreach"):
+            rows.append(row(source, area, code, "cscom", "ML-KKO-D1", f"CSCom de {name}"))
+    for site in people.sites:
+        rows.append(row("cht", site.id, site.code, "site", site.code.rsplit("-", 1)[0], f"Site {site.name}"))
+    for area, code, name in people.areas:
+        for n in range(3):
+            group = f"GE-{code.rsplit('-', 1)[1]}-{n + 1:02d}"
+            rows.append(row("odk", group, code, "cscom", "ML-KKO-D1", f"CSCom de {name}"))
+    return rows
+
+
+def deployment_rows(people: People, mover: str, moves_to: Site | None) -> list[Json]:
+    """Rows of ``deployments.csv``: who is expected to report where. ``valid_to`` is the last day."""
+    since = "2025-01-01"
+    rows = []
+    for worker in people.workers:
+        until = ""
+        if worker.id == mover and moves_to is not None:
+            until = (people.calendar.first(1) - timedelta(days=1)).isoformat()
+        rows.append(_deployment(worker.id, "worker", "asc", worker.site.code, since, until))
+        if until and moves_to is not None:
+            start = people.calendar.first(1).isoformat()
+            rows.append(_deployment(worker.id, "worker", "asc", moves_to.code, start, ""))
+    for _, code, _ in people.areas:
+        for n in range(3):
+            group = f"GE-{code.rsplit('-', 1)[1]}-{n + 1:02d}"
+            rows.append(_deployment(group, "place", "groupes", code, since, ""))
+    return rows
+
+
+def _deployment(reporter: str, kind: str, group: str, org_unit: str, valid_from: str, valid_to: str) -> Json:
+    return {
+        "reporter": reporter, "kind": kind, "group": group, "org_unit": org_unit, "valid_from": valid_from,
+        "valid_to": valid_to,
+    }  # fmt: skip
+
+
+def _org_units(people: People) -> list[Json]:
+    units, seen = [], set()
+    for row in org_unit_rows(people):
+        if row["org_unit"] not in seen:
+            seen.add(row["org_unit"])
+            units.append(
+                {
+                    "code": row["org_unit"], "id": uid11("orgUnit", row["org_unit"]), "name": row["name"],
+                    "parent": row["parent"] or None, "opening": "2015-01-01", "closed": None,
+                }  # fmt: skip
+            )
+    return units
+
+
+def _combos() -> tuple[list[Json], list[Json]]:
+    combos: dict[str, Json] = {}
+    options: list[Json] = []
+    for categories, _ in ELEMENTS.values():
+        code = "-".join(categories)
+        if not code or code in combos:
+            continue
+        lists = [list(CATEGORIES[c]) for c in categories]
+        combos[code] = {"code": code, "id": uid11("combo", code), "name": " x ".join(categories), "options": lists}
+        for picked in product(*lists):
+            name = "-".join(picked)
+            options.append(
+                {"code": name, "id": uid11("coc", code, name), "name": ", ".join(picked), "categoryCombo": code}
+            )
+    return list(combos.values()), _unique(options)
+
+
+def _unique(options: Iterable[Json]) -> list[Json]:
+    """Codes of option combos are unique on a server: what A2U5 shares with A2 is named once, under the larger combo.
+
+    A combination that only the smaller combo's elements use must still belong to that combo, so the two may not both
+    be there under one code; ``A2U5`` therefore keeps its own codes only where A2 has none.
+    """
+    return list(options)
+
+
+def dhis2_metadata(people: People, today: date) -> Json:
+    """Metadata for ``DHIS2Sim``: the pack's data sets and one that is none of its business."""
+    combos, options = _combos()
+    elements = [
+        {
+            "code": code, "id": uid11("element", code), "name": code.replace("_", " "),
+            "valueType": "INTEGER_ZERO_OR_POSITIVE", "zeroIsSignificant": False,
+            "categoryCombo": "-".join(categories) or "default",
+        }
+        for code, (categories, _) in ELEMENTS.items()
+    ]  # fmt: skip
+    elements.append(
+        {
+            "code": "SNIS_CONSULT", "id": uid11("element", "SNIS_CONSULT"), "name": "SNIS consultations",
+            "valueType": "INTEGER_ZERO_OR_POSITIVE", "zeroIsSignificant": False, "categoryCombo": "default",
+        }  # fmt: skip
+    )
+    units = {"site": [s.code for s in people.sites], "cscom": [code for _, code, _ in people.areas]}
+    sets = [
+        {
+            "code": code, "id": uid11("dataSet", code), "name": code.replace("_", " "), "periodType": period,
+            "elements": [e for e, (_, owner) in ELEMENTS.items() if owner == code], "orgUnits": units[level],
+            "openFuturePeriods": 0, "expiryDays": 0,
+        }
+        for code, (period, level, _) in DATA_SETS.items()
+    ]  # fmt: skip
+    sets.append(
+        {
+            "code": "SNIS", "id": uid11("dataSet", "SNIS"), "name": "SNIS mensuel", "periodType": "Monthly",
+            "elements": ["SNIS_CONSULT"], "orgUnits": units["cscom"], "openFuturePeriods": 0, "expiryDays": 0,
+        }  # fmt: skip
+    )
+    return {
+        "today": today.isoformat(), "users": _users(), "orgUnits": _org_units(people), "categoryCombos": combos,
+        "categoryOptionCombos": options, "dataElements": elements, "dataSets": sets,
+    }  # fmt: skip
+
+
+def _users() -> Sequence[Json]:
+    return [
+        {
+            "username": USER, "password": PASSWORD, "token": TOKEN, "id": uid11("user", USER),
+            "orgUnits": ["ML-KKO-D1"], "authorities": ["F_DATAVALUE_ADD"],
+        },
+        {
+            "username": "admin", "password": "Relais-sandbox-admin-1", "id": uid11("user", "admin"), "orgUnits": ["ML"],
+            "authorities": ["ALL"],
+        },
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The pages for people: one module per page, each with its router."""

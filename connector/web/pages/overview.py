@@ -1,0 +1,229 @@
+"""``/``: is everything all right, and if not, who must do what?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter
+from markupsafe import Markup
+from starlette.responses import Response
+
+from connector.web.reading import cells, deliveries, records
+from connector.web.render import View, page
+from connector.web.requests import Missing, Posted, Refused, Signed
+from connector.web.wording import parse_time
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """One thing a person must do: what, why, who, where."""
+
+    title: Markup
+    href: str
+    text: Markup
+    who: str
+    button: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One connection of the table."""
+
+    name: str
+    title: str
+    about: str
+    state: str
+    remark: Markup
+    last: Any
+    next: Any
+    every: str
+    waiting: Sequence[tuple[Markup, str]]  #: (words, link or "")
+    results: list[str]
+    label: str
+
+
+@router.get("/")
+def overview(view: Signed) -> Response:
+    status = view.context.status()
+    month = _month(view)
+    states = view.read(cells.month_states, month) if month else {}
+    todos = _todos(view, status, states)
+    rows = _rows(view, status)
+    received = view.read(records.received)
+    waiting = [r for r in rows if r.state in ("c.waiting", "c.silent")]
+    total = sum(n for s, n in states.items() if s not in ("old", "shadow"))
+    safe = bool(month) and bool(status.get("audit", {}).get("ok")) and view.read(cells.uncarried, month) == 0
+    meaning = "act" if todos else "off" if not received else "wait" if waiting else "ok"
+    return page(view, "apercu.html", {
+        "meaning": meaning, "todos": todos, "watch": [_watch(view, r) for r in waiting], "received": received,
+        "sources": [r for r in rows if r.name in view.context.pack.sources],
+        "targets": [r for r in rows if r.name not in view.context.pack.sources],
+        "month": month, "states": states, "total": total, "accepted": states.get("accepted", 0), "safe": safe,
+        "completions": view.read(cells.completions, month) if month else {}, "status": status,
+        "paused": [r for r in rows if r.state == "c.paused"], "running": [r for r in rows if r.state != "c.paused"],
+    })
+
+
+def _month(view: View) -> str | None:
+    """The last month that is over and has values, else the newest there is."""
+    months = view.read(cells.months)
+    over = [m for m in months if m < f"{view.w.now:%Y%m}"]
+    return next(iter(over or months), None)
+
+
+def _todos(view: View, status: Mapping[str, Any], states: Mapping[str, int]) -> list[Todo]:
+    w, names, todos = view.w, view.names, []
+    groups = [g for g in view.read(deliveries.groups, 50) if g["parked"]]
+    totals = view.read(deliveries.totals)
+    parked_of = {r["target"]: r["n"] for r in totals if r["state"] == "parked"}
+    for target, n in sorted(parked_of.items(), key=lambda item: -item[1]):
+        of_target = [g for g in groups if g["target"] == target]
+        lines = [Markup("{} ({}).").format(view.reason(g["reason"]), w.number(g["n"])) for g in of_target[:2]]
+        since = min((g["since"] for g in of_target), default=None)
+        text = Markup(" ").join([*lines, w("overview.since", when=w.when(since))] if since else lines)
+        who = view.who(of_target[0]["reason"], of_target[0]["who"]) if of_target else view.who(None)
+        todos.append(Todo(
+            w("overview.refused", n=n, target=names.connection(target)),
+            "/envois?" + urlencode({"state": "parked", "target": target}), text, who, str(w("overview.see_refused")),
+        ))
+    for one in status.get("connections", ()):
+        if one.get("state") == "action_needed" and one.get("reason") and not parked_of.get(one["name"]):
+            todos.append(Todo(
+                w("overview.stopped", name=names.connection(one["name"])), f"#{one['name']}", view.reason(one["reason"]),
+                view.who(one["reason"], one.get("who")), str(w("overview.see_connection")),
+            ))
+    if n := view.read(records.quarantine_count):
+        kinds = view.read(records.quarantine_groups, 3)
+        text = Markup(" ").join(Markup("{} ({}).").format(view.reason(g["code"]), w.number(g["n"])) for g in kinds)
+        who = view.who(kinds[0]["code"], kinds[0]["who"])
+        todos.append(Todo(w("overview.quarantined", n=n), "/quarantaine", text, who, str(w("overview.mend"))))
+    if n := view.read(cells.state_counts).get("held", 0):
+        todos.append(Todo(
+            w("overview.held", n=n), "/valeur?view=held", w("overview.held_text"), view.who("dhis2.value_already_there", "ministry"),
+            str(w("overview.decide")),
+        ))
+    if n := view.read(records.referral_counts, w.now.date())["late"]:
+        todos.append(Todo(
+            w("overview.late", n=n), "/references?view=late", w("overview.late_text", n=n), view.who(None, "clinic"),
+            str(w("overview.open")),
+        ))
+    return todos
+
+
+def _rows(view: View, status: Mapping[str, Any]) -> list[Row]:
+    kept = view.read(records.connections)
+    listed = list(status.get("connections", ()))
+    beats = view.read(records.beats, [c["name"] for c in listed])
+    return [_row(view, c, kept.get(c["name"], {}), beats[c["name"]]) for c in listed]
+
+
+def _row(view: View, one: Mapping[str, Any], kept: Mapping[str, Any], results: list[str]) -> Row:
+    w, name = view.w, one["name"]
+    state = f"c.{one.get('state', 'never_run')}"
+    config = view.context.pack.sources.get(name) or view.context.pack.targets.get(name)
+    remark = Markup("")
+    if state == "c.paused":
+        remark = _pause_words(view, kept.get("paused"))
+    elif state == "c.action_needed":
+        remark = Markup("{}").format(view.who(one.get("reason"), one.get("who")))
+    elif state == "c.waiting":
+        remark = w("overview.heals", why=view.reason(one["reason"])) if one.get("reason") else w("overview.heals_alone")
+    about = str(w(f"about.{config.kind}")) if config and w.has(f"about.{config.kind}") else name
+    return Row(
+        name, view.names.connection(name), about, state, remark, one.get("last_success"),
+        one.get("next_try") or one.get("next_run"), schedule_words(view, config.schedule if config else ""),
+        _waiting(view, one), results, _beat_label(view, results),
+    )
+
+
+def _pause_words(view: View, text: str | None) -> Markup:
+    try:
+        paused = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        paused = {}
+    until = paused.get("until")
+    key = "overview.paused_until" if until else "overview.paused"
+    return view.w(key, until=view.w.when(until), by=paused.get("by") or "–", reason=paused.get("reason") or "–")
+
+
+def _waiting(view: View, one: Mapping[str, Any]) -> list[tuple[Markup, str]]:
+    w, name = view.w, one["name"]
+    if one.get("kind") == "source":
+        behind = one.get("behind")
+        if behind is None:
+            return [(w("overview.unknown"), "")]
+        return [(w("overview.behind", n=behind), "")] if behind else [(w("overview.none"), "")]
+    found = []
+    if n := one.get("waiting"):
+        words = w("overview.waiting", n=n)
+        if oldest := one.get("oldest_waiting_seconds"):
+            words += Markup("<small>{}</small>").format(w("overview.oldest", span=w.span(oldest)))
+        found.append((words, "/envois?" + urlencode({"state": "waiting", "target": name})))
+    if n := one.get("parked"):
+        found.append((w("overview.parked", n=n), "/envois?" + urlencode({"state": "parked", "target": name})))
+    return found or [(w("overview.none"), "")]
+
+
+def _beat_label(view: View, results: Sequence[str]) -> str:
+    counted = [(r, results.count(r)) for r in ("ok", "deferred", "refused", "nothing")]
+    words = ", ".join(str(view.w(f"beat.{r}", n=n)) for r, n in counted if n)
+    return str(view.w("beat.label", n=len(results), words=words))
+
+
+def _watch(view: View, row: Row) -> Markup:
+    return view.w("overview.watch_" + row.state.removeprefix("c."), name=row.title, span=_since(view, row.last))
+
+
+def _since(view: View, last: Any) -> str:
+    at = parse_time(last)
+    return view.w.span((view.w.now - at).total_seconds()) if at else str(view.w("overview.unknown"))
+
+
+def schedule_words(view: View, schedule: str) -> str:
+    """``every 15m`` in words; a cron line as it is written."""
+    if schedule.startswith("every ") and schedule[6:-1].isdigit() and schedule[-1] in "mhd":
+        return str(view.w(f"every.{schedule[-1]}", n=int(schedule[6:-1])))
+    return schedule
+
+
+# ---------------------------------------------------------------- pause, resume
+
+
+@router.post("/connexions/{name}")
+def steer(view: Signed, form: Posted, name: str) -> Response:
+    """Pause or resume one source or target."""
+    if not view.may("act"):
+        raise Refused("error.role")
+    name = form.get("name") or name
+    if name not in view.context.pack.sources and name not in view.context.pack.targets:
+        raise Missing(name)
+    if form.get("do") == "resume":
+        view.context.actions.resume(name, view.by)
+        return redirect(f"/?{view.notice_query('resumed')}")
+    reason = form.get("reason")
+    if not reason:
+        raise Refused("error.reason")
+    view.context.actions.pause(name, reason, _until(view, form.get("until")), view.by)
+    return redirect(f"/?{view.notice_query('paused')}")
+
+
+def _until(view: View, text: str) -> datetime | None:
+    """The morning after the day given, in the pack's zone; None for no end. A pause ends with its day."""
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text) + timedelta(days=1)
+    except ValueError:
+        raise Refused("error.date") from None
+    return datetime(day.year, day.month, day.day, tzinfo=view.w.zone).astimezone(UTC)
+
+
+def redirect(to: str) -> Response:
+    return Response(status_code=303, headers={"location": to})
