@@ -3,7 +3,7 @@
 # Run it with the oldest Python supported, because newer ones need less. Extra arguments go to pip-compile (--upgrade).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/venv.sh dev 2>/dev/null || true
+[ -x .venv/bin/pip-compile ] || { echo "pip-compile is missing: run scripts/venv.sh dev first" >&2; exit 2; }
 compile() {
   .venv/bin/pip-compile -q --generate-hashes --strip-extras --no-header --allow-unsafe --no-annotate \
     --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --resolver=backtracking "$@" pyproject.toml

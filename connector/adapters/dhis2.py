@@ -8,6 +8,7 @@ Settings: ``token`` (a bare one is sent as ``ApiToken``), ``settles_within`` (se
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -36,7 +37,16 @@ STRICT = {
 #: Turns the redirect to the login page into an honest 401 (024).
 HEADERS = {"X-Requested-With": "XMLHttpRequest"}
 #: Refusals after which the remembered metadata may be out of date.
-_STALE = {"dhis2.E7600", "dhis2.E7610", "dhis2.E7612", "dhis2.E7613", "dhis2.E7615", "dhis2.E7633", "dhis2.E7634", "dhis2.E7636"}
+_STALE = {
+    "dhis2.E7600",
+    "dhis2.E7610",
+    "dhis2.E7612",
+    "dhis2.E7613",
+    "dhis2.E7615",
+    "dhis2.E7633",
+    "dhis2.E7634",
+    "dhis2.E7636",
+}
 
 Cell = tuple[str, str]  #: data element code, category option combo code
 Rows = dict[Cell, str]
@@ -121,7 +131,9 @@ class Dhis2Target:
             stored_as_nothing = all(_holds(where.data_set, cell, value, None) for cell, value in wanted.items())
             return Observed(matches=True) if stored_as_nothing else None
         detail = {"values": [{"dataElement": e, "categoryOptionCombo": c, "there": v} for (e, c), v in there.items()]}
-        return Observed(all(_holds(where.data_set, cell, value, there[cell]) for cell, value in wanted.items()), detail=detail)
+        return Observed(
+            all(_holds(where.data_set, cell, value, there[cell]) for cell, value in wanted.items()), detail=detail
+        )
 
     async def probe(self) -> Sequence[Finding]:
         """Version, authority, org units and every code of ``expected``. Forgets the remembered metadata first."""
@@ -151,11 +163,14 @@ class Dhis2Target:
         fates: dict[Cell, ValueOutcome] = {}
         to_send: list[Mapping[str, Any]] = []
         there = await self._read(where) if _asks(payload) else None
+        twice = {cell for cell, count in Counter(map(_cell, payload["values"])).items() if count > 1}
         for value in payload["values"]:
             cell = _cell(value)
-            fate = _own_check(where.data_set, cell) or (_before_sending(payload, value, there) if there is not None else None)
-            if cell in fates or any(_cell(other) == cell for other in to_send):
+            fate = _own_check(where.data_set, cell)
+            if cell in twice:  # of equal rows the server keeps the first or the last (501, 503)
                 fate = ValueOutcome(*cell, Verdict.REJECTED, "dhis2.duplicate_row")
+            elif fate is None and there is not None:
+                fate = _before_sending(payload, value, there)
             if fate is None:
                 to_send.append(value)
             else:
@@ -169,12 +184,10 @@ class Dhis2Target:
         said = answer.text(4000)
         if read.fault is not None:
             self._forget_if_stale(payload, [read.fault.code])
-            every = {
-                _cell(v): ValueOutcome(*_cell(v), read.fault.verdict, read.fault.code) for v in to_send
-            } if read.fault.verdict is not Verdict.UNKNOWN else {}
-            return _settled(
-                payload, {**fates, **every}, Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
-            )
+            if read.fault.verdict is not Verdict.UNKNOWN:
+                fates |= {_cell(v): ValueOutcome(*_cell(v), read.fault.verdict, read.fault.code) for v in to_send}
+            fault = Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
+            return _settled(payload, fates, fault)
         for index, value in enumerate(to_send):
             code = read.refused.get(index)
             verdict = answers.reason(code).verdict if code else Verdict.ACCEPTED
@@ -184,7 +197,9 @@ class Dhis2Target:
             # Unchanged rows are "ignored", insignificant noughts and lost rows are in no counter: only a look tells
             # them apart (036, 040, findings-dhis2 0.1).
             fates |= await self._verify(where, to_send, read)
-        return _settled(payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.stored", http_status=answer.status, answer=said))
+        return _settled(
+            payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.stored", http_status=answer.status, answer=said)
+        )
 
     async def _verify(
         self, where: _Where, sent: Sequence[Mapping[str, Any]], read: answers.Import
@@ -215,7 +230,9 @@ class Dhis2Target:
         if not payload["completed"]:
             query = {"ds": where.data_set.id, "pe": where.period, "ou": where.unit.id}
             answer, _ = await self._send("DELETE", "/api/completeDataSetRegistrations", params=query, wrote=True)
-            verdict, code = (Verdict.ACCEPTED, "dhis2.completed") if answer.ok else (Verdict.REJECTED, "dhis2.completion_refused")
+            verdict, code = (
+                (Verdict.ACCEPTED, "dhis2.completed") if answer.ok else (Verdict.REJECTED, "dhis2.completion_refused")
+            )
             return Outcome(verdict, code, http_status=answer.status, answer=answer.text(4000))
         if not periods.is_over(where.period, date.fromisoformat(payload["date"])):
             raise _refused("dhis2.period_not_over")
@@ -295,7 +312,11 @@ class Dhis2Target:
         for row in body.get("dataValues") or ():
             cell = codes.get((row.get("dataElement"), row.get("categoryOptionCombo")))
             # Keys that are the same in all rows may be in the header only (2.43), then it is the block asked for.
-            if cell and row.get("attributeOptionCombo", where.attribute) == where.attribute and row.get("value") is not None:
+            if (
+                cell
+                and row.get("attributeOptionCombo", where.attribute) == where.attribute
+                and row.get("value") is not None
+            ):
                 rows[cell] = str(row["value"])
         return rows
 
@@ -307,7 +328,9 @@ class Dhis2Target:
                 raise _Stop(Outcome(Verdict.DEFERRED, "dhis2.read_refused", http_status=200))
             raise _unavailable("dhis2.unavailable", answer.status)
         if not answer.ok:
-            raise _Stop(Outcome(Verdict.DEFERRED, "dhis2.read_refused", http_status=answer.status, answer=answer.text(4000)))
+            raise _Stop(
+                Outcome(Verdict.DEFERRED, "dhis2.read_refused", http_status=answer.status, answer=answer.text(4000))
+            )
         return body
 
     async def _send(self, method: str, path: str, *, wrote: bool, **kwargs: Any) -> tuple[http.Answer, Any]:
@@ -324,8 +347,10 @@ class Dhis2Target:
             body = answer.json() if answer.body else None
         except http.NotJson:
             body = None
-        emptied = method == "DELETE" and answer.ok  # 204
-        fault = None if emptied else answers.fault_of(answer.status, answer.headers.get("location", ""), body, wrote=wrote)
+        emptied = method == "DELETE" and answer.status == 204
+        fault = (
+            None if emptied else answers.fault_of(answer.status, answer.headers.get("location", ""), body, wrote=wrote)
+        )
         if fault is not None:
             raise _Stop(
                 Outcome(

@@ -25,9 +25,7 @@ REASONS: dict[str, Reason] = {
         "DHIS2 contenait déjà ces valeurs ; rien n'a été envoyé.",
         "DHIS2 held these values already; nothing was sent.",
     ),
-    "dhis2.completed": Reason(
-        _A, Who.NOBODY, "DHIS2 a enregistré la complétude.", "DHIS2 stored the completion."
-    ),
+    "dhis2.completed": Reason(_A, Who.NOBODY, "DHIS2 a enregistré la complétude.", "DHIS2 stored the completion."),
     # ---- held back for a person
     "dhis2.value_already_there": Reason(
         _D,
@@ -204,8 +202,8 @@ REASONS: dict[str, Reason] = {
     "dhis2.duplicate_row": Reason(
         _R,
         Who.MAPPING,
-        "La même case est donnée deux fois ; une seule est envoyée. Corrigez la configuration.",
-        "The same cell is given twice; one of them is sent. Mend the configuration.",
+        "La même case est donnée deux fois ; aucune n'est envoyée. Corrigez la configuration.",
+        "The same cell is given twice; neither is sent. Mend the configuration.",
     ),
     # ---- refused by the server
     "dhis2.rows_refused": Reason(
@@ -257,23 +255,63 @@ REASONS: dict[str, Reason] = {
 
 #: E76xx of the importer up to 2.42: verdict, who, what is wrong (fr, en), what to do (fr, en).
 _CODES: dict[str, tuple[Verdict, Who, str, str]] = {
-    "E7600": (_R, Who.MAPPING, "ensemble de données introuvable ; corrigez le code", "data set not found; mend the code"),
+    "E7600": (
+        _R,
+        Who.MAPPING,
+        "ensemble de données introuvable ; corrigez le code",
+        "data set not found; mend the code",
+    ),
     "E7601": (
         _R,
         Who.TARGET_ADMIN,
         "pas de droit d'écriture sur l'ensemble de données ; partagez-le",
         "no write access to the data set; share it",
     ),
-    "E7603": (_R, Who.MAPPING, "unité introuvable ; corrigez la table des unités", "org unit not found; mend the org unit table"),
-    "E7604": (_R, Who.MAPPING, "combinaison d'attributs introuvable", "attribute option combo not found; mend the code"),
-    "E7610": (_R, Who.MAPPING, "élément de données introuvable ; corrigez le code", "data element not found; mend the code"),
+    "E7603": (
+        _R,
+        Who.MAPPING,
+        "unité introuvable ; corrigez la table des unités",
+        "org unit not found; mend the org unit table",
+    ),
+    "E7604": (
+        _R,
+        Who.MAPPING,
+        "combinaison d'attributs introuvable",
+        "attribute option combo not found; mend the code",
+    ),
+    "E7610": (
+        _R,
+        Who.MAPPING,
+        "élément de données introuvable ; corrigez le code",
+        "data element not found; mend the code",
+    ),
     # A good period is refused so when two first pushes race or just after a database restart (findings-dhis2 0.2).
     "E7611": (_D, Who.NOBODY, "période refusée ; Relais réessaie", "period refused for a moment; Relais tries again"),
-    "E7612": (_R, Who.MAPPING, "unité introuvable ; corrigez la table des unités", "org unit not found; mend the org unit table"),
+    "E7612": (
+        _R,
+        Who.MAPPING,
+        "unité introuvable ; corrigez la table des unités",
+        "org unit not found; mend the org unit table",
+    ),
     "E7613": (_R, Who.MAPPING, "combinaison d'options introuvable", "category option combo not found; mend the codes"),
-    "E7614": (_R, Who.TARGET_ADMIN, "pas de droit d'écriture sur une option", "no write access to a category option; share it"),
-    "E7615": (_R, Who.MAPPING, "combinaison d'attributs introuvable", "attribute option combo not found; mend the code"),
-    "E7616": (_R, Who.TARGET_ADMIN, "pas de droit d'écriture sur une option", "no write access to a category option; share it"),
+    "E7614": (
+        _R,
+        Who.TARGET_ADMIN,
+        "pas de droit d'écriture sur une option",
+        "no write access to a category option; share it",
+    ),
+    "E7615": (
+        _R,
+        Who.MAPPING,
+        "combinaison d'attributs introuvable",
+        "attribute option combo not found; mend the code",
+    ),
+    "E7616": (
+        _R,
+        Who.TARGET_ADMIN,
+        "pas de droit d'écriture sur une option",
+        "no write access to a category option; share it",
+    ),
     "E7617": (
         _R,
         Who.TARGET_ADMIN,
@@ -290,10 +328,25 @@ _CODES: dict[str, tuple[Verdict, Who, str, str]] = {
     "E7633": (_R, Who.MAPPING, "élément absent de l'ensemble de données", "element not in the data set"),
     "E7634": (_R, Who.MAPPING, "combinaison étrangère à l'élément", "option combo not of the element"),
     "E7635": (_R, Who.MAPPING, "combinaison d'attributs étrangère à l'ensemble", "attribute combo not of the data set"),
-    "E7636": (_R, Who.TARGET_ADMIN, "unité non affectée à l'ensemble ; affectez-la", "org unit not assigned to the data set; assign it"),
+    "E7636": (
+        _R,
+        Who.TARGET_ADMIN,
+        "unité non affectée à l'ensemble ; affectez-la",
+        "org unit not assigned to the data set; assign it",
+    ),
     "E7637": (_R, Who.SYSADMIN, "auteur non valable", "stored-by not valid"),
-    "E7638": (_R, Who.TARGET_ADMIN, "période hors de la validité de l'attribut", "period not valid for the attribute combo"),
-    "E7639": (_R, Who.TARGET_ADMIN, "unité hors de la validité de l'attribut", "org unit not valid for the attribute combo"),
+    "E7638": (
+        _R,
+        Who.TARGET_ADMIN,
+        "période hors de la validité de l'attribut",
+        "period not valid for the attribute combo",
+    ),
+    "E7639": (
+        _R,
+        Who.TARGET_ADMIN,
+        "unité hors de la validité de l'attribut",
+        "org unit not valid for the attribute combo",
+    ),
     "E7640": (
         _R,
         Who.MINISTRY,
@@ -312,8 +365,18 @@ _CODES: dict[str, tuple[Verdict, Who, str, str]] = {
         "données déjà approuvées ; retirez l'approbation, puis relancez",
         "data already approved; take the approval back, then retry",
     ),
-    "E7643": (_R, Who.MINISTRY, "fenêtre de saisie fermée ; ouvrez-la", "data input window closed; open it, then retry"),
-    "E7644": (_R, Who.MINISTRY, "fenêtre de saisie fermée ; ouvrez-la", "data input window closed; open it, then retry"),
+    "E7643": (
+        _R,
+        Who.MINISTRY,
+        "fenêtre de saisie fermée ; ouvrez-la",
+        "data input window closed; open it, then retry",
+    ),
+    "E7644": (
+        _R,
+        Who.MINISTRY,
+        "fenêtre de saisie fermée ; ouvrez-la",
+        "data input window closed; open it, then retry",
+    ),
     "E7645": (_R, Who.MAPPING, "fichier absent", "file resource missing"),
 }
 REASONS |= {
@@ -352,7 +415,9 @@ def fault_of(status: int, location: str, body: Any, *, wrote: bool) -> Fault | N
         case 401:  # 019, 535, 541; the database being down says the same (453)
             locked = any(word in message for word in ("locked", "disabled"))
             token = "token" in message.lower()  # 394, 398
-            return _target("dhis2.credentials_locked" if locked else "dhis2.credentials_token" if token else "dhis2.credentials")
+            return _target(
+                "dhis2.credentials_locked" if locked else "dhis2.credentials_token" if token else "dhis2.credentials"
+            )
         case 400 if "Checksum" in message:  # 390: a mistyped token
             return _target("dhis2.credentials_token")
         case 403:  # 153

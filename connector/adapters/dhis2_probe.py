@@ -32,7 +32,13 @@ def examine(
     for code, wanted in expected.items():
         data_set = found.get(code)
         if data_set is None:
-            findings.append(_bad("dhis2.data_set_missing", f"data set {code} is not in DHIS2", "mend the code, or run `relais setup dhis2`"))
+            findings.append(
+                _bad(
+                    "dhis2.data_set_missing",
+                    f"data set {code} is not in DHIS2",
+                    "mend the code, or run `relais setup dhis2`",
+                )
+            )
             continue
         findings += _data_set(code, wanted, data_set)
         findings += _elements(code, wanted.get("elements", {}), data_set)
@@ -52,35 +58,64 @@ def _server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
         )
     calendar = info.get("calendar", "iso8601")
     if calendar not in ("iso8601", "gregorian"):
-        yield _bad("dhis2.calendar", f"{name} counts in the {calendar} calendar; Relais sends ISO periods", "do not send to this server", Who.SYSADMIN)
+        yield _bad(
+            "dhis2.calendar",
+            f"{name} counts in the {calendar} calendar; Relais sends ISO periods",
+            "do not send to this server",
+            Who.SYSADMIN,
+        )
 
 
 def _user(me: Mapping[str, Any]) -> Iterator[Finding]:
     who = Who.TARGET_ADMIN
     if not {"ALL", "F_DATAVALUE_ADD"} & set(me.get("authorities", ())):
-        yield _bad("dhis2.credentials_no_authority", "our user may not enter data", "give it a role with F_DATAVALUE_ADD", who)
+        yield _bad(
+            "dhis2.credentials_no_authority", "our user may not enter data", "give it a role with F_DATAVALUE_ADD", who
+        )
     if not me.get("organisationUnits"):
-        yield _bad("dhis2.E7617", "our user has no org unit for data entry", "give it the top of the hierarchy Relais reports for", who)
+        yield _bad(
+            "dhis2.E7617",
+            "our user has no org unit for data entry",
+            "give it the top of the hierarchy Relais reports for",
+            who,
+        )
 
 
 def _data_set(code: str, wanted: Mapping[str, Any], data_set: DataSet) -> Iterator[Finding]:
     if not data_set.writable:
-        yield _bad("dhis2.E7601", f"our user may not write data of {code}", "share the data set with data write access", Who.TARGET_ADMIN)
+        yield _bad(
+            "dhis2.E7601",
+            f"our user may not write data of {code}",
+            "share the data set with data write access",
+            Who.TARGET_ADMIN,
+        )
     kind = wanted.get("period_type", data_set.period_type)
     if kind != data_set.period_type:
-        yield _bad("dhis2.period_type", f"{code} is {data_set.period_type} in DHIS2 and {kind} in the pack", "mend the period type")
+        yield _bad(
+            "dhis2.period_type",
+            f"{code} is {data_set.period_type} in DHIS2 and {kind} in the pack",
+            "mend the period type",
+        )
 
 
 def _elements(code: str, wanted: Mapping[str, Any], data_set: DataSet) -> Iterator[Finding]:
     for element_code, combos in wanted.items():
         element = data_set.elements.get(element_code)
         if element is None:
-            yield _bad("dhis2.element_missing", f"data element {element_code} is not in {code}", "mend the code, or add it to the data set")
+            yield _bad(
+                "dhis2.element_missing",
+                f"data element {element_code} is not in {code}",
+                "mend the code, or add it to the data set",
+            )
             continue
         missing = [combo for combo in combos if combo not in element.combos]
         if missing:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            yield _bad("dhis2.combo_missing", f"data element {element_code} has no option combo {shown}", "mend the category codes, or the data element's category combo")
+            yield _bad(
+                "dhis2.combo_missing",
+                f"data element {element_code} has no option combo {shown}",
+                "mend the category codes, or the data element's category combo",
+            )
         if not element.zero_counts:
             yield Finding(
                 "dhis2.zero_not_significant",
@@ -96,11 +131,27 @@ def _units(code: str, wanted: Any, data_set: DataSet, roots: set[str]) -> Iterat
     for unit_code in wanted:
         unit = data_set.units.get(unit_code)
         if unit is None:
-            yield _bad("dhis2.org_unit_not_assigned", f"org unit {unit_code} is not assigned to {code}", "assign it, or mend org_units.csv", who)
+            yield _bad(
+                "dhis2.org_unit_not_assigned",
+                f"org unit {unit_code} is not assigned to {code}",
+                "assign it, or mend org_units.csv",
+                who,
+            )
         elif roots and not roots & set(unit.path.split("/")):
-            yield _bad("dhis2.E7617", f"org unit {unit_code} is outside the hierarchy of our user", "give our user a unit above it", who)
+            yield _bad(
+                "dhis2.E7617",
+                f"org unit {unit_code} is outside the hierarchy of our user",
+                "give our user a unit above it",
+                who,
+            )
         elif unit.closed:
-            yield Finding("dhis2.org_unit_closed", Severity.WARNING, f"org unit {unit_code} closed on {unit.closed}", "end its line in org_units.csv", who=who)
+            yield Finding(
+                "dhis2.org_unit_closed",
+                Severity.WARNING,
+                f"org unit {unit_code} closed on {unit.closed}",
+                "end its line in org_units.csv",
+                who=who,
+            )
 
 
 def _bad(code: str, message: str, fix: str, who: Who = Who.MAPPING) -> Finding:

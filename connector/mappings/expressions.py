@@ -141,17 +141,27 @@ def engine_only(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS
 
 
 class Together:
-    """Several expressions over one document in a single call of the engine.
+    """Several expressions over one document, in as few steps as their meaning allows.
 
-    Shortcuts run as they are; the others form one JSONata object. When that fails, each is evaluated alone, so
-    that one bad value costs one fact.
+    Plain paths are read group by group, other shortcuts one by one, and what needs the engine forms one JSONata
+    object. When that object fails, each of its expressions is evaluated alone: one bad value costs one fact.
     """
 
     def __init__(
         self, expressions: Mapping[str, Compiled], *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS
     ) -> None:
-        self._direct = [(name, one.shortcut.evaluate) for name, one in expressions.items() if one.shortcut]
+        self._groups: dict[tuple[str, ...], list[_Member]] = {}
+        self._direct: list[tuple[str, Callable[[Any], Any]]] = []
         self._slow = {name: one for name, one in expressions.items() if not one.shortcut}
+        for name, one in expressions.items():
+            if one.shortcut is None:
+                continue
+            plain = one.shortcut.plain
+            if plain is None:
+                self._direct.append((name, one.shortcut.evaluate))
+            else:
+                member = (name, plain.names[-1], plain.function, plain.more, one.shortcut.evaluate)
+                self._groups.setdefault(plain.names[:-1], []).append(member)
         self._options = limits.options()
         self._combined: jlens.Expression | None = None
         if len(self._slow) > 1:
@@ -162,30 +172,61 @@ class Together:
         """The values present by name, and the reason by name of those that failed."""
         values: dict[str, Any] = {}
         failed: dict[str, str] = {}
+        for prefix, members in self._groups.items():
+            group: Any = document
+            for step in prefix:
+                if type(group) is not dict:
+                    break
+                group = group.get(step, MISSING)
+            if type(group) is dict:
+                for name, key, function, more, _ in members:
+                    value = group.get(key)
+                    if value is None:
+                        continue
+                    if function is not None:
+                        try:
+                            value = function(value, *more) if more else function(value)
+                        except ValueError as error:
+                            failed[name] = str(error)
+                            continue
+                        if value is None:
+                            continue
+                    values[name] = value
+            elif type(group) is list:
+                for name, _, _, _, evaluate in members:
+                    _one(name, evaluate, document, values, failed)
         for name, evaluate in self._direct:
-            try:
-                value = evaluate(document)
-            except ValueError as error:
-                failed[name] = str(error)
-                continue
-            if value is not MISSING and value is not None:
-                values[name] = value
+            _one(name, evaluate, document, values, failed)
+        if self._slow:
+            self._engine(document, values, failed)
+        return values, failed
+
+    def _engine(self, document: Mapping[str, Any], values: dict[str, Any], failed: dict[str, str]) -> None:
         if self._combined is not None:
             try:
                 found = run(self._combined, document, self._options)
                 values.update((name, value) for name, value in found.items() if value is not None)
-                return values, failed
+                return
             except ExpressionError:
                 pass
         for name, one in self._slow.items():
-            try:
-                value = one.evaluate(document)
-            except ExpressionError as error:
-                failed[name] = str(error)
-                continue
-            if value is not None:
-                values[name] = value
-        return values, failed
+            _one(name, one.evaluate, document, values, failed)
+
+
+#: name of the fact, last name of the path, function, its constants, the whole shortcut
+_Member = tuple[str, str, Callable[..., Any] | None, tuple[Any, ...], Callable[[Any], Any]]
+
+
+def _one(
+    name: str, evaluate: Callable[[Any], Any], document: Any, values: dict[str, Any], failed: dict[str, str]
+) -> None:
+    try:
+        value = evaluate(document)
+    except ValueError as error:
+        failed[name] = str(error)
+        return
+    if value is not MISSING and value is not None:
+        values[name] = value
 
 
 def second_engine(text: str, *, zone: str = "UTC") -> Callable[[Mapping[str, Any]], Any]:

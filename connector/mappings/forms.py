@@ -171,48 +171,52 @@ class _Rules:
 
     def __init__(self, rules: Sequence[FactRule], dictionary: Mapping[str, Concept], zone: str) -> None:
         self.rules = rules
-        self.dictionary = dictionary
         self.zone = zone
         compiled = {rule.name: rule.expression for rule in rules if isinstance(rule.expression, Compiled)}
         self.together = Together(compiled, zone=zone)
-        self.alone = [rule for rule in rules if rule.name not in compiled]
+        self.alone = [rule for rule in rules if rule.name not in compiled and rule.expression is not None]
+        self.constants = [
+            (rule, dictionary.get(rule.name)) for rule in rules if rule.expression is None and rule.rows is None
+        ]
+        self.scalars = {
+            rule.name: (rule, dictionary.get(rule.name), _kept_as_is(rule, dictionary.get(rule.name)))
+            for rule in rules
+            if rule.items is None and rule.rows is None and rule.expression is not None
+        }
         self.inner = {rule.name: _Rules(list(rule.items.values()), dictionary, zone) for rule in rules if rule.items}
         self.rows = {
             rule.name: [_Rules(list(row.values()), dictionary, zone) for row in rule.rows] for rule in rules if rule.rows
         }
-        #: name, rule, its concept, and whether it is one value (else a list)
-        self.plan = [
-            (rule.name, rule, dictionary.get(rule.name), rule.items is None and rule.rows is None) for rule in rules
-        ]
 
     def values(self, document: Mapping[str, Any], flags: list[Flag], under: str = "") -> dict[str, Any]:
-        """The facts present, typed, in the order of the mapping; failures are added to ``flags``."""
+        """The facts present, typed; failures are added to ``flags``."""
         found, failed = self.together.evaluate(document)
         for rule in self.alone:
-            if rule.expression is not None:
-                try:
-                    found[rule.name] = rule.expression(document)
-                except ExpressionError as error:
-                    failed[rule.name] = str(error)
-            elif rule.rows is None:
-                found[rule.name] = rule.constant
+            try:
+                assert rule.expression is not None
+                value = rule.expression(document)
+            except ExpressionError as error:
+                failed[rule.name] = str(error)
+                continue
+            if value is not None:
+                found[rule.name] = value
         for name, detail in failed.items():
             flags.append(Flag("fact.failed", under + name, detail))
         facts: dict[str, Any] = {}
-        for name, rule, concept, single in self.plan:
-            value = found.get(name)
-            if single:
-                if value is True or value is False:  # most facts, and right as they are
-                    if rule.codes is None and (concept is None or concept.kind == "boolean"):
-                        facts[name] = value
-                        continue
-                elif value is None or value == "":
-                    continue
-                self._scalar(facts, rule, concept, value, flags, under)
-            elif name in self.rows:
-                facts[name] = self._rows(name, document, flags, under)
-            elif value is not None:
+        for rule, concept in self.constants:
+            self._scalar(facts, rule, concept, rule.constant, flags, under)
+        scalars = self.scalars
+        for name, value in found.items():
+            if name not in scalars:
                 facts[name] = self._items(name, value, flags, under)
+                continue
+            rule, concept, as_is = scalars[name]
+            if type(value) is as_is:
+                facts[name] = value
+            elif value != "":
+                self._scalar(facts, rule, concept, value, flags, under)
+        for name in self.rows:
+            facts[name] = self._rows(name, document, flags, under)
         return facts
 
     def _scalar(
@@ -261,6 +265,13 @@ def _coded(value: Any, codes: Mapping[str, str | None]) -> Any:
     if key not in codes:
         raise concepts.WrongValue("code.unknown", "an answer that the table does not have")
     return codes[key]
+
+
+def _kept_as_is(rule: FactRule, concept: Concept | None) -> type | None:
+    """The Python type that is right for this fact as it comes, so that most values need no further look."""
+    if rule.codes is not None or concept is None:
+        return None
+    return {"boolean": bool, "integer": int}.get(concept.kind)
 
 
 def _constant(value: Any, rule: FactRule, concept: Concept) -> Any:

@@ -82,6 +82,8 @@ class Counter:
         if not plans:
             return []
         scope = self.facts(facts, activity.kind)
+        record = activity.id
+        options: dict[str, str] = {}
         units: dict[str, str | None] = {}
         found: list[Contribution] = []
         for plan in plans:
@@ -90,7 +92,7 @@ class Counter:
             unit = units[plan.level]
             if unit is None:
                 continue
-            plan.add(found, activity, scope, unit)
+            plan.add(found, activity, record, scope, unit, options)
         return found
 
     def explain(self, activity: Activity, facts: Mapping[str, Any], indicator_id: str) -> list[Step]:
@@ -141,57 +143,69 @@ class _Plan:
 
     def __init__(self, indicator: Indicator, readers: Sequence[_Reader], level: str, period_type: str) -> None:
         self.indicator = indicator
+        self.id, self.version = indicator.id, indicator.version
+        self.each, self.distinct = indicator.each, indicator.distinct
         self.readers = readers
+        self.by = [reader.id for reader in readers]
         self.level = level
         self.period_type = period_type
         parts = dict(indicator.parts)
         den = parts.pop("den", None)
         first = [("den", raw(den.evaluate), _amount_of(indicator, "den"))] if den else []
-        #: the denominator first: where it does not hold, nothing else can
-        self.gated = den is not None
         self.parts: list[tuple[str, Evaluate, Evaluate | None]] = first + [
             (part, raw(predicate.alone or predicate.evaluate), _amount_of(indicator, part))
             for part, predicate in parts.items()
         ]
 
-    def add(self, found: list[Contribution], activity: Activity, scope: dict[str, Any], unit: str) -> None:
-        if self.indicator.each is None:
-            self._add(found, activity, scope, unit)
+    def add(
+        self,
+        found: list[Contribution],
+        activity: Activity,
+        record: str,
+        scope: dict[str, Any],
+        unit: str,
+        options: dict[str, str],
+    ) -> None:
+        """``options``: what is known already of the activity's options by category, shared by its indicators."""
+        if self.each is None:
+            self._add(found, activity, record, scope, unit, options)
             return
-        for one in _scopes(scope, self.indicator.each):
-            self._add(found, activity, one, unit)
+        for one in _scopes(scope, self.each):
+            self._add(found, activity, record, one, unit, {})
 
-    def _add(self, found: list[Contribution], activity: Activity, scope: dict[str, Any], unit: str) -> None:
+    def _add(
+        self,
+        found: list[Contribution],
+        activity: Activity,
+        record: str,
+        scope: dict[str, Any],
+        unit: str,
+        options: dict[str, str],
+    ) -> None:
         categories: tuple[tuple[str, str], ...] | None = None
         for part, predicate, amount_of in self.parts:
             try:
                 if not truth(predicate(scope)):
-                    if self.gated and part == "den":
-                        return
+                    if part == "den":
+                        return  # where the denominator does not hold, the numerator cannot
                     continue
                 amount = _ONE if amount_of is None else _amount(amount_of(scope))
             except ValueError:  # a condition that fails is not met; explain() shows why
-                if self.gated and part == "den":
+                if part == "den":
                     return
                 continue
             if amount is None:
                 continue
             if categories is None:
-                categories = tuple([(reader.id, reader.option(scope)) for reader in self.readers])
-                distinct = _distinct(self.indicator.distinct, activity, scope)
+                for reader in self.readers:
+                    if reader.id not in options:
+                        options[reader.id] = reader.option(scope)
+                categories = tuple([(name, options[name]) for name in self.by])
+                distinct = _distinct(self.distinct, activity, scope) if self.distinct else None
                 period = _period(activity.date, self.period_type)
             found.append(
                 Contribution(
-                    activity.id,
-                    self.indicator.id,
-                    part,
-                    unit,
-                    period,
-                    categories,
-                    amount,
-                    distinct,
-                    activity.date,
-                    self.indicator.version,
+                    record, self.id, part, unit, period, categories, amount, distinct, activity.date, self.version
                 )
             )
 

@@ -157,7 +157,7 @@ def _words(error: jsonschema_rs.ValidationError) -> str:
             return "must not be empty"
         case "falseSchema":
             return "only one of the choices [x] may be there"
-        case "custom":
+        case "invariant":
             return error.message
         case "contains":
             return "no coding of the required value set"

@@ -41,12 +41,25 @@ class Mistyped(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Plain:
+    """``function(path, *more)`` or ``path``; ``more`` are constants. Absent gives absent."""
+
+    names: tuple[str, ...]
+    function: Callable[..., Any] | None = None
+    more: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Shortcut:
-    """``boolean``: the result is always true or false, never missing. ``reads``: first names of the paths read."""
+    """``boolean``: the result is always true or false, never missing. ``reads``: first names of the paths read.
+
+    ``plain`` is set for a path alone or in one function of ours: the most common facts, which can be read in groups.
+    """
 
     evaluate: Evaluate
     boolean: bool
     reads: frozenset[str]
+    plain: Plain | None = None
 
 
 _TOKEN = re.compile(
@@ -62,7 +75,7 @@ def shortcut(text: str, functions: Mapping[str, Callable[..., Any]]) -> Shortcut
     parser = _Parser(_tokens(text), functions)
     node = parser.ternary(0)
     parser.end()
-    return Shortcut(node.run, node.boolean, frozenset(parser.reads))
+    return Shortcut(node.run, node.boolean, frozenset(parser.reads), node.plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,13 @@ class _Node:
     run: Evaluate
     boolean: bool = False
     constant: Any = MISSING
-    name: str = ""  #: set for a path of one name
+    plain: Plain | None = None
+
+    @property
+    def name(self) -> str:
+        """The name, for a path of one name."""
+        plain = self.plain
+        return plain.names[0] if plain and plain.function is None and len(plain.names) == 1 else ""
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -190,7 +209,7 @@ class _Parser:
         if self.peek() in (("op", "["), ("op", "(")):
             raise NoShortcut
         self.reads.add(names[0])
-        return _Node(_path(tuple(names)), name=names[0] if len(names) == 1 else "")
+        return _Node(_path(tuple(names)), plain=Plain(tuple(names)))
 
     def name(self) -> str:
         name = self.take("name")
@@ -221,7 +240,18 @@ class _Parser:
         function = self.functions.get(name)
         if function is None or not 1 <= len(arguments) <= 2:
             raise NoShortcut
-        return _Node(_call(function, [argument.run for argument in arguments]), name == "unknown")
+        run = _call(function, [argument.run for argument in arguments])
+        return _Node(run, name == "unknown", plain=_plain_call(name, function, arguments))
+
+
+def _plain_call(name: str, function: Callable[..., Any], arguments: list[_Node]) -> Plain | None:
+    """The call as Plain: only of a path, and not for ``$unknown``, where absent gives true."""
+    first, *more = arguments
+    if name == "unknown" or first.plain is None or first.plain.function is not None:
+        return None
+    if any(one.constant is MISSING for one in more):
+        return None
+    return Plain(first.plain.names, function, tuple(one.constant for one in more))
 
 
 # ---------------------------------------------------------------- closures

@@ -258,7 +258,7 @@ class CHTSim:
             if id is None or (offline and not self._own(self._docs[id])):
                 continue
             doc = self._docs[id]
-            # With seq_interval only every n-th row, counted from the first, has a seq; longer than the page: none (20, 21).
+            # seq_interval: every n-th row, counted from the first, has a seq; longer than the page: none (20, 21).
             shown = interval < 2 or (len(rows) % interval == 0 and (limit < 0 or interval <= limit))
             row: dict[str, Any] = {
                 "seq": self._seq(places) if shown else None,
@@ -319,9 +319,9 @@ class CHTSim:
             return Response("not logged in", 401, login, media_type="text/plain")  # 215
         if request.url.path.startswith(_DB) and not self.member:
             return _json(403, {"error": "forbidden", "reason": "You are not allowed to access this db."})  # 98
-        if request.method in ("PUT", "DELETE") or request.url.path.endswith("/_bulk_docs"):
-            if not self.can_edit:
-                return _json(403, {"code": 403, "error": "Insufficient privileges"})  # 246, 248
+        writes = request.method in ("PUT", "DELETE") or request.url.path.endswith("/_bulk_docs")
+        if writes and not self.can_edit:
+            return _json(403, {"code": 403, "error": "Insufficient privileges"})  # 246, 248
         return None
 
     async def _answer(self, request: Request) -> Response:

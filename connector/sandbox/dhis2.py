@@ -74,9 +74,7 @@ _SCHEMES = re.compile(r"UID|CODE|NAME")
 class DHIS2Sim:
     """``app`` is the ASGI application with faults and control routes around it."""
 
-    def __init__(
-        self, metadata: Mapping[str, Any], values: list[Json], plane: Plane, profile: str = "legacy"
-    ) -> None:
+    def __init__(self, metadata: Mapping[str, Any], values: list[Json], plane: Plane, profile: str = "legacy") -> None:
         """Raises ValueError for a profile that is not simulated and for metadata that is not whole."""
         if profile != "legacy":
             raise ValueError(f"DHIS2 profile {profile!r} is not simulated yet: only 'legacy' (2.42) is")
@@ -91,9 +89,7 @@ class DHIS2Sim:
         self.completions: dict[Any, Json] = {}
         self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
         self.reset()
-        self.app = plane.wrap(
-            self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse}
-        )
+        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse})
 
     # ------------------------------------------------------------ what tests and the demo see
 
@@ -203,9 +199,7 @@ class DHIS2Sim:
                 raise Answer(200, select(self._me(user), query.get("fields", "*")))
             case ["me", "authorization", authority]:  # 016, 017
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
-            case [
-                "organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos"
-            ]:
+            case ["organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos"]:
                 raise Answer(200, self.metadata.search(head, query, request.many("filter"), writes))
             case [
                 "organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos",
@@ -365,9 +359,7 @@ class DHIS2Sim:
                 self._refuse_request(body, user, query)
                 summary = self.importer.completions_in(body, query, user)
             except (Failed, Aborted) as failed:
-                raise imported(
-                    Summary(), "ERROR", f"The import process failed: {failed}", {}, complete=False
-                ) from None
+                raise imported(Summary(), "ERROR", f"The import process failed: {failed}", {}, complete=False) from None
             stored = summary.imported + summary.updated + summary.deleted
             raise imported(
                 summary, "SUCCESS" if stored else "ERROR", "Import process complete.", {}, complete=False
@@ -390,8 +382,7 @@ class DHIS2Sim:
                 key[2],
             )
             if all(
-                value in request.many(name)
-                for name, value in zip(("dataSet", "orgUnit", "period"), named, strict=True)
+                value in request.many(name) for name, value in zip(("dataSet", "orgUnit", "period"), named, strict=True)
             ):
                 found.append(
                     {

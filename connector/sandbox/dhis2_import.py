@@ -16,9 +16,7 @@ from connector.sandbox import dhis2_periods as periods
 from connector.sandbox.dhis2_metadata import Metadata
 
 Json = dict[str, Any]
-Key = tuple[
-    str, str, str, str, str
-]  #: element, org unit, period, category option combo, attribute option combo
+Key = tuple[str, str, str, str, str]  #: element, org unit, period, category option combo, attribute option combo
 
 STRATEGIES = {
     "CREATE": "CREATE",
@@ -119,9 +117,7 @@ class Summary:
 def schemes(query: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
     """Id scheme by kind; keys of the body win (202-code-in-body). Attribute option combos follow the combos' (207)."""
     general = str(body.get("idScheme") or query.get("idScheme") or "UID").upper()
-    return {
-        kind: str(body.get(key) or query.get(key) or general).upper() for kind, key in _SCHEME_KEYS.items()
-    }
+    return {kind: str(body.get(key) or query.get(key) or general).upper() for kind, key in _SCHEME_KEYS.items()}
 
 
 class Importer:
@@ -159,9 +155,7 @@ class Importer:
         force = query.get("force") == "true" and _super(user)  # 128: silently ignored for others; 265
         header = self._header(body, scheme, user)
         summary = Summary()
-        if body.get(
-            "completeDate"
-        ):  # before the rows, whatever becomes of them, even in a dry run (195, 198)
+        if body.get("completeDate"):  # before the rows, whatever becomes of them, even in a dry run (195, 198)
             summary.complete = str(body["completeDate"])
             if header["orgUnit"] and body.get("period"):
                 self._complete(
@@ -179,9 +173,7 @@ class Importer:
         for index, row in enumerate(body.get("dataValues") or []):
             try:
                 key, value = self._checked(row, body, header, scheme, strict, force, user)
-                match refused(
-                    {"dataSet": header["dataSet"]["code"] if header["dataSet"] else "", **_named(key)}
-                ):
+                match refused({"dataSet": header["dataSet"]["code"] if header["dataSet"] else "", **_named(key)}):
                     case "vanish":
                         continue
                     case str(code):
@@ -220,9 +212,7 @@ class Importer:
         if not dry:
             for key, stored, action in staged:
                 self.values[key] = stored
-                self.applied(
-                    {"kind": "value", "action": action, **_named(key), **stored, "user": user["username"]}
-                )
+                self.applied({"kind": "value", "action": action, **_named(key), **stored, "user": user["username"]})
         return summary
 
     def _header(self, body: Json, scheme: Mapping[str, str], user: Json) -> Json:
@@ -284,9 +274,7 @@ class Importer:
     ) -> tuple[Key, str | None]:
         """The key (in codes) and the value to store, or _Row with the first fault."""
         find = self.metadata.find
-        ids = {
-            name: body.get(name) or row.get(name) for name in ("period", "orgUnit", "attributeOptionCombo")
-        }  # 169
+        ids = {name: body.get(name) or row.get(name) for name in ("period", "orgUnit", "attributeOptionCombo")}  # 169
         de, pe, ou, aoc = row.get("dataElement"), ids["period"], ids["orgUnit"], ids["attributeOptionCombo"]
         coc = row.get("categoryOptionCombo")
         element = find("dataElements", scheme["dataElements"], de)
@@ -359,9 +347,7 @@ class Importer:
 
     def _value(self, row: Json, element: Json, de: str) -> str | None:
         raw, gone = row.get("value"), bool(row.get("deleted"))
-        value = (
-            None if raw is None or raw == "" else str(raw).lower() if isinstance(raw, bool) else str(raw)
-        )  # 106-108
+        value = None if raw is None or raw == "" else str(raw).lower() if isinstance(raw, bool) else str(raw)  # 106-108
         if value is None:
             if gone and element.get("options"):  # 053, 055
                 raise Failed("null")
@@ -417,9 +403,7 @@ class Importer:
                 f"Period type of period: `{pe}` not valid for data element: `{de}`",
                 {"period": pe, "dataElement": de},
             )
-        if (
-            "strictDataElements" in strict and data_set and element["code"] not in data_set["_elements"]
-        ):  # 149
+        if "strictDataElements" in strict and data_set and element["code"] not in data_set["_elements"]:  # 149
             raise _Row(
                 "E7633",
                 "dataElement",
@@ -436,18 +420,16 @@ class Importer:
                 f"Category option combo: `{coc}` must be part of category combo of data element: `{de}`",
                 {"categoryOptionCombo": coc, "dataElement": de},
             )
-        if "strictAttributeOptionCombos" in strict and combos["attributeOptionCombo"][
-            "categoryCombo"
-        ] not in {s.get("categoryCombo", "default") for s in sets}:  # 084
+        if "strictAttributeOptionCombos" in strict and combos["attributeOptionCombo"]["categoryCombo"] not in {
+            s.get("categoryCombo", "default") for s in sets
+        }:  # 084
             raise _Row(
                 "E7635",
                 "attributeOptionCombo",
                 f"Attribute option combo: `{aoc}` must be part of category combo of data sets of data element: `{de}`",
                 {"categoryOptionCombo": aoc, "dataElement": de},
             )
-        if "strictOrganisationUnits" in strict and not any(
-            unit["code"] in s["_units"] for s in sets
-        ):  # 140, 141
+        if "strictOrganisationUnits" in strict and not any(unit["code"] in s["_units"] for s in sets):  # 140, 141
             raise _Row(
                 "E7636",
                 "orgUnit",
@@ -469,9 +451,7 @@ class Importer:
     ) -> None:
         """Expiry, future, approval, input periods. Closed org units are not looked at (144, 146)."""
         pe = period.name
-        for held in (
-            [data_set] if data_set else self.metadata.sets_of(element["code"])
-        ):  # 127: no dataSet, every set
+        for held in [data_set] if data_set else self.metadata.sets_of(element["code"]):  # 127: no dataSet, every set
             named = {"period": pe, "dataSet": held["id"]}
             days = int(held.get("expiryDays", 0))
             free = (
@@ -494,9 +474,7 @@ class Importer:
                     f"Period: `{pe}` is after latest open future period: `{last.name}` for data element: `{de}` and data set: `{held['id']}`",
                     {"period": pe, "dataElement": de, "dataSet": held["id"]},
                 )
-            if [unit["code"], pe] in [
-                list(pair) for pair in held.get("approved", ())
-            ]:  # unchanged values too (264)
+            if [unit["code"], pe] in [list(pair) for pair in held.get("approved", ())]:  # unchanged values too (264)
                 shown = aoc or combos["attributeOptionCombo"]["id"]
                 raise _Row(
                     "E7642",
@@ -655,9 +633,7 @@ class Importer:
 
     def uncomplete(self, key: tuple[str, str, str, str], user: Json) -> None:
         if self.completions.pop(key, None) is not None:
-            self.applied(
-                {"kind": "completion", "action": "deleted", **completion_named(key), "user": user["username"]}
-            )
+            self.applied({"kind": "completion", "action": "deleted", **completion_named(key), "user": user["username"]})
 
 
 def _named(key: Key) -> dict[str, str]:

@@ -54,9 +54,7 @@ class Doors:
         except ValueError:
             raise said(401, "Unauthorized") from None
         user = next((u for u in self.users if u["username"] == name), None)
-        locked = (
-            self.lock_after_failures is not None and self._failures.get(name, 0) >= self.lock_after_failures
-        )
+        locked = self.lock_after_failures is not None and self._failures.get(name, 0) >= self.lock_after_failures
         if user is not None and user.get("password") == password and not locked:
             if user.get("disabled"):
                 raise said(401, "Account locked")  # 541: disabled says locked

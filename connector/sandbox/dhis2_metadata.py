@@ -106,9 +106,7 @@ class Metadata:
                 }
             case "dataElements":
                 options = (
-                    {"optionSet": {"options": [{"code": code} for code in o["options"]]}}
-                    if o.get("options")
-                    else {}
+                    {"optionSet": {"options": [{"code": code} for code in o["options"]]}} if o.get("options") else {}
                 )
                 return {
                     **named,
@@ -131,9 +129,7 @@ class Metadata:
                     "categoryCombo": self._combo(o.get("categoryCombo", "default")),
                     "access": {"data": {"read": True, "write": writes(o)}},
                     "organisationUnits": [self.wire("orgUnits", unit, writes) for unit in units],
-                    "dataSetElements": [
-                        {"dataElement": self.wire("dataElements", e, writes)} for e in elements
-                    ],
+                    "dataSetElements": [{"dataElement": self.wire("dataElements", e, writes)} for e in elements],
                 }
             case "categoryOptionCombos":
                 return {
@@ -162,17 +158,13 @@ class Metadata:
         """A page of a collection, ordered by name (364). ``filters``: ``property:eq:value``, ``property:in:[a,b]``."""
         kind = _COLLECTIONS[collection]
         tests = [_filter(text) for text in filters]
-        found = [
-            o for o in sorted(self.lists[kind], key=lambda o: o["name"].lower()) if all(t(o) for t in tests)
-        ]
+        found = [o for o in sorted(self.lists[kind], key=lambda o: o["name"].lower()) if all(t(o) for t in tests)]
         fields = query.get("fields", "id,displayName")
         pager: Json = {}
         if query.get("paging") != "false":
             size, page = int(query.get("pageSize", 50)), int(query.get("page", 1))
             total, pages = len(found), max(1, -(-len(found) // size))
-            pager = {
-                "pager": {"page": min(page, pages), "total": total, "pageSize": size, "pageCount": pages}
-            }
+            pager = {"pager": {"page": min(page, pages), "total": total, "pageSize": size, "pageCount": pages}}
             found = found[(page - 1) * size : page * size]  # beyond the end: an empty page (365)
         return {**pager, collection: [select(self.wire(kind, o, writes), fields) for o in found]}
 
@@ -216,7 +208,5 @@ def _pick(value: Any, tree: Json, *, top: bool = False) -> Any:
     if "*" in tree or ":all" in tree:
         return {key: _pick(inner, {}) for key, inner in value.items()}
     if not tree:
-        return (
-            {"id": value["id"]} if "id" in value else {key: _pick(inner, {}) for key, inner in value.items()}
-        )
+        return {"id": value["id"]} if "id" in value else {key: _pick(inner, {}) for key, inner in value.items()}
     return {key: _pick(value[key], inner) for key, inner in tree.items() if key in value}

@@ -24,19 +24,13 @@ def block(
     general_in = query.get("inputIdScheme", "UID").upper()
     units = [u for v in request.many("orgUnit") if (u := metadata.find("orgUnits", general_in, v))]
     sets = [s for v in request.many("dataSet") if (s := metadata.find("dataSets", general_in, v))]
-    elements = {
-        e["code"] for v in request.many("dataElement") if (e := metadata.find("dataElements", general_in, v))
-    }
+    elements = {e["code"] for v in request.many("dataElement") if (e := metadata.find("dataElements", general_in, v))}
     wanted = [p for v in request.many("period") if (p := periods.parse(v))]
     span = (query.get("startDate"), query.get("endDate"))
     if not units:  # 269, 271, 273
-        raise said(
-            409, "At least one organisation unit or organisation unit group must be specified", "E2006"
-        )
+        raise said(409, "At least one organisation unit or organisation unit group must be specified", "E2006")
     if not sets and not elements:  # 272
-        raise said(
-            409, "At least one data element, data set or data element group must be specified", "E2001"
-        )
+        raise said(409, "At least one data element, data set or data element group must be specified", "E2001")
     if not wanted and not all(span):  # 270; lastUpdated is not simulated
         raise said(
             409,

@@ -40,9 +40,7 @@ HTML_404 = (
 class Answer(Exception):
     """The answer to the request being worked on."""
 
-    def __init__(
-        self, status: int, body: Any = None, *, content_type: str | None = _JSON, location: str = ""
-    ) -> None:
+    def __init__(self, status: int, body: Any = None, *, content_type: str | None = _JSON, location: str = "") -> None:
         super().__init__(status)
         self.status, self.content_type, self.location = status, content_type, location
         self.body = b"" if body is None else body.encode() if isinstance(body, str) else orjson.dumps(body)

@@ -23,10 +23,16 @@ from connector.sandbox.plane import App, Plane
 _BASE = "/fhir"
 _STORAGE_CODES = "https://hapifhir.io/fhir/CodeSystem/hapi-fhir-storage-response-code"
 _ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")
-_TYPES = set(
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TYPES = _words(
     "AuditEvent Condition DiagnosticReport Encounter Group Immunization Location Measure MeasureReport Medication "
     "MedicationAdministration Observation Organization Patient Practitioner PractitionerRole Procedure Provenance "
-    "Questionnaire QuestionnaireResponse RelatedPerson ServiceRequest Task".split()
+    "Questionnaire QuestionnaireResponse RelatedPerson ServiceRequest Task"
 )
 #: Elements with minimum 1 (FHIR R4, StructureDefinition of each type).
 _REQUIRED = {
@@ -43,29 +49,29 @@ _REQUIRED = {
 #: Codes of required bindings (FHIR R4); a wrong one cannot even be parsed (79).
 _ENUMS = {
     ("Patient", "gender"): {"male", "female", "other", "unknown"},
-    ("Encounter", "status"): set(
-        "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown".split()
+    ("Encounter", "status"): _words(
+        "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"
     ),
-    ("Observation", "status"): set(
-        "registered preliminary final amended corrected cancelled entered-in-error unknown".split()
+    ("Observation", "status"): _words(
+        "registered preliminary final amended corrected cancelled entered-in-error unknown"
     ),
-    ("ServiceRequest", "status"): set("draft active on-hold revoked completed entered-in-error unknown".split()),
-    ("ServiceRequest", "intent"): set(
-        "proposal plan directive order original-order reflex-order filler-order instance-order option".split()
+    ("ServiceRequest", "status"): _words("draft active on-hold revoked completed entered-in-error unknown"),
+    ("ServiceRequest", "intent"): _words(
+        "proposal plan directive order original-order reflex-order filler-order instance-order option"
     ),
     ("ServiceRequest", "priority"): {"routine", "urgent", "asap", "stat"},
     ("Task", "priority"): {"routine", "urgent", "asap", "stat"},
-    ("Task", "status"): set(
+    ("Task", "status"): _words(
         "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
-        "entered-in-error".split()
+        "entered-in-error"
     ),
-    ("Task", "intent"): set(
-        "unknown proposal plan order original-order reflex-order filler-order instance-order option".split()
+    ("Task", "intent"): _words(
+        "unknown proposal plan order original-order reflex-order filler-order instance-order option"
     ),
     ("Group", "type"): {"person", "animal", "practitioner", "device", "medication", "substance"},
     ("MeasureReport", "status"): {"complete", "pending", "error"},
     ("MeasureReport", "type"): {"individual", "subject-list", "summary", "data-collection"},
-    ("QuestionnaireResponse", "status"): set("in-progress completed amended entered-in-error stopped".split()),
+    ("QuestionnaireResponse", "status"): _words("in-progress completed amended entered-in-error stopped"),
 }
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _DATE_TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?)?)?")
@@ -249,7 +255,7 @@ class FHIRSim:
 
     def _bundle(self, bundle: dict[str, Any]) -> Response:
         if bundle["resourceType"] != "Bundle":
-            raise _Refused(400, f"{_UNPARSED} HAPI-1814: Incorrect resource type found, expected \"Bundle\"")
+            raise _Refused(400, f'{_UNPARSED} HAPI-1814: Incorrect resource type found, expected "Bundle"')
         kind = bundle.get("type")
         if kind not in ("transaction", "batch"):
             raise _Refused(400, f"HAPI-0527: Unable to process transaction where incoming Bundle.type = {kind}")  # 97
@@ -340,8 +346,8 @@ class FHIRSim:
     ) -> tuple[int, dict[str, Any]]:
         key = f"{kind}/{id}"
         if resource["resourceType"] != kind:
-            found = f'HAPI-1814: Incorrect resource type found, expected "{kind}" but found "{resource["resourceType"]}"'
-            raise _Refused(400, f"{_UNPARSED} {found}")  # 25
+            found = f'expected "{kind}" but found "{resource["resourceType"]}"'
+            raise _Refused(400, f"{_UNPARSED} HAPI-1814: Incorrect resource type found, {found}")  # 25
         if "id" not in resource:
             text = "Can not update resource, resource body must contain an ID element for update (PUT) operation"
             raise _Refused(400, f"HAPI-0419: {text}")  # 24
@@ -349,7 +355,8 @@ class FHIRSim:
             text = "Can not update resource, resource body must contain an ID element which matches the request URL"
             raise _Refused(400, f"HAPI-0420: {text}")  # 23
         if not _ID.fullmatch(id):
-            raise _Refused(400, f"HAPI-0521: Can not process entity with ID[{id}], this is not a valid FHIR ID")  # 20-22
+            # 20-22
+            raise _Refused(400, f"HAPI-0521: Can not process entity with ID[{id}], this is not a valid FHIR ID")
         held = change.resources.get(key) or self._held.get(key)
         if id.isdigit() and held is None and not assigned:
             text = "clients may only assign IDs which contain at least one non-numeric character"
@@ -532,10 +539,10 @@ def _check_parses(resource: Any) -> None:
         if name == "birthDate" and not (isinstance(value, str) and _DATE.fullmatch(value)):
             text = f'[element="birthDate"] Invalid attribute value "{value}": Invalid date/time format'
             raise _Refused(400, f"{_UNPARSED} HAPI-1821: {text}")  # 80
-        if name in _DATE_TIMES and isinstance(value, str):
-            if not (_DATE_TIME.fullmatch(value) or _ZONELESS.fullmatch(value)):
-                text = f'[element="{name}"] Invalid attribute value "{value}": Invalid date/time format'
-                raise _Refused(400, f"{_UNPARSED} HAPI-1821: {text}")
+        readable = name not in _DATE_TIMES or not isinstance(value, str) or _DATE_TIME.fullmatch(value)
+        if not readable and not _ZONELESS.fullmatch(value):
+            text = f'[element="{name}"] Invalid attribute value "{value}": Invalid date/time format'
+            raise _Refused(400, f"{_UNPARSED} HAPI-1821: {text}")
 
 
 def _invalid(resource: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
@@ -544,9 +551,9 @@ def _invalid(resource: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
     for name in _REQUIRED.get(kind, ()):
         if name not in resource:
             yield _issue(f"{kind}.{name}: minimum required = 1, but only found 0", place)
-    if kind == "Encounter" and isinstance(code := (resource.get("class") or {}).get("code"), str):
-        if code not in _CLASSES and "v3-ActCode" in resource["class"].get("system", ""):
-            yield _issue(f"Unknown code '{code}' in the CodeSystem v3-ActCode", f"{place}.class")  # 153
+    kind_of_visit = resource.get("class") if kind == "Encounter" else None
+    if kind_of_visit and "v3-ActCode" in kind_of_visit.get("system", "") and kind_of_visit.get("code") not in _CLASSES:
+        yield _issue(f"Unknown code '{kind_of_visit.get('code')}' in the CodeSystem v3-ActCode", f"{place}.class")  # 153
     yield from _invalid_values(resource, place)
 
 

@@ -7,7 +7,7 @@ here are the sandbox's own: the configuration pack is written independently, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import product
 from typing import Any
@@ -19,12 +19,10 @@ Json = dict[str, Any]
 TOKEN = "d2p_RelaisSandboxOnly0000000000000000000001"  #: of the connector's DHIS2 user, in the sandbox alone
 USER, PASSWORD = "relais", "Relais-sandbox-1"
 
-_A2_UNDER5 = ("A2_D0_27", "A2_D28_M11", "A2_Y1_4")
 #: Category code -> option codes in order; "unknown" is always the last.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "A1": ("A1_LT2M", "A1_M2_11", "A1_M12_59", "A1_UNK"),
-    "A2": (*_A2_UNDER5, "A2_Y5_9", "A2_UNK"),
-    "A2U5": (*_A2_UNDER5, "A2_UNK"),
+    "A2": ("A2_D0_27", "A2_D28_M11", "A2_Y1_4", "A2_Y5_9", "A2_UNK"),
     "A3": ("A3_Y0_4", "A3_Y5_9", "A3_Y10_14", "A3_Y15_19", "A3_Y20P", "A3_UNK"),
     "A4": ("A4_Y10_14", "A4_Y15_19", "A4_Y20P", "A4_UNK"),
     "AN": ("AN_M6_11", "AN_M12_59", "AN_UNK"),
@@ -49,9 +47,11 @@ for _dimension, _options in {
 }.items():
     CATEGORIES[_dimension] = tuple(f"{_dimension}_{option}" for option in (*_options.split(), "UNK"))
 
+#: A04 is for children under five and shares its combination with those under ten: DHIS2 wants the code of an option
+#: combination to be unique on the server, so two combinations with the same codes cannot be.
 #: Data element suffixes -> (categories in order, data set). ``%`` stands for numerator and denominator.
 _INDICATORS: tuple[tuple[str, str, str], ...] = (
-    ("A03", "PURPOSE", "MH_SEC"), ("A04", "A2U5 S", "MH_SEC"), ("B01 %", "A3 S", "MH_SEC"), ("B02 %", "A3", "MH_SEC"),
+    ("A03", "PURPOSE", "MH_SEC"), ("A04", "A2 S", "MH_SEC"), ("B01 %", "A3 S", "MH_SEC"), ("B02 %", "A3", "MH_SEC"),
     ("B03 %", "A3 CONFIRMATION", "MH_SEC"), ("B04 %", "A1", "MH_SEC"), ("B05 %", "A2", "MH_SEC"),
     ("B07 %", "A1 S", "MH_SEC"), ("B08 %", "A1 S", "MH_SEC"), ("B09 %", "A2 S", "MH_SEC"), ("B10 %", "A2 S", "MH_SEC"),
     ("B11 %", "A1", "MH_SEC"), ("B13 %", "TREATMENT", "MH_SEC"), ("C01", "REASON S", "MH_SEC"),
@@ -179,16 +179,7 @@ def _combos() -> tuple[list[Json], list[Json]]:
             options.append(
                 {"code": name, "id": uid11("coc", code, name), "name": ", ".join(picked), "categoryCombo": code}
             )
-    return list(combos.values()), _unique(options)
-
-
-def _unique(options: Iterable[Json]) -> list[Json]:
-    """Codes of option combos are unique on a server: what A2U5 shares with A2 is named once, under the larger combo.
-
-    A combination that only the smaller combo's elements use must still belong to that combo, so the two may not both
-    be there under one code; ``A2U5`` therefore keeps its own codes only where A2 has none.
-    """
-    return list(options)
+    return list(combos.values()), options
 
 
 def dhis2_metadata(people: People, today: date) -> Json:

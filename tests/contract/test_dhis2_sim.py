@@ -33,10 +33,7 @@ def login(exchange: dict[str, Any]) -> dict[str, str]:
     wrong = any(name in exchange["file"] for name in ("login-wrong", "lock-wrong"))
     if user in ("none", "changed token", "bad token", "token as Bearer"):
         return {}
-    return {
-        "authorization": "Basic "
-        + base64.b64encode(f"{user}:{'no' if wrong else 'pw'}-{user}".encode()).decode()
-    }
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{'no' if wrong else 'pw'}-{user}".encode()).decode()}
 
 
 def before(sim: DHIS2Sim, exchange: dict[str, Any]) -> None:
@@ -73,13 +70,7 @@ def replayed() -> list[httpx.Response]:
             headers |= exchange.get("headers", {})
             if not headers.get("content-type", "-"):
                 del headers["content-type"]
-            content = (
-                body.encode()
-                if isinstance(body, str)
-                else None
-                if body is None
-                else json.dumps(body).encode()
-            )
+            content = body.encode() if isinstance(body, str) else None if body is None else json.dumps(body).encode()
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=sim.app), base_url="http://127.0.0.1:8085"
             ) as client:
@@ -100,9 +91,7 @@ def replayed() -> list[httpx.Response]:
 def comparable(answer: Any) -> Any:
     """Sets where the order is the server's own; no words that name a Java class."""
     if isinstance(answer, list):
-        return sorted(
-            (comparable(item) for item in answer), key=lambda item: json.dumps(item, sort_keys=True)
-        )
+        return sorted((comparable(item) for item in answer), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(answer, dict):
         dropped = ("importOptions", "created", "lastUpdated", "nextPage", "prevPage", "programs")
         return {key: comparable(value) for key, value in answer.items() if key not in dropped}

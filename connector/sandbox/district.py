@@ -1,0 +1,251 @@
+"""The synthetic district: everything the sandbox's simulators start with, the same bytes for the same seed.
+
+``District(seed, ...)`` holds ``operations`` (what happened at the CHT server, in order), ``files`` (what lies in the
+watched folder), what DHIS2 and OpenMRS hold before the start, the staff's decisions, and ``planted``: every
+awkwardness by kind, key and reason. ``bench_docs`` streams visits without holding them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from connector.sandbox import metadata, openmrs_metadata
+from connector.sandbox.district_awkward import KINDS, Awkward, Operation
+from connector.sandbox.district_groups import Groups
+from connector.sandbox.district_people import Calendar, Doc, Household, People, Site, dice, uid
+from connector.sandbox.district_visits import Visits
+
+__all__ = ["KINDS", "District", "bench_docs", "current"]
+
+#: What the staff does with a referral, of a hundred.
+DECISIONS = (
+    ("completed", 45), ("arrived", 15), ("missed", 12), ("cancelled", 8), ("voided", 5), (None, 15),
+)  # fmt: skip
+ADVICE = (
+    "Continuer le traitement, revoir dans 3 jours", "Surveiller la température, revenir si fièvre",
+    "Donner le SRO après chaque selle liquide", "Visite à domicile à J+2", "Peser chaque semaine",
+)  # fmt: skip
+
+
+class District:
+    """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
+    the district is made without, see ``district_awkward``."""
+
+    def __init__(
+        self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
+        zone: str = "Africa/Bamako", leave_out: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        self.seed, self.zone = seed, zone
+        self.leave_out = frozenset(leave_out)
+        if unknown := self.leave_out - set(KINDS):
+            raise ValueError(f"no such awkwardness: {', '.join(sorted(unknown))}")
+        self.calendar = Calendar.of(start, months, zone)
+        self.people = People(seed, self.calendar, sites, chws)
+        self.planted: list[dict[str, str]] = []
+        self.mover = self.people.workers[-1].id
+        self.moves_to = self._moves_to()
+        visits = Visits(self.people, self.mover, self.moves_to, self._silent())
+        visits.before()
+        visits.needed_cases()
+        visits.everyday()
+        self._groups = Groups(self.people, self.leave_out, self.planted)
+        self.files: dict[str, str] = self._groups.files
+        awkward = Awkward(visits, self.leave_out, self.planted)
+        self.operations: list[Operation] = awkward.operations
+        self._say_hand_typed()
+
+    def _say_hand_typed(self) -> None:
+        if "hand_typed" in self.leave_out:
+            return
+        for value in self.hand_typed:
+            key = f"{value['dataElement']}/{value['orgUnit']}/{value['period']}/{value['categoryOptionCombo']}"
+            reason = "typed by hand before the start" + (", another figure" if value["differs"] else ", the same figure")
+            self.planted.append({"kind": "hand_typed", "key": key, "reason": reason})
+
+    def _moves_to(self) -> Site | None:
+        """The last worker moves to the sixth site when the second month begins."""
+        if len(self.people.sites) < 6 or self.calendar.months < 2 or "worker_moves" in self.leave_out:
+            return None
+        self._plant("worker_moves", self.mover, "the worker changes site at the start of the second month")
+        return self.people.sites[5]
+
+    def _silent(self) -> tuple[str, int] | None:
+        if len(self.people.workers) < 18 or "no_report" in self.leave_out:
+            return None
+        worker = self.people.workers[17].id
+        self._plant("no_report", worker, "on leave in the last month: the site's month is not complete")
+        return worker, self.calendar.months - 1
+
+    def _plant(self, kind: str, key: str, reason: str) -> None:
+        self.planted.append({"kind": kind, "key": key, "reason": reason})
+
+    # ------------------------------------------------------------ live from when
+
+    @property
+    def dhis2_live_from(self) -> str:
+        """The first DHIS2 period that is sent."""
+        return self.calendar.period(0)
+
+    @property
+    def referrals_live_from(self) -> str:
+        """The first day whose referrals reach the clinic."""
+        return (self.calendar.start + timedelta(days=5)).isoformat()
+
+    # ------------------------------------------------------------ CHT
+
+    def cht_docs(self) -> list[Doc]:
+        """The operations as documents to save one after the other; a deletion is a document with ``_deleted``."""
+        docs: list[Doc] = []
+        last: dict[str, Doc] = {}
+        for op in self.operations:
+            if op["op"] == "put":
+                docs.append(op["doc"])
+                last[op["doc"]["_id"]] = op["doc"]
+            else:
+                body = last[op["id"]] if op["body"] else {"_id": op["id"]}
+                docs.append({**body, "_deleted": True})
+        return docs
+
+    def current_docs(self) -> list[Doc]:
+        """The documents as they are after all operations, without the deleted ones."""
+        return current(self.cht_docs())
+
+    # ------------------------------------------------------------ tables and targets
+
+    def org_unit_rows(self) -> list[dict[str, Any]]:
+        return metadata.org_unit_rows(self.people)
+
+    def deployment_rows(self) -> list[dict[str, Any]]:
+        return metadata.deployment_rows(self.people, self.mover, self.moves_to)
+
+    @cached_property
+    def dhis2_metadata(self) -> dict[str, Any]:
+        """The server's date is the fifth day after the quarter."""
+        return metadata.dhis2_metadata(self.people, self.calendar.last(self.calendar.months - 1) + timedelta(days=5))
+
+    @cached_property
+    def hand_typed(self) -> list[dict[str, Any]]:
+        """Twenty values people typed before the start: ten as they will be counted, ten other ones (``differs``).
+
+        The different ones lie in two blocks, so that most blocks can be completed.
+        """
+        from connector.sandbox import oracle  # the oracle reads districts; here the district asks it for its figures
+
+        counted = oracle.counted_values(oracle.records_of_district(self), self)
+        rng = dice(self.seed, "typed")
+        wanted = [("MH_SEC", self.calendar.period(0), self.people.sites[1].code, 6, True)]
+        wanted.append(("MH_SEC", self.calendar.period(1), self.people.sites[6].code, 4, True))
+        wanted.append(("MH_SEC", self.calendar.period(0), self.people.sites[3].code, 6, False))
+        wanted.append(("MH_EPARGNE", self.calendar.period(1), self.people.areas[2][1], 4, False))
+        typed = []
+        for data_set, period, unit, n, differs in wanted:
+            keys = sorted(
+                key for key in counted
+                if metadata.ELEMENTS[key[0]][1] == data_set and key[1] == unit and key[2] == period
+            )  # fmt: skip
+            for key in sorted(rng.sample(keys, n)):
+                value = counted[key] + rng.randrange(1, 9) if differs else counted[key]
+                typed.append(self._typed(*key, str(value), differs))
+        return typed
+
+    def _typed(self, element: str, unit: str, period: str, combo: str, value: str, differs: bool) -> dict[str, Any]:
+        return {
+            "dataElement": element, "orgUnit": unit, "period": period, "categoryOptionCombo": combo,
+            "attributeOptionCombo": "default", "value": value, "storedBy": "admin", "differs": differs,
+        }  # fmt: skip
+
+    @cached_property
+    def foreign_values(self) -> list[dict[str, Any]]:
+        """Values that are none of the connector's business: another data set, and a month before it went live."""
+        before = self.calendar.period(-1)
+        found = [
+            self._typed("SNIS_CONSULT", code, self.calendar.period(0), "default", str(210 + 17 * n), False)
+            for n, (_, code, _) in enumerate(self.people.areas)
+        ]
+        site = self.people.sites[0].code
+        found.append(self._typed("MH_A04", site, before, "A2_Y1_4-SEX_F", "14", False))
+        return found
+
+    def dhis2_values(self) -> list[dict[str, Any]]:
+        """What DHIS2 holds before the start, in the shape ``DHIS2Sim`` takes."""
+        typed = [] if "hand_typed" in self.leave_out else self.hand_typed
+        return [{k: v for k, v in value.items() if k != "differs"} for value in [*typed, *self.foreign_values]]
+
+    def openmrs_metadata(self) -> dict[str, Any]:
+        return openmrs_metadata.default_metadata(
+            {"code": area, "name": f"CSCom de {name}"} for area, _, name in self.people.areas
+        )
+
+    def openmrs_patients(self) -> list[dict[str, Any]]:
+        """Patients the clinics knew before: others than the district's, one with a look-alike identifier."""
+        person = self.people.persons[0].id
+        look_alike = {"type": "CHW Patient ID", "value": f"{person}-2", "location": None}
+        look_alike["location"] = openmrs_metadata.location_uuid(self.people.areas[0][0])
+        rng = dice(self.seed, "clinic")
+        patients = []
+        for n in range(5):
+            given, family = self.people.name(rng, "female").split(" ", 1)
+            patients.append(
+                {
+                    "uuid": uid(self.seed, "patient", n), "given": given, "family": family, "gender": "F",
+                    "birthdate": f"19{70 + n}-03-1{n}", "identifiers": [look_alike] if n == 0 else [],
+                }  # fmt: skip
+            )
+        return patients
+
+    def staff(self, number: str) -> Mapping[str, Any] | None:
+        """What the clinic's staff does with the referral of this number, by seed: what ``OpenMRSSim`` asks."""
+        dice_ = int(hashlib.sha256(f"{self.seed}/staff/{number}".encode()).hexdigest(), 16)
+        share = dice_ % 100
+        for act, part in DECISIONS:
+            if share < part:
+                break
+            share -= part
+        if act is None:
+            return None
+        decision: dict[str, Any] = {"act": act}
+        if act == "completed":
+            codes = sorted(openmrs_metadata.DIAGNOSES)
+            decision["diagnosis"] = f"CIEL:{codes[dice_ // 100 % len(codes)]}"
+            if dice_ // 1000 % 4:
+                decision["advice"] = ADVICE[dice_ // 10000 % len(ADVICE)]
+        return decision
+
+
+def current(docs: Iterable[Mapping[str, Any]]) -> list[Doc]:
+    """The last version of each document, deleted ones left out."""
+    last: dict[str, Doc] = {}
+    for doc in docs:
+        last[doc["_id"]] = dict(doc)
+    return [doc for doc in last.values() if not doc.get("_deleted")]
+
+
+def bench_docs(visits: int, seed: int = 7, start: str = "2026-07", zone: str = "Africa/Bamako") -> Iterator[Doc]:
+    """Documents of a large district for measuring: places, one person per five visits, then sick visits.
+
+    Streamed: nothing is held but the places and one person at a time. Every visit gives four resources or more.
+    """
+    people = People(seed, Calendar.of(start, 3, zone), 12, 24)
+    yield from (doc for doc in people.place_docs() if doc["contact_type"] != "household")
+    book = Visits(people, "", None, None)
+    rng = dice(seed, "bench")
+    done = 0
+    while done < visits:
+        site = people.sites[done % len(people.sites)]
+        house = Household(uid(seed, "bench", "household", done // 20), site, "Famille Diarra")
+        people.persons.clear()
+        born = people.calendar.start - timedelta(days=rng.randrange(60, 2500))
+        person = people.add("bench person", done, house, rng.choice(("female", "male")), born)
+        yield people.person_doc(person)
+        for _ in range(min(5, visits - done)):
+            worker = people.workers[(done * 7) % len(people.workers)]
+            day = people.calendar.first(rng.randrange(3)) + timedelta(days=rng.randrange(28))
+            doc = book._sick(rng, worker, site, day, person, refer=False)
+            doc["_id"] = uid(seed, "bench", "report", done)
+            book.reports.clear()
+            done += 1
+            yield doc

@@ -1,0 +1,233 @@
+"""The delivery core: what each verdict does to a delivery, to its tries and to the target's own due time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from connector.engine import delivery as delivering
+from connector.engine.engine import Engine
+from connector.model import State
+from tests.engine.bench_house import Shelf, engine
+
+
+def want(house: Engine, key: str, value: Any) -> None:
+    from connector.identity import digest
+
+    def work(unit: Any) -> None:
+        unit.want([{
+            "target": "shelf", "key": key, "kind": "answer", "digest": digest(value), "payload_enc": unit.seal("delivery", value),
+            "state": "pending", "due_at": house.now(), "now": house.now(),
+        }])
+
+    house.store.write(work)
+
+
+def row(house: Engine, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = house.store.read(lambda unit: unit.delivery("shelf", key))
+    return found
+
+
+def deliver(house: Engine) -> dict[str, int]:
+    return asyncio.run(delivering.deliver(house, "shelf"))
+
+
+def later(house: Engine, **span: float) -> None:
+    house.clock.at += timedelta(**span)  # type: ignore[attr-defined]
+
+
+def test_accepted_is_settled_and_sent_once(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    want(house, "a", {"v": 1})
+    assert deliver(house)["accepted"] == 1
+    assert row(house, "a")["state"] == State.ACCEPTED and shelf.held == {"a": {"v": 1}}
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert shelf.requests == 1
+
+
+def test_back_to_what_the_target_holds_sends_nothing(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    want(house, "a", {"v": 2})
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert shelf.requests == 1 and row(house, "a")["state"] == State.ACCEPTED
+
+
+def test_refused_is_parked_and_sinks_nobody_else(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["refuse"]
+    want(house, "a", {"v": 1})
+    want(house, "b", {"v": 1})
+    deliver(house)
+    assert row(house, "a")["state"] == State.PARKED and row(house, "a")["reason"] == "shelf.refused"
+    assert row(house, "b")["state"] == State.ACCEPTED
+
+
+def test_deferred_by_its_own_answer_counts_a_try_and_waits(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["defer"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert (row(house, "a")["state"], row(house, "a")["tries"]) == (State.DEFERRED, 1)
+    assert row(house, "a")["due_at"] > house.now()
+    later(house, minutes=5)
+    deliver(house)
+    assert row(house, "a")["state"] == State.ACCEPTED
+
+
+def test_a_delivery_that_is_always_deferred_parks_after_nine_tries(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["defer"] * 50
+    want(house, "a", {"v": 1})
+    for _ in range(12):
+        deliver(house)
+        later(house, hours=25)
+    assert row(house, "a")["state"] == State.PARKED and shelf.requests == 10
+
+
+def test_a_target_that_is_down_counts_no_try_however_long(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["down"] * 1000
+    want(house, "a", {"v": 1})
+    for _ in range(60):
+        deliver(house)
+        later(house, hours=4)
+    assert (row(house, "a")["state"], row(house, "a")["tries"]) == (State.DEFERRED, 0)
+    shelf.faults = []
+    deliver(house)
+    assert row(house, "a")["state"] == State.ACCEPTED
+    state = house.store.read(lambda unit: unit.row_of_target("shelf"))
+    assert state["breaker"] == "closed" and state["due_at"] is None
+
+
+def test_while_a_target_fails_a_single_probe_goes(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    for key in "abcdefgh":
+        want(house, key, {"v": 1})
+    shelf.faults = ["down"] * 1000
+    for _ in range(4):
+        deliver(house)
+        later(house, hours=1)
+    before = shelf.requests
+    deliver(house)
+    assert shelf.requests == before + 1
+
+
+def test_refused_credentials_stop_the_target_at_once(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["credentials"] * 100
+    want(house, "a", {"v": 1})
+    deliver(house)
+    later(house, days=2)
+    deliver(house)
+    assert shelf.requests == 1 and row(house, "a")["tries"] == 0
+    assert house.store.read(lambda unit: unit.row_of_target("shelf"))["who"] == "credentials"
+
+
+def test_unknown_waits_its_quiet_time_then_looks_before_it_sends(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["lost_after"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert row(house, "a")["state"] == State.UNKNOWN
+    later(house, seconds=30)
+    deliver(house)
+    assert shelf.requests == 1 and row(house, "a")["state"] == State.UNKNOWN
+    later(house, minutes=5)
+    deliver(house)
+    assert shelf.requests == 1, "it was there: looked up, not sent again"
+    assert row(house, "a")["state"] == State.ACCEPTED
+
+
+def test_unknown_that_is_not_there_is_sent_again(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["lost"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    later(house, minutes=5)
+    deliver(house)
+    assert shelf.requests == 2 and shelf.held == {"a": {"v": 1}}
+
+
+def test_a_late_answer_settles_no_newer_generation(tmp_path: Path) -> None:
+    class Slow(Shelf):
+        async def deliver(self, batch: Any, progress: Any) -> Any:
+            if self.requests == 0:
+                want(house, "a", {"v": 2})  # the wanted state moves on while the request is out
+            return await super().deliver(batch, progress)
+
+    slow = Slow()
+    house = engine(tmp_path, shelf=slow)
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert row(house, "a")["accepted_generation"] == 2
+    assert slow.held["a"] == {"v": 2} and slow.requests == 2
+
+
+def test_a_newer_state_after_an_unknown_answer_keeps_the_key_quiet(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["lost"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    want(house, "a", {"v": 2})
+    deliver(house)
+    assert shelf.requests == 1, "the lost value may still arrive; nothing newer goes before the quiet time is over"
+    later(house, minutes=5)
+    deliver(house)
+    assert shelf.held["a"] == {"v": 2}
+
+
+def test_a_lease_that_ran_out_is_looked_up_first(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    want(house, "a", {"v": 1})
+    items, attempt = house.store.write(lambda unit: delivering._claim(house, unit, "shelf", 10))
+    shelf.held["a"] = dict(items[0].delivery.payload)  # the request arrived; then the process was killed
+    assert attempt is not None
+    deliver(house)
+    assert shelf.requests == 0, "the lease still holds"
+    later(house, minutes=11)
+    deliver(house)
+    assert shelf.requests == 0 and row(house, "a")["state"] == State.ACCEPTED
+
+
+def test_every_attempt_is_written_before_its_request_leaves(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Watcher(Shelf):
+        async def deliver(self, batch: Any, progress: Any) -> Any:
+            seen.extend(house.store.read(lambda unit: unit.attempts(batch[0].id)))
+            return await super().deliver(batch, progress)
+
+    house = engine(tmp_path, shelf=Watcher())
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert [a["verdict"] for a in seen] == ["open"]
+    after = house.store.read(lambda unit: unit.attempts(row(house, "a")["id"]))
+    assert [a["verdict"] for a in after] == ["accepted"]
+
+
+def test_after_thirty_days_a_waiting_delivery_is_parked(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["defer"] * 5
+    want(house, "a", {"v": 1})
+    later(house, days=31)
+    deliver(house)
+    assert (row(house, "a")["state"], row(house, "a")["reason"]) == (State.PARKED, "delivery.too_old")
