@@ -212,7 +212,7 @@ def _parsed(answer: Answer) -> Any:
 
 
 def _refusal(answer: Answer) -> SourceError:
-    """What an answer that is not a page means (10, 23, 26). 401 is never asked again: ten of them lock everybody out."""
+    """What an answer that is not a page means (10, 23, 26). 401 is never asked again: ten of them lock all out."""
     wait = answer.retry_after.total_seconds() if answer.retry_after else None
     text = answer.text()
     if answer.status == 401:

@@ -434,10 +434,13 @@ def _knows(data_set: DataSet, payload: Mapping[str, Any]) -> bool:
 def _wire(where: _Where, values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The request body. Up to 2.42 the header wins over the row, from 2.43 the row: so both say the same (169)."""
     header = {"period": where.period, "orgUnit": where.unit.id, "attributeOptionCombo": where.attribute}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for value in values:
         element: Element = where.data_set.elements[value["dataElement"]]
-        ids = {"dataElement": element.id, "categoryOptionCombo": element.combos[value["categoryOptionCombo"]]}
+        ids: dict[str, Any] = {
+            "dataElement": element.id,
+            "categoryOptionCombo": element.combos[value["categoryOptionCombo"]],
+        }
         if value["value"] is not None:
             rows.append({**ids, **header, "value": str(value["value"])})  # a string: 2.43 fails on a number
         else:

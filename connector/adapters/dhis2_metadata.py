@@ -90,5 +90,7 @@ def _combos(combo: Mapping[str, Any]) -> dict[str, str]:
     """By code; the default combo also by its name, as old servers gave it no code."""
     listed: Sequence[Mapping[str, Any]] = combo.get("categoryOptionCombos", ())
     found = {str(c["code"]): str(c["id"]) for c in listed if c.get("code")}
-    found |= {"default": str(c["id"]) for c in listed if c.get("name") == "default"}
+    for member in listed:
+        if member.get("name") == "default":
+            found["default"] = str(member["id"])
     return found

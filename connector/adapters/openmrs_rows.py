@@ -74,7 +74,12 @@ def patient_body(payload: Mapping[str, Any], openmrs: Mapping[str, Any], locatio
         "person": person,
         "identifiers": [
             {"identifier": openmrs_id, "identifierType": types["openmrs_id"], "location": location, "preferred": True},
-            {"identifier": person_key(payload), "identifierType": types["chw"], "location": location, "preferred": False},
+            {
+                "identifier": person_key(payload),
+                "identifierType": types["chw"],
+                "location": location,
+                "preferred": False,
+            },
         ],
     }
 
@@ -127,10 +132,12 @@ def _obs(rule: Mapping[str, Any] | None, value: Any) -> Json | None:
     if "value" in rule:
         return {"concept": rule["concept"], "value": rule["value"]} if value is True else None
     if "answers" in rule:
-        names = ("yes" if value else "no",) if isinstance(value, bool) else value if isinstance(value, tuple) else (value,)
+        names = (
+            ("yes" if value else "no",) if isinstance(value, bool) else value if isinstance(value, tuple) else (value,)
+        )
         answer = next((rule["answers"][n] for n in names if n in rule["answers"]), None)
         return {"concept": rule["concept"], "value": answer} if answer else None
-    if isinstance(value, bool) or isinstance(value, tuple):
+    if isinstance(value, (bool, tuple)):
         return None
     if isinstance(value, str):
         return {"concept": rule["concept"], "value": writable(value)[:2000]} if value.strip() else None

@@ -175,8 +175,8 @@ def verify(unit: Any, heads_file: Path | None, public_key: Ed25519PublicKey) -> 
     signed heads cannot be told from a shorter one. Returns ``{"ok", "entries", "first_bad", "heads", "reason"}``:
     ``first_bad`` is the place of the first bad entry in the chain (1 is the first; unsealed entries follow the sealed
     ones), for a head that does not agree the first entry that no good head vouches for. ``reason`` is one of
-    entry.changed · entry.missing · entry.inserted · entry.unreadable · chain.link · tail.cut · head.signature · head.differs ·
-    head.removed · head.missing · head.order · heads.none.
+    entry.changed · entry.missing · entry.inserted · entry.unreadable · chain.link · tail.cut · head.signature ·
+    head.differs · head.removed · head.missing · head.order · heads.none.
     """
     connection = _connection(unit)
     found: dict[str, Any] = {"ok": True, "first_bad": None, "reason": ""}

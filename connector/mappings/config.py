@@ -41,6 +41,7 @@ from connector.mappings.pack import (
     SourceConfig,
     TargetConfig,
 )
+from connector.mappings.schedules import span_problem, schedule_problem
 from connector.mappings.yaml_nodes import MAX_BYTES, Findings, Map, Scalar, Section, Seq, plain, read_yaml
 from connector.model import Finding, Severity, Who
 
@@ -49,13 +50,15 @@ SOURCE_KINDS = ("cht", "files", "openmrs")
 TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
 #: What a connection of each kind may be told, beside what every one may.
 SETTINGS = {
-    "cht": ("url", "user", "password", "database", "page_size", "timeout", "insecure"),
-    "files": ("folder", "format", "form", "key", "revision", "action", "delimiter", "encoding", "timeout"),
-    "openmrs": ("url", "user", "password", "profile", "poll", "timeout", "insecure"),
-    "dhis2": ("url", "user", "password", "token", "batch", "timeout", "insecure"),
-    "fhir_server": ("url", "user", "password", "token", "batch", "timeout", "insecure"),
-    "cht_answers": ("url", "user", "password", "database", "form", "source", "timeout", "insecure"),
+    "cht": ("url", "user", "password", "database", "page_size", "max_pages", "max_bytes", "max_document_bytes"),
+    "files": ("folder", "format", "form", "key", "action", "delimiter", "encoding", "max_bytes"),
+    "openmrs": ("url", "user", "password", "profile", "settles_within", "max_answer_bytes"),
+    "dhis2": ("url", "user", "password", "token", "expected", "settles_within", "max_answer_bytes"),
+    "fhir_server": ("url", "user", "password", "token", "batch", "settles_within", "max_answer_bytes"),
+    "cht_answers": ("url", "user", "password", "database", "settles_within", "max_answer_bytes"),
 }
+#: Relais's own jobs that a pack may schedule.
+JOBS = ("reconcile", "seal", "purge")
 _REFERENCE = re.compile(r"\$\{(?:(file):)?([A-Za-z_][A-Za-z0-9_.-]*)(?::-([^}]*))?\}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -140,7 +143,7 @@ def load_pack(
     targets = {target.name: target for target in _targets(top)}
     languages = tuple(top.names("languages")) or ("fr", "en")
     retention = _plain(top, "retention")
-    schedules = {key: str(value) for key, value in _plain(top, "schedules").items()}
+    schedules = _schedules(top)
     top.done()
 
     reading = Reading(folder, zone, findings)
@@ -210,13 +213,14 @@ def _sources(top: Section) -> tuple[dict[str, SourceConfig], dict[str, tuple[str
     for name, section in _named(top, "sources"):
         kind = section.text("kind", required=True, among=SOURCE_KINDS)
         ignore[name] = tuple(section.names("ignore"))
+        settings = _settings(section, kind)
         source = SourceConfig(
             name=name,
             kind=kind,
-            schedule=section.text("schedule", "every 15m", required=True),
-            silent_after=section.text("silent_after", "3d"),
+            schedule=_schedule(section, "every 15m"),
+            silent_after=_span(section, "silent_after", "3d"),
             order=section.text("order", "feed", among=("feed", "comparable", "none")),
-            settings=_settings(section, kind),
+            settings={**settings, "ignore": ignore[name]} if ignore[name] else settings,
         )
         section.done()
         if kind:
@@ -230,7 +234,7 @@ def _targets(top: Section) -> Iterator[TargetConfig]:
         target = TargetConfig(
             name=name,
             kind=kind,
-            schedule=section.text("schedule", "every 30m", required=True),
+            schedule=_schedule(section, "every 30m"),
             live_from=_live_from(section, kind),
             mode=section.text("mode", "live", among=("live", "shadow")),
             on_existing=section.text("on_existing", "ask", among=("ask", "keep", "overwrite")),
@@ -281,10 +285,43 @@ def _live_from(section: Section, kind: str) -> str:
     return text
 
 
+def _schedule(section: Section, default: str) -> str:
+    text = section.text("schedule", default, required=True)
+    _check_schedule(section.findings, section.place("schedule"), f"{section.what}: schedule", text)
+    return text
+
+
+def _schedules(top: Section) -> dict[str, str]:
+    section = top.section("schedules")
+    found = {}
+    for job in JOBS:
+        if job in section:
+            found[job] = section.text(job)
+            _check_schedule(section.findings, section.place(job), f"schedules: {job}", found[job])
+    section.taken.extend(JOBS)
+    section.done()
+    return found
+
+
+def _span(section: Section, key: str, default: str) -> str:
+    text = section.text(key, default)
+    if span_problem(text):
+        section.findings.add("span.invalid", section.place(key), f"{section.what}: {key} cannot be {text!r}",
+                             "For example 15m, 12h or 3d.")
+        return default
+    return text
+
+
+def _check_schedule(findings: Findings, at: Place, what: str, text: str) -> None:
+    problem = schedule_problem(text)
+    if problem:
+        findings.add(problem[0], at, f"{what}: {problem[1]}", problem[2])
+
+
 def _settings(section: Section, kind: str) -> dict[str, Any]:
     insecure = section.flag("insecure") if "insecure" in section else False
     found: dict[str, Any] = {}
-    for key in SETTINGS.get(kind, ()):
+    for key in (*SETTINGS.get(kind, ()), "timeout"):
         node = section.node(key)
         if node is not None:
             found[key] = plain(node)

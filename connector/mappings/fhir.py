@@ -11,8 +11,9 @@ What becomes what is said by the pack: ``ActivityKind.fhir`` gives the shape of 
 
 - ``resource: Observation`` with ``category`` (a code of HL7's observation-category): the fact of the concept's name
   is an Observation; a list of answers is one Observation per possible answer, true or false;
-- ``condition: <concept id>``: the fact also makes a provisional Condition, when it is true, or equal to ``when``
-  (a value or a list), or less than ``below``.
+- ``resource: Condition`` with ``when`` (an expression over the facts): a provisional Condition of a visit of which
+  that is true, its identifier ending in ``role`` (the concept's id when there is none). A concept that is itself an
+  Observation says ``condition`` instead of ``when``.
 
 The resources of one builder share their constant parts: change none of them in place.
 """
@@ -27,7 +28,14 @@ from zoneinfo import ZoneInfo
 from connector.identity import Names
 from connector.mappings import fhir_answers, fhir_measure, fhir_registry
 from connector.mappings.fhir_measure import CellValue
-from connector.mappings.fhir_templates import Diagnosis, KindTemplate, Sign, concept_template, kind_template
+from connector.mappings.fhir_templates import (
+    Diagnosis,
+    KindTemplate,
+    Sign,
+    concept_template,
+    diagnosis,
+    kind_template,
+)
 from connector.mappings.fhir_terms import TERMINOLOGY, Ids, Json, Terms, coded, logical, partial_day, source_system
 from connector.mappings.pack import DataSet, Pack
 from connector.model import Activity, Entity, Referral
@@ -61,8 +69,11 @@ class FhirBuilder:
         self.zone = ZoneInfo(pack.zone)
         self._ids = Ids(names)
         self._terms = Terms(pack)
-        templates = {id: concept_template(concept, self._terms) for id, concept in pack.concepts.items()}
+        concepts = pack.concepts.values()
+        templates = {concept.id: concept_template(concept, self._terms) for concept in concepts}
         self._concepts = {id: template for id, template in templates.items() if template is not None}
+        concluded = [diagnosis(concept, self._terms, pack.zone) for concept in concepts]
+        self._diagnoses = [one for one in concluded if one is not None]
         self._kinds = {id: kind_template(kind, self._terms) for id, kind in pack.activities.items()}
 
     def resource_id(self, kind: str, *parts: str) -> str:
@@ -96,7 +107,7 @@ class FhirBuilder:
         id = self._ids("Encounter", source, key)
         when = self._when(activity)
         subject = self._subject(activity, kind, person_known)
-        worker = logical("Practitioner", system, activity.worker) if activity.worker else None
+        worker = _worker(activity)
         visit = _Visit(source, key, system, when, subject, worker, {"reference": f"Encounter/{id}"})
         encounter: Json = {
             "resourceType": "Encounter",
@@ -115,7 +126,6 @@ class FhirBuilder:
             encounter["location"] = [{"location": logical("Location", system, activity.place)}]
         made = [encounter]
         observed: dict[str, str] = {}
-        diagnoses: dict[str, Diagnosis] = {}
         for name, value in facts.items():
             template = self._concepts.get(name)
             if template is None or value is None:
@@ -124,10 +134,8 @@ class FhirBuilder:
                 observation = self._observation(visit, sign, written)
                 observed[sign.role] = observation["id"]
                 made.append(observation)
-            if template.diagnosis is not None and template.diagnosis.made_by(value):
-                diagnoses[template.diagnosis.id] = template.diagnosis
         if subject:  # R4 wants a subject for these
-            made += [self._condition(visit, diagnosis) for diagnosis in diagnoses.values()]
+            made += [self._condition(visit, one) for one in self._diagnoses if one.made_by(facts)]
             if activity.referral is not None:
                 made += self._referral(activity.referral, visit, observed)
         return made
@@ -151,15 +159,15 @@ class FhirBuilder:
             observation["performer"] = [visit.worker]
         return observation
 
-    def _condition(self, visit: _Visit, diagnosis: Diagnosis) -> Json:
+    def _condition(self, visit: _Visit, concluded: Diagnosis) -> Json:
         condition: Json = {
             "resourceType": "Condition",
-            "id": self._ids("Condition", visit.source, visit.key, diagnosis.id),
-            "identifier": [{"system": visit.system, "value": f"{visit.key}#{diagnosis.id}"}],
+            "id": self._ids("Condition", visit.source, visit.key, concluded.role),
+            "identifier": [{"system": visit.system, "value": f"{visit.key}#{concluded.role}"}],
             "clinicalStatus": _ACTIVE,
             "verificationStatus": _PROVISIONAL,
             "category": _ENCOUNTER_DIAGNOSIS,
-            "code": diagnosis.code,
+            "code": concluded.code,
             "subject": visit.subject,
             "encounter": visit.encounter,
             "recordedDate": visit.when,
@@ -224,8 +232,8 @@ class FhirBuilder:
         }
         if subject := self._subject(activity, kind, known):
             response["subject"] = subject
-        if activity.worker:
-            response["author"] = logical("Practitioner", system, activity.worker)
+        if worker := _worker(activity):
+            response["author"] = worker
         if items := fhir_answers.items(activity.facts, self.pack.concepts, self._terms):
             response["item"] = items
         return response
@@ -249,8 +257,8 @@ class FhirBuilder:
             task["restriction"] = {"period": {"end": due}}
         if done:
             task["executionPeriod"] = {"end": done}
-        if activity.worker:
-            task["requester"] = logical("Practitioner", system, activity.worker)
+        if worker := _worker(activity):
+            task["requester"] = worker
         return task
 
     def _when(self, activity: Activity) -> str:
@@ -333,3 +341,11 @@ class FhirBuilder:
             "task": next(iter(made["Task"]), None),
             "deleted": False,
         }
+
+
+def _worker(activity: Activity) -> Json | None:
+    """The worker by identifier. What holds a space is a name, not an identifier, and stays with us."""
+    worker = activity.worker
+    if not worker or " " in worker:
+        return None
+    return logical("Practitioner", source_system(activity.source), worker)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from connector.mappings.expressions import Compiled, compile_expression
 from connector.mappings.fhir_terms import (
     CONCEPT,
     MAX_INTEGER,
@@ -36,31 +36,33 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The Condition a fact leads to, and the test of the fact's value that makes it."""
+    """A provisional Condition and the expression over the facts that makes it."""
 
-    id: str
+    role: str
     code: Json
-    made_by: Callable[[Any], bool]
+    when: Compiled
+
+    def made_by(self, facts: Mapping[str, Any]) -> bool:
+        try:
+            return self.when.truth(facts)
+        except ValueError:  # facts that cannot be compared conclude nothing
+            return False
 
 
 @dataclass(frozen=True, slots=True)
 class ConceptTemplate:
-    """``write`` is None when the concept is no Observation. ``answers``: option -> sign, for a question with several
-    answers, each of which is an Observation of its own that says true or false."""
+    """``answers``: option -> sign, for a question with several answers: each of these is an Observation of its own
+    that says true or false."""
 
     sign: Sign
-    write: Callable[[Any], Written] | None
+    write: Callable[[Any], Written]
     answers: Mapping[str, Sign]
-    diagnosis: Diagnosis | None
 
-    def observations(self, value: Any) -> Iterable[tuple[Sign, tuple[str, Any]]]:
-        if self.write is None:
-            return
+    def observations(self, value: Any) -> Sequence[tuple[Sign, tuple[str, Any]]]:
         if isinstance(value, list | tuple):
-            for option, sign in self.answers.items():
-                yield sign, ("valueBoolean", option in value)
-        elif (written := self.write(value)) is not None:
-            yield self.sign, written
+            return [(sign, ("valueBoolean", option in value)) for option, sign in self.answers.items()]
+        written = self.write(value)
+        return () if written is None else ((self.sign, written),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +91,27 @@ def kind_template(kind: ActivityKind, terms: Terms) -> KindTemplate:
 
 
 def concept_template(concept: Concept, terms: Terms) -> ConceptTemplate | None:
-    """None for a concept that is neither an Observation nor a reason for a Condition."""
-    fhir = concept.fhir
-    observed = fhir.get("resource") == "Observation"
-    diagnosis = _diagnosis(fhir, terms)
-    if not observed and diagnosis is None:
+    """None for a concept that is no Observation."""
+    if concept.fhir.get("resource") != "Observation":
         return None
     category = None
-    if fhir.get("category"):
-        category = [coded(TERMINOLOGY + "observation-category", str(fhir["category"]))]
+    if concept.fhir.get("category"):
+        category = [coded(TERMINOLOGY + "observation-category", str(concept.fhir["category"]))]
     return ConceptTemplate(
         sign=Sign(concept.id, terms.code(concept.id), category),
-        write=_writer(concept, terms) if observed else None,
+        write=_writer(concept, terms),
         answers={option: Sign(id, terms.code(id), category) for option, id in concept.answers.items()},
-        diagnosis=diagnosis,
     )
 
 
-def _diagnosis(fhir: Mapping[str, Any], terms: Terms) -> Diagnosis | None:
-    id = fhir.get("condition")
-    if not id:
+def diagnosis(concept: Concept, terms: Terms, zone: str) -> Diagnosis | None:
+    """None for a concept that nothing concludes. Raises ExpressionError for a condition that cannot be compiled."""
+    fhir = concept.fhir
+    when = fhir.get("when") if fhir.get("resource") == "Condition" else fhir.get("condition")
+    if not when:
         return None
-    if fhir.get("below") is not None:
-        limit = Decimal(str(fhir["below"]))
-        return Diagnosis(str(id), terms.code(str(id)), lambda value: is_number(value) and value < limit)
-    when = fhir.get("when", "true")
-    wanted = {_plain(one) for one in (when if isinstance(when, list | tuple) else (when,))}
-    return Diagnosis(str(id), terms.code(str(id)), lambda value: _plain(value) in wanted)
-
-
-def _plain(value: Any) -> str:
-    """As packs write it: scalars are text there."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    role = str(fhir.get("role") or concept.id)
+    return Diagnosis(role, terms.code(concept.id), compile_expression(str(when), zone=zone))
 
 
 def _writer(concept: Concept, terms: Terms) -> Callable[[Any], Written]:

@@ -95,6 +95,10 @@ class Counter:
             plan.add(found, activity, record, scope, unit, options)
         return found
 
+    def option(self, category: str, facts: Mapping[str, Any]) -> str:
+        """The option of a category for a set of facts."""
+        return _Reader(self.pack.categories[category]).option(facts)
+
     def explain(self, activity: Activity, facts: Mapping[str, Any], indicator_id: str) -> list[Step]:
         """Why the activity counts, or not, for one indicator."""
         indicator = self.pack.indicators[indicator_id]

@@ -184,7 +184,7 @@ class CHTSim:
             return 400, {"error": "doc_validation", "reason": f"Bad special document member: {bad}"}  # 105
         old = self._docs.get(id)
         named = document.get("_rev") or rev
-        expected = {old.rev} if old else {None}
+        expected: set[str | None] = {old.rev} if old else {None}
         if old is None or old.deleted:
             expected.add(None)
         if named not in expected:
@@ -270,7 +270,7 @@ class CHTSim:
             if include_docs:
                 row["doc"] = doc.whole()
             rows.append(row)
-        answer = {"results": rows, "last_seq": self._seq(places)}
+        answer: dict[str, Any] = {"results": rows, "last_seq": self._seq(places)}
         if not offline:
             answer["pending"] = sum(
                 id is not None for n in range(_SHARDS) for id in self._feed[n][places[n] :]
@@ -419,7 +419,7 @@ class CHTSim:
             value: dict[str, Any] = {"rev": doc.rev}
             if doc.deleted:
                 value["deleted"] = True
-            row = {"id": key, "key": key, "value": value}
+            row: dict[str, Any] = {"id": key, "key": key, "value": value}
             if include_docs:
                 row["doc"] = None if doc.deleted else doc.whole()
             rows.append(row)

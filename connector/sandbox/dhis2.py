@@ -7,8 +7,9 @@ Every rule cites the recording it was taken from (``recordings/dhis2-2.42/NNN-na
 are unique within their list, ids are DHIS2 UIDs (11 characters), references between lists are CODES:
 
 ``today``                 "2026-10-05": the server's date; decides future (E7641) and expired (E7640) periods. Required.
-``users``                 [{username, password?, token? ("d2p_…"), id, orgUnits: [code], authorities: ["F_DATAVALUE_ADD"],
-                          disabled?: false}]; orgUnits = capture hierarchy (the unit and everything under it);
+``users``                 [{username, password?, token? ("d2p_…"), id, orgUnits: [code], disabled?: false,
+                          tokenExpired?: false, authorities: ["F_DATAVALUE_ADD"]}];
+                          orgUnits = capture hierarchy (the unit and everything under it);
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
 ``orgUnits``              [{code, id, name, parent: code | None, opening: "2015-01-01", closed: None | "2025-06-30"}];
                           path and level are made from ``parent``.
@@ -17,7 +18,8 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
 ``categoryOptionCombos``  [{code, id, name, categoryCombo: code}]; ``default`` (HllvX50cXC0) is added when missing.
 ``dataElements``          [{code, id, name, valueType, zeroIsSignificant: bool, categoryCombo: code,
                           aggregationType?: "SUM", options?: [code]}]; valueType: INTEGER, INTEGER_POSITIVE,
-                          INTEGER_ZERO_OR_POSITIVE, INTEGER_NEGATIVE, NUMBER, PERCENTAGE, BOOLEAN, TRUE_ONLY, DATE, TEXT.
+                          INTEGER_ZERO_OR_POSITIVE, INTEGER_NEGATIVE, NUMBER, PERCENTAGE, BOOLEAN, TRUE_ONLY,
+                          DATE, TEXT.
 ``dataSets``              [{code, id, name, periodType, elements: [code], orgUnits: [code], openFuturePeriods: 0,
                           expiryDays: 0, categoryCombo?: "default", write?: true (data-write sharing),
                           compulsory?: [[element, combo]], inputPeriods?: [{period, opening, closing}],
@@ -46,20 +48,10 @@ from typing import Any
 
 from connector.sandbox import dhis2_periods as periods
 from connector.sandbox import dhis2_read as read
-from connector.sandbox.dhis2_import import (
-    STRATEGIES,
-    Aborted,
-    Failed,
-    Importer,
-    Json,
-    Key,
-    Summary,
-    completion_named,
-    may_write,
-    schemes,
-)
+from connector.sandbox.dhis2_import import STRATEGIES, Importer, Summary, completion_named, schemes
 from connector.sandbox.dhis2_login import Doors
 from connector.sandbox.dhis2_metadata import Metadata, Refused, select
+from connector.sandbox.dhis2_rules import Aborted, Failed, Json, Key, may_write
 from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, imported, parsed, said
 from connector.sandbox.plane import Plane
 
@@ -96,7 +88,7 @@ class DHIS2Sim:
     def reset(self) -> None:
         self.values.clear()
         self.completions.clear()
-        self.importer.lock_exceptions.clear()
+        self.importer.rules.lock_exceptions.clear()
         self.refuse = []
         self.doors.reset()
         for value in self._initial:
@@ -338,13 +330,7 @@ class DHIS2Sim:
                 raise said(rule["status"], rule.get("message", STATUS[rule["status"]]))
             if "failed" in rule:
                 raise Failed(rule["failed"])
-            raise Aborted(
-                {
-                    "objects": {},
-                    "value": f"Refused by the sandbox: `{rule['request']}`",
-                    "errorCode": rule["request"],
-                }
-            )
+            raise Aborted(rule["request"], {})
 
     # ------------------------------------------------------------ completions and lock exceptions
 
@@ -402,7 +388,7 @@ class DHIS2Sim:
             raise said(409, "Illegal identifier")
         entry = (data_set["code"], query.get("pe", ""), unit["code"])
         if method == "DELETE":
-            self.importer.lock_exceptions.discard(entry)
+            self.importer.rules.lock_exceptions.discard(entry)
             raise Answer(204)
-        self.importer.lock_exceptions.add(entry)
+        self.importer.rules.lock_exceptions.add(entry)
         raise said(201, "LockException created successfully.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from connector.sandbox.dhis2_import import Json
+from connector.sandbox.dhis2_rules import Json
 from connector.sandbox.dhis2_wire import Answer, Request, said
 
 

@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 
 from connector.sandbox import dhis2_periods as periods
-from connector.sandbox.dhis2_import import Json, Key, schemes
+from connector.sandbox.dhis2_import import schemes
 from connector.sandbox.dhis2_metadata import DEFAULT_OPTION_COMBO, Metadata
+from connector.sandbox.dhis2_rules import Json, Key
 from connector.sandbox.dhis2_wire import Answer, Request, said
 
 

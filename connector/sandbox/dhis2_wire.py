@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from connector.sandbox.dhis2_import import Json, Summary
+from connector.sandbox.dhis2_import import Summary
+from connector.sandbox.dhis2_rules import Json
 
 _JSON = "application/json;charset=UTF-8"
 STATUS = {

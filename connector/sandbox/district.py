@@ -175,6 +175,14 @@ class District:
         typed = [] if "hand_typed" in self.leave_out else self.hand_typed
         return [{k: v for k, v in value.items() if k != "differs"} for value in [*typed, *self.foreign_values]]
 
+    @cached_property
+    def kept_by_hand(self) -> frozenset[tuple[str, str, str, str]]:
+        """Addresses (element, org unit, period, combo) of figures that stay as people typed them."""
+        typed = [] if "hand_typed" in self.leave_out else [v for v in self.hand_typed if v["differs"]]
+        return frozenset(
+            (v["dataElement"], v["orgUnit"], v["period"], v["categoryOptionCombo"]) for v in [*typed, *self.foreign_values]
+        )
+
     def openmrs_metadata(self) -> dict[str, Any]:
         return openmrs_metadata.default_metadata(
             {"code": area, "name": f"CSCom de {name}"} for area, _, name in self.people.areas

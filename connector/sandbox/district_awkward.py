@@ -56,10 +56,11 @@ class Awkward:
         return True
 
     def pick(self, n: int, wanted: Any) -> list[Doc]:
-        """The first ``n`` free reports of the quarter that are as wanted, a few apart."""
+        """The first ``n`` free reports of the quarter that are as wanted, a few apart; none of the silent worker's."""
+        silent = self.visits.silent[0] if self.visits.silent else None
         free = [
             doc for doc in self.visits.reports
-            if doc["_id"] not in self.taken and self._live(doc) and wanted(doc)
+            if doc["_id"] not in self.taken and self._live(doc) and doc["contact"]["_id"] != silent and wanted(doc)
         ]  # fmt: skip
         step = max(1, len(free) // n)
         chosen = free[: n * step : step][:n]

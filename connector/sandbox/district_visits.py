@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from connector.sandbox.district_people import Doc, Person, People, Site, Worker, dice, months_before, uid
+from connector.sandbox.district_people import Doc, Household, People, Person, Site, Worker, dice, months_before, uid
 
 SIGNS = ("unable_to_drink", "vomits_everything", "convulsions", "lethargic", "unconscious")
 PRODUCTS = ("tdr", "cta", "sro", "zinc", "amoxicilline")
@@ -234,9 +234,9 @@ class Visits:
         return self.dated(rng, "assessment_follow_up", worker, site, day, fields)
 
     def _home_visit(
-        self, rng: random.Random, worker: Worker, site: Site, day: date, homes: list[object], n: int
+        self, rng: random.Random, worker: Worker, site: Site, day: date, homes: list[Household], n: int
     ) -> Doc:
-        fields: Doc = {"household_id": rng.choice(self.people.homes(site)).id}
+        fields: Doc = {"household_id": rng.choice(homes).id}
         fields["purpose"] = ("education", "prevention", "other")[n]
         if rng.random() < 0.8:
             fields["topic"] = rng.choice(("moustiquaires", "lavage des mains", "allaitement", "vaccination"))
@@ -323,7 +323,7 @@ class Visits:
             days = rng.randrange(1, 12) if out else 0
             items[product] = {"on_hand": self._number(rng, on_hand), "stockout_days": self._number(rng, days)}
         day = self.people.calendar.last(month) - timedelta(days=rng.randrange(0, 4))
-        self.dated(rng, "stock_count", worker, site, day, {"items": items})
+        self.dated(rng, "stock_count", worker, site, day, items)
 
     def _supervision(self, rng: random.Random, worker: Worker, site: Site, day: date) -> None:
         id, area, name = next(s for s in self.people.supervisors if s[1] == site.area)

@@ -84,11 +84,16 @@ class OpenMRSSim:
         if profile not in ("o3", "platform2"):
             raise ValueError(f"unknown profile {profile}")
         self.metadata, self.known, self.plane, self.profile, self.staff = metadata, patients, plane, profile, staff
-        self.modules = [m for m in _MODULES if profile == "o3" or m not in ("appointments", "queue", "teleconsultation")]
+        self.modules = [
+            m for m in _MODULES if profile == "o3" or m not in ("appointments", "queue", "teleconsultation")
+        ]
         self.reset()
         inner = Starlette(routes=[Route("/{path:path}", self._serve, methods=_METHODS)])
         self.app: App = plane.wrap(
-            inner, state=self.state, reset=self.reset, extra_routes={"people": self.people}  # type: ignore[arg-type]
+            inner,
+            state=self.state,
+            reset=self.reset,
+            extra_routes={"people": self.people},
         )
 
     def reset(self) -> None:
@@ -122,7 +127,7 @@ class OpenMRSSim:
 
     def _known_patient(self, patient: Mapping[str, Any]) -> None:
         rows = self.rows
-        identifiers = []
+        identifiers: list[Json] = []
         for item in patient.get("identifiers") or []:
             kind = rows.by_uuid_or_name(rows.identifier_types, item["type"])
             if kind is None:
@@ -259,7 +264,9 @@ class OpenMRSSim:
                 self._need(user, f"Get {kind.capitalize()}s")
                 return 200, self._metadata_view(kind, table, rest_of, query, base)
         known = f"v1/{'/'.join(path)}"
-        text = f"Resource does not exist. Please check documentation for implemented resources [Unknown resource: {known}]"
+        text = (
+            f"Resource does not exist. Please check documentation for implemented resources [Unknown resource: {known}]"
+        )
         raise Refused(404, error(text, "RestServiceImpl:427", raw=f"Unknown resource: {known}"))  # 410
 
     # ------------------------------------------------------------ parts of it
@@ -278,8 +285,14 @@ class OpenMRSSim:
         if uuid not in table:
             raise not_found(line=80)
         if "purge" in query:
-            raise Refused(500, error("[could not execute statement => Cannot delete or update a parent row: a foreign "
-                                     "key constraint fails]", "SQLExceptionTypeDelegate:59"))  # 198, 331
+            raise Refused(
+                500,
+                error(
+                    "[could not execute statement => Cannot delete or update a parent row: a foreign "
+                    "key constraint fails]",
+                    "SQLExceptionTypeDelegate:59",
+                ),
+            )  # 198, 331
         row = table[uuid]
         if kind == "obs":
             row["voided"] = True
@@ -310,7 +323,9 @@ class OpenMRSSim:
                 if kind == "appointment" and body.get("uuid"):
                     return 200, self.clinic.update(body)
                 answer = self.clinic.create(body)
-                self.plane.applied({"what": "appointment", "uuid": answer["uuid"], "number": answer["appointmentNumber"]})
+                self.plane.applied(
+                    {"what": "appointment", "uuid": answer["uuid"], "number": answer["appointmentNumber"]}
+                )
                 return 200, answer  # 638: 200, not 201
             case "GET", [uuid]:
                 self._need(user, "View Appointments")
@@ -361,7 +376,7 @@ class OpenMRSSim:
             if user is None:
                 raise Refused(401, page(401, "Unauthorized", "Not authenticated"))  # 044
             if not _may(user, "Get Patients"):
-                text = "HAPI-0389: Failed to call access method: APIAuthenticationException: Privileges required: Get Patients"
+                text = "HAPI-0389: Failed to call access method: APIAuthenticationException: Privileges required: Get"
                 raise Refused(500, openmrs_fhir.outcome("processing", text))  # 062-064
         document = openmrs_fhir.answer(self.rows, request.method, parts, dict(request.query_params), base)
         return _json(200, document, {}, "application/fhir+json;charset=UTF-8")
@@ -375,7 +390,7 @@ class OpenMRSSim:
     def _login(self, request: Request) -> Json | None:
         """The user, or None. A living session wins over the Basic header, right or wrong (379, 382)."""
         name = self.sessions.get(request.cookies.get("JSESSIONID", ""))
-        users = {u["username"]: u for u in self.metadata["users"]}
+        users: dict[str, Json] = {u["username"]: u for u in self.metadata["users"]}
         if name:
             return users.get(name)
         header = request.headers.get("authorization", "")
@@ -440,8 +455,14 @@ def _session_body(user: Json | None) -> Json:
         "authenticated": True,
         "locale": "en",
         "allowedLocales": ["en", "fr"],
-        "user": {"uuid": meta.own_uuid("user", user["username"]), "display": user["username"],
-                 "username": user["username"], "systemId": user["username"], "privileges": [], "roles": []},
+        "user": {
+            "uuid": meta.own_uuid("user", user["username"]),
+            "display": user["username"],
+            "username": user["username"],
+            "systemId": user["username"],
+            "privileges": [],
+            "roles": [],
+        },
         "sessionLocation": None,
         "currentProvider": None,
     }
@@ -456,7 +477,11 @@ def _listed(rows: list[Json], query: Mapping[str, str], base: str) -> Json:
     """A page of rows: at most 50 unless ``limit`` says so, 100 at the very most (152-155)."""
     limit = int(query.get("limit", 50))
     if limit > 100 or limit < 1:
-        text = "Administrator has set absolute limit at 100" if limit > 100 else "If you specify a number of results it must be positive"
+        text = (
+            "Administrator has set absolute limit at 100"
+            if limit > 100
+            else "If you specify a number of results it must be positive"
+        )
         raise Refused(500, error(f"[{text}]", "RestUtil:1"))
     start = int(query.get("startIndex", 0))
     view = _view({"v": "ref", **query})
@@ -475,16 +500,25 @@ async def _body(request: Request) -> Any:
     if kind == "application/xml" or request.headers.get("content-encoding") == "gzip":
         raise Refused(415, page(415, "Unsupported Media Type", f"Content-Type {kind} not supported"))
     if kind != "application/json":
-        raise Refused(500, error(f"[Content type '{kind}' not supported]", "AbstractMessageConverterMethodArgumentResolver:211"))
+        raise Refused(
+            500, error(f"[Content type '{kind}' not supported]", "AbstractMessageConverterMethodArgumentResolver:211")
+        )
     if not raw:
         raise Refused(400, error("[Required request body is missing]", "RequestResponseBodyMethodProcessor:163"))  # 074
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise Refused(400, error("[JSON parse error: Unexpected end-of-input]", "AbstractJackson2HttpMessageConverter:391")) from None
+        raise Refused(
+            400, error("[JSON parse error: Unexpected end-of-input]", "AbstractJackson2HttpMessageConverter:391")
+        ) from None
     if not isinstance(body, dict):
-        raise Refused(400, error("[JSON parse error: Cannot deserialize value of type SimpleObject]",
-                                 "AbstractJackson2HttpMessageConverter:391"))  # 395
+        raise Refused(
+            400,
+            error(
+                "[JSON parse error: Cannot deserialize value of type SimpleObject]",
+                "AbstractJackson2HttpMessageConverter:391",
+            ),
+        )  # 395
     return body
 
 
@@ -496,5 +530,3 @@ def _json(status: int, body: Any, headers: Mapping[str, str], kind: str = "appli
 
 def _web(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return Response(text, status, dict(headers or {}), media_type="text/html;charset=utf-8")
-
-

@@ -29,8 +29,13 @@ def _when(value: Any, zone: timezone) -> datetime | None:
     if value is None:
         return None
     if not isinstance(value, str) or not _ISO.fullmatch(value):
-        raise Refused(400, error(f"[JSON parse error: Cannot deserialize value of type `java.util.Date` from "
-                                 f'String "{value}"]', "AbstractJackson2HttpMessageConverter:391"))
+        raise Refused(
+            400,
+            error(
+                f'[JSON parse error: Cannot deserialize value of type `java.util.Date` from String "{value}"]',
+                "AbstractJackson2HttpMessageConverter:391",
+            ),
+        )
     moment = datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m[1].ljust(6, "0"), value))
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
@@ -57,7 +62,9 @@ class Clinic:
             raise _refused("Appointment cannot be created without Service")  # 652, 653
         for name, kinds in (("appointmentKind", ("Scheduled", "WalkIn", "Virtual")), ("status", STATUSES)):
             if body.get(name, "Scheduled") not in kinds:
-                raise _refused(f"No enum constant org.openmrs.module.appointments.model.{name}.{body[name]}")  # 660, 661
+                raise _refused(
+                    f"No enum constant org.openmrs.module.appointments.model.{name}.{body[name]}"
+                )  # 660, 661
         for column, value, length in (
             ("comments", body.get("comments"), 255),
             ("appointment_number", body.get("appointmentNumber"), 50),
@@ -66,8 +73,11 @@ class Clinic:
                 text = "could not execute statement"
                 raise Refused(
                     400,
-                    error(f"{text} [{text} => Data truncation: Data too long for column '{column}' at row 1]",
-                          "org.hibernate.exception.internal.SQLExceptionTypeDelegate:52", raw=text),
+                    error(
+                        f"{text} [{text} => Data truncation: Data too long for column '{column}' at row 1]",
+                        "org.hibernate.exception.internal.SQLExceptionTypeDelegate:52",
+                        raw=text,
+                    ),
                 )  # 663, 664
         row: Json = {
             "uuid": rows.new_uuid(),
@@ -88,8 +98,10 @@ class Clinic:
         rows.appointments[row["uuid"]] = row
         if patient["voided"]:
             # 666: refused, yet saved.
-            raise _refused('Cannot invoke "org.openmrs.PatientIdentifier.getIdentifier()" because the return value of '
-                           '"org.openmrs.Patient.getPatientIdentifier()" is null')
+            raise _refused(
+                'Cannot invoke "org.openmrs.PatientIdentifier.getIdentifier()" because the return value of '
+                '"org.openmrs.Patient.getPatientIdentifier()" is null'
+            )
         answer = appointment_body(row)
         self.staff_decides(row["number"], row["patient"])
         return answer
@@ -98,8 +110,10 @@ class Clinic:
         """``/appointment`` with a uuid: the status goes back to the one in the body (678)."""
         row = self.rows.appointments.get(body["uuid"])
         if row is None:
-            raise _refused('Cannot invoke "org.openmrs.module.appointments.model.Appointment.setStatus" because '
-                           '"appointment" is null')  # 642
+            raise _refused(
+                'Cannot invoke "org.openmrs.module.appointments.model.Appointment.setStatus" because '
+                '"appointment" is null'
+            )  # 642
         row["status"] = body.get("status", row["status"])
         row["comments"] = body.get("comments", row["comments"])
         if "startDateTime" in body:
@@ -111,8 +125,13 @@ class Clinic:
         (867)."""
         start = _when(body.get("startDate"), self.rows.zone)
         if start is None:
-            raise Refused(500, error("[StartDate is not provided]",
-                                     "org.openmrs.module.appointments.web.controller.AppointmentsController:88"))
+            raise Refused(
+                500,
+                error(
+                    "[StartDate is not provided]",
+                    "org.openmrs.module.appointments.web.controller.AppointmentsController:88",
+                ),
+            )
         end = _when(body.get("endDate"), self.rows.zone)
         return [
             appointment_body(a)
@@ -131,8 +150,9 @@ class Clinic:
         """Forward only, or back to Scheduled; a refusal is 500 (668-677)."""
 
         def no(message: str, line: int) -> Refused:
-            return Refused(500, error(f"[{message}]",
-                                      f"org.openmrs.module.appointments.helper.AppointmentServiceHelper:{line}"))
+            return Refused(
+                500, error(f"[{message}]", f"org.openmrs.module.appointments.helper.AppointmentServiceHelper:{line}")
+            )
 
         row = self.rows.appointments.get(uuid)
         if row is None:
@@ -195,7 +215,7 @@ class Clinic:
         raise KeyError(f"no referral {number}")
 
     def _consult(self, number: str, patient: Json, order: Mapping[str, Any]) -> None:
-        """A Consultation as the clinic's form writes it: the number on the counter-referral slip, a diagnosis, advice."""
+        """A Consultation as the clinic's form writes it: the referral's number, a diagnosis, advice."""
         rows = self.rows
         try:
             referral = self._of_encounter(number)
@@ -204,7 +224,7 @@ class Clinic:
             location, earliest = None, rows.now()
         at = _when(order.get("at"), rows.zone) or earliest + timedelta(days=1)
         visit = rows.new_encounter(None, patient, rows.encounter_types[meta.CONSULTATION], at, location, [])
-        written = [(meta.REFERRAL_NUMBER, number)]
+        written: list[tuple[str, Any]] = [(meta.REFERRAL_NUMBER, number)]
         if order.get("diagnosis"):
             written.append((meta.VISIT_DIAGNOSIS, rows.concept(order["diagnosis"])))
         if order.get("advice"):

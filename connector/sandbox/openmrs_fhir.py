@@ -30,7 +30,9 @@ def answer(rows: Rows, method: str, path: list[str], query: Mapping[str, str], b
     kind = path[0] if path else ""
     if method != "GET":
         # 593: what cannot be created is 400 not-supported, never 405.
-        text = f"Invalid request: The FHIR endpoint on this server does not know how to handle {method} operation[{kind}]"
+        text = (
+            f"Invalid request: The FHIR endpoint on this server does not know how to handle {method} operation[{kind}]"
+        )
         raise Refused(400, outcome("not-supported", text))
     if kind == "metadata":
         return _metadata(base)
@@ -78,11 +80,7 @@ def _patients(rows: Rows, query: Mapping[str, str]) -> list[Json]:
 
 def _encounters(rows: Rows, query: Mapping[str, str]) -> list[Json]:
     wanted = query.get("patient", query.get("subject", "")).removeprefix("Patient/")
-    return [
-        _encounter(e)
-        for e in rows.encounters.values()
-        if not e["voided"] and wanted in ("", e["patient"]["uuid"])
-    ]
+    return [_encounter(e) for e in rows.encounters.values() if not e["voided"] and wanted in ("", e["patient"]["uuid"])]
 
 
 def _conditions(rows: Rows, query: Mapping[str, str]) -> list[Json]:
@@ -100,8 +98,12 @@ def _patient(row: Json) -> Json:
         "resourceType": "Patient",
         "id": row["uuid"],
         "identifier": [
-            {"id": i["uuid"], "use": "official" if i["preferred"] else "usual",
-             "type": {"text": i["identifierType"]["name"]}, "value": i["identifier"]}
+            {
+                "id": i["uuid"],
+                "use": "official" if i["preferred"] else "usual",
+                "type": {"text": i["identifierType"]["name"]},
+                "value": i["identifier"],
+            }
             for i in row["identifiers"]
             if not i["voided"]
         ],
@@ -118,8 +120,17 @@ def _encounter(row: Json) -> Json:
         "resourceType": "Encounter",
         "id": row["uuid"],
         "status": "unknown",  # 543: whatever was sent
-        "type": [{"coding": [{"system": "http://fhir.openmrs.org/code-system/encounter-type",
-                              "code": row["encounterType"]["uuid"], "display": row["encounterType"]["name"]}]}],
+        "type": [
+            {
+                "coding": [
+                    {
+                        "system": "http://fhir.openmrs.org/code-system/encounter-type",
+                        "code": row["encounterType"]["uuid"],
+                        "display": row["encounterType"]["name"],
+                    }
+                ]
+            }
+        ],
         "subject": {"reference": f"Patient/{row['patient']['uuid']}", "type": "Patient"},
         "period": {"start": row["at"].isoformat()},
     }

@@ -88,11 +88,17 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
         for part in ("givenName", "familyName"):
             text = name.get(part) or ""
             if len(text) > 50:
-                raise invalid(**{f"names[0].{part}": ("error.exceededMaxLengthOfField", "exceeds the maximum length of 50")})
+                raise invalid(
+                    **{f"names[0].{part}": ("error.exceededMaxLengthOfField", "exceeds the maximum length of 50")}
+                )
             if rows.metadata.get("charset") == "utf8mb3" and any(ord(c) > 0xFFFF for c in text):
                 raise Refused(
-                    500, error(f"[could not execute statement => Incorrect string value: for column '{part}']",
-                               "org.hibernate.exception.internal.SQLExceptionTypeDelegate:59", leak=text)
+                    500,
+                    error(
+                        f"[could not execute statement => Incorrect string value: for column '{part}']",
+                        "org.hibernate.exception.internal.SQLExceptionTypeDelegate:59",
+                        leak=text,
+                    ),
                 )  # 125
     if sum(i["preferred"] for i in identifiers) > 1:
         raise invalid(general=["Only one identifier can be preferred"])  # 805
@@ -103,8 +109,10 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
         if kind["required"] and all(i["identifierType"] is not kind for i in identifiers):
             raise Refused(
                 500,
-                error(f"[Patient is missing the following required identifier(s): {kind['name']}]",
-                      "org.openmrs.api.impl.PatientServiceImpl:317"),
+                error(
+                    f"[Patient is missing the following required identifier(s): {kind['name']}]",
+                    "org.openmrs.api.impl.PatientServiceImpl:317",
+                ),
             )  # 090
     for _ in range(GAP):
         await asyncio.sleep(0)
@@ -143,7 +151,9 @@ def search_patients(rows: Rows, query: Mapping[str, str]) -> list[Json]:
     living = [p for p in rows.patients.values() if not p["voided"]]
     if "identifier" in query:
         wanted = query["identifier"].lower()
-        return [p for p in living if any(not i["voided"] and wanted in i["identifier"].lower() for i in p["identifiers"])]
+        return [
+            p for p in living if any(not i["voided"] and wanted in i["identifier"].lower() for i in p["identifiers"])
+        ]
     if "q" in query:
         words = query["q"].lower().split()
         if len(query["q"]) < 2:
@@ -160,7 +170,8 @@ def search_patients(rows: Rows, query: Mapping[str, str]) -> list[Json]:
     if set(query) - {"v", "limit", "startIndex", "totalCount", "includeAll"}:
         return []
     raise Refused(
-        400, error("The Resource Does not Support the Requested Operation [null]", "DelegatingCrudResource:237", raw=None)
+        400,
+        error("The Resource Does not Support the Requested Operation [null]", "DelegatingCrudResource:237", raw=None),
     )
 
 
@@ -168,18 +179,22 @@ def _identifier(rows: Rows, item: Mapping[str, Any], n: int) -> Json:
     kind = rows.by_uuid_or_name(rows.identifier_types, item.get("identifierType"))
     if kind is None:
         raise bad_property(
-            "identifiers", "Patient",
+            "identifiers",
+            "Patient",
             "identifierType on class org.openmrs.PatientIdentifier => Cannot invoke "
             '"org.openmrs.PatientIdentifierType.getUuid()" because "identifierType" is null',
         )  # 112
     location = rows.by_uuid_or_name(rows.locations, item.get("location"))
     if item.get("location") is not None and location is None:
         raise bad_property(
-            "identifiers", "Patient",
+            "identifiers",
+            "Patient",
             "location on class org.openmrs.PatientIdentifier => Cannot invoke "
             '"org.openmrs.Location.getUuid()" because "location" is null',
         )  # 110
-    return rows.new_identifier(str(item.get("identifier") or ""), kind, location, bool(item.get("preferred")), item.get("uuid"))
+    return rows.new_identifier(
+        str(item.get("identifier") or ""), kind, location, bool(item.get("preferred")), item.get("uuid")
+    )
 
 
 def _problems(rows: Rows, identifier: Json, owner: Json | None) -> list[str]:
@@ -226,7 +241,9 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
     at = rows.now()
     if body.get("encounterDatetime") is not None:
         at = read_date(body["encounterDatetime"], rows.zone, "encounterDatetime on class org.openmrs.Encounter")
-    values = [(item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []]
+    values = [
+        (item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []
+    ]
     owner = _find(rows.patients, _reference(body["patient"]))
     if owner is None:
         raise invalid(patient=("Encounter.error.patient.required", "Patient is Required"))  # 276
@@ -249,8 +266,14 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
         if role is None:
             raise not_null("encounter_role_id")  # 285, 286
         providers.append(
-            {"_kind": "encounterProvider", "uuid": rows.new_uuid(), "display": f"{provider['name']}: {role['name']}",
-             "provider": provider, "encounterRole": role, "voided": False}
+            {
+                "_kind": "encounterProvider",
+                "uuid": rows.new_uuid(),
+                "display": f"{provider['name']}: {role['name']}",
+                "provider": provider,
+                "encounterRole": role,
+                "voided": False,
+            }
         )
     uuid = body.get("uuid")
     if uuid is not None and len(uuid) > 38:
@@ -260,8 +283,10 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
         text = "object references an unsaved transient instance - save the transient instance before flushing"
         raise Refused(
             500,
-            error(f"[org.hibernate.TransientObjectException: {text}: org.openmrs.Encounter]",
-                  "org.hibernate.internal.ExceptionConverterImpl:151"),
+            error(
+                f"[org.hibernate.TransientObjectException: {text}: org.openmrs.Encounter]",
+                "org.hibernate.internal.ExceptionConverterImpl:151",
+            ),
         )  # 230, 232
     if uuid is not None and _find(rows.encounters, uuid):
         raise duplicate_row(uuid, leak=f"patient={owner['uuid']}")  # 222, 326
@@ -276,10 +301,14 @@ def update_encounter(rows: Rows, row: Json, body: Mapping[str, Any]) -> Json:
     if body.get("uuid") not in (None, row["uuid"]):
         raise Refused(400, error("[Some properties are not allowed to be set: uuid]", "BaseDelegatingResource:631"))
     _known(body, _ENCOUNTER, "Encounter")
-    values = [(item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []]
+    values = [
+        (item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []
+    ]
     if "location" in body:
         if any(o["location"] is None for o in row["obs"] if not o["voided"]):
-            raise Refused(500, error("[Editing the fields [location] on Obs is not allowed]", "ObsServiceImpl:1"))  # 834
+            raise Refused(
+                500, error("[Editing the fields [location] on Obs is not allowed]", "ObsServiceImpl:1")
+            )  # 834
         row["location"] = rows.by_uuid_or_name(rows.locations, body["location"])
     if "encounterDatetime" in body:
         at = read_date(body["encounterDatetime"], rows.zone, "encounterDatetime on class org.openmrs.Encounter")
@@ -302,8 +331,10 @@ def search_encounters(rows: Rows, query: Mapping[str, str]) -> list[Json]:
     if "patient" not in query:
         raise Refused(
             500,
-            error("[getCountOfEncounters failed => query must not be null]",
-                  "org.openmrs.module.webservices.rest.web.resource.impl.ServiceSearcher:98"),
+            error(
+                "[getCountOfEncounters failed => query must not be null]",
+                "org.openmrs.module.webservices.rest.web.resource.impl.ServiceSearcher:98",
+            ),
         )
     owner = query["patient"].lower()
     found = [e for e in rows.encounters.values() if e["patient"]["uuid"].lower() == owner]
@@ -336,8 +367,16 @@ def create_obs(rows: Rows, body: Mapping[str, Any]) -> Json:
     at = read_date(body["obsDatetime"], rows.zone, "obsDatetime on class org.openmrs.Obs")
     parent = _find(rows.encounters, _reference(body.get("encounter")))
     location = rows.by_uuid_or_name(rows.locations, body.get("location"))
-    row = rows.new_obs(concept, value, at, owner, uuid=body.get("uuid"), location=location, encounter=parent,
-                       comment=body.get("comment"))
+    row = rows.new_obs(
+        concept,
+        value,
+        at,
+        owner,
+        uuid=body.get("uuid"),
+        location=location,
+        encounter=parent,
+        comment=body.get("comment"),
+    )
     if parent is not None:
         parent["obs"].append(row)
     return row
@@ -363,8 +402,16 @@ def _shown(row: Json) -> Json:
 def _add_obs(rows: Rows, row: Json, values: list[tuple[Mapping[str, Any], Json, Any]]) -> None:
     for item, concept, value in values:
         row["obs"].append(
-            rows.new_obs(concept, value, row["at"], row["patient"], uuid=item.get("uuid"), location=row["location"],
-                         encounter=row, comment=item.get("comment"))
+            rows.new_obs(
+                concept,
+                value,
+                row["at"],
+                row["patient"],
+                uuid=item.get("uuid"),
+                location=row["location"],
+                encounter=row,
+                comment=item.get("comment"),
+            )
         )
 
 
@@ -377,13 +424,17 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
     _known(item, _OBS, "Obs")
     concept = rows.concept(item.get("concept"))
     if concept is None:
-        raise bad('Cannot invoke "org.openmrs.Concept.getDatatype()" because the return value of '
-                  '"org.openmrs.Obs.getConcept()" is null')
+        raise bad(
+            'Cannot invoke "org.openmrs.Concept.getDatatype()" because the return value of '
+            '"org.openmrs.Obs.getConcept()" is null'
+        )
     value, datatype = item.get("value"), concept["datatype"]["name"]
     if len(item.get("comment") or "") > 255:
         raise invalid(comment=("error.exceededMaxLengthOfField", "exceeds the maximum length of 255"))  # 262
     if value is None:
-        raise invalid(general=["error.noValue"], **{f"value{datatype}": ("error.null", "Cannot be empty or null")})  # 255
+        raise invalid(
+            general=["error.noValue"], **{f"value{datatype}": ("error.null", "Cannot be empty or null")}
+        )  # 255
     match datatype:
         case "Text":
             if value == "":
@@ -414,8 +465,10 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
         case "Date" | "Datetime":
             return concept, str(value)
         case "Boolean":
-            raise bad('Cannot invoke "org.openmrs.Concept.getUuid()" because the return value of '
-                      '"org.openmrs.api.ConceptService.getTrueConcept()" is null')  # 267
+            raise bad(
+                'Cannot invoke "org.openmrs.Concept.getUuid()" because the return value of '
+                '"org.openmrs.api.ConceptService.getTrueConcept()" is null'
+            )  # 267
         case _:
             raise bad(f"Don't know how to handle ZZ for concept: {concept['name']}")  # 272
 

@@ -51,7 +51,13 @@ class Rows:
         self._made = 0
         self.locations = {
             row["uuid"]: _metadatum(
-                "location", row, tags=[], parentLocation=None, childLocations=[], attributes=[], **dict.fromkeys(_ADDRESS)
+                "location",
+                row,
+                tags=[],
+                parentLocation=None,
+                childLocations=[],
+                attributes=[],
+                **dict.fromkeys(_ADDRESS),
             )
             for row in metadata["locations"]
         }
@@ -101,7 +107,7 @@ class Rows:
 
     def next_identifier(self, source: str) -> str:
         row = self.idgen[source]
-        base = row["next"]
+        base: str = row["next"]
         digits = [ALPHABET.index(c) for c in base]
         for place in range(len(digits) - 1, -1, -1):
             digits[place] = (digits[place] + 1) % 30
@@ -146,14 +152,27 @@ class Rows:
             for n in person["names"]
         ]
         addresses = [
-            {"_kind": "address", "uuid": self.new_uuid(), "display": a.get("address1") or a.get("cityVillage") or "",
-             "preferred": bool(a.get("preferred")), "address1": a.get("address1"), "cityVillage": a.get("cityVillage"),
-             "country": a.get("country"), "voided": False}
+            {
+                "_kind": "address",
+                "uuid": self.new_uuid(),
+                "display": a.get("address1") or a.get("cityVillage") or "",
+                "preferred": bool(a.get("preferred")),
+                "address1": a.get("address1"),
+                "cityVillage": a.get("cityVillage"),
+                "country": a.get("country"),
+                "voided": False,
+            }
             for a in person.get("addresses") or []
         ]
         attributes = [
-            {"_kind": "attribute", "uuid": self.new_uuid(), "display": str(a.get("value")), "value": a.get("value"),
-             "attributeType": a.get("attributeType"), "voided": False}
+            {
+                "_kind": "attribute",
+                "uuid": self.new_uuid(),
+                "display": str(a.get("value")),
+                "value": a.get("value"),
+                "attributeType": a.get("attributeType"),
+                "voided": False,
+            }
             for a in person.get("attributes") or []
         ]
         row: Json = {
@@ -210,8 +229,16 @@ class Rows:
             "comment": more.get("comment"),
         }
         row.update(status="FINAL", interpretation=None, referenceRange=None)
-        for name in ("accessionNumber", "obsGroup", "valueCodedName", "groupMembers", "order", "valueModifier",
-                     "formFieldPath", "formFieldNamespace"):
+        for name in (
+            "accessionNumber",
+            "obsGroup",
+            "valueCodedName",
+            "groupMembers",
+            "order",
+            "valueModifier",
+            "formFieldPath",
+            "formFieldNamespace",
+        ):
             row[name] = None
         self.obs[row["uuid"]] = row
         return row

@@ -12,9 +12,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_DATE = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,3}))?(Z|[+-]\d\d:?\d\d)?)?"
-)
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,3}))?(Z|[+-]\d\d:?\d\d)?)?")
 
 #: Properties of each kind in the default and full representations (079, 080, 220, 221, 250, 002, 012).
 SHAPES: dict[str, tuple[str, str]] = {
@@ -93,8 +91,13 @@ def read_date(value: Any, zone: timezone, where: str) -> datetime:
     """A date as the server reads it. 295-309: one to three fraction digits, any usual offset, none = server zone;
     microseconds, epoch numbers and minutes only are refused."""
     if not isinstance(value, str):
-        raise Refused(400, error(f"[{where} => Don't know how to convert from class java.lang.Long to class "
-                                 "java.util.Date]", "BaseDelegatingResource:751"))
+        raise Refused(
+            400,
+            error(
+                f"[{where} => Don't know how to convert from class java.lang.Long to class java.util.Date]",
+                "BaseDelegatingResource:751",
+            ),
+        )
     found = _DATE.fullmatch(value)
     if not found:
         raise Refused(
@@ -108,8 +111,14 @@ def read_date(value: Any, zone: timezone, where: str) -> datetime:
     year, month, day, hour, minute, second, fraction, offset = found.groups()
     try:
         return datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
-            int((fraction or "0").ljust(3, "0")) * 1000, tzinfo=zone_of(offset) if offset else zone,
+            int(year),
+            int(month),
+            int(day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            int((fraction or "0").ljust(3, "0")) * 1000,
+            tzinfo=zone_of(offset) if offset else zone,
         )
     except ValueError:
         raise Refused(400, error(f"[{where} => Error converting date]", "BaseDelegatingResource:751")) from None
@@ -153,9 +162,7 @@ def invalid(*, general: list[str] = [], **fields: tuple[str, str]) -> Refused:  
                 "message": "Invalid Submission",
                 "code": "webservices.rest.error.invalid.submission",
                 "globalErrors": [{"code": text, "message": text} for text in general],
-                "fieldErrors": {
-                    name: [{"code": code, "message": text}] for name, (code, text) in fields.items()
-                },
+                "fieldErrors": {name: [{"code": code, "message": text}] for name, (code, text) in fields.items()},
             }
         },
     )

@@ -25,7 +25,7 @@ from connector.web.names import PackIndex
 from connector.web.pages import deliveries, help, overview, quarantine, records, referrals, session, values
 from connector.web.render import STATIC, View, page
 from connector.web.requests import Missing, Refused, SignInNeeded, TooLarge, make_view
-from connector.web.security import SecurityHeaders
+from connector.web.security import HEADERS, SecurityHeaders
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,9 @@ async def _error_page(request: Request, error: Exception) -> Response:
     if request.url.path.startswith(("/api/", "/metrics", "/status.json", "/livez", "/readyz")):
         return api.document({"error": key, **values}, status)
     view = _view(request)
-    headers = {"retry-after": "30"} if status == 503 else None
+    headers = {"retry-after": "30"} if status == 503 else {}
+    if status == 500:  # made outside of the middlewares
+        headers = {name.decode(): value.decode() for name, value in HEADERS.items()} | {"cache-control": "no-store"}
     return page(view, "erreur.html", {"key": key, "values": values, "status": status}, status=status, headers=headers)
 
 

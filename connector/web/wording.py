@@ -42,7 +42,7 @@ def _typeset(text: str) -> str:
     """French spacing: no-break spaces where a line may not break, and the curly apostrophe."""
     text = re.sub(r" ([;!?%])", NARROW + r"\1", text)
     text = text.replace(" :", FIXED + ":").replace("« ", "«" + FIXED).replace(" »", FIXED + "»")
-    text = re.sub(r"(\{n[a-z_]*\}) ", r"\1" + FIXED, text)
+    text = re.sub(r"(\{n(?:_[a-z]+)?\}) ", r"\1" + FIXED, text)
     return text.replace("'", "’")
 
 

@@ -40,13 +40,15 @@ def concept(
 CONCEPTS = [
     concept("fever", codings={"snomed": "386661006", "ciel": "140238", "icd11": "MG26"}),
     concept("malaria_rdt", "coded", category="laboratory", answers={"positive": "rdt_positive", "negative": "negative"},
-            codings={"ciel": "1643", "loinc": "70569-9"}, condition="malaria", when="positive"),
+            codings={"ciel": "1643", "loinc": "70569-9"}),
     concept("rdt_positive", "coded", observed=False, codings={"ciel": "703"}),
-    concept("malaria", "coded", observed=False, codings={"ciel": "116128", "icd11": "1F45", "who": "CHE.X"}),
+    concept("malaria", observed=False, codings={"ciel": "116128", "icd11": "1F45", "who": "CHE.X"},
+            resource="Condition", when="malaria_rdt = 'positive'"),
+    concept("sam_case", observed=False, resource="Condition", role="sam", when="muac_mm < 115 or oedema = true"),
     concept("breath_count", "integer", unit="/min", category="vital-signs", codings={"loinc": "9279-1"}),
-    concept("muac_mm", "integer", unit="mm", codings={"ciel": "1343"}, condition="sam", below="115"),
-    concept("oedema", condition="sam"),
-    concept("diarrhoea", condition="diarrhoea"),
+    concept("muac_mm", "integer", unit="mm", codings={"ciel": "1343"}),
+    concept("oedema"),
+    concept("diarrhoea", condition="diarrhoea = true"),
     concept("doses_taken", "integer", category="therapy"),
     concept("weight_kg", "decimal", unit="kg", category="vital-signs"),
     concept("lmp_date", "date", category="survey"),
@@ -81,9 +83,9 @@ SEX = Category("sex", {}, "sex", {"female": "SEX_F", "male": "SEX_M", "unknown":
                {"female": {"fr": "féminin"}, "male": {"fr": "masculin"}})
 
 PACK = Pack(
-    id="test-pack", version="1", folder=Path("."), name={"fr": "essai"}, zone="Africa/Nairobi", languages=("fr", "en"),
-    sources={}, targets={}, concepts={c.id: c for c in CONCEPTS}, activities={k.id: k for k in KINDS}, forms={}, ignore={},
-    categories={"sex": SEX},
+    id="test-pack", version="1", folder=Path("."), name={"fr": "essai"}, zone="Africa/Nairobi",
+    languages=("fr", "en"), sources={}, targets={}, concepts={c.id: c for c in CONCEPTS},
+    activities={k.id: k for k in KINDS}, forms={}, ignore={}, categories={"sex": SEX},
     indicators={i.id: i for i in (
         indicator("A04", by=("sex",)), indicator("B02", by=("sex",)), indicator("F02", "distinct"),
         indicator("F01", "distinct", by=("sex",)), indicator("G05", "sum"),

@@ -181,7 +181,10 @@ def test_an_inserted_entry_shows(trail: Trail) -> None:
 
 
 def test_an_entry_out_of_the_count_shows(trail: Trail) -> None:
-    trail.sql("INSERT INTO audit (at, event, who, subject, detail, digest, sequence) VALUES ('', '', '', '', '', '', -1)")
+    trail.sql(
+        "INSERT INTO audit (at, event, who, subject, detail, digest, sequence) "
+        "SELECT at, event, who, subject, detail, digest, -1 FROM audit WHERE sequence=6"
+    )
     found = trail.verify()
     assert (found["ok"], found["first_bad"], found["reason"]) == (False, 7, "entry.inserted")
 

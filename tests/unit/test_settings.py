@@ -31,9 +31,9 @@ def test_the_defaults_are_those_of_the_reference() -> None:
 def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values = {
         "PACK": str(tmp_path), "HOME": str(tmp_path / "home"), "DATABASE_URL": "postgresql+psycopg://u:p@db/relais",
-        "MASTER_KEY": "k", "MASTER_KEY_FILE": str(tmp_path / "k"), "SECRETS_DIR": str(tmp_path), "AUDIT_HEADS": "syslog:",
-        "HOST": "0.0.0.0", "PORT": "9000", "ENV": "demo", "QUIET_SCALE": "0.01", "RETRY_SCALE": "0.02",
-        "LOG_LEVEL": "debug",
+        "MASTER_KEY": "k", "MASTER_KEY_FILE": str(tmp_path / "k"), "SECRETS_DIR": str(tmp_path),
+        "AUDIT_HEADS": "syslog:", "HOST": "0.0.0.0", "PORT": "9000", "ENV": "demo", "QUIET_SCALE": "0.01",
+        "RETRY_SCALE": "0.02", "LOG_LEVEL": "debug",
     }  # fmt: skip
     assert {name.lower() for name in values} == set(Settings.model_fields), "a new setting belongs here"
     for name, value in values.items():
@@ -69,7 +69,9 @@ def test_secrets_do_not_show_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Fanta" not in repr(Settings.load())
 
 
-@pytest.mark.parametrize(("heads", "elsewhere"), [(None, False), ("var/kept", False), ("/mnt/heads", True), ("syslog:", True)])
+@pytest.mark.parametrize(
+    ("heads", "elsewhere"), [(None, False), ("var/kept", False), ("/mnt/heads", True), ("syslog:", True)]
+)
 def test_heads_beside_the_database_are_not_elsewhere(
     monkeypatch: pytest.MonkeyPatch, heads: str | None, elsewhere: bool
 ) -> None:

@@ -182,6 +182,7 @@ def one(view: Signed, id: str) -> Response:
         "values": values, "left": left, "diagnosis": _diagnosis(view, row, described), "steps": _steps(view, row, described, tries),
         "request": _request(view, row), "answer": _answer(view, row, tries), "totals": row["kind"] in TOTALS,
         "can": view.may("act") and row["state"] in PICKABLE, "record_url": record_url,
+        "duration": lambda t: view.w("step.seconds", seconds=seconds_between(view, t["started"], t["ended"])) if t["ended"] else "–",
     })
 
 

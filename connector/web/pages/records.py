@@ -60,6 +60,7 @@ def _record(view: View, source: str, stream: str, key: str, *, unmask: bool) -> 
         "resources": document.get("resources", ()), "sent": [describe(view, d, counts) for d in sent],
         "quarantine": document.get("quarantine"), "referral": _stages(view, referral, sent), "patient": _patient(view, activity, unmask),
         "worker": _worker(view, activity), "unmasked": unmask, "can_unmask": view.may("unmask"), "path": record_url(id),
+        "short_revision": lambda r: r if len(r) <= 14 else f"{r[:10]}…",
     })
 
 

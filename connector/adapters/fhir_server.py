@@ -1,0 +1,350 @@
+"""Any FHIR R4 server as a target: one transaction of PUTs (and DELETEs) per batch, under ids of ours.
+
+Everything here rests on findings-fhir-server (numbers in brackets): PUT with our own id may be repeated at will (1),
+``fullUrl`` is always sent (12), a refused transaction stores nothing and often does not name the entry (9), 400 mixes
+"the parent is not there yet" with "never" and only HAPI's code tells (15).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import orjson
+
+from connector.adapters.reasons import Reason
+from connector.errors import TargetUnreadable
+from connector.http import Answer, HttpTrouble, Lost, NotJson, NotSent, read_with_retries, request
+from connector.identity import canonical
+from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, Severity, Verdict, Who
+from connector.ports import Progress
+
+_FHIR = "application/fhir+json"
+_MAX_BYTES = 64 * 1024 * 1024  # a response is bigger than its request (13)
+#: Parents before those that refer to them; types not listed come after.
+_RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        ("Organization", "Location", "Practitioner", "PractitionerRole", "Patient", "Group", "Encounter", "Condition")
+    )
+}
+_HAPI = re.compile(r"HAPI-(\d{4})")
+_ENTRY = re.compile(r"Bundle\.entry\[(\d+)\]")
+_MISSING = {"1094", "1096"}  # absent or deleted target of a reference (15)
+
+REASONS: dict[str, Reason] = {
+    "fhir.created": Reason(Verdict.ACCEPTED, Who.NOBODY, "Créée sur le serveur FHIR.", "Created on the FHIR server."),
+    "fhir.updated": Reason(Verdict.ACCEPTED, Who.NOBODY, "Mise à jour sur le serveur FHIR.", "Updated on the server."),
+    "fhir.unchanged": Reason(
+        Verdict.ACCEPTED, Who.NOBODY, "Déjà identique sur le serveur FHIR.", "Already the same on the FHIR server."
+    ),
+    "fhir.deleted": Reason(Verdict.ACCEPTED, Who.NOBODY, "Retirée du serveur FHIR.", "Removed from the FHIR server."),
+    "fhir.refused": Reason(
+        Verdict.REJECTED,
+        Who.MAPPING,
+        "Le serveur FHIR refuse la ressource et la refusera toujours. Corriger la règle qui la fait.",
+        "The FHIR server refuses the resource and always will. Mend the rule that makes it.",
+    ),
+    "fhir.too_big": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR trouve la ressource trop grande. Relever sa limite.",
+        "The FHIR server finds the resource too big. Raise its limit.",
+    ),
+    "fhir.duplicates": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR a plusieurs ressources pour le même identifiant. Supprimer les doubles.",
+        "The FHIR server has several resources for one identifier. Remove the duplicates.",
+    ),
+    "fhir.reference_missing": Reason(
+        Verdict.DEFERRED,
+        Who.MAPPING,
+        "Une ressource citée n'est pas encore sur le serveur FHIR. Relais réessaie après elle.",
+        "A resource referred to is not on the FHIR server yet. Relais tries again after it.",
+    ),
+    "fhir.still_referenced": Reason(
+        Verdict.DEFERRED,
+        Who.TARGET_ADMIN,
+        "D'autres ressources citent celle qui doit être retirée. Relais réessaie après elles.",
+        "Other resources refer to the one to remove. Relais tries again after them.",
+    ),
+    "fhir.conflict": Reason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Quelqu'un écrivait la même ressource au même moment. Relais réessaie.",
+        "Somebody wrote the same resource at the same moment. Relais tries again.",
+    ),
+    "fhir.server_error": Reason(
+        Verdict.DEFERRED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR a échoué. Relais réessaie ; si cela dure, regarder son journal.",
+        "The FHIR server failed. Relais tries again; if it stays, look at its log.",
+    ),
+    "fhir.credentials": Reason(
+        Verdict.DEFERRED,
+        Who.CREDENTIALS,
+        "Le serveur FHIR refuse l'accès. Vérifier l'utilisateur ou le jeton.",
+        "The FHIR server refuses access. Check the user or token.",
+    ),
+    "fhir.busy": Reason(Verdict.DEFERRED, Who.NOBODY, "Le serveur FHIR fait attendre.", "The server asks to wait."),
+    "fhir.unreachable": Reason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Le serveur FHIR est injoignable. Rien n'a été envoyé ; Relais réessaie.",
+        "The FHIR server is out of reach. Nothing was sent; Relais tries again.",
+    ),
+    "fhir.wrong_address": Reason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "L'adresse ne répond pas comme un serveur FHIR R4. Vérifier l'adresse.",
+        "The address does not answer like a FHIR R4 server. Check the address.",
+    ),
+    "fhir.no_answer": Reason(
+        Verdict.UNKNOWN,
+        Who.NOBODY,
+        "Envoyé, mais sans réponse sûre. Relais relit d'abord ce que le serveur contient.",
+        "Sent, but without an answer to trust. Relais first reads what the server holds.",
+    ),
+}
+
+
+class FhirServerTarget:
+    """``ports.Target`` for kind ``resource``: the payload is the resource, or ``{"deleted": true, "resourceType",
+    "id"}``.
+
+    A refused bundle is sent again without the entries it names; if it names none, as a ``batch``, which says per entry
+    what is wrong; if that is refused whole too, in halves. So one bad entry never holds back the others. What was
+    done (created, updated, unchanged, deleted) is the outcome's reason, the version its ``remote_id``.
+
+    ``settings``: ``bundle`` entries at a time (200), ``settles_within`` seconds (120: twice the time-out advised).
+    """
+
+    def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
+        settings = settings or {}
+        self.name = name
+        self._client = client
+        self._base = str(client.base_url).rstrip("/")
+        settles = timedelta(seconds=float(settings.get("settles_within", 120)))
+        self.capabilities = Capabilities(max_batch=int(settings.get("bundle", 200)), settles_within=settles)
+
+    async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
+        """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""
+        outcomes: dict[int, Outcome] = {}
+        waiting = list(range(len(batch)))
+        while waiting:
+            bundle: dict[str, int] = {}
+            for n in waiting:
+                bundle.setdefault(_name(batch[n].payload), n)
+            order = sorted(bundle.values(), key=lambda n: _place(batch[n].payload))
+            for n, outcome in zip(order, await self._send([batch[n].payload for n in order]), strict=True):
+                outcomes[n] = outcome
+            waiting = [n for n in waiting if n not in outcomes]
+        return [outcomes[n] for n in range(len(batch))]
+
+    async def look_up(self, delivery: Delivery) -> Observed | None:
+        """What is there under this id, compared without ``meta``. A wanted deletion matches when nothing is there.
+        Raises TargetUnreadable."""
+        wanted = delivery.payload
+        headers = {"Accept": _FHIR, "Cache-Control": "no-cache"}
+        try:
+            answer = await read_with_retries(self._client, f"{self._base}/{_name(wanted)}", headers=headers)
+            if answer.status in (404, 410) and _is_outcome(answer.json()):  # 42, 43
+                return Observed(True, detail={"deleted": True}) if wanted.get("deleted") else None
+            if answer.status != 200:
+                raise TargetUnreadable(f"answers {answer.status}")
+            there = answer.json()
+        except HttpTrouble as error:
+            raise TargetUnreadable(str(error)) from error
+        if there.get("resourceType") != wanted["resourceType"] or there.get("id") != wanted["id"]:
+            raise TargetUnreadable("not the resource asked for")
+        remote = {"version": (there.get("meta") or {}).get("versionId")}
+        return Observed(not wanted.get("deleted") and _content(there) == _content(wanted), remote=remote)
+
+    async def probe(self) -> Sequence[Finding]:
+        """Answers ``/metadata`` as FHIR 4.0 and takes our credentials."""
+        try:
+            answer = await read_with_retries(self._client, f"{self._base}/metadata", headers={"Accept": _FHIR})
+            if not answer.ok:
+                return [self._finding(_whole(answer).reason, f"answers {answer.status}")]
+            version = answer.json().get("fhirVersion", "")
+        except NotSent as error:
+            return [self._finding("fhir.unreachable", f"no connection ({error})")]
+        except (HttpTrouble, AttributeError) as error:
+            return [self._finding("fhir.wrong_address", str(error))]
+        if not str(version).startswith("4.0"):
+            return [self._finding("fhir.wrong_address", f"speaks FHIR {version or '?'}, not 4.0")]
+        return []
+
+    def _finding(self, code: str, detail: str) -> Finding:
+        reason = REASONS[code]
+        return Finding(code, Severity.ERROR, f"{self.name}: {detail}", reason.en, who=reason.who)
+
+    # ------------------------------------------------------------ bundles
+
+    async def _send(self, payloads: Sequence[Mapping[str, Any]], kind: str = "transaction") -> list[Outcome]:
+        """Outcomes of one bundle of unlike resources, cut smaller as long as that helps."""
+        try:
+            answer = await self._post(payloads, kind)
+            if answer.ok:
+                return _per_entry(answer, payloads)
+            outcome = _whole(answer)
+        except NotSent:
+            return [Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)] * len(payloads)
+        except Lost as error:
+            return [Outcome(Verdict.UNKNOWN, "fhir.no_answer", http_status=error.status)] * len(payloads)
+        if len(payloads) == 1 or outcome.of_target or outcome.verdict is Verdict.UNKNOWN:
+            return [outcome] * len(payloads)
+        if kind == "transaction":
+            if named := _named(answer, len(payloads)):
+                return await self._without(named, payloads, outcome)
+            if "0450" not in _codes(answer) and answer.status != 413:  # unparsable: a batch is refused whole too (93)
+                return await self._send(payloads, "batch")
+        if answer.status in (409, 500):
+            return [outcome] * len(payloads)  # a batch names its entries; this is the server's own trouble
+        half = len(payloads) // 2
+        first = await self._send(payloads[:half])
+        if first[0].of_target:
+            return [first[0]] * len(payloads)
+        return first + await self._send(payloads[half:])
+
+    async def _without(
+        self, named: Mapping[int, str], payloads: Sequence[Mapping[str, Any]], refusal: Outcome
+    ) -> list[Outcome]:
+        """The entries the server named are refused, the others sent again."""
+        others = [n for n in range(len(payloads)) if n not in named]
+        sent = await self._send([payloads[n] for n in others]) if others else []
+        outcomes = dict(zip(others, sent, strict=True))
+        for n, text in named.items():
+            outcomes[n] = Outcome(
+                refusal.verdict, refusal.reason, http_status=refusal.http_status, answer=text or refusal.answer
+            )
+        return [outcomes[n] for n in range(len(payloads))]
+
+    async def _post(self, payloads: Sequence[Mapping[str, Any]], kind: str) -> Answer:
+        entries = [self._entry(payload) for payload in payloads]
+        bundle = {"resourceType": "Bundle", "type": kind, "entry": entries}
+        headers = {"Content-Type": _FHIR, "Accept": _FHIR}
+        body = orjson.dumps(bundle, default=str)
+        answer = await request(
+            self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES
+        )
+        if answer.ok:
+            document = answer.json()
+            if document.get("type") != f"{kind}-response" or len(document.get("entry") or ()) != len(payloads):
+                raise NotJson("not the answer to this bundle", status=answer.status)
+        return answer
+
+    def _entry(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        name = _name(payload)
+        entry: dict[str, Any] = {"fullUrl": f"{self._base}/{name}"}
+        if payload.get("deleted"):
+            return {**entry, "request": {"method": "DELETE", "url": name}}
+        return {**entry, "resource": payload, "request": {"method": "PUT", "url": name}}
+
+
+def _name(payload: Mapping[str, Any]) -> str:
+    return f"{payload['resourceType']}/{payload['id']}"
+
+
+def _place(payload: Mapping[str, Any]) -> tuple[int, int]:
+    """What is put comes before what is removed; parents are put first and removed last."""
+    rank = _RANK.get(payload["resourceType"], len(_RANK))
+    return (1, -rank) if payload.get("deleted") else (0, rank)
+
+
+def _content(resource: Mapping[str, Any]) -> bytes:
+    return canonical({name: value for name, value in resource.items() if name != "meta"})
+
+
+def _is_outcome(document: Any) -> bool:
+    return isinstance(document, dict) and document.get("resourceType") == "OperationOutcome"
+
+
+def _errors(document: Any) -> Iterable[Mapping[str, Any]]:
+    issues = document.get("issue") if _is_outcome(document) else None
+    return [issue for issue in issues or () if issue.get("severity") in ("error", "fatal")]
+
+
+def _codes(answer: Answer) -> list[str]:
+    """HAPI's codes in an answer that refuses, outermost first."""
+    return _HAPI.findall(answer.text(20_000))
+
+
+def _named(answer: Answer, count: int) -> dict[int, str]:
+    """Entries of the bundle that the errors name, with what is said of each; {} if an error names none (21, 28)."""
+    try:
+        errors = list(_errors(answer.json()))
+    except NotJson:
+        return {}
+    named: dict[int, str] = {}
+    for issue in errors:
+        places = [*(issue.get("expression") or ()), *(issue.get("location") or ())]
+        found = next((int(m[1]) for place in places if (m := _ENTRY.match(place))), None)
+        if found is None or found >= count:
+            return {}
+        named[found] = f"{named.get(found, '')}{issue.get('diagnostics', '')}\n"[:2000]
+    return named
+
+
+def _per_entry(answer: Answer, payloads: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    rows = [entry.get("response") or {} for entry in answer.json()["entry"]]
+    return [_entry_outcome(row, payload) for row, payload in zip(rows, payloads, strict=True)]
+
+
+def _entry_outcome(row: Mapping[str, Any], payload: Mapping[str, Any]) -> Outcome:
+    """One ``entry.response`` as an outcome (01-04, 30, 41, 46)."""
+    digits = str(row.get("status", ""))[:3]
+    status = int(digits) if digits.isdigit() else 0
+    text = orjson.dumps(row.get("outcome") or {}).decode()
+    if not 200 <= status < 300:
+        verdict, reason = _meaning(status, text)
+        return Outcome(verdict, reason, http_status=status, answer=text[:2000])
+    reason = "fhir.created" if status == 201 else "fhir.unchanged" if "NO_CHANGE" in text else "fhir.updated"
+    if payload.get("deleted"):
+        reason = "fhir.deleted"
+    remote_id = str(row.get("location") or _name(payload))
+    return Outcome(Verdict.ACCEPTED, reason, remote_id=remote_id, http_status=status)
+
+
+def _whole(answer: Answer) -> Outcome:
+    """What an answer that refuses the whole request means."""
+    text = answer.text(20_000)
+    verdict, reason = _meaning(answer.status, text)
+    of_target = reason in ("fhir.credentials", "fhir.busy", "fhir.wrong_address")
+    return Outcome(
+        verdict,
+        reason,
+        retry_after=answer.retry_after,
+        of_target=of_target,
+        http_status=answer.status,
+        answer=text[:2000],
+    )
+
+
+def _meaning(status: int, text: str) -> tuple[Verdict, str]:
+    codes = _HAPI.findall(text)
+    if status in (401, 403):
+        reason = "fhir.credentials"
+    elif status in (429, 503):
+        reason = "fhir.busy"
+    elif status in (502, 504) or status < 200:  # a proxy may have given up on a bundle that went through
+        reason = "fhir.no_answer"
+    elif status >= 500:
+        reason = "fhir.server_error"
+    elif status == 409:
+        reason = "fhir.still_referenced" if "Unable to delete" in text else "fhir.conflict"  # 40; 69, 116
+    elif status == 412:
+        reason = "fhir.duplicates"  # 57, 58
+    elif status == 413:
+        reason = "fhir.too_big"
+    elif status in (400, 404, 422) and (codes or status == 422):
+        reason = "fhir.reference_missing" if _MISSING.intersection(codes) else "fhir.refused"
+    elif status == 400 and "OperationOutcome" in text:  # a server other than HAPI
+        reason = "fhir.refused"
+    else:
+        reason = "fhir.wrong_address"
+    return REASONS[reason].verdict, reason

@@ -1,0 +1,432 @@
+"""Referrals to an OpenMRS, and the clinic's answers back.
+
+A referral becomes a patient (found, or created), an encounter with obs and, with profile ``o3``, an appointment: three
+requests that can each be lost. Every id is chosen or obtained, and kept, before the request that uses it leaves;
+after every create that was not a plain success the row is looked for by that id.
+
+    patient      searched by the CHW identifier, compared by value and type; else created, alone in its lane, under
+                 the id of our FHIR Patient
+    encounter    under the id of our FHIR Encounter, saved whole or not at all
+    appointment  the server chooses its id, so it is searched by the referral number before every create
+
+**A corrected referral.** What an encounter says has a digest. When it changes, a new encounter is made whose id is
+derived from our key, the digest and the id of the one it replaces, and then the old one is voided; in this order
+nothing is lost if the second half never happens. Changes of the patient's name or birth date touch nothing: the clinic
+keeps its own register. An appointment is never updated (an update resets the status a nurse has set: 678); when the
+clinic itself changes, an untouched one is cancelled and another made.
+
+**Known limit.** The server drops our appointment ids, so if a lost create is carried out later than
+``settles_within``, a second appointment with the same number appears; ``reconcile`` shows it.
+
+Source of the rules: recordings/openmrs-2.8 (numbers in the comments) and its findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from connector.adapters import openmrs_probe
+from connector.adapters.openmrs_answers import OF_TARGET, REASONS
+from connector.adapters.openmrs_feed import OpenmrsAnswers
+from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted
+from connector.adapters.openmrs_rows import (
+    appointment_body,
+    encounter_body,
+    patient_body,
+    person_key,
+    said,
+    same_findings,
+    stamp,
+)
+from connector.errors import LaneBusy, TargetUnreadable
+from connector.identity import Names
+from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, Verdict
+from connector.ports import Progress
+
+__all__ = ["REASONS", "OpenmrsAnswers", "OpenmrsTarget"]
+
+_PATIENT = "custom:(uuid,voided,identifiers:(identifier,identifierType:(uuid),voided))"
+_ENCOUNTER = "custom:(uuid,voided,patient:(uuid),location:(uuid),obs:(concept:(uuid),value,voided))"
+#: An appointment may have been moved to an earlier day by the clinic; the number is exact, so a wide window is cheap.
+_WINDOW = timedelta(days=7)
+
+
+class _Attempt:
+    """One delivery under way, and what is known of it."""
+
+    def __init__(self, delivery: Delivery, progress: Progress) -> None:
+        self.delivery = delivery
+        self.payload = delivery.payload
+        self.progress = progress
+        self.remote: Json = dict(delivery.remote)
+        self.step = delivery.step
+
+    def note(self, step: str, **known: Any) -> None:
+        """Durable before the next request leaves. A None takes a key away."""
+        self.remote.update(known)
+        self.remote = {key: value for key, value in self.remote.items() if value is not None}
+        self.step = step
+        self.progress.note(self.delivery, step=step, remote=self.remote)
+
+
+class OpenmrsTarget:
+    """``ports.Target`` for deliveries of kind ``referral``.
+
+    ``openmrs``: ``openmrs.yaml`` of the pack as plain data; ``settings`` may override its ``profile``. ``now`` is asked
+    only by the probe, to compare clocks.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        name: str,
+        settings: Mapping[str, Any],
+        openmrs: Mapping[str, Any],
+        names: Names,
+        zone: str | ZoneInfo,
+        now: Any = None,
+    ) -> None:
+        self.name = name
+        self.openmrs = openmrs
+        self.names = names
+        self.zone = zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone)
+        self.profile = str(settings.get("profile") or openmrs.get("profile") or "o3")
+        # Tomcat and MySQL give up after at most a minute; what is not there after two will not come.
+        self.capabilities = Capabilities(max_batch=20, settles_within=timedelta(seconds=120))
+        self.rest = Rest(client)
+        self._now = now
+        self._concepts: dict[str, str] = {}
+
+    # ------------------------------------------------------------ ports.Target
+
+    async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        stopped: Outcome | None = None
+        for delivery in batch:
+            outcome = stopped or await self._one(_Attempt(delivery, progress))
+            outcomes.append(outcome)
+            if outcome.of_target and stopped is None:
+                stopped = Outcome(Verdict.DEFERRED, outcome.reason, of_target=True, retry_after=outcome.retry_after)
+        return outcomes
+
+    async def look_up(self, delivery: Delivery) -> Observed | None:
+        try:
+            return await self._look_up(delivery)
+        except Stop as stop:
+            raise TargetUnreadable(stop.code) from None
+
+    async def probe(self) -> Sequence[Finding]:
+        return await openmrs_probe.probe(self.rest, self.openmrs, self.profile, self._now)
+
+    # ------------------------------------------------------------ one referral
+
+    async def _one(self, a: _Attempt) -> Outcome:
+        try:
+            if a.payload.get("deleted"):
+                return await self._withdraw(a)
+            return await self._carry(a)
+        except Stop as stop:
+            return stop.outcome()
+        except LaneBusy:
+            return Outcome(Verdict.DEFERRED, "lane.busy", retry_after=timedelta(seconds=1))
+
+    async def _carry(self, a: _Attempt) -> Outcome:
+        place = (self.openmrs.get("places") or {}).get(a.payload.get("to") or "")
+        if place is None:
+            raise Stop("openmrs.place_unmapped")
+        if not a.payload.get("patient") or not a.payload.get("encounter"):
+            raise Stop("openmrs.no_person")
+        before = dict(a.remote)
+        patient = await self._patient(a, place)
+        living = await self._encounter(a, place, patient)
+        if living and self.profile == "o3":
+            await self._appointment(a, place, patient)
+        if a.remote != before or a.step != "done":
+            a.note("done")
+            code = "openmrs.accepted"
+        else:
+            code = "openmrs.unchanged"
+        return accepted(code if living else "openmrs.voided_by_clinic", a.remote["encounter"])
+
+    # ------------------------------------------------------------ patient
+
+    async def _patient(self, a: _Attempt, place: Mapping[str, Any]) -> str:
+        """The uuid of the patient at the clinic; found, or created."""
+        ours = str(a.payload["patient"]["id"])
+        known = a.remote.get("patient")
+        if known:
+            row = await self._read_patient(known)
+            if row is not None and not row["voided"]:
+                return str(known)  # 192: an encounter for a voided patient would be accepted without a word
+        found = await self._search_patient(a, ours)
+        if found is None and (known or a.step == "patient" or a.delivery.unsure):
+            found = self._living(await self._read_patient(ours))
+        if found is None:
+            async with a.progress.lane(f"openmrs:{self.name}:create"):
+                # Alone from here on: the server does not keep identifiers unique by itself (363-369).
+                found = await self._search_patient(a, ours) or await self._create_patient(a, place, ours)
+        a.note("patient.there", patient=found, openmrs_id=None)
+        return found
+
+    async def _create_patient(self, a: _Attempt, place: Mapping[str, Any], ours: str) -> str:
+        for last in (False, True):
+            number = a.remote.get("openmrs_id") or await self._next_identifier()
+            a.note("patient", openmrs_id=number)
+            body = patient_body(a.payload, self.openmrs, place["location"], number)
+            try:
+                row = await self.rest.create("patient", body, lambda: self._read_patient(ours))
+            except Stop as stop:
+                if last or stop.code != "openmrs.identifier_in_use" or number not in stop.answer:
+                    raise
+                a.note("patient", openmrs_id=None)  # somebody typed this number by hand: take the next one
+                continue
+            return self._living(row) or ours
+        raise AssertionError("unreachable")
+
+    async def _next_identifier(self) -> str:
+        source = self.openmrs["idgen_source"]
+        said_ = await self.rest.read("POST", f"idgen/identifiersource/{source}/identifier", json={})
+        if said_.code is not None:
+            raise said_.stop()
+        if not isinstance(said_.body, dict) or not said_.body.get("identifier"):
+            raise Stop("openmrs.metadata_missing", status=said_.status)
+        return str(said_.body["identifier"])
+
+    async def _read_patient(self, uuid: str) -> Json | None:
+        row: Json | None = await self.rest.get(f"patient/{uuid}", v=_PATIENT)
+        return row
+
+    @staticmethod
+    def _living(row: Mapping[str, Any] | None) -> str | None:
+        if row is None:
+            return None
+        if row.get("voided"):
+            raise Stop("openmrs.patient_voided")
+        return str(row["uuid"])
+
+    async def _search_patient(self, a: _Attempt, ours: str) -> str | None:
+        """The one living patient who carries exactly this identifier of exactly our type.
+
+        The search itself finds the value inside other values and whatever the case (135, 168, 898-916).
+        """
+        value, kind = person_key(a.payload), self.openmrs["identifier_types"]["chw"]
+        found: list[str] = []
+        start = 0
+        while True:
+            page = await self.rest.get("patient", identifier=value, v=_PATIENT, limit="50", startIndex=str(start))
+            rows = (page or {}).get("results") or []
+            found += [
+                str(row["uuid"])
+                for row in rows
+                if not row.get("voided")
+                and any(
+                    i.get("identifier") == value
+                    and not i.get("voided")
+                    and (i.get("identifierType") or {}).get("uuid") == kind
+                    for i in row.get("identifiers") or []
+                )
+            ]
+            start += len(rows)
+            if len(rows) < 50 or start >= 1000:
+                break
+        if len(found) > 1 and ours not in found:
+            raise Stop("openmrs.patient_ambiguous")
+        return ours if ours in found else found[0] if found else None
+
+    # ------------------------------------------------------------ encounter
+
+    async def _encounter(self, a: _Attempt, place: Mapping[str, Any], patient: str) -> bool:
+        """Make the clinic hold what the referral says; False when somebody there has voided it."""
+        body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
+        digest = said(body)
+        uuid, replaces, started = self._encounter_id(a, digest)
+        if a.remote.get("encounter") == uuid and a.step in ("encounter.there", "appointment", "done") and not replaces:
+            return True
+        row = None
+        if started or a.delivery.unsure:
+            row = await self._read_encounter(uuid)
+        if row is None:
+            a.note("encounter", encounter=uuid, said=digest, replaces=replaces or None, withdrawn=None)
+            posted = {**body, "uuid": uuid, "patient": patient}
+            row = await self.rest.create("encounter", posted, lambda: self._read_encounter(uuid))
+            if not started and "voided" in row and not row["voided"] and not await self._holds(row, body):
+                # It was there before our first attempt (an earlier life of this database) and says something else.
+                replaces = [*replaces, uuid]
+                uuid = self.names.uuid("Encounter", a.delivery.key, digest, uuid)
+                a.note("encounter", encounter=uuid, said=digest, replaces=replaces)
+                row = await self.rest.create("encounter", {**posted, "uuid": uuid}, lambda: self._read_encounter(uuid))
+        if row.get("voided"):
+            a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
+            return False
+        if row.get("location") is None:
+            a.note("encounter.dropped", encounter=uuid, said=digest)
+            raise Stop("openmrs.location_dropped")  # 281: 201, location null
+        for old in replaces:
+            await self._void_encounter(old, "corrected by the community health worker")
+        a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
+        return True
+
+    def _encounter_id(self, a: _Attempt, digest: str) -> tuple[str, list[str], bool]:
+        """The id for what is wanted now, the ids it replaces, and whether a create may have been sent under it."""
+        noted = a.remote.get("encounter")
+        replaces = list(a.remote.get("replaces") or [])
+        if not noted:
+            return str(a.payload["encounter"]["id"]), replaces, False
+        if a.remote.get("said") == digest and a.step != "encounter.dropped" and not a.remote.get("withdrawn"):
+            return str(noted), replaces, True
+        return self.names.uuid("Encounter", a.delivery.key, digest, noted), [*replaces, str(noted)], False
+
+    async def _read_encounter(self, uuid: str) -> Json | None:
+        row: Json | None = await self.rest.get(f"encounter/{uuid}", v=_ENCOUNTER)
+        return row
+
+    async def _holds(self, row: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        """Whether an encounter holds the wanted obs. A row as the create answered it is ours by definition."""
+        obs = row.get("obs") or []
+        if obs and "concept" not in obs[0]:
+            return True
+        references = {ref for item in body["obs"] for ref in (item["concept"], item["value"]) if _mapped(ref)}
+        for reference in sorted(references - set(self._concepts)):
+            concept = await self.rest.get(f"concept/{reference}", v="custom:(uuid)")
+            if concept is None:
+                return True  # cannot be compared; what is there stays
+            self._concepts[reference] = str(concept["uuid"])
+        return same_findings(obs, body["obs"], self._concepts)
+
+    async def _void_encounter(self, uuid: str, reason: str) -> None:
+        said_ = await self.rest.write("DELETE", f"encounter/{uuid}", params={"reason": reason})
+        if said_ is None:
+            raise Stop("openmrs.lost")
+        if said_.code is not None and said_.status != 404:
+            raise said_.stop()
+
+    # ------------------------------------------------------------ appointment
+
+    async def _appointment(self, a: _Attempt, place: Mapping[str, Any], patient: str) -> None:
+        service = place["service"]
+        if a.remote.get("appointment") and a.remote.get("service") == service:
+            return
+        rows = await self._search_appointments(a)
+        same = [row for row in rows if (row.get("service") or {}).get("uuid") == service]
+        if rows and (same or a.remote.get("service") in (None, service)):
+            best = sorted(same or rows, key=lambda row: row.get("status") == "Cancelled")[0]
+            a.note("appointment.there", appointment=str(best["uuid"]), service=service)
+            return
+        touched = [row for row in rows if row.get("status") not in ("Scheduled", "Cancelled")]
+        if touched:  # the patient is already there: whatever changed on our side, leave it
+            a.note("appointment.there", appointment=str(touched[0]["uuid"]), service=service)
+            return
+        for row in rows:
+            await self._cancel(a, row)
+        a.note("appointment", service=service, appointment=None)
+        body = appointment_body(a.payload, self.openmrs, place, patient, self.zone)
+        row = await self.rest.create("appointments", body, lambda: self._first_appointment(a))
+        a.note("appointment.there", appointment=str(row["uuid"]), service=service)
+        if row.get("location") is None:
+            raise Stop("openmrs.location_dropped")  # 654
+
+    async def _search_appointments(self, a: _Attempt) -> list[Json]:
+        """Every appointment with our number but those we cancelled ourselves."""
+        day = date.fromisoformat(a.payload["date"]) - _WINDOW
+        window = {
+            "startDate": stamp(datetime(day.year, day.month, day.day, tzinfo=self.zone)),
+            "appointmentNumber": str(a.payload["number"])[:50],
+        }
+        said_ = await self.rest.read("POST", "appointments/search", json=window)
+        if said_.status == 404:
+            raise Stop("openmrs.module_missing", status=404)
+        if said_.code is not None:
+            raise said_.stop()
+        cancelled = set(a.remote.get("cancelled") or [])
+        return [
+            row
+            for row in said_.body or []
+            if row.get("appointmentNumber") == window["appointmentNumber"]
+            and not row.get("voided")
+            and row.get("uuid") not in cancelled
+        ]
+
+    async def _first_appointment(self, a: _Attempt) -> Json | None:
+        rows = await self._search_appointments(a)
+        return rows[0] if rows else None
+
+    async def _cancel(self, a: _Attempt, row: Mapping[str, Any]) -> None:
+        """Cancel an appointment nobody has touched; a refusal means somebody just has."""
+        uuid = str(row["uuid"])
+        a.note(a.step, cancelled=[*(a.remote.get("cancelled") or []), uuid])
+        if row.get("status") != "Scheduled":
+            return
+        said_ = await self.rest.write("POST", f"appointments/{uuid}/status-change", json={"toStatus": "Cancelled"})
+        if said_ is None:
+            raise Stop("openmrs.lost")
+        if said_.code in OF_TARGET:
+            raise said_.stop()
+
+    # ------------------------------------------------------------ taken back
+
+    async def _withdraw(self, a: _Attempt) -> Outcome:
+        noted = a.remote.get("encounter") or (a.payload.get("encounter") or {}).get("id")
+        for uuid in dict.fromkeys(filter(None, [*(a.remote.get("replaces") or []), noted])):
+            row = await self._read_encounter(str(uuid))
+            if row is not None and not row.get("voided"):
+                await self._void_encounter(str(uuid), "withdrawn by the community health worker")
+        if self.profile == "o3":
+            for row in await self._search_appointments(a):
+                if row.get("status") == "Scheduled":
+                    await self._cancel(a, row)
+        a.note("withdrawn", withdrawn=True, replaces=None, appointment=None, service=None)
+        return accepted("openmrs.withdrawn", a.remote.get("encounter"))
+
+    # ------------------------------------------------------------ reading back
+
+    async def _look_up(self, delivery: Delivery) -> Observed | None:
+        a = _Attempt(delivery, _Silent())
+        place = (self.openmrs.get("places") or {}).get(a.payload.get("to") or "")
+        if not a.payload.get("encounter") or place is None:
+            return None
+        body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
+        uuid, replaces, _ = self._encounter_id(a, said(body))
+        if a.payload.get("deleted"):
+            uuid, replaces = str(a.remote.get("encounter") or a.payload["encounter"]["id"]), []
+        row = await self._read_encounter(uuid)
+        appointments = await self._search_appointments(a) if self.profile == "o3" else []
+        if a.payload.get("deleted"):
+            gone = row is None or bool(row.get("voided"))
+            return Observed(gone and all(r.get("status") != "Scheduled" for r in appointments))
+        if row is None and not appointments:
+            return None
+        remote: Json = {}
+        matches = False
+        if row is not None:
+            remote = {"patient": (row.get("patient") or {}).get("uuid"), "encounter": uuid, "said": said(body)}
+            holds = row.get("location") is not None and await self._holds(row, body)
+            matches = bool(row.get("voided")) or (holds and not replaces)
+        if appointments:
+            remote |= {"appointment": appointments[0]["uuid"], "service": appointments[0]["service"]["uuid"]}
+        elif self.profile == "o3" and not (row or {}).get("voided"):
+            matches = False
+        detail = {
+            "encounter": {"there": row is not None, "voided": bool((row or {}).get("voided"))},
+            "appointments": [{"uuid": r["uuid"], "status": r.get("status")} for r in appointments],
+        }
+        return Observed(matches, remote, detail)
+
+
+def _mapped(reference: Any) -> bool:
+    return isinstance(reference, str) and reference.startswith("CIEL:")
+
+
+class _Silent:
+    """A ``Progress`` for looking only."""
+
+    def note(self, delivery: Delivery, *, step: str, remote: Mapping[str, Any]) -> None:
+        raise AssertionError("looking writes nothing")
+
+    def lane(self, name: str) -> Any:
+        raise AssertionError("looking takes no lane")

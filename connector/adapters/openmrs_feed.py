@@ -1,0 +1,242 @@
+"""What the clinic did with our referrals, read by id.
+
+No change feed is trusted: ``_lastUpdated`` misses added obs and voided rows (findings, point 9) and pages lose rows
+while data changes (point 8). So each open referral is asked about: its appointment, and the encounters of its patient.
+
+Status of a referral, the first that holds:
+
+- ``voided``: somebody at the clinic voided our encounter (or, where it can be, the appointment).
+- ``completed``: the appointment is Completed, or the clinic wrote an encounter for this referral.
+- ``arrived``: CheckedIn or Arrived · ``missed`` · ``cancelled`` (and not booked again under the same number).
+
+An encounter of the clinic is for the referral whose number it quotes; without a number, for the latest referral
+encounter of the patient before it, within ``answer_days``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from connector.adapters.openmrs_rest import Json, Rest, Stop
+from connector.adapters.openmrs_rows import stamp
+from connector.errors import SourceRefused, SourceUnavailable
+from connector.identity import digest
+from connector.model import OpenReferral, Record
+
+_ENCOUNTERS = "custom:(uuid,encounterDatetime,encounterType:(uuid),voided,obs:(concept:(uuid),value,voided){diagnoses})"
+_DIAGNOSES = ",diagnoses:(diagnosis,rank,voided)"
+_OURS = "custom:(uuid,voided,patient:(uuid),encounterDatetime,auditInfo)"
+_STATUS = {
+    "Completed": "completed",
+    "CheckedIn": "arrived",
+    "Arrived": "arrived",
+    "Missed": "missed",
+    "Cancelled": "cancelled",
+}
+#: Referrals read at the same time, and how often a read that broke off is tried.
+_AT_ONCE, _TRIES = 4, 3
+_PASSING = ("openmrs.unreachable", "openmrs.not_json", "openmrs.busy", "openmrs.server_error")
+
+
+class OpenmrsAnswers:
+    """``ports.OutcomeFeed``. ``unread``: ids of the referrals that could not be read by the last call."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        name: str = "openmrs",
+        openmrs: Mapping[str, Any] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        zone: str | ZoneInfo = "UTC",
+    ) -> None:
+        self.name = name
+        self.openmrs = openmrs or {}
+        self.zone = zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone)
+        self.profile = str((settings or {}).get("profile") or self.openmrs.get("profile") or "o3")
+        self.rest = Rest(client)
+        self.unread: list[str] = []
+        self._told: dict[str, str] = {}
+
+    async def answers(self, referrals: Sequence[OpenReferral]) -> Sequence[Record]:
+        """One record per referral with news. Raises SourceRefused when the account is refused, SourceUnavailable
+        when some could not be read and the others say nothing new."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+        self.unread = []
+        troubles: list[Stop] = []
+
+        async def one(referral: OpenReferral) -> Record | None:
+            async with gate:
+                for turn in range(_TRIES):
+                    try:
+                        return await self._answer(referral)
+                    except Stop as stop:
+                        if turn + 1 == _TRIES or stop.code not in _PASSING:
+                            self.unread.append(referral.id)
+                            troubles.append(stop)
+                            return None
+            raise AssertionError("unreachable")
+
+        found = await asyncio.gather(*(one(r) for r in referrals if r.remote.get("patient")))
+        if any(t.code in ("openmrs.credentials", "openmrs.locked") for t in troubles):
+            raise SourceRefused()
+        records = [record for record in found if record is not None]
+        told = [record for record in records if self._told.get(record.key) == record.revision]
+        if any(t.code in _PASSING for t in troubles) and len(told) == len(records):
+            raise SourceUnavailable(troubles[0].code)  # else the news that did arrive goes first
+        if len(self._told) > 20_000:
+            self._told.clear()
+        self._told.update((record.key, record.revision) for record in records)
+        return records
+
+    # ------------------------------------------------------------ one referral
+
+    async def _answer(self, referral: OpenReferral) -> Record | None:
+        ours = referral.remote.get("encounter")
+        patient = str(referral.remote["patient"])
+        rows = await self._encounters(patient, referral.date)
+        if ours and all(row["uuid"] != ours for row in rows):
+            # Lists leave voided rows out (324), and a merge moves them to another patient.
+            mine = await self.rest.get(f"encounter/{ours}", v=_OURS)
+            if mine is not None and mine.get("voided"):
+                return self._record(referral, "voided", _moment((mine.get("auditInfo") or {}).get("dateVoided")), {})
+            moved = ((mine or {}).get("patient") or {}).get("uuid")
+            if moved and moved != patient:
+                rows = await self._encounters(str(moved), referral.date)
+        status, when = await self._appointment(referral) if self.profile == "o3" else (None, None)
+        if status == "voided":
+            return self._record(referral, status, when, {})
+        visit = self._visit_for(referral, rows)
+        if visit is not None:
+            return self._record(referral, "completed", _moment(visit["encounterDatetime"]), self._written(visit))
+        return self._record(referral, status, when, {}) if status else None
+
+    async def _encounters(self, patient: str, since: date) -> list[Json]:
+        """Living encounters of a patient from the day of the referral on, oldest first."""
+        view = _ENCOUNTERS.format(diagnoses=_DIAGNOSES if self.profile == "o3" else "")
+        rows: list[Json] = []
+        while True:
+            page = await self.rest.get(
+                "encounter", patient=patient, fromdate=since.isoformat(), v=view, limit="100", startIndex=str(len(rows))
+            )
+            more = (page or {}).get("results") or []
+            rows += [row for row in more if not row.get("voided")]
+            if len(more) < 100 or len(rows) >= 1000:
+                return sorted(rows, key=lambda row: (_moment(row["encounterDatetime"]) or _LONG_AGO, row["uuid"]))
+
+    async def _appointment(self, referral: OpenReferral) -> tuple[str | None, datetime | None]:
+        uuid = referral.remote.get("appointment")
+        if not uuid:
+            return None, None
+        row = await self.rest.get(f"appointments/{uuid}")
+        if row is not None and row.get("status") == "Cancelled":
+            row = await self._booked_again(referral) or row
+        if row is None:
+            return None, None
+        if row.get("voided"):
+            return "voided", _epoch(row.get("startDateTime"))
+        return _STATUS.get(str(row.get("status"))), _epoch(row.get("startDateTime"))
+
+    async def _booked_again(self, referral: OpenReferral) -> Json | None:
+        """Another appointment under our number that is not cancelled: the clinic moved it by making a new one."""
+        day = datetime(referral.date.year, referral.date.month, referral.date.day, tzinfo=self.zone) - timedelta(days=7)
+        number = referral.number[:50]
+        said = await self.rest.read(
+            "POST", "appointments/search", json={"startDate": stamp(day), "appointmentNumber": number}
+        )
+        if said.code is not None:
+            raise said.stop()
+        others = [
+            row
+            for row in said.body or []
+            if row.get("appointmentNumber") == number and row.get("status") != "Cancelled" and not row.get("voided")
+        ]
+        return others[0] if others else None
+
+    # ------------------------------------------------------------ the clinic's encounter
+
+    def _visit_for(self, referral: OpenReferral, rows: Sequence[Json]) -> Json | None:
+        """The clinic's encounter that answers this referral: the one that quotes it, else the first that may."""
+        ours = referral.remote.get("encounter")
+        kinds = self.openmrs.get("clinical_encounter_types")
+        until = referral.date + timedelta(days=int(self.openmrs.get("answer_days", 60)))
+        latest: Any = None  # the referral encounter last seen while going forward in time
+        first: Json | None = None
+        for row in rows:
+            kind = (row.get("encounterType") or {}).get("uuid")
+            if kind == self.openmrs.get("encounter_type"):
+                latest = row["uuid"]
+                continue
+            if kinds and kind not in kinds:
+                continue
+            quoted = self._obs(row, "number")
+            if quoted == referral.number:
+                return row
+            at = _moment(row["encounterDatetime"])
+            if quoted is None and first is None and latest == ours and at and at.astimezone(self.zone).date() <= until:
+                first = row
+        return first
+
+    def _written(self, visit: Mapping[str, Any]) -> Json:
+        """Diagnosis and advice, as text, where the clinic wrote them."""
+        diagnosis = self._obs(visit, "diagnosis") or _diagnosis(visit)
+        advice = self._obs(visit, "counter_referral_note")
+        return {k: v for k, v in (("diagnosis", diagnosis), ("advice", advice)) if v}
+
+    def _obs(self, row: Mapping[str, Any], name: str) -> str | None:
+        concept = (self.openmrs.get("concepts") or {}).get(name)
+        for obs in row.get("obs") or []:
+            if concept and (obs.get("concept") or {}).get("uuid") == concept and not obs.get("voided"):
+                value = obs.get("value")
+                return str(value.get("display") or value.get("uuid")) if isinstance(value, Mapping) else str(value)
+        return None
+
+    def _record(self, referral: OpenReferral, status: str, when: datetime | None, written: Json) -> Record:
+        body: Json = {"referral": referral.id, "number": referral.number, "status": status, **written}
+        local = when.astimezone(self.zone) if when else None
+        body["at"] = when.astimezone(UTC).isoformat(timespec="seconds") if when else referral.date.isoformat()
+        body["date"] = (local.date() if local else referral.date).isoformat()
+        return Record(
+            source=self.name,
+            stream="outcomes",
+            key=referral.id,
+            revision=digest(body)[:32],
+            form="referral_outcome",
+            body=body,
+            changed_at=when.astimezone(UTC) if when else None,
+        )
+
+
+_LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def _diagnosis(visit: Mapping[str, Any]) -> str | None:
+    """The first diagnosis of the visit note, coded or written (851)."""
+    rows = [d for d in visit.get("diagnoses") or [] if isinstance(d, Mapping) and not d.get("voided")]
+    for row in sorted(rows, key=lambda d: d.get("rank") or 9):
+        diagnosis = row.get("diagnosis") or {}
+        coded = diagnosis.get("coded")
+        text = coded.get("display") if isinstance(coded, Mapping) else diagnosis.get("nonCoded")
+        if text:
+            return str(text)
+    return None
+
+
+def _moment(text: Any) -> datetime | None:
+    """``2026-08-20T09:15:00.000+0300`` as an instant."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _epoch(ms: Any) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if isinstance(ms, (int, float)) else None

@@ -1,0 +1,162 @@
+"""Asking an OpenMRS over REST: one exchange at a time, read with the table of ``openmrs_answers``.
+
+The address of the client ends with the server's context path (``https://clinic.example/openmrs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from connector import http
+from connector.adapters.openmrs_answers import OF_TARGET, REASONS, classify, short
+from connector.model import Outcome, Verdict
+
+Json = dict[str, Any]
+
+_ROOT = "/ws/rest/v1/"
+_MAX_BYTES = 4 * 1024 * 1024
+#: A read whose answer broke off is asked once more: it changes nothing at the server.
+_READS = 2
+
+
+class Stop(Exception):
+    """This delivery ends here, for this reason."""
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        status: int | None = None,
+        answer: str = "",
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code, self.status, self.answer, self.retry_after = code, status, answer, retry_after
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            REASONS[self.code].verdict,
+            self.code,
+            of_target=self.code in OF_TARGET,
+            http_status=self.status,
+            answer=self.answer,
+            retry_after=self.retry_after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer as far as it matters: ``code`` is None when the wished thing was done."""
+
+    status: int
+    body: Any
+    code: str | None
+    html: bool
+    retry_after: timedelta | None
+
+    def stop(self) -> Stop:
+        return Stop(
+            self.code or "openmrs.refused", status=self.status, answer=short(self.body), retry_after=self.retry_after
+        )
+
+
+class Rest:
+    """``GET``, ``POST`` and ``DELETE`` of one server. Keeps no cookie: a stale session answers 401 and carries the
+    request out all the same (recordings/openmrs-2.8/388, 389)."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, path: str, **params: str) -> Any:
+        """The body, or None for 404. Raises Stop."""
+        said = await self.read("GET", path, params=params)
+        if said.status == 404:
+            return None
+        if said.code is not None:
+            raise said.stop()
+        return said.body
+
+    async def read(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Said:
+        """A request that changes nothing that matters (searches by POST too). Raises Stop when nothing usable came."""
+        for turn in range(_READS):
+            try:
+                said = await self._exchange(method, path, params=params, json=json)
+            except http.NotSent:
+                raise Stop("openmrs.unreachable") from None
+            except http.Lost as lost:
+                if turn + 1 < _READS:
+                    continue
+                raise Stop("openmrs.unreachable", status=lost.status) from None
+            if said.code == "openmrs.not_json" and turn + 1 < _READS:
+                continue
+            return said
+        raise AssertionError("unreachable")
+
+    async def write(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None
+    ) -> Said | None:
+        """A request that changes something, sent once. None when its answer was lost. Raises Stop when nothing left
+        this machine."""
+        try:
+            return await self._exchange(method, path, params=params, json=json)
+        except http.NotSent:
+            raise Stop("openmrs.unreachable") from None
+        except http.Lost:
+            return None
+
+    async def create(self, path: str, body: Json, look: Callable[[], Awaitable[Json | None]]) -> Json:
+        """POST, and believe nothing but what is there afterwards.
+
+        The answer to a repeat comes in five shapes, an answer may be lost, 401 may have created the row, and 200 may
+        hold an exception; so after anything but a plain success the row is looked for by our own id (findings,
+        points 1, 2, 3, 6). Raises Stop: ``openmrs.lost`` when it may still appear.
+        """
+        said = await self.write("POST", path, json=body)
+        if said is not None and said.code is None and isinstance(said.body, dict) and said.body.get("uuid"):
+            return said.body
+        try:
+            found = await look()
+        except Stop as stop:
+            if said is None or stop.code not in ("openmrs.credentials", "openmrs.locked", "openmrs.privilege"):
+                raise Stop("openmrs.lost") from None
+            raise
+        if found is not None:
+            return found
+        if (
+            said is None
+            or said.code in (None, "openmrs.not_json")
+            or said.status == 401  # reading with the same account works, so the account is not the matter
+            or (said.code == "openmrs.server_error" and (said.html or "Duplicate entry" in short(said.body)))
+        ):
+            raise Stop("openmrs.lost", status=said.status if said else None)
+        raise said.stop()
+
+    async def _exchange(self, method: str, path: str, *, params: Mapping[str, str] | None, json: Any) -> Said:
+        answer = await http.request(
+            self.client,
+            method,
+            _ROOT + path,
+            max_bytes=_MAX_BYTES,
+            params=params,
+            **({} if json is None else {"json": json}),
+        )
+        html = False
+        body: Any = None
+        if answer.body:
+            try:
+                body = answer.json()
+            except http.NotJson:
+                html = True
+        if not answer.body and answer.status < 300 and answer.status != 204:
+            html = True  # nothing where a document was due
+        code = classify(answer.status, body, html=html)
+        return Said(answer.status, body, code, html, answer.retry_after)
+
+
+def accepted(code: str, remote_id: str | None) -> Outcome:
+    return Outcome(Verdict.ACCEPTED, code, remote_id=remote_id)

@@ -1,0 +1,362 @@
+"""The examples that stand beside the mappings (``*.test.yaml``): run, compared, and what they leave untried.
+
+Every expression an example touches is evaluated by both expression engines, which must agree.
+
+Three kinds of file, all a list under ``examples``:
+
+- beside a form: ``record`` (the document), optionally ``person``, and ``expect``: activity, date, place, worker,
+  subject, facts, absent, flags, referral, entity, error, counts;
+- beside indicators: ``activity`` and ``facts`` (with ``age_months`` or a ``person``), and ``expect``: indicator ->
+  list of ``part combo [amount]``, the empty list for "does not count";
+- ``categories.test.yaml``: ``category``, ``facts``, ``option``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from connector.errors import MappingError
+from connector.mappings import people
+from connector.mappings.config_rules import UNKNOWN
+from connector.mappings.expressions import Compiled, ExpressionError, compile_expression, engine_only, second_engine
+from connector.mappings.forms import Mapper
+from connector.mappings.indicators import Counter, element_and_combo
+from connector.mappings.pack import FactRule, FormMapping, Pack, Place
+from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
+from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
+
+_DAY = date(2026, 7, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One example that did not come out as it says."""
+
+    file: str
+    line: int
+    example: str
+    difference: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.example}: {self.difference}"
+
+
+@dataclass(slots=True)
+class Results:
+    """What the examples said. ``unexercised``: facts, indicator parts and options that no example reaches."""
+
+    passed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    failed_examples: set[tuple[str, int]] = field(default_factory=set)
+    unexercised: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return len(self.failed_examples)
+
+    def fail(self, at: Place, example: str, difference: str) -> None:
+        self.failed_examples.add((at.file, at.line))
+        self.failures.append(Failure(at.file, at.line, example, difference))
+
+    def document(self) -> dict[str, Any]:
+        """As ``relais test --json`` prints it."""
+        return {
+            "passed": self.passed,
+            "failed": self.failed,
+            "unexercised": self.unexercised,
+            "failures": [str(one) for one in self.failures],
+        }
+
+
+def run_examples(pack: Pack) -> Results:
+    """Run every ``*.test.yaml`` of the pack."""
+    return _Runner(pack).run()
+
+
+class _Runner:
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        self.mapper = Mapper(pack)
+        self.counter = Counter(pack)
+        self.results = Results()
+        self.seen: set[str] = set()
+        self._seconds: dict[str, tuple[Compiled, Callable[[Mapping[str, Any]], Any]]] = {}
+
+    def run(self) -> Results:
+        for path in sorted(self.pack.folder.rglob("*.test.yaml")):
+            self._file(path)
+        self.results.unexercised = sorted(set(self._everything()) - self.seen)
+        return self.results
+
+    def _file(self, path: Path) -> None:
+        name = path.relative_to(self.pack.folder).as_posix()
+        findings = Findings()
+        top = Section(read_yaml(path, name, findings), Place(name, 1), findings, name)
+        target = name.replace(".test.yaml", ".yaml")
+        forms = [form for form in self.pack.forms.values() if form.file == target]
+        for entry in top.sections("examples", required=True):
+            label = entry.text("name", entry.what)
+            before = len(self.results.failures)
+            try:
+                if name.startswith("forms/"):
+                    self._form_example(entry, label, forms)
+                elif "category" in entry:
+                    self._category_example(entry, label)
+                else:
+                    self._indicator_example(entry, label)
+            except (KeyError, ValueError, TypeError) as error:
+                self.results.fail(entry.at, label, f"the example cannot be run: {error}")
+            entry.done()
+            if len(self.results.failures) == before:
+                self.results.passed += 1
+        top.done()
+        for finding in findings.items:
+            self.results.fail(Place(finding.file, finding.line), "file", finding.message)
+
+    # ------------------------------------------------------------ forms
+
+    def _form_example(self, entry: Section, label: str, forms: Sequence[FormMapping]) -> None:
+        body = _data(entry, "record")
+        form = _named(forms, entry.text("form"))
+        person = _data(entry, "person")
+        expect = _data(entry, "expect")
+        at = entry.at
+        if form is None:
+            self.results.fail(at, label, "there is no form mapping of this name beside it")
+            return
+        record = Record(form.source, form.name, entry.text("key", "example"), "1", form.name, body)
+        try:
+            mapped = self.mapper.apply(record)
+        except MappingError as error:
+            self._same(at, label, "error", error.code, expect.get("error"))
+            return
+        if "error" in expect:
+            self.results.fail(at, label, f"expected the error {expect['error']}, and it was mapped")
+            return
+        self._engines_agree(at, label, form, body)
+        self._mapped(at, label, form, mapped, expect)
+        if mapped.activity is not None and "counts" in expect:
+            entity = Entity(form.source, "person", "example", "1", person) if person else None
+            self._counts(at, label, mapped.activity, people.complete(mapped.activity, entity), expect["counts"])
+
+    def _mapped(self, at: Place, label: str, form: FormMapping, mapped: Mapped, expect: dict[str, Any]) -> None:
+        found = _document(mapped)
+        facts = found.pop("facts")
+        self._mark(form, facts, mapped)
+        for name, value in (expect.get("facts") or {}).items():
+            self._same(at, label, name, facts.get(name), value)
+        for name in expect.get("absent") or []:
+            if name in facts:
+                self.results.fail(at, label, f"{name} should be absent and is {facts[name]!r}")
+        for key, value in expect.items():
+            if key in ("facts", "absent", "counts"):
+                continue
+            if key not in found:
+                self.results.fail(at, label, f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts")
+            else:
+                self._same(at, label, key, found[key], value)
+
+    def _mark(self, form: FormMapping, facts: Mapping[str, Any], mapped: Mapped) -> None:
+        self.seen.add(form.file)
+        for name, value in facts.items():
+            self.seen.add(f"{form.file}: {name}")
+            for item in value if isinstance(value, list) else ():
+                if isinstance(item, dict):
+                    self.seen.update(f"{form.file}: {name}.{inner}" for inner in item)
+        if mapped.activity is not None and mapped.activity.referral is not None:
+            self.seen.add(f"{form.file}: referral")
+
+    def _engines_agree(self, at: Place, label: str, form: FormMapping, body: Mapping[str, Any]) -> None:
+        heads = [one for one in (form.date, form.time, form.place, form.worker, form.subject, form.key) if one]
+        for rule in [*heads, *form.facts, *(form.referral or {}).values()]:
+            self._rule_agrees(at, label, rule, body)
+
+    def _rule_agrees(self, at: Place, label: str, rule: FactRule, document: Mapping[str, Any]) -> None:
+        for row in rule.rows or ():
+            for inner in row.values():
+                self._rule_agrees(at, label, inner, document)
+        if rule.expression is None:
+            return
+        for text in rule.source.split(" | "):
+            self._agree(at, label, rule.name, text, document)
+        if rule.items:
+            items = rule.expression(document)
+            for item in items if isinstance(items, list) else [items]:
+                for inner in rule.items.values():
+                    if isinstance(item, dict):
+                        self._rule_agrees(at, label, inner, item)
+
+    def _agree(self, at: Place, label: str, name: str, text: str, document: Mapping[str, Any]) -> None:
+        """The engine in use, the same without shortcuts, and the second engine give one answer."""
+        if text not in self._seconds:
+            zone = self.pack.zone
+            self._seconds[text] = (engine_only(text, zone=zone), second_engine(text, zone=zone))
+        first = compile_expression(text, zone=self.pack.zone)
+        answers = [_answer(one, document) for one in (first, *self._seconds[text])]
+        if any(answer != answers[0] for answer in answers):
+            self.results.fail(at, label, f"{name}: the engines disagree on {text}")
+
+    # ------------------------------------------------------------ indicators
+
+    def _indicator_example(self, entry: Section, label: str) -> None:
+        facts = _data(entry, "facts")
+        person = _data(entry, "person")
+        expect = _data(entry, "expect")
+        activity = Activity(
+            source="example", stream="example", key="example", revision="1", kind=entry.text("activity", required=True),
+            form="", mapping="", version="", date=date.fromisoformat(entry.text("date", _DAY.isoformat())), at=None,
+            place="example-place", worker="example-worker", subject="example-subject", facts=facts,
+        )  # fmt: skip
+        entity = Entity("example", "person", "example", "1", person) if person else None
+        complete = people.complete(activity, entity)
+        for name in ("age_days", "age_months", "age_years", "sex"):
+            if name in facts:
+                complete[name] = facts[name]
+        self._scopes_agree(entry.at, label, complete)
+        self._counts(entry.at, label, activity, complete, expect)
+
+    def _scopes_agree(self, at: Place, label: str, facts: Mapping[str, Any]) -> None:
+        scope = self.counter.facts(facts)
+        for name, predicate in self.pack.derived.items():
+            self._agree(at, label, name, predicate.source, scope)
+        for indicator in self.pack.indicators.values():
+            if indicator.each is None:
+                for predicate in indicator.parts.values():
+                    self._agree(at, label, indicator.id, predicate.source, scope)
+
+    def _counts(
+        self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]
+    ) -> None:
+        found: dict[str, list[str]] = {}
+        for one in self.counter.contributions(activity, facts, lambda level: "EXAMPLE"):
+            found.setdefault(one.indicator, []).append(self._line(one))
+            self.seen.add(f"indicator {one.indicator} {one.part}")
+            self.seen.update(f"category {category} {option}" for category, option in one.categories)
+        for indicator, lines in expect.items():
+            if indicator not in self.pack.indicators:
+                self.results.fail(at, label, f"there is no indicator {indicator}")
+                continue
+            wanted = sorted(" ".join(str(line).split()) for line in (lines if isinstance(lines, list) else [lines]))
+            if sorted(found.get(indicator, [])) != wanted:
+                counted = ", ".join(sorted(found.get(indicator, []))) or "nothing"
+                self.results.fail(at, label, f"{indicator}: expected {', '.join(wanted) or 'nothing'}, counted {counted}")
+
+    def _line(self, one: Contribution) -> str:
+        _, combo = element_and_combo(self.pack, one.indicator, one.part, one.categories)
+        amount = "" if one.amount == 1 else f" {one.amount.normalize():f}"
+        return f"{one.part} {combo}{amount}"
+
+    def _category_example(self, entry: Section, label: str) -> None:
+        category = entry.text("category", required=True)
+        facts = _data(entry, "facts")
+        wanted = entry.text("option", required=True)
+        found = self.counter.option(category, self.counter.facts(facts))
+        self.seen.add(f"category {category} {found}")
+        self._same(entry.at, label if label != entry.what else f"{category} {wanted}", category, found, wanted)
+
+    # ------------------------------------------------------------ comparing
+
+    def _same(self, at: Place, label: str, name: str, found: Any, wanted: Any) -> None:
+        if not _equal(found, wanted):
+            self.results.fail(at, label, f"{name}: expected {wanted!r}, found {found!r}")
+
+    def _everything(self) -> Iterator[str]:
+        """All that an example could reach."""
+        for form in self.pack.forms.values():
+            yield form.file
+            for rule in form.facts:
+                yield f"{form.file}: {rule.name}"
+                for inner in {**(rule.items or {}), **{k: v for row in rule.rows or () for k, v in row.items()}}:
+                    yield f"{form.file}: {rule.name}.{inner}"
+            if form.referral:
+                yield f"{form.file}: referral"
+        for indicator in self.pack.indicators.values():
+            yield from (f"indicator {indicator.id} {part}" for part in indicator.parts)
+        for category in self.pack.categories.values():
+            yield from (f"category {category.id} {option}" for option in category.options if option != UNKNOWN)
+
+
+def _named(forms: Sequence[FormMapping], name: str) -> FormMapping | None:
+    """The form of this name, or the only one (a file may map several forms)."""
+    return next((form for form in forms if not name or form.name == name), None)
+
+
+def _data(entry: Section, key: str) -> dict[str, Any]:
+    node = entry.node(key)
+    value = plain(node) if node is not None else {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} must be a list of  name: value")
+    return value
+
+
+def _document(mapped: Mapped) -> dict[str, Any]:
+    """What was mapped, in the words of ``expect``."""
+    flags = [f"{flag.code} {flag.fact}".strip() for flag in mapped.flags]
+    if mapped.entity is not None:
+        return {"entity": mapped.entity.kind, "facts": dict(mapped.entity.data), "flags": flags}
+    activity = mapped.activity
+    if activity is None:
+        return {"facts": {}, "flags": flags}
+    return {
+        "activity": activity.kind,
+        "date": activity.date.isoformat(),
+        "at": activity.at.isoformat() if activity.at else None,
+        "place": activity.place,
+        "worker": activity.worker,
+        "subject": activity.subject,
+        "facts": dict(activity.facts),
+        "flags": flags,
+        "referral": _referral(activity.referral),
+    }
+
+
+def _referral(referral: Referral | None) -> dict[str, Any] | None:
+    if referral is None:
+        return None
+    plain_one = replace(referral, reasons=list(referral.reasons))
+    return {name: getattr(plain_one, name) for name in ("to", "urgent", "reason", "reasons", "note")}
+
+
+def _answer(evaluate: Callable[[Mapping[str, Any]], Any], document: Mapping[str, Any]) -> tuple[str, Any]:
+    """The result as a comparable value; every failure is the same answer."""
+    try:
+        return "value", _normal(evaluate(document))
+    except ExpressionError:
+        return "failed", None
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, list):
+        return [_normal(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _normal(one) for key, one in value.items()}
+    return value
+
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    """Equal as a person writes it: 1.5 in the example is the decimal 1.5."""
+    if isinstance(found, Decimal):
+        return bool(_NUMBER.fullmatch(str(wanted))) and found == Decimal(str(wanted))
+    if isinstance(found, bool) or isinstance(wanted, bool):
+        return found is wanted
+    if isinstance(found, (list, tuple)) and isinstance(wanted, list):
+        return len(found) == len(wanted) and all(_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(_equal(found[key], wanted[key]) for key in wanted)
+    return bool(found == wanted)
+
+
+__all__ = ["Failure", "Results", "run_examples"]

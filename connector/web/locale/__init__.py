@@ -1,0 +1,1 @@
+"""The catalogues: one module per language, the same keys in each."""
