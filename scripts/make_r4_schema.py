@@ -85,7 +85,7 @@ _ZONE = "(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _ID = r"[A-Za-z0-9\-\.]{1,64}"
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 #: At least one visible character, none of the control characters FHIR forbids.
-_TEXT = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F]*[^\x00-\x20\x7F\xA0][^\x00-\x08\x0B\x0C\x0E-\x1F]*$"
+_TEXT = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F]*[^\s\x00-\x1F\x7F][^\x00-\x08\x0B\x0C\x0E-\x1F]*$"
 _MAX_STRING = 1_048_576
 _INT = 2**31 - 1
 

@@ -6,7 +6,7 @@ Recount, never add: a cell's figure is one fixed GROUP BY over the contributions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -243,10 +243,10 @@ def _completion(engine: Engine, unit: Any, target: str, data_set: Any, key: str,
         return 0
     if known is not None and block["state"] != "accepted":
         return 0  # on its way: judged again once the block is settled
-    first, last = periods.bounds(period)
+    _, last = periods.bounds(period)
     payload = {
         "dataSet": data_set.code, "orgUnit": org_unit, "period": period, "attributeOptionCombo": "default",
-        "date": last.isoformat(), "completed": complete,
+        "date": (last + timedelta(days=1)).isoformat(), "completed": complete,
     }
     mark = digest(payload)
     if known is not None and known["digest"] == mark:

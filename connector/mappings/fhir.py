@@ -346,6 +346,6 @@ class FhirBuilder:
 def _worker(activity: Activity) -> Json | None:
     """The worker by identifier. What holds a space is a name, not an identifier, and stays with us."""
     worker = activity.worker
-    if not worker or " " in worker:
+    if not worker or worker.split() != [worker]:
         return None
     return logical("Practitioner", source_system(activity.source), worker)

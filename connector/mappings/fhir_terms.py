@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -27,6 +28,7 @@ UCUM = "http://unitsofmeasure.org"
 CURRENCY = "urn:iso:std:iso:4217"
 CURRENCIES = ("XOF",)
 MAX_INTEGER = 2**31 - 1
+_DAY = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?=T|$))?)?(?=T|$)", re.ASCII)
 #: The two variant bits of a UUID (RFC 9562) laid over the first digit of its fourth group.
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -133,5 +135,5 @@ def partial_day(value: Any) -> str | None:
         return value.isoformat()[:10]
     if not isinstance(value, str):
         return None
-    text = value[:10]
-    return text if len(text) in (4, 7, 10) else None
+    found = _DAY.match(value)
+    return found[0] if found else None

@@ -63,7 +63,7 @@ class District:
             return
         for value in self.hand_typed:
             key = f"{value['dataElement']}/{value['orgUnit']}/{value['period']}/{value['categoryOptionCombo']}"
-            reason = "typed by hand before the start" + (", another figure" if value["differs"] else ", the same figure")
+            reason = f"typed by hand before the start, {'another' if value['differs'] else 'the same'} figure"
             self.planted.append({"kind": "hand_typed", "key": key, "reason": reason})
 
     def _moves_to(self) -> Site | None:
@@ -179,9 +179,8 @@ class District:
     def kept_by_hand(self) -> frozenset[tuple[str, str, str, str]]:
         """Addresses (element, org unit, period, combo) of figures that stay as people typed them."""
         typed = [] if "hand_typed" in self.leave_out else [v for v in self.hand_typed if v["differs"]]
-        return frozenset(
-            (v["dataElement"], v["orgUnit"], v["period"], v["categoryOptionCombo"]) for v in [*typed, *self.foreign_values]
-        )
+        kept = [*typed, *self.foreign_values]
+        return frozenset((v["dataElement"], v["orgUnit"], v["period"], v["categoryOptionCombo"]) for v in kept)
 
     def openmrs_metadata(self) -> dict[str, Any]:
         return openmrs_metadata.default_metadata(
@@ -201,7 +200,7 @@ class District:
                 {
                     "uuid": uid(self.seed, "patient", n), "given": given, "family": family, "gender": "F",
                     "birthdate": f"19{70 + n}-03-1{n}", "identifiers": [look_alike] if n == 0 else [],
-                }  # fmt: skip
+                }
             )
         return patients
 
@@ -209,9 +208,10 @@ class District:
         """What the clinic's staff does with the referral of this number, by seed: what ``OpenMRSSim`` asks."""
         dice_ = int(hashlib.sha256(f"{self.seed}/staff/{number}".encode()).hexdigest(), 16)
         share = dice_ % 100
-        for act, part in DECISIONS:
-            if share < part:
-                break
+        act: str | None = None
+        for decided, part in DECISIONS:
+            if 0 <= share < part:
+                act = decided
             share -= part
         if act is None:
             return None

@@ -240,7 +240,8 @@ class Groups:
 
     def _session(self, rng: Any, n: int, area: str, day: date) -> Doc:
         row: Doc = {"record_id": f"CE-{n + 1:04d}", "action": "upsert", "date_seance": day.strftime("%d/%m/%Y")}
-        row.update(aire=area, theme=THEMES[n % 5], canal=CHANNELS[(n // 5) % 3], duree_h=("1", "1,5", "2", "0,5")[n % 4])
+        row.update(aire=area, theme=THEMES[n % 5], canal=CHANNELS[(n // 5) % 3])
+        row["duree_h"] = ("1", "1,5", "2", "0,5")[n % 4]
         row["femmes_adultes"] = str(rng.randrange(5, 30))
         row["femmes_jeunes"] = str(rng.randrange(0, 15))
         row["hommes_adultes"] = str(rng.randrange(1, 20))

@@ -326,7 +326,7 @@ class Visits:
         self.dated(rng, "stock_count", worker, site, day, items)
 
     def _supervision(self, rng: random.Random, worker: Worker, site: Site, day: date) -> None:
-        id, area, name = next(s for s in self.people.supervisors if s[1] == site.area)
+        id, area, _ = next(s for s in self.people.supervisors if s[1] == site.area)
         doc = self.dated(
             rng, "supervision", worker, site, day,
             {"supervised_chw": worker.id, "supervisor": id, "score": self._number(rng, rng.randrange(55, 101))},

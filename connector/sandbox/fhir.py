@@ -1,14 +1,15 @@
 """A FHIR R4 server that answers like HAPI FHIR JPA 8.8.0 for what Relais does with it; anything else is 501.
 
 Rules come from findings-fhir-server (numbers in comments) and the recordings of ``hapi-fhir-8.8``. Not simulated:
-conditional create and update, patch, history, ``$validate``, the new version HAPI makes of ``39.10`` for ``39.1``.
+conditional create and update, patch, history, ``$validate``, POST in a bundle.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +19,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connector.sandbox.fhir_rules import ID, TYPES, UNPARSED, Refused, check_parses, invalid, invalid_bundle, references
+from connector.sandbox.fhir_rules import (
+    ID,
+    TARGETS,
+    TYPES,
+    UNPARSED,
+    Refused,
+    check_parses,
+    invalid,
+    invalid_bundle,
+    references,
+)
 from connector.sandbox.plane import App, Plane
 
 _BASE = "/fhir"
+_SEARCH = ("identifier", "_id", "_count", "_summary", "_elements")
 _STORAGE_CODES = "https://hapifhir.io/fhir/CodeSystem/hapi-fhir-storage-response-code"
 @dataclass(slots=True)
 class _Resource:
@@ -48,6 +60,28 @@ class _Change:
 
     resources: dict[str, _Resource] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
+
+
+#: A decimal with zeros at its end: ``39.10`` is another content than ``39.1`` (13).
+_PADDED = re.compile(rb"\d\.\d*0[\s,}\]]")
+_IF_MATCH = re.compile(r'(W/)?"?(\d+)"?')
+
+
+class _Written(float):
+    """A decimal that remembers how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Written:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, _Written):
+        return orjson.Fragment(value.text.encode())
+    raise TypeError(type(value).__name__)
 
 
 class FHIRSim:
@@ -120,8 +154,12 @@ class FHIRSim:
             body = gzip.decompress(body)
         try:
             document = orjson.loads(body)
+            if _PADDED.search(body):
+                document = json.loads(body, parse_float=_Written)
         except orjson.JSONDecodeError as error:
-            raise Refused(400, f"{UNPARSED} HAPI-1861: Failed to parse JSON encoded FHIR content") from error  # 76
+            empty = "" if body else " HAPI-1857: Did not find any content to parse"
+            text = f"{UNPARSED} HAPI-1861: Failed to parse JSON encoded FHIR content:{empty}"  # 76, 77
+            raise Refused(400, text) from error
         if not isinstance(document, dict) or "resourceType" not in document:
             missing = "HAPI-1838: Invalid JSON content detected, missing required element: 'resourceType'"
             raise Refused(400, f"{UNPARSED} {missing}")  # 89
@@ -143,7 +181,7 @@ class FHIRSim:
             raise Refused(422, "", issues)  # 148-151, 153
         change = _Change()
         status, _ = self._stage_put(change, kind, id, resource, if_match, assigned=assigned)
-        self._check_references(change, suffix=True)
+        self._check_references(change)
         self._commit(change)
         held = self._held[f"{kind}/{id}"]
         return _json(status, held.whole(), etag=held.version)
@@ -157,7 +195,7 @@ class FHIRSim:
 
     def _search(self, request: Request, kind: str) -> Response:
         query = request.query_params
-        if unknown := next((name for name in query if name not in ("identifier", "_id", "_count", "_summary")), None):
+        if unknown := next((name for name in query if name not in _SEARCH), None):
             known = "[_id, _lastUpdated, identifier]"
             raise Refused(
                 400, f'HAPI-0524: Unknown search parameter "{unknown}" for resource type "{kind}". Valid: {known}'
@@ -296,20 +334,28 @@ class FHIRSim:
         if id.isdigit() and held is None and not assigned:
             text = "clients may only assign IDs which contain at least one non-numeric character"
             raise Refused(400, f"HAPI-0960: Can not create resource with ID[{id}], {text}")  # 19
-        if if_match and held and if_match.strip('W/"') != str(held.version):
-            text = f"Trying to update {key}/_history/{if_match.strip('W/')} but this is not the current version"
-            raise Refused(409, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
+        if if_match and held:
+            named = _IF_MATCH.fullmatch(if_match)
+            if named is None:
+                raise Refused(500, f"HAPI-2223: not a version: {if_match}")  # 72
+            if named[2] != str(held.version):
+                text = f"Trying to update {key}/_history/{named[2]} but this is not the current version"
+                raise Refused(409, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
         content = {name: value for name, value in resource.items() if name != "meta"}
         refers = frozenset(references(content))
         if names and not refers.isdisjoint(names):
             content = _renamed(content, names)
             refers = frozenset(references(content))
-        canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        canonical = orjson.dumps(content, _as_written, orjson.OPT_SORT_KEYS)
+        if _PADDED.search(canonical):
+            content = orjson.loads(canonical)
         labels = _merged(held.labels if held else {}, resource.get("meta") or {})
         if held and not held.deleted and held.canonical == canonical and held.labels == labels:
             text = f'Successfully updated resource "{key}/_history/{held.version}" with no changes detected.'
             return 200, _storage("SUCCESSFUL_UPDATE_NO_CHANGE", text)  # 03, 05, 12
         version = held.version + 1 if held else 1
+        if held and held.deleted and key not in change.resources:
+            version += 1  # 48: revived in a later request there is a gap, within one transaction (50) there is none
         change.resources[key] = _Resource(version, content, canonical, labels, refers)
         created = held is None or held.deleted
         change.log.append({"op": "create" if created else "update", "id": key, "version": version})
@@ -330,18 +376,25 @@ class FHIRSim:
         change.log.append({"op": "delete", "id": key, "version": held.version + 1})
         return 200, _storage("SUCCESSFUL_DELETE", "Successfully deleted 1 resource(s).")
 
-    def _check_references(self, change: _Change, *, suffix: bool = False) -> None:
+    def _check_references(self, change: _Change) -> None:
         for key, resource in change.resources.items():
             for target in resource.refers:
-                if "://" in target or target.startswith("urn:"):
+                path = f"{key.partition('/')[0]}.{_path_to(resource.content, target)}"
+                if target.startswith("urn:"):
+                    raise Refused(400, f"HAPI-0541: Unable to satisfy placeholder ID {target} found in {path}")  # 36
+                if "?" in target:
+                    raise Refused(501, "not simulated: conditional references")
+                if "://" in target:
                     text = f'Resource contains external reference to URL "{target}" but this server is not configured'
                     raise Refused(400, f"HAPI-0507: {text} to allow external references")  # 31
                 there = change.resources.get(target) or self._held.get(target)
-                path = f"specified in path: {key.partition('/')[0]}.{_path_to(resource.content, target)}"
                 if there is None:
-                    raise Refused(400, f"HAPI-1094: Resource {target} not found, {path}")  # 27, 28
+                    raise Refused(400, f"HAPI-1094: Resource {target} not found, specified in path: {path}")  # 27, 28
                 if there.deleted:
-                    raise Refused(400, f"HAPI-1096: Resource {target} is deleted, {path}")  # 47
+                    raise Refused(400, f"HAPI-1096: Resource {target} is deleted, specified in path: {path}")  # 47
+                if target.partition("/")[0] not in TARGETS.get(path, TYPES):
+                    text = f"Invalid reference found at path '{path}'. Resource type is not valid for this path"
+                    raise Refused(422, f"HAPI-0931: {text}")  # 37
             if resource.deleted:
                 for source in self._referrers.get(key, ()):
                     now = change.resources.get(source)
@@ -399,6 +452,7 @@ def _request(index: int, entry: dict[str, Any]) -> tuple[str, str]:
         raise Refused(400, f"HAPI-0529: {text}")  # 96
     if "://" in url:
         raise Refused(400, f"HAPI-2006: Unable to perform {method}, URL provided is invalid: {url}")  # 99
+    url = url.removesuffix("?_elements=id")  # 128
     if method == "POST" or "?" in url:
         raise Refused(501, "not simulated: POST and conditional requests in a bundle")
     kind, _, id = url.partition("/")

@@ -69,6 +69,52 @@ _DATE_TIMES = {"effectiveDateTime", "authoredOn", "authored", "recordedDate", "o
 _CLASSES = {"AMB", "EMER", "FLD", "HH", "IMP", "ACUTE", "NONAC", "OBSENC", "PRENC", "SS", "VR"}
 
 
+#: Types that a reference may point to, where R4 forbids some (37).
+_SUBJECTS = _words("Patient Group")
+TARGETS = {
+    "Observation.subject": _words("Patient Group Device Location"),
+    "Observation.encounter": _words("Encounter"),
+    "Encounter.subject": _SUBJECTS,
+    "Condition.subject": _SUBJECTS,
+    "Condition.encounter": _words("Encounter"),
+    "ServiceRequest.subject": _words("Patient Group Location Device"),
+    "ServiceRequest.encounter": _words("Encounter"),
+    "Task.encounter": _words("Encounter"),
+}
+_ALL = "id meta implicitRules language text contained extension modifierExtension resourceType identifier "
+#: Every element of the types Relais sends (FHIR R4); an unknown one is dropped in silence (78) or refused (149).
+_ELEMENTS = {
+    kind: _words(_ALL + names)
+    for kind, names in {
+        "Condition": "abatementAge abatementDateTime abatementPeriod abatementRange abatementString asserter bodySite "
+        "category clinicalStatus code encounter evidence note onsetAge onsetDateTime onsetPeriod onsetRange "
+        "onsetString recordedDate recorder severity stage subject verificationStatus",
+        "Encounter": "account appointment basedOn class classHistory diagnosis episodeOfCare hospitalization length "
+        "location partOf participant period priority reasonCode reasonReference serviceProvider serviceType status "
+        "statusHistory subject type",
+        "Group": "active actual characteristic code managingEntity member name quantity type",
+        "MeasureReport": "date evaluatedResource group improvementNotation measure period reporter status subject type",
+        "Observation": "basedOn bodySite category code component dataAbsentReason derivedFrom device effectiveDateTime "
+        "effectiveInstant effectivePeriod effectiveTiming encounter focus hasMember interpretation issued method note "
+        "partOf performer referenceRange specimen status subject valueBoolean valueCodeableConcept valueDateTime "
+        "valueInteger valuePeriod valueQuantity valueRange valueRatio valueSampledData valueString valueTime",
+        "Patient": "active address birthDate communication contact deceasedBoolean deceasedDateTime gender "
+        "generalPractitioner link managingOrganization maritalStatus multipleBirthBoolean multipleBirthInteger name "
+        "photo telecom",
+        "QuestionnaireResponse": "author authored basedOn encounter item partOf questionnaire source status subject",
+        "ServiceRequest": "asNeededBoolean asNeededCodeableConcept authoredOn basedOn bodySite category code "
+        "doNotPerform encounter instantiatesCanonical instantiatesUri insurance intent locationCode locationReference "
+        "note occurrenceDateTime occurrencePeriod occurrenceTiming orderDetail patientInstruction performer "
+        "performerType priority quantityQuantity quantityRange quantityRatio reasonCode reasonReference "
+        "relevantHistory replaces requester requisition specimen status subject supportingInfo",
+        "Task": "authoredOn basedOn businessStatus code description encounter executionPeriod focus for "
+        "groupIdentifier input instantiatesCanonical instantiatesUri insurance intent lastModified location note "
+        "output owner partOf performerType priority reasonCode reasonReference relevantHistory requester restriction "
+        "status statusReason",
+    }.items()
+}
+
+
 class Refused(Exception):
     """An answer that is an error, with its OperationOutcome issues."""
 
@@ -105,7 +151,7 @@ def check_parses(resource: Any) -> None:
         if codes is not None and value not in codes:
             text = f'[element="{name}"] Invalid attribute value "{value}": Unknown code \'{value}\''
             raise Refused(400, f"{UNPARSED} HAPI-1821: {text}")  # 79
-        if name == "birthDate" and not (isinstance(value, str) and _DATE.fullmatch(value)):
+        if name == "birthDate" and value is not None and not (isinstance(value, str) and _DATE.fullmatch(value)):
             text = f'[element="birthDate"] Invalid attribute value "{value}": Invalid date/time format'
             raise Refused(400, f"{UNPARSED} HAPI-1821: {text}")  # 80
         readable = name not in _DATE_TIMES or not isinstance(value, str) or _DATE_TIME.fullmatch(value)
@@ -120,6 +166,10 @@ def invalid(resource: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
     for name in _REQUIRED.get(kind, ()):
         if name not in resource:
             yield _issue(f"{kind}.{name}: minimum required = 1, but only found 0", place)
+    known = _ELEMENTS.get(kind)
+    for name in resource:
+        if known is not None and name not in known and not name.startswith("_"):
+            yield _issue(f"Unrecognized property '{name}'", place)  # 149
     setting = (resource.get("class") or {}) if kind == "Encounter" else {}
     if "v3-ActCode" in setting.get("system", "") and setting.get("code") not in _CLASSES:
         yield _issue(f"Unknown code '{setting.get('code')}' in the CodeSystem v3-ActCode", f"{place}.class")  # 153
@@ -145,14 +195,14 @@ def _invalid_values(value: Any, place: str) -> Iterator[dict[str, Any]]:
 
 
 def invalid_bundle(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    urls: set[str] = set()
+    urls: dict[str, int] = {}
     for index, entry in enumerate(entries):
         place = f"Bundle.entry[{index}]"
         url = entry.get("fullUrl")
         if url in urls:
             yield _issue("Constraint failed: bdl-7: 'FullUrl must be unique in a bundle'", "Bundle")  # 161
         if url:
-            urls.add(url)
+            place = f"Bundle.entry[{urls.setdefault(url, index)}]"
         resource = entry.get("resource")
         if resource is None:
             continue
@@ -160,6 +210,7 @@ def invalid_bundle(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if url and "://" in url and not url.endswith(f"/{name}"):
             text = f"The fullUrl '{url}' looks like a RESTful server URL, so it must end with the correct type and id"
             yield _issue(f"{text} (/{name})", place)  # 161
+        place = f"Bundle.entry[{index}]"
         inside = f"{place}.resource/*{name}*/"
         if not url and any("://" not in target for target in references(resource)):
             yield _issue("Bundle entry missing fullUrl", place)  # 158

@@ -118,7 +118,7 @@ def org_unit_rows(people: People) -> list[Json]:
             rows.append(row(source, area, code, "cscom", "ML-KKO-D1", f"CSCom de {name}"))
     for site in people.sites:
         rows.append(row("cht", site.id, site.code, "site", site.code.rsplit("-", 1)[0], f"Site {site.name}"))
-    for area, code, name in people.areas:
+    for _, code, name in people.areas:
         for n in range(3):
             group = f"GE-{code.rsplit('-', 1)[1]}-{n + 1:02d}"
             rows.append(row("odk", group, code, "cscom", "ML-KKO-D1", f"CSCom de {name}"))
@@ -160,7 +160,7 @@ def _org_units(people: People) -> list[Json]:
                 {
                     "code": row["org_unit"], "id": uid11("orgUnit", row["org_unit"]), "name": row["name"],
                     "parent": row["parent"] or None, "opening": "2015-01-01", "closed": None,
-                }  # fmt: skip
+                }
             )
     return units
 
@@ -197,7 +197,7 @@ def dhis2_metadata(people: People, today: date) -> Json:
         {
             "code": "SNIS_CONSULT", "id": uid11("element", "SNIS_CONSULT"), "name": "SNIS consultations",
             "valueType": "INTEGER_ZERO_OR_POSITIVE", "zeroIsSignificant": False, "categoryCombo": "default",
-        }  # fmt: skip
+        }
     )
     units = {"site": [s.code for s in people.sites], "cscom": [code for _, code, _ in people.areas]}
     sets = [
@@ -212,7 +212,7 @@ def dhis2_metadata(people: People, today: date) -> Json:
         {
             "code": "SNIS", "id": uid11("dataSet", "SNIS"), "name": "SNIS mensuel", "periodType": "Monthly",
             "elements": ["SNIS_CONSULT"], "orgUnits": units["cscom"], "openFuturePeriods": 0, "expiryDays": 0,
-        }  # fmt: skip
+        }
     )
     return {
         "today": today.isoformat(), "users": _users(), "orgUnits": _org_units(people), "categoryCombos": combos,

@@ -88,9 +88,7 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
         for part in ("givenName", "familyName"):
             text = name.get(part) or ""
             if len(text) > 50:
-                raise invalid(
-                    **{f"names[0].{part}": ("error.exceededMaxLengthOfField", "exceeds the maximum length of 50")}
-                )
+                raise invalid(names=("error.exceededMaxLengthOfField", f"{part} exceeds the maximum length of 50"))
             if rows.metadata.get("charset") == "utf8mb3" and any(ord(c) > 0xFFFF for c in text):
                 raise Refused(
                     500,
@@ -429,6 +427,8 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
             '"org.openmrs.Obs.getConcept()" is null'
         )
     value, datatype = item.get("value"), concept["datatype"]["name"]
+    if not isinstance(item.get("comment") or "", str):
+        raise Refused(400, error("[comment on class org.openmrs.Obs]", "BaseDelegatingResource:751"))  # 895
     if len(item.get("comment") or "") > 255:
         raise invalid(comment=("error.exceededMaxLengthOfField", "exceeds the maximum length of 255"))  # 262
     if value is None:

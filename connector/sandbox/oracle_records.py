@@ -318,8 +318,9 @@ def _governance(key: str, row: Doc) -> Rec:
         (one["normes/domaine"], number(one["normes/atteintes"]), number(one["normes/evaluees"]))
         for one in row.get("normes") or []
     ]
+    sexes = {"f": "female", "m": "male"}
     rec.a["feedback"] = [
-        (one.get("avis/type"), {"f": "female", "m": "male"}.get(one.get("avis/sexe", "")), number(one.get("avis/delai_jours")))
+        (one.get("avis/type"), sexes.get(one.get("avis/sexe", "")), number(one.get("avis/delai_jours")))
         for one in row.get("avis") or []
     ]
     return rec

@@ -27,6 +27,16 @@ class PackIndex:
             code: (category, option) for category in pack.categories.values() for option, code in category.options.items()
         }
 
+    def below(self, code: str) -> list[str]:
+        """An org unit and all that lie under it."""
+        found, todo = {code}, [code]
+        while todo:
+            above = todo.pop()
+            more = [c for c, row in self.units.items() if row.parent == above and c not in found]
+            found.update(more)
+            todo += more
+        return sorted(found)
+
     def find_units(self, text: str, limit: int = 50) -> list[str]:
         """Org unit codes whose code or name holds the text."""
         low = text.strip().casefold()

@@ -579,7 +579,20 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "led.step": "Step",
     "led.records": "Records",
     "led.part": "Share",
-    "led.result": "Counted in DHIS2",
+    "led.received": "Records of this kind, place and period",
+    "led.not_met": "The condition of the rule is not met",
+    "led.other_category": "Counted in another category",
+    "led.makes_sum": ("This record makes {value}.", "These {n} records make {value} together."),
+    "led.makes_each": (
+        "This record holds {value} lines that count.",
+        "These {n} records hold {value} lines that count.",
+    ),
+    "led.makes_distinct": (
+        "Each is counted once only: {n} record gives {value}.",
+        "Each is counted once only: {n} records give {value}.",
+    ),
+    "led.counted_once": "Counted once already",
+    "led.result": "Counted here",
     "led.off": (
         "These lines do not add up to the number counted. Give this page to the administrator of "
         "Relais."

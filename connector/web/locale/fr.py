@@ -599,7 +599,20 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "led.step": "Étape",
     "led.records": "Fiches",
     "led.part": "Part",
-    "led.result": "Comptées dans DHIS2",
+    "led.received": "Fiches de cette sorte, de ce lieu et de cette période",
+    "led.not_met": "La condition de la règle n'est pas remplie",
+    "led.other_category": "Comptées dans une autre catégorie",
+    "led.makes_sum": ("Cette fiche fait ensemble {value}.", "Ces {n} fiches font ensemble {value}."),
+    "led.makes_each": (
+        "Cette fiche porte {value} lignes qui comptent.",
+        "Ces {n} fiches portent ensemble {value} lignes qui comptent.",
+    ),
+    "led.makes_distinct": (
+        "Chacun n'est compté qu'une fois : {n} fiche donne {value}.",
+        "Chacun n'est compté qu'une fois : {n} fiches donnent {value}.",
+    ),
+    "led.counted_once": "Déjà comptés une fois",
+    "led.result": "Comptées ici",
     "led.off": (
         "Ces lignes ne s'additionnent pas au nombre compté. Donnez cette page à l'administrateur de "
         "Relais."

@@ -181,9 +181,14 @@ def one(view: Signed, id: str) -> Response:
         "newer": newer, "older": older, "at": place, "of": of, "inside": _is_inside(filters, row),
         "values": values, "left": left, "diagnosis": _diagnosis(view, row, described), "steps": _steps(view, row, described, tries),
         "request": _request(view, row), "answer": _answer(view, row, tries), "totals": row["kind"] in TOTALS,
-        "can": view.may("act") and row["state"] in PICKABLE, "record_url": record_url,
+        "choices": _choices(row["state"]) if view.may("act") else (), "record_url": record_url,
         "duration": lambda t: view.w("step.seconds", seconds=seconds_between(view, t["started"], t["ended"])) if t["ended"] else "–",
     })
+
+
+def _choices(state: str) -> tuple[str, ...]:
+    """What a person may do in a state. An uncertain one is looked up first; nothing is ever deleted."""
+    return {"parked": ("retry", "resolve"), "deferred": ("retry", "park"), "pending": ("park",)}.get(state, ())
 
 
 def _is_inside(filters: Filters, row: Mapping[str, Any]) -> bool:
@@ -228,7 +233,7 @@ def _answer(view: View, row: Mapping[str, Any], tries: list[Mapping[str, Any]]) 
     """The last answer in full; only for totals, as a clinic's answer may hold personal data."""
     if row["kind"] not in TOTALS or not tries:
         return None
-    found = view.opened("attempt_delivery", tries[0]["answer_enc"])
+    found = view.opened("attempt", tries[0]["answer_enc"])
     if isinstance(found, str):
         try:
             found = orjson.loads(found)

@@ -66,7 +66,7 @@ def _record(view: View, source: str, stream: str, key: str, *, unmask: bool) -> 
 
 def _cells(view: View, document: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = list(document.get("cells", ()))[:100]
-    keys = [(c["data_element"], c.get("combo") or "default", c["org_unit"], c["period"]) for c in found]
+    keys = [(c.get("data_element") or "", c.get("combo") or "default", c["org_unit"], c["period"]) for c in found]
     rows = view.read(cells.totals_of, keys)
     shown = []
     for one, key in zip(found, keys, strict=True):

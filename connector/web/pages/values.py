@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from markupsafe import Markup
 from starlette.responses import Response
 
+from connector import periods
 from connector.mappings.pack import Indicator
 from connector.web.names import short
 from connector.web.pages.describe import record_url, value_url
@@ -65,12 +66,13 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
     after = view.request.query_params.get("after") or None
     document = view.context.explain(element, org_unit, period, cell["combo"], after) or {}
     indicator = view.context.pack.indicators.get(cell["indicator"])
-    led = _led(view, document, cell)
+    led = _led(view, cell, indicator)
+    counted = sum(n for _, n, _ in led)
     workers = view.read(cells.by_worker, cell)
     return page(view, "valeur.html", {
         "cell": cell, "doc": document, "indicator": indicator, "name": view.names.indicator(cell["indicator"], cell["part"]),
         "categories": view.names.categories(cell["categories"]), "hero": _hero(view, cell), "led": led,
-        "led_adds": not led or sum(n for _, n, _ in led) == _whole(cell["value"]),
+        "counted": counted, "led_adds": _adds(cell, indicator, counted), "result": _result(view, cell, indicator, counted),
         "not_counted": [(_words(view, r.get("reason")), r["n"]) for r in document.get("not_counted", ()) if r.get("n")],
         "rule": _rule(view, cell, indicator), "workers": _workers(view, workers), "records": _records(view, document, cell),
         "next": document.get("next"), "after": after, "sends": _sends(view, document, cell), "siblings": view.read(cells.siblings, cell),
@@ -105,17 +107,41 @@ def _hero(view: View, cell: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _led(view: View, document: Mapping[str, Any], cell: Mapping[str, Any]) -> list[tuple[Markup, Decimal, int]]:
-    """(words, signed count, where its bar begins) from the total to the result. A document that names its result as
-    the last line is understood too."""
-    lines = [(_words(view, one.get("label")), Decimal(str(one.get("n", 0)))) for one in document.get("led", ())]
-    if len(lines) > 1 and sum(n for _, n in lines[:-1]) == lines[-1][1] == _whole(cell["value"]):
-        lines = lines[:-1]
-    led, left = [], Decimal(0)
-    for words, n in lines:
-        left += n
-        led.append((words, n, int(left) if n < 0 else 0))
+def _led(view: View, cell: Mapping[str, Any], indicator: Indicator | None) -> list[tuple[Markup, int, int]]:
+    """(words, signed count, where its bar begins) from all records of the place and period down to those counted here.
+
+    Counted from the ledger itself, so the lines add up to the records of the cell or the page says that they do not.
+    """
+    if indicator is None:
+        return []
+    try:
+        first, last = periods.bounds(cell["period"])
+    except ValueError:
+        return []
+    units = view.index.below(cell["org_unit"])
+    n = view.read(cells.funnel, cell, list(indicator.counts), units, first.isoformat(), last.isoformat())
+    whole = max(n["activities"], n["indicator"])
+    steps = [("received", whole), ("not_met", n["indicator"] - whole), ("other_category", n["cell"] - n["indicator"])]
+    led, left = [], 0
+    for key, count in steps:
+        left += count
+        if count or key == "received":
+            led.append((view.w("led." + key), count, left if count < 0 else 0))
     return led
+
+
+def _adds(cell: Mapping[str, Any], indicator: Indicator | None, counted: int) -> bool:
+    """Only a plain count of records must equal the value; sums and distinct counts are made of the same records."""
+    plain = indicator is not None and indicator.aggregate == "count" and not indicator.each
+    return not plain or Decimal(counted) == _whole(cell["value"])
+
+
+def _result(view: View, cell: Mapping[str, Any], indicator: Indicator | None, counted: int) -> Markup:
+    """How the records counted make the value, where that is not one for one."""
+    if indicator is None or Decimal(counted) == _whole(cell["value"]):
+        return Markup("")
+    key = "distinct" if indicator.aggregate == "distinct" else "sum" if indicator.aggregate == "sum" else "each"
+    return view.w("led.makes_" + key, n=counted, value=view.w.number(cell["value"] or "0"))
 
 
 def _words(view: View, label: Any) -> Markup:
@@ -127,6 +153,8 @@ def _words(view: View, label: Any) -> Markup:
         return view.w(f"led.{text}")
     if text in view.context.reasons:
         return view.reason(text)
+    if text in view.index.by_place:
+        return Markup("{}").format(view.names.place(text))
     return Markup("{}").format(text)
 
 

@@ -60,6 +60,26 @@ def by_worker(connection: Connection, row: Mapping[str, Any], limit: int = 25) -
     return connection.execute(statement).mappings().all()
 
 
+def funnel(
+    connection: Connection, row: Mapping[str, Any], kinds: Sequence[str], units: Sequence[str], first: str, last: str
+) -> dict[str, int]:
+    """Records on their way into a cell: ``activities`` of these kinds, places and days, those its ``indicator`` part
+    counts in any category, those that count in this ``cell``, and how often they do (``rows``, ``different``)."""
+    asked = select(func.count()).select_from(activity).where(
+        activity.c.kind.in_(kinds), activity.c.org_unit.in_(units), activity.c.date >= first, activity.c.date <= last
+    )
+    c = contribution
+    same = and_(*[c.c[n] == row[n] for n in ("indicator", "part", "org_unit", "period")])
+    own = and_(same, c.c.categories == row["categories"])
+    any_category = select(func.count(c.c.record.distinct())).where(same)
+    cells = select(func.count(c.c.record.distinct()), func.count(), func.count(func.nullif(c.c.distinct_key, "").distinct()))
+    counted, rows, different = connection.execute(cells.where(own)).one()
+    return {
+        "activities": int(connection.execute(asked).scalar_one()), "indicator": int(connection.execute(any_category).scalar_one()),
+        "cell": int(counted), "rows": int(rows), "different": int(different),
+    }
+
+
 def state_counts(connection: Connection) -> dict[str, int]:
     sent = or_(cell.c.value.is_not(None), cell.c.accepted.is_not(None))
     return {r[0]: r[1] for r in connection.execute(select(cell.c.state, func.count()).where(sent).group_by(cell.c.state))}

@@ -1,0 +1,131 @@
+"""What the clinics should hold, and what the health workers should hear back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from connector.sandbox import openmrs_metadata as meta
+from connector.sandbox.oracle_records import Truth
+
+if TYPE_CHECKING:
+    from connector.sandbox.district import District
+
+Json = dict[str, Any]
+STATUSES = ("completed", "arrived", "missed", "cancelled", "voided")
+
+
+def expected_referrals(truth: Truth, district: District) -> dict[str, Json]:
+    """Number (the report's id) -> what the clinic should hold. Older ones and those of strangers are not there."""
+    found = {}
+    for rec in truth.records:
+        if rec.referral is None or rec.day.isoformat() < district.referrals_live_from:
+            continue
+        if rec.subject not in truth.persons:
+            continue
+        found[rec.key] = {
+            "patient": rec.subject,
+            "location": meta.location_uuid(rec.referral["to"]),
+            "day": rec.day.isoformat(),
+            "urgency": "urgent" if rec.referral["urgent"] else "routine",
+            "reason": rec.referral["reason"],
+            "note": rec.referral["note"],
+            "signs": rec.referral["signs"],
+            "appointments": [f"{(rec.day + timedelta(days=1)).isoformat()} 08:00"],
+        }
+    return found
+
+
+def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable[str]) -> dict[str, Any]:
+    """The same shape, read from the state of ``OpenMRSSim``; what is there twice shows as a list of both.
+
+    ``withdrawn``: numbers whose encounter the clinic itself has voided; for them the voided one is what counts.
+    """
+    persons: dict[str, list[str]] = {}
+    for patient in state["patients"]:
+        for kind, value in patient["identifiers"]:
+            if kind == "CHW Patient ID" and not patient["voided"]:
+                persons.setdefault(value, []).append(patient["uuid"])
+    owner = {uuid: value for value, uuids in persons.items() for uuid in uuids if len(uuids) == 1}
+    withdrawn = set(withdrawn)
+    found: dict[str, list[Json]] = {}
+    for encounter in state["encounters"]:
+        if encounter["type"] != meta.COMMUNITY_REFERRAL:
+            continue
+        said = {obs["concept"]: obs["value"] for obs in encounter["obs"]}
+        number = said.get(meta.REFERRAL_NUMBER, "")
+        if encounter["voided"] and number not in withdrawn:
+            continue
+        signs = {meta.ciel_uuid(code): name for name, code in meta.SIGNS.items()}
+        found.setdefault(number, []).append(
+            {
+                "patient": owner.get(encounter["patient"], "not exactly one patient with this identifier"),
+                "location": encounter["location"],
+                "day": local(encounter["datetime"], zone)[:10],
+                "urgency": next((k for k, u in meta.URGENCIES.items() if u == said.get(meta.REFERRAL_URGENCY)), None),
+                "reason": next((k for k, u in meta.REASONS.items() if u == said.get(meta.REFERRAL_REASON)), None),
+                "note": said.get(meta.REFERRAL_NOTE, ""),
+                "signs": sorted(signs.get(o["value"], "?") for o in encounter["obs"] if o["concept"] == meta.DANGER_SIGN),
+                "appointments": sorted(
+                    local(a["start"], zone) for a in state["appointments"] if a["number"] == number and not a["voided"]
+                ),
+            }
+        )
+    return {number: rows[0] if len(rows) == 1 else rows for number, rows in found.items()}
+
+
+def local(stamp: str, zone: ZoneInfo) -> str:
+    """A UTC instant as day and minute in the district."""
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def expected_answers(
+    referrals: Mapping[str, Json], district: District, clinic: Mapping[str, Any] | None = None
+) -> dict[str, Json]:
+    """Number -> what the health worker should read. ``clinic``: the state of ``OpenMRSSim``; with it, what the staff
+    did by hand (``POST /_sandbox/people``) counts too. Without it, their decisions by seed."""
+    found = {}
+    for number, referral in referrals.items():
+        decision = district.staff(number) or {}
+        status, advice = decision.get("act"), decision.get("advice")
+        if clinic is not None:
+            status, advice = answer_of(clinic, number, status)
+        if status in STATUSES:
+            found[number] = {"patient": referral["patient"], "status": status, "advice": advice or ""}
+    return found
+
+
+def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tuple[str | None, str | None]:
+    """Status and advice as the clinic's own rows have them now."""
+    states = [a["status"] for a in clinic["appointments"] if a["number"] == number and not a["voided"]]
+    advice = None
+    voided = living = False
+    for encounter in clinic["encounters"]:
+        said = {obs["concept"]: obs["value"] for obs in encounter["obs"]}
+        if said.get(meta.REFERRAL_NUMBER) != number:
+            continue
+        if encounter["type"] == meta.CONSULTATION and not encounter["voided"]:
+            advice = said.get(meta.COUNTER_REFERRAL_NOTE) or advice
+        if encounter["type"] == meta.COMMUNITY_REFERRAL:
+            voided, living = voided or encounter["voided"], living or not encounter["voided"]
+    if voided and not living:
+        return "voided", None
+    if not states:
+        return decided, None
+    names = {"Completed": "completed", "CheckedIn": "arrived", "Missed": "missed", "Cancelled": "cancelled"}
+    return names.get(states[0]), advice
+
+
+def held_answers(docs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Number -> the answer that stands in CHT; two answers to one referral show as a list."""
+    found: dict[str, list[Json]] = {}
+    for doc in docs:
+        if doc.get("_deleted") or doc.get("form") != "referral_answer":
+            continue
+        fields = doc["fields"]
+        found.setdefault(fields.get("referral_id", ""), []).append(
+            {"patient": fields.get("patient_id"), "status": fields.get("status"), "advice": fields.get("advice") or ""}
+        )
+    return {number: rows[0] if len(rows) == 1 else rows for number, rows in found.items()}
