@@ -32,6 +32,7 @@ from connector.http import make_client
 from connector.identity import Names
 from connector.mappings import config as pack_config
 from connector.mappings import lint
+from connector.mappings.expected import expected_metadata
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter
@@ -152,7 +153,9 @@ def build(
     for target in pack.targets.values():
         values = target.settings
         if target.kind == "dhis2":
-            targets[target.name] = Dhis2Target(client(target.name, values), name=target.name, settings=values)
+            targets[target.name] = Dhis2Target(
+                client(target.name, values), name=target.name, settings={**values, "expected": expected_metadata(pack)}
+            )
         elif target.kind == "openmrs":
             made = client(target.name, values)
             targets[target.name] = OpenmrsTarget(

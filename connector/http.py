@@ -170,7 +170,7 @@ async def read_with_retries(
     """
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(within),
-        wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0, 0.1),
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, HttpTrouble) and not isinstance(e, TooBig))
         | tenacity.retry_if_result(_worth_asking_again),
         retry_error_callback=_last,

@@ -57,8 +57,10 @@ class ChtSource:
         self._ignore = frozenset(settings.get("ignore", ()))
 
     async def pages(self, since: Cursor | None) -> AsyncIterator[Page]:
-        """Pages until the feed is at its end; always at least one, so that ``behind`` is known. The first page of a
-        re-created database has ``replay``. Raises SourceError subclasses.
+        """Pages until the feed is at its end; always at least one, so that ``behind`` is known.
+
+        ``replay`` marks the first page when the feed is read from its start again: the database was made again, or the
+        server does not know the cursor (7). Raises SourceError subclasses.
         """
         instance = await self._instance()
         replay = since is not None and since.instance != "" and since.instance != instance
@@ -67,6 +69,11 @@ class ChtSource:
         for _ in range(self._max_pages):
             try:
                 results, last, pending = await self._changes(seq, limit)
+            except CursorLost:
+                if seq == "0":
+                    raise
+                seq, replay = "0", True
+                continue
             except TooBig:
                 if limit > 1:
                     limit //= 2

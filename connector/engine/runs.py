@@ -112,6 +112,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         engine = self.engine
         attention, states, due = engine.store.read(lambda unit: _standing(engine, unit, list(self.targets)))
+        rows = engine.store.read(lambda unit: {t: unit.row_of_target(t) for t in self.targets})
+        refused = {t: row["reason"] for t, row in rows.items() if row.get("reason")}
         for name in self.sources:
             self.sources[name]["quarantined"] = attention.pop(f"quarantined:{name}", 0)
         for key in [k for k in attention if k.startswith("quarantined:")]:
@@ -131,7 +133,7 @@ class Run:
                 }
                 for name, counts in self.targets.items()
             },
-            "errors": self.errors,
+            "errors": {**self.errors, **refused},
         }
 
 

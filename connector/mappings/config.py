@@ -41,7 +41,7 @@ from connector.mappings.pack import (
     SourceConfig,
     TargetConfig,
 )
-from connector.mappings.schedules import span_problem, schedule_problem
+from connector.mappings.schedules import schedule_problem, span_problem
 from connector.mappings.yaml_nodes import MAX_BYTES, Findings, Map, Scalar, Section, Seq, plain, read_yaml
 from connector.model import Finding, Severity, Who
 
@@ -263,8 +263,9 @@ def _live_from(section: Section, kind: str) -> str:
             "live_from.missing",
             at,
             f"{section.what}: live_from is missing",
-            "Add the first DHIS2 period to send, e.g. live_from: 202607" if kind == "dhis2" else
-            "Add the first day to send, e.g. live_from: 2026-07-06",
+            "Add the first DHIS2 period to send, e.g. live_from: 202607"
+            if kind == "dhis2"
+            else "Add the first day to send, e.g. live_from: 2026-07-06",
         )
         return ""
     try:
@@ -306,8 +307,12 @@ def _schedules(top: Section) -> dict[str, str]:
 def _span(section: Section, key: str, default: str) -> str:
     text = section.text(key, default)
     if span_problem(text):
-        section.findings.add("span.invalid", section.place(key), f"{section.what}: {key} cannot be {text!r}",
-                             "For example 15m, 12h or 3d.")
+        section.findings.add(
+            "span.invalid",
+            section.place(key),
+            f"{section.what}: {key} cannot be {text!r}",
+            "For example 15m, 12h or 3d.",
+        )
         return default
     return text
 
@@ -370,7 +375,9 @@ def _forms(reading: Reading) -> dict[tuple[str, str], FormMapping]:
             key = (form.source, form.name)
             if key in found:
                 reading.findings.add(
-                    "form.twice", Place(name, 1), f"form {form.name} of {form.source} is mapped twice",
+                    "form.twice",
+                    Place(name, 1),
+                    f"form {form.name} of {form.source} is mapped twice",
                     f"Also in {found[key].file}.",
                 )
                 continue
@@ -424,7 +431,9 @@ def _indicators(
 # ---------------------------------------------------------------- tables of places
 
 
-def _csv(folder: Path, name: str, columns: tuple[str, ...], findings: Findings) -> Iterator[tuple[dict[str, str], Place]]:
+def _csv(
+    folder: Path, name: str, columns: tuple[str, ...], findings: Findings
+) -> Iterator[tuple[dict[str, str], Place]]:
     path = folder / name
     if not path.is_file():
         findings.add("file.missing", Place(name, 1), f"{name} does not exist", "Create the file.")
@@ -438,8 +447,12 @@ def _csv(folder: Path, name: str, columns: tuple[str, ...], findings: Findings) 
     reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
-        findings.add("csv.columns", Place(name, 1), f"{name}: column {', '.join(missing)} is missing",
-                     f"Columns: {', '.join(columns)}")
+        findings.add(
+            "csv.columns",
+            Place(name, 1),
+            f"{name}: column {', '.join(missing)} is missing",
+            f"Columns: {', '.join(columns)}",
+        )
         return
     for row in reader:
         if any((row.get(column) or "").strip() for column in columns):
@@ -467,8 +480,9 @@ def _org_units(folder: Path, findings: Findings) -> Iterator[OrgUnitRow]:
     for row, at in _csv(folder, "org_units.csv", _ORG_UNIT_COLUMNS, findings):
         validity = _validity(row, at, findings)
         if validity:
-            yield OrgUnitRow(row["source"], row["place"], row["org_unit"], row["level"], row["parent"], row["name"],
-                             *validity)
+            yield OrgUnitRow(
+                row["source"], row["place"], row["org_unit"], row["level"], row["parent"], row["name"], *validity
+            )
 
 
 def _deployments(folder: Path, findings: Findings) -> Iterator[DeploymentRow]:

@@ -148,7 +148,9 @@ def _keep(found: dict[str, Any], identifier: str, value: Any, entry: Section) ->
         return
     if identifier in found:
         first = found[identifier].at
-        entry.findings.add("id.twice", entry.at, f"{identifier} is declared twice", f"First at {first.file}:{first.line}.")
+        entry.findings.add(
+            "id.twice", entry.at, f"{identifier} is declared twice", f"First at {first.file}:{first.line}."
+        )
         return
     found[identifier] = value
 
@@ -363,7 +365,11 @@ def _codes(reading: Reading, section: Section) -> Mapping[str, str | None] | Non
         return reading.table(node.text, node.at)
     if isinstance(node, Map):
         return {
-            key: None if isinstance(value, Scalar) and value.empty else value.text if isinstance(value, Scalar) else None
+            key: None
+            if isinstance(value, Scalar) and value.empty
+            else value.text
+            if isinstance(value, Scalar)
+            else None
             for key, value in node.entries.items()
         }
     reading.findings.add("value.type", node.at, f"{section.what}: codes must be a table or a list", "")

@@ -158,7 +158,9 @@ class _Runner:
             if key in ("facts", "absent", "counts"):
                 continue
             if key not in found:
-                self.results.fail(at, label, f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts")
+                self.results.fail(
+                    at, label, f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts"
+                )
             else:
                 self._same(at, label, key, found[key], value)
 
@@ -245,7 +247,9 @@ class _Runner:
             wanted = sorted(" ".join(str(line).split()) for line in (lines if isinstance(lines, list) else [lines]))
             if sorted(found.get(indicator, [])) != wanted:
                 counted = ", ".join(sorted(found.get(indicator, []))) or "nothing"
-                self.results.fail(at, label, f"{indicator}: expected {', '.join(wanted) or 'nothing'}, counted {counted}")
+                self.results.fail(
+                    at, label, f"{indicator}: expected {', '.join(wanted) or 'nothing'}, counted {counted}"
+                )
 
     def _line(self, one: Contribution) -> str:
         _, combo = element_and_combo(self.pack, one.indicator, one.part, one.categories)

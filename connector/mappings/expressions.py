@@ -92,9 +92,14 @@ class Compiled:
         return shortcuts.truth(self.evaluate(document))
 
     def explain(self, document: Mapping[str, Any]) -> list[str]:
-        """How the engine came to the result: one line per comparison, with what it compared."""
-        result = self._engine.evaluate_with_audit(document, **self._options)
-        return [str(step) for step in getattr(result, "steps", None) or getattr(result, "decisions", None) or []]
+        """How the result came about: one line per comparison, with what was compared. For people who may see it."""
+        try:
+            result = self._engine.evaluate_with_audit(dict(document), **self._options)
+        except ValueError as error:
+            return [str(error)]
+        if result["error"] is not None:
+            return [f"{result['error']['code']}: failed"]
+        return [str(line["text"]) for line in result["explanation"].get("lines", [])]
 
 
 def check(source: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,9})?")
 _SPACES = str.maketrans("", "", " \u00a0\u202f")
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FRENCH_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Years outside are typing errors, not dates of service or birth.
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
@@ -29,7 +29,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2199
 def yes(value: Any = None) -> bool | None:
     """``$yes(x)``: true, false, or absent when nothing was answered."""
     if value is None or value is True or value is False:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, str):
         if value == "yes":
             return True
@@ -50,7 +50,7 @@ def yes(value: Any = None) -> bool | None:
 def num(value: Any = None) -> int | float | None:
     """``$num(x)``: a number, also when written as text, with a decimal comma or spaced thousands."""
     if value is None or type(value) is int:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, str):
         if value.isdigit() and value.isascii() and len(value) < 16:
             return int(value)
@@ -61,7 +61,7 @@ def num(value: Any = None) -> int | float | None:
             raise ValueError("not a number")
         number = float(text.replace(",", "."))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = value  # type: ignore[assignment]
+        number = value
     else:
         raise ValueError("not a number")
     return int(number) if isinstance(number, float) and number.is_integer() else number

@@ -11,9 +11,8 @@ What becomes what is said by the pack: ``ActivityKind.fhir`` gives the shape of 
 
 - ``resource: Observation`` with ``category`` (a code of HL7's observation-category): the fact of the concept's name
   is an Observation; a list of answers is one Observation per possible answer, true or false;
-- ``resource: Condition`` with ``when`` (an expression over the facts): a provisional Condition of a visit of which
-  that is true, its identifier ending in ``role`` (the concept's id when there is none). A concept that is itself an
-  Observation says ``condition`` instead of ``when``.
+- ``condition: <concept id>``: the fact also makes this provisional Condition, when it is true, or equal to ``when``
+  (a value or a list), or less than ``below``. Several facts may make the same one.
 
 The resources of one builder share their constant parts: change none of them in place.
 """
@@ -72,8 +71,8 @@ class FhirBuilder:
         concepts = pack.concepts.values()
         templates = {concept.id: concept_template(concept, self._terms) for concept in concepts}
         self._concepts = {id: template for id, template in templates.items() if template is not None}
-        concluded = [diagnosis(concept, self._terms, pack.zone) for concept in concepts]
-        self._diagnoses = [one for one in concluded if one is not None]
+        leads = {concept.id: diagnosis(concept, self._terms) for concept in concepts}
+        self._diagnoses = {id: one for id, one in leads.items() if one is not None}
         self._kinds = {id: kind_template(kind, self._terms) for id, kind in pack.activities.items()}
 
     def resource_id(self, kind: str, *parts: str) -> str:
@@ -135,7 +134,10 @@ class FhirBuilder:
                 observed[sign.role] = observation["id"]
                 made.append(observation)
         if subject:  # R4 wants a subject for these
-            made += [self._condition(visit, one) for one in self._diagnoses if one.made_by(facts)]
+            concluded = {
+                one.role: one for name, one in self._diagnoses.items() if name in facts and one.made_by(facts[name])
+            }
+            made += [self._condition(visit, one) for one in concluded.values()]
             if activity.referral is not None:
                 made += self._referral(activity.referral, visit, observed)
         return made
@@ -155,9 +157,7 @@ class FhirBuilder:
             observation["category"] = sign.category
         if visit.subject:
             observation["subject"] = visit.subject
-        if visit.worker:
-            observation["performer"] = [visit.worker]
-        return observation
+        return observation  # who observed stands in the encounter, once
 
     def _condition(self, visit: _Visit, concluded: Diagnosis) -> Json:
         condition: Json = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from connector.mappings.expressions import Compiled, compile_expression
 from connector.mappings.fhir_terms import (
     CONCEPT,
     MAX_INTEGER,
@@ -36,17 +36,11 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """A provisional Condition and the expression over the facts that makes it."""
+    """The provisional Condition a fact leads to, and the test of the fact's value that makes it."""
 
     role: str
     code: Json
-    when: Compiled
-
-    def made_by(self, facts: Mapping[str, Any]) -> bool:
-        try:
-            return self.when.truth(facts)
-        except ValueError:  # facts that cannot be compared conclude nothing
-            return False
+    made_by: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +98,23 @@ def concept_template(concept: Concept, terms: Terms) -> ConceptTemplate | None:
     )
 
 
-def diagnosis(concept: Concept, terms: Terms, zone: str) -> Diagnosis | None:
-    """None for a concept that nothing concludes. Raises ExpressionError for a condition that cannot be compiled."""
+def diagnosis(concept: Concept, terms: Terms) -> Diagnosis | None:
+    """None for a concept that leads to none."""
     fhir = concept.fhir
-    when = fhir.get("when") if fhir.get("resource") == "Condition" else fhir.get("condition")
-    if not when:
+    if not fhir.get("condition"):
         return None
-    role = str(fhir.get("role") or concept.id)
-    return Diagnosis(role, terms.code(concept.id), compile_expression(str(when), zone=zone))
+    role = str(fhir["condition"])
+    if fhir.get("below") is not None:
+        limit = Decimal(str(fhir["below"]))
+        return Diagnosis(role, terms.code(role), lambda value: is_number(value) and value < limit)
+    when = fhir.get("when", "true")
+    wanted = {_as_written(one) for one in (when if isinstance(when, list | tuple) else (when,))}
+    return Diagnosis(role, terms.code(role), lambda value: _as_written(value) in wanted)
+
+
+def _as_written(value: Any) -> str:
+    """As packs write it: scalars are text there."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _writer(concept: Concept, terms: Terms) -> Callable[[Any], Written]:

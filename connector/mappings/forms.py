@@ -7,7 +7,7 @@ flagged (DECISIONS 3). Flags and errors name the fact and the place in the pack,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 from connector.errors import MappingError
@@ -52,7 +52,9 @@ class _Form:
         # A person's or place's data is free text with its own checks; only facts follow the dictionary.
         dictionary = pack.concepts if mapping.activity else {}
         self.facts = _Rules(mapping.facts, dictionary, pack.zone)
-        self.referral = _Rules(list((mapping.referral or {}).values()), {}, pack.zone)
+        referral = dict(mapping.referral or {})
+        self.when = _Rules([referral.pop("when")] if "when" in referral else [], {}, pack.zone)
+        self.referral = _Rules(list(referral.values()), {}, pack.zone)
 
     def apply(self, record: Record) -> Mapped:
         flags: list[Flag] = []
@@ -119,19 +121,19 @@ class _Form:
             except ValueError:
                 continue
             if moment and moment.astimezone(self.zone).date() == day:
-                return day, moment.astimezone(timezone.utc)
+                return day, moment.astimezone(UTC)
         return day, None
 
     def _referral(self, record: Record, facts: dict[str, Any], flags: list[Flag]) -> Referral | None:
         """The referral, and the facts ``referred`` (yes, no or not asked) and ``referral_reason`` that go with it."""
         if self.mapping.referral is None:
             return None
-        values = self.referral.values(record.body, flags)
-        when = values.get("when")
+        when = self.when.values(record.body, flags, "referral.").get("when")
         if when is True or when is False:
             facts["referred"] = when
         if when is not True:
             return None
+        values = self.referral.values(record.body, flags, "referral.")
         reason = values.get("reason")
         if isinstance(reason, str):
             facts["referral_reason"] = reason
@@ -185,7 +187,9 @@ class _Rules:
         }
         self.inner = {rule.name: _Rules(list(rule.items.values()), dictionary, zone) for rule in rules if rule.items}
         self.rows = {
-            rule.name: [_Rules(list(row.values()), dictionary, zone) for row in rule.rows] for rule in rules if rule.rows
+            rule.name: [_Rules(list(row.values()), dictionary, zone) for row in rule.rows]
+            for rule in rules
+            if rule.rows
         }
 
     def values(self, document: Mapping[str, Any], flags: list[Flag], under: str = "") -> dict[str, Any]:
@@ -224,7 +228,10 @@ class _Rules:
     ) -> None:
         try:
             if rule.codes is not None:
-                value = _coded(value, rule.codes)
+                coded = _several if isinstance(value, list) else _coded
+                value, known = coded(value, rule.codes)
+                if not known:
+                    flags.append(Flag("code.unknown", under + rule.name, "an answer that the table does not have"))
                 if value is None:
                     return
             if concept is not None:
@@ -257,14 +264,19 @@ class _Rules:
         return found
 
 
-def _coded(value: Any, codes: Mapping[str, str | None]) -> Any:
-    """The meaning of an answer by a table; None when the table says *not asked*. Raises WrongValue if not in it."""
-    if isinstance(value, list):
-        return [one for one in (_coded(item, codes) for item in value) if one is not None]
+def _coded(value: Any, codes: Mapping[str, str | None]) -> tuple[str | None, bool]:
+    """The meaning of an answer by a table (None: the table says *not asked*), and whether the table has it."""
     key = ("true" if value else "false") if isinstance(value, bool) else str(value)
-    if key not in codes:
-        raise concepts.WrongValue("code.unknown", "an answer that the table does not have")
-    return codes[key]
+    return codes.get(key), key in codes
+
+
+def _several(values: list[Any], codes: Mapping[str, str | None]) -> tuple[list[str] | None, bool]:
+    """The meanings of several answers. Those the table lacks are left out; when nothing else is left, the fact is
+    absent, for an empty list would say "none of them"."""
+    coded = [_coded(value, codes) for value in values]
+    meanings = [meaning for meaning, _ in coded if meaning is not None]
+    known = all(found for _, found in coded)
+    return (meanings if meanings or known else None), known
 
 
 def _kept_as_is(rule: FactRule, concept: Concept | None) -> type | None:

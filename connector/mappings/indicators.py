@@ -38,6 +38,7 @@ class Step:
     condition: str
     result: str  #: true | false | the error
     item: int | None = None
+    why: tuple[str, ...] = ()  #: the comparisons, with the facts compared: for people who may see them
 
 
 class Counter:
@@ -72,9 +73,7 @@ class Counter:
                 scope[name] = value
         return scope
 
-    def contributions(
-        self, activity: Activity, facts: Mapping[str, Any], org_unit_of: OrgUnitOf
-    ) -> list[Contribution]:
+    def contributions(self, activity: Activity, facts: Mapping[str, Any], org_unit_of: OrgUnitOf) -> list[Contribution]:
         """What the activity adds. ``facts``: from ``people.complete``; ``org_unit_of``: the DHIS2 org unit code of
         the activity's place at a level on its date, None when there is none (then it adds nothing there).
         """
@@ -112,7 +111,10 @@ class Counter:
                     result = "true" if truth(predicate.evaluate(item)) else "false"
                 except ExpressionError as error:
                     result = str(error)
-                steps.append(Step(indicator_id, part, predicate.source, result, number if indicator.each else None))
+                why = predicate.evaluate.explain(item) if isinstance(predicate.evaluate, Compiled) else []
+                steps.append(
+                    Step(indicator_id, part, predicate.source, result, number if indicator.each else None, tuple(why))
+                )
         return steps
 
 

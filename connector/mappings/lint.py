@@ -62,13 +62,21 @@ def _distinct_forms(pack: Pack) -> list[FormMapping]:
 
 def _pack(pack: Pack, findings: Findings) -> None:
     if pack.id and not _PACK_ID.fullmatch(pack.id):
-        findings.add("pack.id", Place("connector.yaml", 1), f"pack id {pack.id!r} cannot be used",
-                     "Small letters, digits, dots and hyphens.")
+        findings.add(
+            "pack.id",
+            Place("connector.yaml", 1),
+            f"pack id {pack.id!r} cannot be used",
+            "Small letters, digits, dots and hyphens.",
+        )
     for source, forms in pack.ignore.items():
         for form in forms:
             if (source, form) in pack.forms:
-                findings.add("form.ignored", Place(pack.forms[source, form].file, 1),
-                             f"form {form} of {source} is mapped and ignored", "Remove one of the two.")
+                findings.add(
+                    "form.ignored",
+                    Place(pack.forms[source, form].file, 1),
+                    f"form {form} of {source} is mapped and ignored",
+                    "Remove one of the two.",
+                )
 
 
 # ---------------------------------------------------------------- forms and facts
@@ -107,21 +115,27 @@ def _form(pack: Pack, form: FormMapping, findings: Findings) -> None:
     if form.activity is None:
         return
     if form.activity not in pack.activities:
-        findings.add("activity.unknown", _at(form.at), f"there is no activity {form.activity}",
-                     nearest(form.activity, pack.activities))
+        findings.add(
+            "activity.unknown",
+            _at(form.at),
+            f"there is no activity {form.activity}",
+            nearest(form.activity, pack.activities),
+        )
     for rule in _rules(form.facts):
         concept = pack.concepts.get(rule.name)
         if concept is None:
-            findings.add("fact.unknown", _at(rule.at), f"there is no concept {rule.name}",
-                         nearest(rule.name, pack.concepts))
+            findings.add(
+                "fact.unknown", _at(rule.at), f"there is no concept {rule.name}", nearest(rule.name, pack.concepts)
+            )
         else:
             _codes(rule, concept, findings)
     for rule in (form.referral or {}).values():
         if rule.name == "reasons" and rule.codes:
             for code in rule.codes.values():
                 if code and code not in pack.concepts:
-                    findings.add("concept.unknown", _at(rule.at), f"there is no concept {code}",
-                                 nearest(code, pack.concepts))
+                    findings.add(
+                        "concept.unknown", _at(rule.at), f"there is no concept {code}", nearest(code, pack.concepts)
+                    )
 
 
 def _codes(rule: FactRule, concept: Concept, findings: Findings) -> None:
@@ -132,27 +146,47 @@ def _codes(rule: FactRule, concept: Concept, findings: Findings) -> None:
             meanings.append(str(rule.constant))
         for meaning in dict.fromkeys(meanings):
             if meaning not in concept.answers:
-                findings.add("code.no_answer", _at(rule.at), f"{rule.name}: {meaning} is not an answer of the concept",
-                             nearest(meaning, concept.answers))
+                findings.add(
+                    "code.no_answer",
+                    _at(rule.at),
+                    f"{rule.name}: {meaning} is not an answer of the concept",
+                    nearest(meaning, concept.answers),
+                )
     elif rule.codes and concept.kind not in ("coded", "text"):
-        findings.add("code.not_coded", _at(rule.at), f"{rule.name} has codes and is {concept.kind}",
-                     "Make the concept coded, or remove the codes.")
+        findings.add(
+            "code.not_coded",
+            _at(rule.at),
+            f"{rule.name} has codes and is {concept.kind}",
+            "Make the concept coded, or remove the codes.",
+        )
 
 
 def _concepts(pack: Pack, findings: Findings) -> None:
     for concept in pack.concepts.values():
         if concept.kind == "coded" and concept.fhir.get("resource") == "Observation":
             if not concept.answers:
-                findings.add("concept.no_answers", _at(concept.at), f"{concept.id} is coded and has no answers",
-                             "List its answers.")
+                findings.add(
+                    "concept.no_answers",
+                    _at(concept.at),
+                    f"{concept.id} is coded and has no answers",
+                    "List its answers.",
+                )
             for answer in concept.answers.values():
                 if answer not in pack.concepts:
-                    findings.add("concept.unknown", _at(concept.at), f"{concept.id}: there is no concept {answer}",
-                                 nearest(answer, pack.concepts))
+                    findings.add(
+                        "concept.unknown",
+                        _at(concept.at),
+                        f"{concept.id}: there is no concept {answer}",
+                        nearest(answer, pack.concepts),
+                    )
         condition = concept.fhir.get("condition")
         if condition and condition not in pack.concepts:
-            findings.add("concept.unknown", _at(concept.at), f"{concept.id}: there is no concept {condition}",
-                         nearest(str(condition), pack.concepts))
+            findings.add(
+                "concept.unknown",
+                _at(concept.at),
+                f"{concept.id}: there is no concept {condition}",
+                nearest(str(condition), pack.concepts),
+            )
 
 
 # ---------------------------------------------------------------- expressions
@@ -184,8 +218,12 @@ def _expressions(pack: Pack, findings: Findings) -> None:
                 continue
             if (name, at, source) not in seen:
                 seen.add((name, at, source))
-                findings.add(f"expression.raw_{name}", at, f"${name} over what may be absent: {source[:60]}",
-                             f"Use {_INSTEAD[name]}.")
+                findings.add(
+                    f"expression.raw_{name}",
+                    at,
+                    f"${name} over what may be absent: {source[:60]}",
+                    f"Use {_INSTEAD[name]}.",
+                )
 
 
 def _argument(source: str, start: int) -> str:
@@ -218,25 +256,38 @@ def names_read(evaluate: object, source: str) -> set[str]:
 def _indicator(pack: Pack, indicator: Indicator, produced: Mapping[str, set[str]], findings: Findings) -> None:
     at = _at(indicator.at)
     if indicator.data_set not in pack.data_sets:
-        findings.add("data_set.unknown", at, f"{indicator.id}: there is no data set {indicator.data_set}",
-                     nearest(indicator.data_set, pack.data_sets))
+        findings.add(
+            "data_set.unknown",
+            at,
+            f"{indicator.id}: there is no data set {indicator.data_set}",
+            nearest(indicator.data_set, pack.data_sets),
+        )
     facts: set[str] = set()
     for kind in indicator.counts:
         if kind not in pack.activities:
-            findings.add("activity.unknown", at, f"{indicator.id}: there is no activity {kind}",
-                         nearest(kind, pack.activities))
+            findings.add(
+                "activity.unknown", at, f"{indicator.id}: there is no activity {kind}", nearest(kind, pack.activities)
+            )
         facts |= produced.get(kind, set())
     if indicator.each is not None and indicator.each not in facts:
-        findings.add("fact.never_produced", at, f"{indicator.id}: no form gives the list {indicator.each}",
-                     nearest(indicator.each, facts))
+        findings.add(
+            "fact.never_produced",
+            at,
+            f"{indicator.id}: no form gives the list {indicator.each}",
+            nearest(indicator.each, facts),
+        )
     for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
         for name in sorted(names_read(predicate.evaluate, predicate.source)):
             _known_fact(pack, indicator, name, facts, findings)
     for category_id in indicator.by:
         category = pack.categories.get(category_id)
         if category is None:
-            findings.add("category.unknown", at, f"{indicator.id}: there is no category {category_id}",
-                         nearest(category_id, pack.categories))
+            findings.add(
+                "category.unknown",
+                at,
+                f"{indicator.id}: there is no category {category_id}",
+                nearest(category_id, pack.categories),
+            )
             continue
         for fact in dict.fromkeys((category.fact, *category.band_facts.values())):
             _known_fact(pack, indicator, fact, facts, findings, f" (category {category_id})")
@@ -249,11 +300,19 @@ def _known_fact(
         return
     at = _at(indicator.at)
     if name not in pack.concepts and name not in PERSON_FACTS:
-        findings.add("fact.unknown", at, f"{indicator.id}: there is no fact {name}{why}",
-                     nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS]))
+        findings.add(
+            "fact.unknown",
+            at,
+            f"{indicator.id}: there is no fact {name}{why}",
+            nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS]),
+        )
     elif name not in facts:
-        findings.add("fact.never_produced", at, f"{indicator.id}: no form it counts gives {name}{why}",
-                     "Add it to a form mapping, or count something else.")
+        findings.add(
+            "fact.never_produced",
+            at,
+            f"{indicator.id}: no form it counts gives {name}{why}",
+            "Add it to a form mapping, or count something else.",
+        )
 
 
 def _derived(pack: Pack, findings: Findings) -> None:
@@ -273,8 +332,9 @@ def _derived(pack: Pack, findings: Findings) -> None:
         read.update(pack.categories[one].fact for one in indicator.by if one in pack.categories)
     for name in pack.derived:
         if name not in read:
-            findings.warn("unused.derived", Place("activities.yaml", 1), f"nothing looks at the derived fact {name}",
-                          "Remove it.")
+            findings.warn(
+                "unused.derived", Place("activities.yaml", 1), f"nothing looks at the derived fact {name}", "Remove it."
+            )
 
 
 def _elements(pack: Pack, findings: Findings) -> None:
@@ -282,9 +342,12 @@ def _elements(pack: Pack, findings: Findings) -> None:
     for indicator in pack.indicators.values():
         for code in indicator.elements.values():
             if code in owner:
-                findings.add("element.twice", _at(indicator.at),
-                             f"{indicator.id}: data element {code} is already that of {owner[code]}",
-                             "Give one of them another code in dhis2.yaml.")
+                findings.add(
+                    "element.twice",
+                    _at(indicator.at),
+                    f"{indicator.id}: data element {code} is already that of {owner[code]}",
+                    "Give one of them another code in dhis2.yaml.",
+                )
             owner[code] = indicator.id
 
 
@@ -292,17 +355,29 @@ def _categories(pack: Pack, findings: Findings) -> None:
     for category in pack.categories.values():
         codes = list(category.options.values())
         for code in {code for code in codes if codes.count(code) > 1}:
-            findings.add("option.twice", _at(category.at), f"category {category.id}: two options have the code {code}",
-                         "Each option needs its own code.")
+            findings.add(
+                "option.twice",
+                _at(category.at),
+                f"category {category.id}: two options have the code {code}",
+                "Each option needs its own code.",
+            )
         bands = category.bands or {}
         if bands and len(bands) < len(category.options) - 1:
-            findings.add("band.missing", _at(category.at), f"category {category.id}: some options have no band",
-                         "Give every option from and below.")
+            findings.add(
+                "band.missing",
+                _at(category.at),
+                f"category {category.id}: some options have no band",
+                "Give every option from and below.",
+            )
         for (one, first), (other, second) in combinations(bands.items(), 2):
             same_unit = category.band_facts.get(one) == category.band_facts.get(other)
             if first[0] >= first[1] or (same_unit and first[0] < second[1] and second[0] < first[1]):
-                findings.add("band.overlap", _at(category.at), f"category {category.id}: {one} and {other} overlap",
-                             "Each age belongs to one band.")
+                findings.add(
+                    "band.overlap",
+                    _at(category.at),
+                    f"category {category.id}: {one} and {other} overlap",
+                    "Each age belongs to one band.",
+                )
 
 
 def _unused(pack: Pack, produced: Mapping[str, set[str]], findings: Findings) -> None:
@@ -311,12 +386,18 @@ def _unused(pack: Pack, produced: Mapping[str, set[str]], findings: Findings) ->
     conditions = {concept.fhir.get("condition") for concept in pack.concepts.values()}
     for name, concept in pack.concepts.items():
         if name not in facts and name not in answers and name not in conditions and name not in REFERRAL_FACTS:
-            findings.warn("unused.concept", _at(concept.at), f"nothing gives or names the concept {name}",
-                          "Remove it, or give it in a form.")
+            findings.warn(
+                "unused.concept",
+                _at(concept.at),
+                f"nothing gives or names the concept {name}",
+                "Remove it, or give it in a form.",
+            )
     kinds = {form.activity for form in pack.forms.values()}
     for name, kind in pack.activities.items():
         if name not in kinds:
-            findings.warn("unused.activity", _at(kind.at), f"no form gives the activity {name}", "Remove it, or map a form.")
+            findings.warn(
+                "unused.activity", _at(kind.at), f"no form gives the activity {name}", "Remove it, or map a form."
+            )
     by = {one for indicator in pack.indicators.values() for one in indicator.by}
     for name, category in pack.categories.items():
         if name not in by:
@@ -339,21 +420,41 @@ def _places(pack: Pack, findings: Findings) -> None:
         spans = rows.setdefault((row.source, row.place), [])
         last = row.valid_to.isoformat() if row.valid_to else "9999"
         if row.place and any(row.valid_from.isoformat() <= end and start <= last for start, end in spans):
-            findings.add("org_unit.overlap", file, f"{row.source} {row.place} is two org units at the same time",
-                         "End the first (valid_to) before the second begins.")
+            findings.add(
+                "org_unit.overlap",
+                file,
+                f"{row.source} {row.place} is two org units at the same time",
+                "End the first (valid_to) before the second begins.",
+            )
         spans.append((row.valid_from.isoformat(), last))
         if row.parent and row.parent not in codes:
-            findings.add("org_unit.parent", file, f"{row.org_unit}: the parent {row.parent} has no line",
-                         nearest(row.parent, codes))
+            findings.add(
+                "org_unit.parent",
+                file,
+                f"{row.org_unit}: the parent {row.parent} has no line",
+                nearest(row.parent, codes),
+            )
     groups = {row.group for row in pack.deployments}
-    for row in pack.deployments:
-        if row.org_unit not in codes:
-            findings.add("org_unit.unknown", Place("deployments.csv", 1),
-                         f"{row.reporter}: there is no org unit {row.org_unit}", nearest(row.org_unit, codes))
+    for deployed in pack.deployments:
+        if deployed.org_unit not in codes:
+            findings.add(
+                "org_unit.unknown",
+                Place("deployments.csv", 1),
+                f"{deployed.reporter}: there is no org unit {deployed.org_unit}",
+                nearest(deployed.org_unit, codes),
+            )
     for data_set in pack.data_sets.values():
         if pack.org_units and data_set.level not in levels:
-            findings.add("level.unknown", _at(data_set.at), f"{data_set.id}: no org unit has the level {data_set.level}",
-                         nearest(data_set.level, levels))
+            findings.add(
+                "level.unknown",
+                _at(data_set.at),
+                f"{data_set.id}: no org unit has the level {data_set.level}",
+                nearest(data_set.level, levels),
+            )
         if data_set.complete and pack.deployments and data_set.complete not in groups:
-            findings.add("group.unknown", _at(data_set.at), f"{data_set.id}: no reporter is in group {data_set.complete}",
-                         nearest(data_set.complete, groups))
+            findings.add(
+                "group.unknown",
+                _at(data_set.at),
+                f"{data_set.id}: no reporter is in group {data_set.complete}",
+                nearest(data_set.complete, groups),
+            )

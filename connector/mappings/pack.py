@@ -81,12 +81,12 @@ class FactRule:
     expression: Callable[[Mapping[str, Any]], Any] | None  #: compiled; None for a constant
     constant: Any = None
     codes: Mapping[str, str | None] | None = None
-    items: Mapping[str, "FactRule"] | None = None  #: for list facts: one flat dict per item
+    items: Mapping[str, FactRule] | None = None  #: for list facts: one flat dict per item
     source: str = ""  #: the expression as written
     at: Place | None = None
     #: for list facts whose items lie apart in the form: one set of rules per item, read from the whole record; an
     #: item with nothing but constants is left out
-    rows: Sequence[Mapping[str, "FactRule"]] | None = None
+    rows: Sequence[Mapping[str, FactRule]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,9 @@ class Indicator:
     id: str
     name: Text
     counts: Sequence[str]  #: activity kinds
-    parts: Mapping[str, "Predicate"]
+    parts: Mapping[str, Predicate]
     aggregate: str
-    amount: "Mapping[str, Predicate] | None"  #: per part, for sum
+    amount: Mapping[str, Predicate] | None  #: per part, for sum
     distinct: str | None  #: subject | worker | household | group | place
     each: str | None
     by: Sequence[str]  #: category ids, in order

@@ -190,7 +190,7 @@ class _Parser:
         while self.take("op", "]") is None:
             if values:
                 self.expect(",")
-            kind, text = self.peek()
+            kind, _ = self.peek()
             if kind not in ("number", "string"):
                 raise NoShortcut
             values.append(self.primary(0).constant)
@@ -417,9 +417,7 @@ def _compare(operator: str, left: _Node, right: _Node) -> _Node:
         if wanted and left.name and (isinstance(constant, (bool, str))):
             return _Node(_fact_is(left.name, constant, get), True)
         if constant is True or constant is False:
-            return _Node(
-                lambda d: (value := get(d)) is not MISSING and (value is constant) is wanted, True
-            )
+            return _Node(lambda d: (value := get(d)) is not MISSING and (value is constant) is wanted, True)
         if isinstance(constant, str):
             return _Node(lambda d: (value := get(d)) is not MISSING and (value == constant) is wanted, True)
 

@@ -59,9 +59,7 @@ class Findings:
 
     items: list[Finding] = field(default_factory=list)
 
-    def add(
-        self, code: str, at: Place, message: str, fix: str = "", severity: Severity = Severity.ERROR
-    ) -> None:
+    def add(self, code: str, at: Place, message: str, fix: str = "", severity: Severity = Severity.ERROR) -> None:
         self.items.append(Finding(code, severity, message, fix, at.file, at.line))
 
     def warn(self, code: str, at: Place, message: str, fix: str = "") -> None:
@@ -86,7 +84,7 @@ def read_yaml(path: Path, name: str, findings: Findings) -> Any_ | None:
             findings.add("file.too_big", at, f"{name} is larger than {MAX_BYTES} bytes", "Split it.")
             return None
         yaml = YAML(typ="safe", pure=True)
-        yaml.version = (1, 2)  # type: ignore[assignment]
+        yaml.version = (1, 2)
         node = yaml.compose(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         findings.add("file.missing", at, f"{name} does not exist", "Create the file.")
@@ -197,7 +195,8 @@ class Section:
             return default
         names = list(among)
         if names and node.text not in names:
-            self.findings.add("value.choice", node.at, f"{self.what}: {key} cannot be {node.text!r}", nearest(node.text, names))
+            message = f"{self.what}: {key} cannot be {node.text!r}"
+            self.findings.add("value.choice", node.at, message, nearest(node.text, names))
             return default
         return node.text
 
@@ -245,8 +244,12 @@ class Section:
     def done(self) -> None:
         for key in self.map.entries:
             if key not in self.taken:
-                self.findings.add("key.unknown", self.place(key), f"{self.what}: {key} is not known here",
-                                  nearest(key, dict.fromkeys(self.taken)))
+                self.findings.add(
+                    "key.unknown",
+                    self.place(key),
+                    f"{self.what}: {key} is not known here",
+                    nearest(key, dict.fromkeys(self.taken)),
+                )
 
 
 def words(node: Any_, findings: Findings, what: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from connector.sandbox.plane import App, Plane
 
 _SHARDS = 12  # CHT's q (finding 2)
+_FILLER = 130  # makes a cursor as long as the recorded ones
 _DB = "/medic"
 _MALFORMED = {"error": "bad_request", "reason": "Malformed sequence supplied in 'since' parameter."}
 _CONFLICT = {"error": "conflict", "reason": "Document update conflict."}
@@ -200,7 +201,7 @@ class CHTSim:
         """Opaque, a few hundred characters, different strings for one place in the feed (findings 1, 2)."""
         packed = self._tag + b"".join(place.to_bytes(4, "big") for place in vector)
         packed += zlib.crc32(packed).to_bytes(4, "big")
-        filler = hashlib.shake_128(packed).digest(120)
+        filler = hashlib.shake_128(packed).digest(_FILLER)
         return f"{sum(vector)}-g1AAAA{base64.urlsafe_b64encode(packed + filler).decode().rstrip('=')}"
 
     def _vector(self, since: str) -> list[int]:
@@ -216,7 +217,7 @@ class CHTSim:
         text = opaque.removeprefix("g1AAAA")
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         body, check = packed[: 8 + 4 * _SHARDS], packed[8 + 4 * _SHARDS : 12 + 4 * _SHARDS]
-        if len(packed) != 132 + 4 * _SHARDS or zlib.crc32(body).to_bytes(4, "big") != check:
+        if len(packed) != 12 + 4 * _SHARDS + _FILLER or zlib.crc32(body).to_bytes(4, "big") != check:
             raise ValueError(since)
         if body[:8] != self._tag:
             return [0] * _SHARDS  # findings 8: accepted in silence, everything comes again

@@ -21,8 +21,8 @@ Operation = dict[str, Any]
 KINDS = (
     "edit", "edit_back", "delete_stub", "delete_body", "duplicate", "future", "late_person", "unknown_person",
     "unknown_form", "no_org_unit", "missing_date", "late_sync", "worker_moves", "twice_registered",
-    "multi_select_array", "number_text", "not_asked", "midnight", "old_referral", "no_report", "hand_typed", "edit_file", "delete_file",
-    "duplicate_file", "decimal_comma",
+    "multi_select_array", "number_text", "not_asked", "midnight", "old_referral", "no_report", "hand_typed",
+    "edit_file", "delete_file", "duplicate_file", "decimal_comma",
 )  # fmt: skip
 
 

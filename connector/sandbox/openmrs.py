@@ -30,8 +30,6 @@ are text; coded ones are the answer's uuid.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -42,27 +40,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from connector.sandbox import openmrs_encounters as encounters
 from connector.sandbox import openmrs_fhir
 from connector.sandbox import openmrs_metadata as meta
-from connector.sandbox import openmrs_rest as rest
-from connector.sandbox.openmrs_clinic import Clinic
-from connector.sandbox.openmrs_rows import Rows, appointment_body, service_body
+from connector.sandbox import openmrs_patients as patients
+from connector.sandbox.openmrs_clinic import Clinic, appointment_body, service_body
+from connector.sandbox.openmrs_login import Accounts, may, require, session_body
+from connector.sandbox.openmrs_rows import Rows
 from connector.sandbox.openmrs_shapes import (
     Json,
     Refused,
     error,
     invalid,
+    listed,
     not_found,
     page,
-    parse_custom,
     represent,
+    view_of,
     wrong_method,
 )
 from connector.sandbox.plane import App, Plane
 
 _MODULES = ("webservices.rest", "fhir2", "idgen", "appointments", "queue", "teleconsultation")
-#: Wrong passwords after which the right one is refused too, and for how long (774-784; core's defaults).
-_ATTEMPTS, _LOCKED_SECONDS = 7, 300
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _REST = "/openmrs/ws/rest/v1"
 _FHIR = "/openmrs/ws/fhir2/R4"
@@ -99,9 +98,7 @@ class OpenMRSSim:
     def reset(self) -> None:
         self.rows = Rows(self.metadata, self._now)
         self.clinic = Clinic(self.rows, self.staff)
-        self.sessions: dict[str, str] = {}
-        self._session_count = 0
-        self._failures: dict[str, tuple[int, float]] = {}
+        self.accounts = Accounts(self.metadata["users"], self.plane.clock)
         for patient in self.known:
             self._known_patient(patient)
 
@@ -119,7 +116,7 @@ class OpenMRSSim:
         return done
 
     def expire_sessions(self) -> None:
-        self.sessions.clear()
+        self.accounts.sessions.clear()
 
     def _now(self) -> datetime:
         fixed = self.metadata.get("now")
@@ -158,10 +155,10 @@ class OpenMRSSim:
                 return self._fhir(request, path)
             if not path.startswith(_REST):
                 return _web(404, page(404, "Not Found", path))
-            stale = self._stale(request)
-            user = self._login(request)
+            stale = self.accounts.stale(request)
+            user = self.accounts.login(request)
             if user and not stale:
-                headers["set-cookie"] = self._session(request, user)
+                headers["set-cookie"] = self.accounts.session(request, user)
             try:
                 answer = await self._rest(request, user, [p for p in path[len(_REST) :].split("/") if p])
             except Refused:
@@ -186,68 +183,68 @@ class OpenMRSSim:
         base = f"{request.url.scheme}://{request.url.netloc}{_REST}"
         match method, path:
             case "GET", ["session"]:
-                return 200, _session_body(user)  # 036-038: never 401
+                return 200, session_body(user)  # 036-038: never 401
             case "GET", ["patient", *rest_of]:
-                self._need(user, "Get Patients")
+                require(user, "Get Patients")
                 return 200, self._patient_view(rest_of, query, base)
             case "POST", ["patient"]:
-                rest.check_patient_body(body)  # 043: before the login
-                self._need(user, "Add Patients")
-                row = await rest.create_patient(self.rows, body)
+                patients.check_patient_body(body)  # 043: before the login
+                require(user, "Add Patients")
+                row = await patients.create_patient(self.rows, body)
                 self.plane.applied({"what": "patient", "uuid": row["uuid"]})
                 return 201, represent(row, "default", base)  # 079: 201 without Location
             case "POST", ["patient", uuid, "identifier"]:
-                self._need(user, "Add Patient Identifiers")
-                row = await rest.add_identifier(self.rows, rest.patient(self.rows, uuid), body)
+                require(user, "Add Patient Identifiers")
+                row = await patients.add_identifier(self.rows, patients.patient(self.rows, uuid), body)
                 self.plane.applied({"what": "identifier", "patient": uuid})
                 return 201, represent(row, "default", base)
             case "POST", ["patient", uuid]:
-                self._need(user, "Edit Patients")
-                row = rest.patient(self.rows, uuid)
+                require(user, "Edit Patients")
+                row = patients.patient(self.rows, uuid)
                 if row["voided"]:
                     raise invalid(general=["Select a preferred identifier"])  # 194: no way back
                 return 200, represent(row, "default", base)
             case "POST", ["idgen", "identifiersource", source, "identifier"]:
-                self._need(user, "Edit Patient Identifiers")  # 073
+                require(user, "Edit Patient Identifiers")  # 073
                 if source not in self.rows.idgen:
                     why = 'Cannot invoke "org.openmrs.module.idgen.IdentifierSource.getId()" because "source" is null'
                     raise Refused(500, error(f"[{why}]", "BaseIdentifierSourceService:167"))  # 075
                 return 201, {"identifier": self.rows.next_identifier(source)}  # 070
             case "POST", ["encounter"]:
-                rest.check_encounter_body(body)
-                self._need(user, "Add Encounters")
-                row = rest.create_encounter(self.rows, body)
+                encounters.check_encounter_body(body)
+                require(user, "Add Encounters")
+                row = encounters.create_encounter(self.rows, body)
                 self.plane.applied({"what": "encounter", "uuid": row["uuid"]})
                 answer = represent(row, "default", base)
                 self._referred(row)
                 return 201, answer
             case "POST", ["encounter", uuid]:
-                self._need(user, "Edit Encounters")
-                rest.encounter(self.rows, uuid, 115)
-                row = rest.update_encounter(self.rows, self.rows.encounters[uuid], body)
+                require(user, "Edit Encounters")
+                encounters.encounter(self.rows, uuid, 115)
+                row = encounters.update_encounter(self.rows, self.rows.encounters[uuid], body)
                 self.plane.applied({"what": "encounter edited", "uuid": uuid})
-                return 200, represent(rest.encounter(self.rows, uuid), "default", base)
+                return 200, represent(encounters.encounter(self.rows, uuid), "default", base)
             case "GET", ["encounter"]:
-                self._need(user, "Get Encounters")
-                return 200, _listed(rest.search_encounters(self.rows, query), query, base)
+                require(user, "Get Encounters")
+                return 200, listed(encounters.search_encounters(self.rows, query), query, base)
             case "GET", ["encounter", uuid]:
-                self._need(user, "Get Encounters")
-                return 200, represent(rest.encounter(self.rows, uuid), _view(query), base)
+                require(user, "Get Encounters")
+                return 200, represent(encounters.encounter(self.rows, uuid), view_of(query), base)
             case "POST", ["obs"]:
-                self._need(user, "Add Observations")
-                row = rest.create_obs(self.rows, body)
+                require(user, "Add Observations")
+                row = encounters.create_obs(self.rows, body)
                 self.plane.applied({"what": "obs", "uuid": row["uuid"]})
                 return 201, represent(row, "default", base)
             case "GET", ["obs"]:
-                self._need(user, "Get Observations")
-                return 200, _listed(rest.search_obs(self.rows, query), query, base)
+                require(user, "Get Observations")
+                return 200, listed(encounters.search_obs(self.rows, query), query, base)
             case "GET", ["obs", uuid]:
-                self._need(user, "Get Observations")
+                require(user, "Get Observations")
                 if uuid not in self.rows.obs:
                     raise not_found()
-                return 200, represent(self.rows.obs[uuid], _view(query), base)
+                return 200, represent(self.rows.obs[uuid], view_of(query), base)
             case "DELETE", [("patient" | "encounter" | "obs") as kind, uuid]:
-                self._need(user, f"Delete {kind.capitalize()}s")
+                require(user, f"Delete {kind.capitalize()}s")
                 return self._void(kind, uuid, query)
             case "GET", ["module"]:
                 rows = [{"moduleId": m, "version": "1.0.0", "started": True} for m in self.modules]
@@ -256,12 +253,12 @@ class OpenMRSSim:
                 if self.profile == "o3":
                     return self._appointments(user, method, kind, rest_of, body)
             case "GET", ["idgen", "identifiersource", source]:
-                self._need(user, "Edit Patient Identifiers")
+                require(user, "Edit Patient Identifiers")
                 if source not in self.rows.idgen:
                     raise not_found()
                 return 200, {k: self.rows.idgen[source][k] for k in ("uuid", "name")}
             case "GET", [kind, *rest_of] if (table := self._tables().get(kind)) is not None:
-                self._need(user, f"Get {kind.capitalize()}s")
+                require(user, f"Get {kind.capitalize()}s")
                 return 200, self._metadata_view(kind, table, rest_of, query, base)
         known = f"v1/{'/'.join(path)}"
         text = (
@@ -273,12 +270,12 @@ class OpenMRSSim:
 
     def _patient_view(self, path: list[str], query: Mapping[str, str], base: str) -> Any:
         if not path:
-            return _listed(rest.search_patients(self.rows, query), query, base)
-        row = rest.patient(self.rows, path[0])
+            return listed(patients.search_patients(self.rows, query), query, base)
+        row = patients.patient(self.rows, path[0])
         shown = {**row, "identifiers": [i for i in row["identifiers"] if not i["voided"]]}
         if path[1:] == ["identifier"]:
-            return {"results": represent(shown["identifiers"], _view(query), base)}
-        return represent(shown, _view(query), base)
+            return {"results": represent(shown["identifiers"], view_of(query), base)}
+        return represent(shown, view_of(query), base)
 
     def _void(self, kind: str, uuid: str, query: Mapping[str, str]) -> tuple[int, Any]:
         table = {"patient": self.rows.patients, "encounter": self.rows.encounters, "obs": self.rows.obs}[kind]
@@ -304,22 +301,22 @@ class OpenMRSSim:
     def _appointments(self, user: Json | None, method: str, kind: str, path: list[str], body: Json) -> tuple[int, Any]:
         # 679, 681, 682: writing without login or privilege is 400, not 401 or 403.
         if kind == "appointmentService":
-            self._need(user, "View Appointment Services,Manage Appointment Services")
+            require(user, "View Appointment Services,Manage Appointment Services")
             if path != ["all", "default"]:
                 raise not_found()
             return 200, [service_body(service) for service in self.rows.services.values()]
         match method, path:
             case "POST", ["search"]:
-                self._need(user, "View Appointments")
+                require(user, "View Appointments")
                 return 200, self.clinic.search(body)
             case "POST", [uuid, "status-change"]:
-                self._need(user, "Manage Appointments", as_400=True)
+                require(user, "Manage Appointments", as_400=True)
                 answer = self.clinic.change_status(uuid, body)
                 self.plane.applied({"what": "appointment status", "uuid": uuid, "status": answer["status"]})
                 return 200, answer
             case "POST", []:
-                self._need(user, "Manage Own Appointments,Manage Appointments", as_400=True)
-                self._need(user, "View Appointment Services,Manage Appointment Services", as_400=True)
+                require(user, "Manage Own Appointments,Manage Appointments", as_400=True)
+                require(user, "View Appointment Services,Manage Appointment Services", as_400=True)
                 if kind == "appointment" and body.get("uuid"):
                     return 200, self.clinic.update(body)
                 answer = self.clinic.create(body)
@@ -328,7 +325,7 @@ class OpenMRSSim:
                 )
                 return 200, answer  # 638: 200, not 201
             case "GET", [uuid]:
-                self._need(user, "View Appointments")
+                require(user, "View Appointments")
                 row = self.rows.appointments.get(uuid)
                 if row is None:
                     raise Refused(404, None)  # 645: an empty body
@@ -362,135 +359,24 @@ class OpenMRSSim:
                 found = [c for ref in query["references"].split(",") if (c := self.rows.concept(ref))]  # 208
             elif "q" in query:
                 found = [r for r in found if r["name"].lower().startswith(query["q"].lower())]  # 205
-            return _listed(found, query, base)
+            return listed(found, query, base)
         row = self.rows.concept(path[0]) if kind == "concept" else self.rows.by_uuid_or_name(table, path[0])
         if row is None:
             raise not_found()
-        return represent(row, _view(query), base)
+        return represent(row, view_of(query), base)
 
     def _fhir(self, request: Request, path: str) -> Response:
         parts = [p for p in path[len(_FHIR) :].split("/") if p]
         base = f"{request.url.scheme}://{request.url.netloc}{_FHIR}"
         if parts != ["metadata"]:
-            user = self._login(request)  # 390: a stale cookie does not matter here
+            user = self.accounts.login(request)  # 390: a stale cookie does not matter here
             if user is None:
                 raise Refused(401, page(401, "Unauthorized", "Not authenticated"))  # 044
-            if not _may(user, "Get Patients"):
+            if not may(user, "Get Patients"):
                 text = "HAPI-0389: Failed to call access method: APIAuthenticationException: Privileges required: Get"
                 raise Refused(500, openmrs_fhir.outcome("processing", text))  # 062-064
         document = openmrs_fhir.answer(self.rows, request.method, parts, dict(request.query_params), base)
         return _json(200, document, {}, "application/fhir+json;charset=UTF-8")
-
-    # ------------------------------------------------------------ who asks
-
-    def _stale(self, request: Request) -> bool:
-        cookie = request.cookies.get("JSESSIONID")
-        return cookie is not None and cookie not in self.sessions
-
-    def _login(self, request: Request) -> Json | None:
-        """The user, or None. A living session wins over the Basic header, right or wrong (379, 382)."""
-        name = self.sessions.get(request.cookies.get("JSESSIONID", ""))
-        users: dict[str, Json] = {u["username"]: u for u in self.metadata["users"]}
-        if name:
-            return users.get(name)
-        header = request.headers.get("authorization", "")
-        if not header.startswith("Basic "):
-            return None  # 042, 048
-        try:
-            decoded = base64.b64decode(header[6:], validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise Refused(400, page(400, "Bad Request", "Invalid credentials provided")) from None  # 047
-        parts = decoded.split(":")
-        if len(parts) < 2:
-            raise Refused(400, page(400, "Bad Request", "Invalid credentials provided"))
-        name, password = parts[0], parts[1]  # 056: a password with a colon is cut
-        user = users.get(name)
-        failures, since = self._failures.get(name, (0, 0.0))
-        now = self.plane.clock()
-        if failures > _ATTEMPTS and now - since >= _LOCKED_SECONDS:
-            failures = 0
-        if failures > _ATTEMPTS:
-            return None  # 782: the right password too
-        if user is None or user["password"] != password:
-            self._failures[name] = (failures + 1, now)
-            return None
-        self._failures.pop(name, None)
-        return user
-
-    def _session(self, request: Request, user: Json) -> str:
-        current = request.cookies.get("JSESSIONID")
-        if current in self.sessions:
-            return f"JSESSIONID={current}; Path=/openmrs; HttpOnly"
-        self._session_count += 1
-        key = f"S{self._session_count:08d}"
-        self.sessions[key] = user["username"]
-        while len(self.sessions) > 1000:
-            self.sessions.pop(next(iter(self.sessions)))
-        return f"JSESSIONID={key}; Path=/openmrs; HttpOnly"
-
-    def _need(self, user: Json | None, privilege: str, *, as_400: bool = False) -> None:
-        if user is not None and _may(user, privilege):
-            return
-        required = f"Privileges required: {privilege}"
-        code = "org.openmrs.aop.AuthorizationAdvice:120"
-        if as_400:
-            raise Refused(400, error(f"{required} [{required}]", code, raw=required))
-        if user is None:
-            text, status = f"User is not logged in [{required}]", 401  # 039, 041
-            headers = {"www-authenticate": 'Basic realm="OpenMRS at /openmrs/ws/rest/"'}
-            raise Refused(status, error(text, code, raw=required), headers)
-        text = f"User is logged in but doesn't have the relevant privilege [{required}]"
-        raise Refused(403, error(text, code, raw=required))  # 059, 073
-
-
-def _may(user: Mapping[str, Any], privilege: str) -> bool:
-    granted = user.get("privileges", "all")
-    return granted == "all" or any(p in granted for p in privilege.split(","))
-
-
-def _session_body(user: Json | None) -> Json:
-    if user is None:
-        return {"authenticated": False, "locale": "en", "allowedLocales": ["en", "fr"]}
-    return {
-        "authenticated": True,
-        "locale": "en",
-        "allowedLocales": ["en", "fr"],
-        "user": {
-            "uuid": meta.own_uuid("user", user["username"]),
-            "display": user["username"],
-            "username": user["username"],
-            "systemId": user["username"],
-            "privileges": [],
-            "roles": [],
-        },
-        "sessionLocation": None,
-        "currentProvider": None,
-    }
-
-
-def _view(query: Mapping[str, str]) -> Any:
-    text = query.get("v", "default")
-    return parse_custom(text[8:-1]) if text.startswith("custom:(") and text.endswith(")") else text
-
-
-def _listed(rows: list[Json], query: Mapping[str, str], base: str) -> Json:
-    """A page of rows: at most 50 unless ``limit`` says so, 100 at the very most (152-155)."""
-    limit = int(query.get("limit", 50))
-    if limit > 100 or limit < 1:
-        text = (
-            "Administrator has set absolute limit at 100"
-            if limit > 100
-            else "If you specify a number of results it must be positive"
-        )
-        raise Refused(500, error(f"[{text}]", "RestUtil:1"))
-    start = int(query.get("startIndex", 0))
-    view = _view({"v": "ref", **query})
-    out: Json = {"results": represent(rows[start : start + limit], view, base)}
-    if start + limit < len(rows):
-        out["links"] = [{"rel": "next", "uri": f"{base}?startIndex={start + limit}"}]
-    if query.get("totalCount") == "true":
-        out["totalCount"] = len(rows)
-    return out
 
 
 async def _body(request: Request) -> Any:

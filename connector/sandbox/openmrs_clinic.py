@@ -11,9 +11,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from connector.sandbox import openmrs_metadata as meta
-from connector.sandbox.openmrs_rest import search_encounters
-from connector.sandbox.openmrs_rows import Rows, appointment_body
-from connector.sandbox.openmrs_shapes import Json, Refused, error
+from connector.sandbox.openmrs_encounters import search_encounters
+from connector.sandbox.openmrs_rows import Rows
+from connector.sandbox.openmrs_shapes import Json, Refused, epoch_ms, error
 
 STATUSES = ("Requested", "WaitList", "Scheduled", "Arrived", "CheckedIn", "Completed", "Cancelled", "Missed")
 _FINAL = ("Completed", "Cancelled", "Missed")
@@ -38,6 +38,67 @@ def _when(value: Any, zone: timezone) -> datetime | None:
         )
     moment = datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m[1].ljust(6, "0"), value))
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def appointment_body(row: Json) -> Json:
+    """The appointments module's own shape; dates are epoch ms (638)."""
+    patient, service = row["patient"], row["service"]
+    identifiers = {i["identifierType"]["name"].replace(" ", ""): i["identifier"] for i in patient["identifiers"]}
+    first = next((i["identifier"] for i in patient["identifiers"] if i["preferred"]), None)
+    day = patient["person"]["day"]
+    return {
+        "uuid": row["uuid"],
+        "appointmentNumber": row["number"],
+        "dateCreated": epoch_ms(row["created"]),
+        "dateAppointmentScheduled": epoch_ms(row["scheduled"]),
+        "patient": {
+            **identifiers,
+            "identifier": first,
+            "gender": patient["person"]["gender"],
+            "name": patient["person"]["display"],
+            "uuid": patient["uuid"],
+            "birthDate": epoch_ms(datetime.fromisoformat(day).replace(tzinfo=row["zone"])) if day else None,
+            "age": patient["person"]["age"],
+            "customAttributes": {},
+        },
+        "service": service_body(service),
+        "serviceType": None,
+        "provider": None,
+        "location": {"name": row["location"]["name"], "uuid": row["location"]["uuid"]} if row["location"] else None,
+        "startDateTime": epoch_ms(row["start"]),
+        "endDateTime": epoch_ms(row["end"]),
+        "appointmentKind": row["kind"],
+        "status": row["status"],
+        "comments": row["comments"],
+        "additionalInfo": None,
+        "teleconsultation": None,
+        "providers": [],
+        "voided": row["voided"],
+        "extensions": {"patientEmailDefined": False},
+        "teleconsultationLink": None,
+        "priority": None,
+        "reasons": [],
+        "recurring": False,
+    }
+
+
+def service_body(service: Mapping[str, Any]) -> Json:
+    return {
+        "appointmentServiceId": 1,
+        "name": service["name"],
+        "description": None,
+        "speciality": {},
+        "startTime": "",
+        "endTime": "",
+        "maxAppointmentsLimit": None,
+        "durationMins": 15,
+        "location": {"uuid": service["location"], "name": service["name"]},
+        "uuid": service["uuid"],
+        "color": None,
+        "initialAppointmentStatus": None,
+        "creatorName": None,
+        "attributes": None,
+    }
 
 
 class Clinic:

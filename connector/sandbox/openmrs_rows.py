@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connector.sandbox.openmrs_metadata import ROOT
-from connector.sandbox.openmrs_shapes import Json, epoch_ms, write_date, zone_of
+from connector.sandbox.openmrs_shapes import Json, write_date, zone_of
 
 #: The alphabet of OpenMRS IDs: no B, I, O, Q, S, Z (006).
 ALPHABET = "0123456789ACDEFGHJKLMNPRTUVWXY"
@@ -343,6 +343,18 @@ class Rows:
         }
 
 
+def find(table: Mapping[str, Json], uuid: Any) -> Json | None:
+    """uuids compare without case (815, 816)."""
+    if not isinstance(uuid, str):
+        return None
+    return table.get(uuid) or next((row for key, row in table.items() if key.lower() == uuid.lower()), None)
+
+
+def reference(value: Any) -> Any:
+    """A reference may be the uuid or an object that holds it."""
+    return value.get("uuid") if isinstance(value, Mapping) else value
+
+
 def plain(value: Any) -> str:
     """A value of an obs as text: coded ones by uuid, whole numbers without a fraction."""
     if isinstance(value, dict):
@@ -350,67 +362,6 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return str(value)
-
-
-def appointment_body(row: Json) -> Json:
-    """The appointments module's own shape; dates are epoch ms (638)."""
-    patient, service = row["patient"], row["service"]
-    identifiers = {i["identifierType"]["name"].replace(" ", ""): i["identifier"] for i in patient["identifiers"]}
-    first = next((i["identifier"] for i in patient["identifiers"] if i["preferred"]), None)
-    day = patient["person"]["day"]
-    return {
-        "uuid": row["uuid"],
-        "appointmentNumber": row["number"],
-        "dateCreated": epoch_ms(row["created"]),
-        "dateAppointmentScheduled": epoch_ms(row["scheduled"]),
-        "patient": {
-            **identifiers,
-            "identifier": first,
-            "gender": patient["person"]["gender"],
-            "name": patient["person"]["display"],
-            "uuid": patient["uuid"],
-            "birthDate": epoch_ms(datetime.fromisoformat(day).replace(tzinfo=row["zone"])) if day else None,
-            "age": patient["person"]["age"],
-            "customAttributes": {},
-        },
-        "service": service_body(service),
-        "serviceType": None,
-        "provider": None,
-        "location": {"name": row["location"]["name"], "uuid": row["location"]["uuid"]} if row["location"] else None,
-        "startDateTime": epoch_ms(row["start"]),
-        "endDateTime": epoch_ms(row["end"]),
-        "appointmentKind": row["kind"],
-        "status": row["status"],
-        "comments": row["comments"],
-        "additionalInfo": None,
-        "teleconsultation": None,
-        "providers": [],
-        "voided": row["voided"],
-        "extensions": {"patientEmailDefined": False},
-        "teleconsultationLink": None,
-        "priority": None,
-        "reasons": [],
-        "recurring": False,
-    }
-
-
-def service_body(service: Mapping[str, Any]) -> Json:
-    return {
-        "appointmentServiceId": 1,
-        "name": service["name"],
-        "description": None,
-        "speciality": {},
-        "startTime": "",
-        "endTime": "",
-        "maxAppointmentsLimit": None,
-        "durationMins": 15,
-        "location": {"uuid": service["location"], "name": service["name"]},
-        "uuid": service["uuid"],
-        "color": None,
-        "initialAppointmentStatus": None,
-        "creatorName": None,
-        "attributes": None,
-    }
 
 
 def _metadatum(kind: str, row: Mapping[str, Any], **more: Any) -> Json:

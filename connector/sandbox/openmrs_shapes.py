@@ -184,6 +184,18 @@ def missing(names: list[str]) -> Refused:
     )
 
 
+def need(body: Mapping[str, Any], *names: str) -> None:
+    lacking = [name for name in names if body.get(name) is None]
+    if lacking:
+        raise missing(lacking)
+
+
+def known(body: Mapping[str, Any], names: set[str], cls: str) -> None:
+    for name in body:
+        if name not in names:
+            raise unknown_property(name, cls)
+
+
 def not_found(line: int = 53) -> Refused:
     """130, 335."""
     return Refused(
@@ -327,3 +339,28 @@ def _links(kind: str, row: Mapping[str, Any], base: str, *, full: bool) -> list[
     uri = f"{base}/{_LINKED.get(kind, kind.lower())}/{row['uuid']}"
     links = [{"rel": "self", "uri": uri, "resourceAlias": kind}]
     return [*links, {"rel": "full", "uri": f"{uri}?v=full", "resourceAlias": kind}] if full else links
+
+
+def view_of(query: Mapping[str, str]) -> Any:
+    text = query.get("v", "default")
+    return parse_custom(text[8:-1]) if text.startswith("custom:(") and text.endswith(")") else text
+
+
+def listed(rows: list[Json], query: Mapping[str, str], base: str) -> Json:
+    """A page of rows: at most 50 unless ``limit`` says so, 100 at the very most (152-155)."""
+    limit = int(query.get("limit", 50))
+    if limit > 100 or limit < 1:
+        text = (
+            "Administrator has set absolute limit at 100"
+            if limit > 100
+            else "If you specify a number of results it must be positive"
+        )
+        raise Refused(500, error(f"[{text}]", "RestUtil:1"))
+    start = int(query.get("startIndex", 0))
+    view = view_of({"v": "ref", **query})
+    out: Json = {"results": represent(rows[start : start + limit], view, base)}
+    if start + limit < len(rows):
+        out["links"] = [{"rel": "next", "uri": f"{base}?startIndex={start + limit}"}]
+    if query.get("totalCount") == "true":
+        out["totalCount"] = len(rows)
+    return out

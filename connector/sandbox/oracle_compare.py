@@ -53,7 +53,9 @@ def compare(
     ``cht`` ... ``fhir``: the states of the simulators. The figures are counted anew from the documents CHT holds now,
     so an edit through a control plane moves what is expected. ``attention``: what the connector says needs a person;
     None leaves that out of the comparison. ``openmrs_log``: the plane's log, so that referrals which people voided at
-    the clinic by hand are known; a referral the connector alone made disappear is a difference. A value of 0 where nothing is counted is the same as no value.
+    the clinic by hand are known; a referral the connector alone made disappear is a difference.
+
+    A value of 0 where nothing is counted is the same as no value.
     """
     docs = cht["docs"]
     should = expected_from(docs, district.files if files is None else files, district, today)
@@ -81,7 +83,7 @@ def compare(
     total, equal = _match("answers", expected_answers(referrals, district, openmrs), answers, differ)
     block["answers"] = {"due": total, "equal": equal}
     block["attention"] = {"equal": _attention(should["attention"], attention, quarantine_codes, differ)}
-    block["differences"] = [_told(one) for one in differences[:SHOWN]]
+    block["differences"] = [_told(one) for one in _mixed(differences)[:SHOWN]]
     return block
 
 
@@ -154,6 +156,16 @@ def _attention(
             differ("attention", "quarantined", wanted["quarantined"], counted)
             good = False
     return good
+
+
+def _mixed(differences: list[Json]) -> list[Json]:
+    """In turn from each place, so that many of one kind do not hide the others."""
+    seen: dict[str, int] = {}
+    turns = []
+    for n, one in enumerate(differences):
+        seen[one["where"]] = seen.get(one["where"], 0) + 1
+        turns.append((seen[one["where"]], n))
+    return [differences[n] for _, n in sorted(turns)]
 
 
 def _told(one: Json) -> Json:

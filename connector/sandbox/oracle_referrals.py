@@ -67,7 +67,9 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
                 "urgency": next((k for k, u in meta.URGENCIES.items() if u == said.get(meta.REFERRAL_URGENCY)), None),
                 "reason": next((k for k, u in meta.REASONS.items() if u == said.get(meta.REFERRAL_REASON)), None),
                 "note": said.get(meta.REFERRAL_NOTE, ""),
-                "signs": sorted(signs.get(o["value"], "?") for o in encounter["obs"] if o["concept"] == meta.DANGER_SIGN),
+                "signs": sorted(
+                    signs.get(obs["value"], "?") for obs in encounter["obs"] if obs["concept"] == meta.DANGER_SIGN
+                ),
                 "appointments": sorted(
                     local(a["start"], zone) for a in state["appointments"] if a["number"] == number and not a["voided"]
                 ),

@@ -63,7 +63,7 @@ class CountingQueries:
     connection: Connection
 
     def contributions(self, records: Iterable[str]) -> list[dict[str, Any]]:
-        return self.select_in("SELECT * FROM contribution WHERE record IN {in}", "r", records)  # type: ignore[attr-defined,no-any-return]
+        return self.select_in("SELECT * FROM contribution WHERE record IN {in}", records)  # type: ignore[attr-defined,no-any-return]
 
     def replace_contributions(self, drop: Sequence[str], rows: list[dict[str, Any]]) -> None:
         if drop:
@@ -111,7 +111,7 @@ class CountingQueries:
         """Per cell the values that may have reached the target from us, whatever was answered."""
         rows = self.select_in(  # type: ignore[attr-defined]
             "SELECT DISTINCT cell, value FROM value_sent WHERE verdict IN ('open', 'unknown', 'accepted') AND cell IN {in}",
-            "c", cells,
+            cells,
         )
         found: dict[int, set[str | None]] = {}
         for row in rows:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import TextClause, text
 from sqlalchemy.engine import Connection
 
-#: Parameters of one IN list; SQLite allows 32,766, PostgreSQL 65,535.
-CHUNK = 500
+#: Values of one IN list.
+CHUNK = 1000
 
 SOURCE_STATE = text("SELECT * FROM source_state WHERE source = :source")
 MAKE_SOURCE = text(
@@ -72,10 +74,18 @@ def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterable[Sequence[Any]]:
         yield values[start : start + size]
 
 
-def in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """The SQL and parameters of ``IN (...)`` for one chunk of values."""
-    names = {f"{name}{i}": v for i, v in enumerate(values)}
-    return "(" + ", ".join(f":{n}" for n in names) + ")", names
+def in_list(dialect: str, values: Sequence[Any]) -> str:
+    """The SQL after ``IN`` for a list passed as one JSON parameter ``:list``: the text stays the same whatever the
+    length, so the statement is compiled once."""
+    if dialect == "sqlite":
+        return "(SELECT value FROM json_each(:list))"
+    kind = "bigint" if values and isinstance(values[0], int) else "text"
+    return f"(SELECT CAST(item AS {kind}) FROM jsonb_array_elements_text(CAST(:list AS jsonb)) AS item)"
+
+
+@lru_cache(maxsize=200)
+def statement(sql: str) -> TextClause:
+    return text(sql)
 
 
 class IntakeQueries:
@@ -93,12 +103,12 @@ class IntakeQueries:
             return 0
         return int(self.connection.execute(statement, parameters or {}).rowcount)
 
-    def select_in(self, sql: str, name: str, values: Iterable[Any], **more: Any) -> list[dict[str, Any]]:
+    def select_in(self, sql: str, values: Iterable[Any], **more: Any) -> list[dict[str, Any]]:
         """Rows of ``sql`` (with ``{in}`` where the list goes), in chunks."""
         found: list[dict[str, Any]] = []
         for chunk in chunks(list(values)):
-            clause, parameters = in_list(name, chunk)
-            found += self.rows(text(sql.replace("{in}", clause)), {**parameters, **more})
+            clause = in_list(self.connection.dialect.name, chunk)
+            found += self.rows(statement(sql.replace("{in}", clause)), {"list": orjson.dumps(chunk).decode(), **more})
         return found
 
     # -- sources
@@ -117,7 +127,7 @@ class IntakeQueries:
     # -- bodies and heads
 
     def heads(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
-        rows = self.select_in("SELECT record, revision, deleted, state FROM head WHERE record IN {in}", "r", records)
+        rows = self.select_in("SELECT record, revision, deleted, state FROM head WHERE record IN {in}", records)
         return {r["record"]: r for r in rows}
 
     def keep_bodies(self, rows: list[dict[str, Any]]) -> None:
@@ -132,9 +142,9 @@ class IntakeQueries:
             return self.rows(DIRTY, {"after": after, "limit": limit})
         if not forms:
             return []
-        clause, parameters = in_list("f", list(forms))
-        statement = text(DIRTY.text.replace("WHERE h.dirty", f"WHERE h.dirty AND h.form IN {clause}"))
-        return self.rows(statement, {"after": after, "limit": limit, **parameters})
+        clause = in_list(self.connection.dialect.name, list(forms))
+        found = statement(DIRTY.text.replace("WHERE h.dirty", f"WHERE h.dirty AND h.form IN {clause}"))
+        return self.rows(found, {"after": after, "limit": limit, "list": orjson.dumps(list(forms)).decode()})
 
     def count_dirty(self) -> int:
         return int(self.connection.execute(text("SELECT COUNT(*) FROM head WHERE dirty")).scalar() or 0)
@@ -170,7 +180,7 @@ class IntakeQueries:
         self.execute(text("DELETE FROM activity WHERE record=:r"), [{"r": r} for r in records])
 
     def activities(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
-        rows = self.select_in("SELECT * FROM activity WHERE record IN {in}", "r", records)
+        rows = self.select_in("SELECT * FROM activity WHERE record IN {in}", records)
         return {r["record"]: r for r in rows}
 
     def keep_entities(self, rows: list[dict[str, Any]]) -> None:
@@ -179,7 +189,7 @@ class IntakeQueries:
     def entities(self, kind: str, source: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         rows = self.select_in(
             "SELECT * FROM entity WHERE source=:source AND kind=:kind AND key IN {in}",
-            "k", set(keys), source=source, kind=kind,
+            set(keys), source=source, kind=kind,
         )
         return {r["key"]: r for r in rows}
 

@@ -228,7 +228,7 @@ delivery = Table(
     Column("updated", Text, nullable=False),
     UniqueConstraint("target", "key", name="uq_delivery"),
 )
-Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at)
+Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at, delivery.c.id)
 Index("ix_delivery_record", delivery.c.record)
 
 #: One request (or step of one); written before it leaves.

@@ -99,7 +99,11 @@ class View:
         found = self.context.reasons.get(code)
         if found is None:
             return Markup("<code>{}</code> {}").format(code, self.w("reason.unknown"))
-        return Markup("{}").format(found[1] if self.w.language == "fr" else found[2])
+        return Markup("{}").format(self.w.text({"fr": found[1], "en": found[2]}))
+
+    def heading(self, code: str | None) -> Markup:
+        """A reason's sentence as part of a heading: without the full stop."""
+        return Markup(str(self.reason(code)).removesuffix("."))
 
     def who(self, code: str | None, who: str | None = None) -> str:
         """Who must act: of the reason when it is known, else as kept with the row."""

@@ -41,8 +41,8 @@ Entry = str | tuple[str, str]
 def _typeset(text: str) -> str:
     """French spacing: no-break spaces where a line may not break, and the curly apostrophe."""
     text = re.sub(r" ([;!?%])", NARROW + r"\1", text)
-    text = text.replace(" :", FIXED + ":").replace("« ", "«" + FIXED).replace(" »", FIXED + "»")
     text = re.sub(r"(\{n(?:_[a-z]+)?\}) ", r"\1" + FIXED, text)
+    text = text.replace(" :", FIXED + ":").replace("« ", "«" + FIXED).replace(" »", FIXED + "»")
     return text.replace("'", "’")
 
 
@@ -116,6 +116,8 @@ class Wording:
             return ""
         if isinstance(texts, str):
             return texts
+        if self.language == "fr" and texts.get("fr"):
+            return _typeset(texts["fr"])
         return texts.get(self.language) or next(iter(texts.values()), "")
 
     # -- numbers

@@ -39,17 +39,23 @@ def concept(
 
 CONCEPTS = [
     concept("fever", codings={"snomed": "386661006", "ciel": "140238", "icd11": "MG26"}),
-    concept("malaria_rdt", "coded", category="laboratory", answers={"positive": "rdt_positive", "negative": "negative"},
-            codings={"ciel": "1643", "loinc": "70569-9"}),
+    concept(
+        "malaria_rdt",
+        "coded",
+        category="laboratory",
+        answers={"positive": "rdt_positive", "negative": "negative"},
+        codings={"ciel": "1643", "loinc": "70569-9"},
+        condition="malaria",
+        when="positive",
+    ),
     concept("rdt_positive", "coded", observed=False, codings={"ciel": "703"}),
-    concept("malaria", observed=False, codings={"ciel": "116128", "icd11": "1F45", "who": "CHE.X"},
-            resource="Condition", when="malaria_rdt = 'positive'"),
-    concept("sam_case", observed=False, resource="Condition", role="sam", when="muac_mm < 115 or oedema = true"),
+    concept("malaria", observed=False, codings={"ciel": "116128", "icd11": "1F45", "who": "CHE.X"}),
+    concept("sam", observed=False),
     concept("breath_count", "integer", unit="/min", category="vital-signs", codings={"loinc": "9279-1"}),
-    concept("muac_mm", "integer", unit="mm", codings={"ciel": "1343"}),
-    concept("oedema"),
-    concept("diarrhoea", condition="diarrhoea = true"),
-    concept("doses_taken", "integer", category="therapy"),
+    concept("muac_mm", "integer", unit="mm", codings={"ciel": "1343"}, condition="sam", below="115"),
+    concept("oedema", condition="sam"),
+    concept("diarrhoea", condition="diarrhoea"),
+    concept("doses_taken", "integer", category="therapy", condition="malaria", when=["77", "78"]),
     concept("weight_kg", "decimal", unit="kg", category="vital-signs"),
     concept("lmp_date", "date", category="survey"),
     concept("visit_topic", "text", category=None),
@@ -74,24 +80,59 @@ KINDS = [
 
 def indicator(id: str, aggregate: str = "count", by: tuple[str, ...] = ()) -> Indicator:
     return Indicator(
-        id=id, name={"fr": f"indicateur {id}"}, counts=("sick_visit",), parts={}, aggregate=aggregate, amount=None,
-        distinct=None, each=None, by=by, data_set="sec", elements={}, chis=None, area="sec",
+        id=id,
+        name={"fr": f"indicateur {id}"},
+        counts=("sick_visit",),
+        parts={},
+        aggregate=aggregate,
+        amount=None,
+        distinct=None,
+        each=None,
+        by=by,
+        data_set="sec",
+        elements={},
+        chis=None,
+        area="sec",
     )
 
 
-SEX = Category("sex", {}, "sex", {"female": "SEX_F", "male": "SEX_M", "unknown": "SEX_UNK"},
-               {"female": {"fr": "féminin"}, "male": {"fr": "masculin"}})
+SEX = Category(
+    "sex",
+    {},
+    "sex",
+    {"female": "SEX_F", "male": "SEX_M", "unknown": "SEX_UNK"},
+    {"female": {"fr": "féminin"}, "male": {"fr": "masculin"}},
+)
 
 PACK = Pack(
-    id="test-pack", version="1", folder=Path("."), name={"fr": "essai"}, zone="Africa/Nairobi",
-    languages=("fr", "en"), sources={}, targets={}, concepts={c.id: c for c in CONCEPTS},
-    activities={k.id: k for k in KINDS}, forms={}, ignore={}, categories={"sex": SEX},
-    indicators={i.id: i for i in (
-        indicator("A04", by=("sex",)), indicator("B02", by=("sex",)), indicator("F02", "distinct"),
-        indicator("F01", "distinct", by=("sex",)), indicator("G05", "sum"),
-    )},
+    id="test-pack",
+    version="1",
+    folder=Path("."),
+    name={"fr": "essai"},
+    zone="Africa/Nairobi",
+    languages=("fr", "en"),
+    sources={},
+    targets={},
+    concepts={c.id: c for c in CONCEPTS},
+    activities={k.id: k for k in KINDS},
+    forms={},
+    ignore={},
+    categories={"sex": SEX},
+    indicators={
+        i.id: i
+        for i in (
+            indicator("A04", by=("sex",)),
+            indicator("B02", by=("sex",)),
+            indicator("F02", "distinct"),
+            indicator("F01", "distinct", by=("sex",)),
+            indicator("G05", "sum"),
+        )
+    },
     data_sets={"sec": DataSet("sec", "MH_SEC", {}, "Monthly", "site", None)},
-    openmrs={}, retention={}, org_units=(), deployments=(),
+    openmrs={},
+    retention={},
+    org_units=(),
+    deployments=(),
 )
 
 BUILDER = FhirBuilder(PACK, NAMES)
@@ -115,9 +156,19 @@ REFERRAL = Referral("area-1", True, "danger_sign", ("sign_convulsions",), "Voir 
 
 def activity(kind: str = "sick_visit", facts: Mapping[str, Any] | None = None, **more: Any) -> Activity:
     given: dict[str, Any] = {
-        "source": "cht", "stream": "reports", "key": KEY, "revision": "1-a", "kind": kind, "form": "assessment",
-        "mapping": "forms/cht/assessment.yaml", "version": "0123", "date": date(2026, 7, 4),
-        "at": datetime(2026, 7, 3, 22, 30, tzinfo=UTC), "place": "site-1", "worker": "asc-001", "subject": PERSON,
+        "source": "cht",
+        "stream": "reports",
+        "key": KEY,
+        "revision": "1-a",
+        "kind": kind,
+        "form": "assessment",
+        "mapping": "forms/cht/assessment.yaml",
+        "version": "0123",
+        "date": date(2026, 7, 4),
+        "at": datetime(2026, 7, 3, 22, 30, tzinfo=UTC),
+        "place": "site-1",
+        "worker": "asc-001",
+        "subject": PERSON,
         "facts": SICK_FACTS if facts is None else facts,
     }
     return Activity(**(given | more))

@@ -22,7 +22,7 @@ from connector.mappings.expressions import (
 )
 from connector.mappings.fact_functions import functions
 
-FAST = settings(max_examples=6000, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck))
+FAST = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 # ---------------------------------------------------------------- generated expressions and documents
 
@@ -104,7 +104,7 @@ def test_paths_through_lists_mean_what_the_engine_means(text: str, document: dic
     assert answer(quick, document) == answer(engine_only(text), document), text
 
 
-@settings(FAST, max_examples=1500)
+@settings(FAST, max_examples=100)
 @given(st.dictionaries(st.sampled_from("pqrst"), st.one_of(conditions, atoms), max_size=5), documents)
 def test_together_gives_what_each_gives_alone(texts: dict[str, str], document: dict[str, Any]) -> None:
     compiled = {name: compile_expression(text) for name, text in texts.items()}
@@ -122,14 +122,11 @@ def test_most_expressions_of_the_generator_do_take_the_shortcut() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["$not(a)", "a & 'x'", "a + 1", "a[0]", "a.*", "$sum(a)", "($x := 1; $x)", "a[b = 1].c", "'it''s'", "{'k': a}", "-1 < a"],
+    ["$not(a)", "a & 'x'", "a + 1", "a[0]", "a.*", "$sum(a)", "($x := 1; $x)", "a[b = 1].c", "{'k': a}", "-1 < a"],
 )
 def test_what_is_not_everyday_runs_in_the_engine(text: str) -> None:
     """A shortcut for these would have to be proved first."""
-    try:
-        assert compile_expression(text).shortcut is None
-    except ExpressionError:
-        assert text == "'it''s'"  # not JSONata
+    assert compile_expression(text).shortcut is None
 
 
 # ---------------------------------------------------------------- the functions
@@ -279,11 +276,13 @@ def test_limits_are_always_on(text: str) -> None:
 
 
 def test_a_failing_expression_costs_only_itself() -> None:
-    together = Together({
-        "good": compile_expression("$uppercase(a)"),
-        "bad": compile_expression("$uppercase(b)"),
-        "absent": compile_expression("$lowercase(c)"),
-    })
+    together = Together(
+        {
+            "good": compile_expression("$uppercase(a)"),
+            "bad": compile_expression("$uppercase(b)"),
+            "absent": compile_expression("$lowercase(c)"),
+        }
+    )
     values, failed = together.evaluate({"a": "x", "b": 5})
     assert values == {"good": "X"}
     assert list(failed) == ["bad"]

@@ -272,9 +272,8 @@ def test_without_a_subject_nothing_that_needs_one_is_made() -> None:
 
 
 def test_a_worker_is_an_identifier_never_a_name() -> None:
-    assert "performer" in observation("fever")
-    assert "performer" not in observation("fever", worker="Une Personne")
-    assert "participant" not in built(worker="Une Personne")[0]
+    assert "participant" in built()[0]
+    assert b"Une" not in orjson.dumps(built(worker="Une Personne", referral=REFERRAL))
     assert "participant" not in built(worker=None)[0]
     assert "location" not in built(place=None)[0]
 
@@ -306,6 +305,9 @@ def test_a_household_visit_has_the_group_for_subject() -> None:
         ({"oedema": True}, {"sam"}),
         ({"oedema": True, "muac_mm": 100}, {"sam"}),
         ({"oedema": False}, set()),
+        ({"muac_mm": "114"}, set()),
+        ({"doses_taken": 78}, {"malaria"}),
+        ({"doses_taken": 78, "malaria_rdt": "positive"}, {"malaria"}),
         ({"diarrhoea": True}, {"diarrhoea"}),
         ({"diarrhoea": False}, set()),
         ({}, set()),

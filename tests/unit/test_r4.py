@@ -153,16 +153,21 @@ UNUSUAL: dict[str, Resource] = {
         "location": [{"location": {"reference": "#here"}}],
     },
     "a reference to another server": {
-        **VALID["Observation"], "subject": {"reference": "https://example.org/fhir/Patient/9/_history/2"},
+        **VALID["Observation"],
+        "subject": {"reference": "https://example.org/fhir/Patient/9/_history/2"},
     },
     "a conditional reference": {**VALID["Observation"], "subject": {"reference": "Patient?identifier=a|b"}},
     "a leap second": {**VALID["Observation"], "effectiveDateTime": "2016-12-31T23:59:60Z"},
     "no value but a reason": {
-        "resourceType": "Observation", "status": "final", "code": TEXT, "dataAbsentReason": TEXT,
+        "resourceType": "Observation",
+        "status": "final",
+        "code": TEXT,
+        "dataAbsentReason": TEXT,
     },
     "an end of coarser precision": {**VALID["Encounter"], "period": {"start": "2026-07-04", "end": "2026-07"}},
     "one moment in two zones": {
-        **VALID["Encounter"], "period": {"start": "2026-07-04T10:00:00+03:00", "end": "2026-07-04T07:30:00Z"},
+        **VALID["Encounter"],
+        "period": {"start": "2026-07-04T10:00:00+03:00", "end": "2026-07-04T07:30:00Z"},
     },
     "a nested extension": {
         **VALID["Patient"],
@@ -358,8 +363,14 @@ def test_no_problem_repeats_a_value(fault: tuple[str, str, Callable[[Resource], 
 
 @pytest.mark.parametrize(
     "resource",
-    [{}, {"resourceType": "Pet"}, {"resourceType": None}, {"resourceType": ["Patient"]}, {"resourceType": "HumanName"},
-     {"resourceType": "Medication"}],
+    [
+        {},
+        {"resourceType": "Pet"},
+        {"resourceType": None},
+        {"resourceType": ["Patient"]},
+        {"resourceType": "HumanName"},
+        {"resourceType": "Medication"},
+    ],
     ids=str,
 )
 def test_what_is_no_known_resource_is_refused(resource: Resource) -> None:

@@ -73,9 +73,7 @@ def test_both_accept_what_the_examples_of_the_builder_give() -> None:
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=30)
 ids = st.text("abcdefghijklmnopqrstuvwxyz0123456789-éà#/|:", min_size=1, max_size=40)
-numbers = st.one_of(
-    st.integers(-(2**40), 2**40), st.decimals(-(10**6), 10**6, places=3), st.decimals(0, 200, places=1)
-)
+numbers = st.one_of(st.integers(-(2**40), 2**40), st.decimals(-(10**6), 10**6, places=3), st.decimals(0, 200, places=1))
 days = st.dates(date(1900, 1, 1), date(2100, 12, 31))
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
 anything = st.one_of(st.none(), st.booleans(), numbers, words, days.map(date.isoformat), st.lists(words, max_size=3))

@@ -151,7 +151,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} delivery refused or parked: {target}",
         "{n} deliveries refused or parked: {target}",
     ),
-    "overview.since": "Since {when}.",
+    "overview.since": "First time {when}.",
     "overview.see_refused": "See the refusals",
     "overview.stopped": "{name} has stopped",
     "overview.see_connection": "See the connection",
@@ -219,7 +219,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.head": "signed {when}",
     "overview.records": "Records",
     "overview.known": ("{n} record known", "{n} records known"),
-    "overview.status_file": "Status, for machines",
+    "overview.status_file": "For machines",
     "beat.label": ("last {n} pass: {words}", "last {n} passes: {words}"),
     "beat.ok": "{n} succeeded",
     "beat.deferred": "{n} deferred",
@@ -247,7 +247,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "deliveries.do_search": "Search",
     "deliveries.keywords": "Keywords:",
     "deliveries.groups": "The same reasons, grouped",
-    "deliveries.group": ("{n} delivery: {target}", "{n} deliveries: {target}"),
+    "deliveries.group": ("{n} delivery: {reason}", "{n} deliveries: {reason}"),
     "deliveries.first_last": "First {first}, last {last}.",
     "deliveries.next_try": "Next try {when}.",
     "deliveries.see_one": "See the delivery",
@@ -338,7 +338,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "delivery.title": "Delivery {name}",
     "delivery.lede": "Delivery {name} to {target}.",
     "delivery.values_n": ("{n} value.", "{n} values."),
-    "delivery.from": "From the",
+    "delivery.from": "From record",
     "delivery.neighbours": "Deliveries of the filter",
     "delivery.diagnosis": "Diagnosis",
     "delivery.way": "The way of this delivery",
@@ -355,7 +355,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "delivery.col.try": "Try",
     "delivery.col.when": "When",
     "delivery.col.seconds": "Time taken",
-    "delivery.together": "with {n} deliveries in the same request",
+    "delivery.together": "{n} deliveries in the same request",
     "delivery.exchange": "What Relais asked, what was answered",
     "delivery.request": "Request",
     "delivery.answer": "Last answer",
@@ -372,7 +372,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "step.try": "try {n}",
     "step.seconds": "{seconds} s",
     "step.after": "after {seconds} s",
-    "step.values": "{n} taken, {n_refused} refused",
+    "step.values": "taken: {n}<br>refused: {n_refused}",
     "log.note": "A person wrote: \"{note}\"",
     "log.accepted": "{target} accepted.",
     "log.rejected": "{target} refused.",
@@ -412,7 +412,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "diag.accepted.what": "Every part of the answer was counted and confirmed.",
     "diag.accepted.now": "Nothing: it is done.",
     "diag.accepted.next": "If a record changes, it is sent again.",
-    "diag.partly.title": "{target} took {taken} of {all} values and refused {n}",
+    "diag.partly.title": "Of {all} values, {target} took {taken} and refused {n}",
     "diag.partly.what": "The reason stands beside each value.",
     "diag.partly.now": (
         "It keeps the refused values and does not send them again by itself: the answer would be the "
@@ -553,25 +553,26 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "settle.keep": "Keep {there}",
     "settle.overwrite": "Send {ours}",
     "settle.text": "Your choice is written in the log with your name.",
-    "rule.count": "We count the records {what} dated <b>{period}</b>, at <b>{place}</b>.",
-    "rule.sum": "We add up what the records {what} dated <b>{period}</b> hold, at <b>{place}</b>.",
+    "rule.count": "We count the records \"{what}\" dated <b>{period}</b>, at <b>{place}</b>.",
+    "rule.sum": "We add up what the records \"{what}\" dated <b>{period}</b> hold, at <b>{place}</b>.",
     "rule.each": (
-        "We count each line \"{each}\" of the records {what} dated <b>{period}</b>, at "
+        "We count each line \"{each}\" of the records \"{what}\" dated <b>{period}</b>, at "
         "<b>{place}</b>."
     ),
     "rule.sum_each": (
-        "We add up the lines \"{each}\" of the records {what} dated <b>{period}</b>, at "
+        "We add up the lines \"{each}\" of the records \"{what}\" dated <b>{period}</b>, at "
         "<b>{place}</b>."
     ),
     "rule.distinct": (
-        "We count {once} once only, by the records {what} dated <b>{period}</b>, at <b>{place}</b>."
+        "We count {once} once only, by the records \"{what}\" dated <b>{period}</b>, at "
+        "<b>{place}</b>."
     ),
     "rule.once.subject": "each <b>person</b>",
     "rule.once.worker": "each <b>CHW</b>",
     "rule.once.household": "each <b>household</b>",
     "rule.once.group": "each <b>group</b>",
     "rule.once.place": "each <b>place</b>",
-    "rule.or": "or",
+    "rule.or": "\" or \"",
     "rule.for": "Category: <b>{categories}</b>.",
     "rule.day": "The day of the service counts, not the day of upload.",
     "rule.num": "This is the numerator; the denominator is sent apart.",
@@ -675,6 +676,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "way.mapped_with": (
         "With <code>{file}</code>, version {version}. One record, one activity: <b>{what}</b>."
     ),
+    "way.not_mapped": "Not mapped",
     "way.facts": "Facts kept",
     "way.col.fact": "Fact",
     "way.col.value": "Value",
@@ -711,14 +713,12 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "quarantine.empty": "No record in quarantine",
     "quarantine.empty_text": "All records received were mapped.",
-    "quarantine.verdict": (
-        "{n} record waits, for {n_reasons} reason(s)",
-        "{n} records wait, for {n_reasons} reason(s)",
-    ),
+    "quarantine.verdict": ("{n} record waits, for", "{n} records wait, for"),
+    "quarantine.reasons": ("{n} reason", "{n} reasons"),
     "quarantine.by_mapping": ("{n} is freed by mending a mapping.", "{n} are freed by mending mappings."),
     "quarantine.not_counted": "Until then none of them is counted in DHIS2.",
-    "quarantine.group": ("{n} record: {source}", "{n} records: {source}"),
-    "quarantine.form": "Form",
+    "quarantine.group": ("{n} record: {reason}", "{n} records: {reason}"),
+    "quarantine.form": "form",
     "quarantine.path": "In the record:",
     "quarantine.after": "After the correction",
     "quarantine.after_text": "Mend the file, try it with <code>relais check</code>, then map again.",

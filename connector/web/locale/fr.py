@@ -157,7 +157,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} envoi refusé ou mis de côté : {target}",
         "{n} envois refusés ou mis de côté : {target}",
     ),
-    "overview.since": "Depuis le {when}.",
+    "overview.since": "Première fois {when}.",
     "overview.see_refused": "Voir les refus",
     "overview.stopped": "{name} est à l'arrêt",
     "overview.see_connection": "Voir la connexion",
@@ -226,7 +226,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.head": "signée {when}",
     "overview.records": "Fiches",
     "overview.known": ("{n} fiche connue", "{n} fiches connues"),
-    "overview.status_file": "État, pour les machines",
+    "overview.status_file": "Pour machines",
     "beat.label": ("{n} dernier passage : {words}", "{n} derniers passages : {words}"),
     "beat.ok": ("{n} réussi", "{n} réussis"),
     "beat.deferred": ("{n} reporté", "{n} reportés"),
@@ -254,7 +254,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "deliveries.do_search": "Chercher",
     "deliveries.keywords": "Mots-clés :",
     "deliveries.groups": "Les mêmes raisons, regroupées",
-    "deliveries.group": ("{n} envoi : {target}", "{n} envois : {target}"),
+    "deliveries.group": ("{n} envoi : {reason}", "{n} envois : {reason}"),
     "deliveries.first_last": "Première fois {first}, dernière {last}.",
     "deliveries.next_try": "Prochain essai {when}.",
     "deliveries.see_one": "Voir l'envoi",
@@ -348,7 +348,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "delivery.title": "Envoi {name}",
     "delivery.lede": "Envoi {name} vers {target}.",
     "delivery.values_n": ("{n} valeur.", "{n} valeurs."),
-    "delivery.from": "Vient de la",
+    "delivery.from": "Vient de la fiche",
     "delivery.neighbours": "Envois du filtre",
     "delivery.diagnosis": "Diagnostic",
     "delivery.way": "Le chemin de cet envoi",
@@ -365,7 +365,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "delivery.col.try": "Essai",
     "delivery.col.when": "Quand",
     "delivery.col.seconds": "Durée",
-    "delivery.together": "avec {n} envois dans la même demande",
+    "delivery.together": "{n} envois dans la même demande",
     "delivery.exchange": "Ce que Relais a demandé, ce qui a été répondu",
     "delivery.request": "Demande",
     "delivery.answer": "Dernière réponse",
@@ -385,7 +385,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "step.try": ("1er essai", "{n}e essai"),
     "step.seconds": "{seconds} s",
     "step.after": "après {seconds} s",
-    "step.values": ("{n} prise, {n_refused} refusée(s)", "{n} prises, {n_refused} refusée(s)"),
+    "step.values": "prises : {n}<br>refusées : {n_refused}",
     "log.note": "Une personne a écrit : « {note} »",
     "log.accepted": "{target} a accepté.",
     "log.rejected": "{target} a refusé.",
@@ -426,7 +426,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "diag.accepted.what": "Chaque élément de la réponse a été compté et confirmé.",
     "diag.accepted.now": "Rien : c'est fait.",
     "diag.accepted.next": "Si une fiche change, un nouvel envoi part.",
-    "diag.partly.title": "{target} a pris {taken} valeur(s) sur {all} et refusé {n}",
+    "diag.partly.title": "Sur {all} valeurs, {target} en a pris {taken} et refusé {n}",
     "diag.partly.what": "La raison est écrite à côté de chaque valeur.",
     "diag.partly.now": (
         "Il garde les valeurs refusées et ne les renvoie pas tout seul : la réponse serait la même. "
@@ -572,18 +572,21 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "settle.keep": "Garder {there}",
     "settle.overwrite": "Envoyer {ours}",
     "settle.text": "Votre choix s'inscrit au journal avec votre nom.",
-    "rule.count": "On compte les fiches {what} datées de <b>{period}</b>, à <b>{place}</b>.",
-    "rule.sum": "On additionne ce que portent les fiches {what} datées de <b>{period}</b>, à <b>{place}</b>.",
+    "rule.count": "On compte les fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>.",
+    "rule.sum": (
+        "On additionne ce que portent les fiches « {what} » datées de <b>{period}</b>, à "
+        "<b>{place}</b>."
+    ),
     "rule.each": (
-        "On compte chaque ligne « {each} » des fiches {what} datées de <b>{period}</b>, à "
+        "On compte chaque ligne « {each} » des fiches « {what} » datées de <b>{period}</b>, à "
         "<b>{place}</b>."
     ),
     "rule.sum_each": (
-        "On additionne les lignes « {each} » des fiches {what} datées de <b>{period}</b>, à "
+        "On additionne les lignes « {each} » des fiches « {what} » datées de <b>{period}</b>, à "
         "<b>{place}</b>."
     ),
     "rule.distinct": (
-        "On compte une seule fois {once}, d'après les fiches {what} datées de <b>{period}</b>, à "
+        "On compte une seule fois {once}, d'après les fiches « {what} » datées de <b>{period}</b>, à "
         "<b>{place}</b>."
     ),
     "rule.once.subject": "chaque <b>personne</b>",
@@ -591,7 +594,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "rule.once.household": "chaque <b>ménage</b>",
     "rule.once.group": "chaque <b>groupe</b>",
     "rule.once.place": "chaque <b>lieu</b>",
-    "rule.or": "ou",
+    "rule.or": "» ou «",
     "rule.for": "Catégorie : <b>{categories}</b>.",
     "rule.day": "C'est le jour du service qui compte, pas le jour de l'envoi.",
     "rule.num": "Ceci est le numérateur ; le dénominateur est envoyé à part.",
@@ -697,6 +700,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "way.mapped_with": (
         "Avec <code>{file}</code>, version {version}. Une fiche, une activité : <b>{what}</b>."
     ),
+    "way.not_mapped": "Pas traduite",
     "way.facts": "Faits retenus",
     "way.col.fact": "Fait",
     "way.col.value": "Valeur",
@@ -733,17 +737,15 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "quarantine.empty": "Aucune fiche en quarantaine",
     "quarantine.empty_text": "Toutes les fiches reçues ont été traduites.",
-    "quarantine.verdict": (
-        "{n} fiche attend, pour {n_reasons} raison(s)",
-        "{n} fiches attendent, pour {n_reasons} raison(s)",
-    ),
+    "quarantine.verdict": ("{n} fiche attend, pour", "{n} fiches attendent, pour"),
+    "quarantine.reasons": ("{n} raison", "{n} raisons"),
     "quarantine.by_mapping": (
         "{n} se débloque en corrigeant une correspondance.",
         "{n} se débloquent en corrigeant des correspondances.",
     ),
     "quarantine.not_counted": "D'ici là, aucune n'est comptée dans DHIS2.",
-    "quarantine.group": ("{n} fiche : {source}", "{n} fiches : {source}"),
-    "quarantine.form": "Formulaire",
+    "quarantine.group": ("{n} fiche : {reason}", "{n} fiches : {reason}"),
+    "quarantine.form": "formulaire",
     "quarantine.path": "Dans la fiche :",
     "quarantine.after": "Après la correction",
     "quarantine.after_text": (

@@ -118,7 +118,7 @@ def _group(view: View, group: Mapping[str, Any]) -> dict[str, Any]:
     parked = bool(group["parked"])
     filters = Filters(state="parked" if parked else "waiting", target=group["target"], err=group["reason"])
     return {
-        "n": group["n"], "reason": view.reason(group["reason"]), "code": group["reason"], "who": view.who(group["reason"], group["who"]),
+        "n": group["n"], "heading": view.heading(group["reason"]), "code": group["reason"], "who": view.who(group["reason"], group["who"]),
         "pill": "c.action_needed" if parked else "c.waiting", "since": group["since"], "last": group["last"], "due": group["due_at"],
         "parked": parked, "href": "/envois" + filters.query(), "target": view.names.connection(group["target"]),
         "first": group["first"],

@@ -18,7 +18,7 @@ class Described:
     what: str  #: data set, or the kind of thing
     place: str  #: org unit, empty where there is none
     above: str
-    month: str
+    month: str  #: period code, empty where there is none
     record: str  #: record id, empty for totals
     target: str
     state: str  #: key of a pill, ``d.*``
@@ -45,7 +45,7 @@ def describe(view: View, row: Mapping[str, Any], counts: Mapping[str, Mapping[st
         if row["kind"] == "completion":
             what = str(w("delivery.completion", what=what))
         return Described(
-            row["id"], what, names.unit(block[1]), names.above(block[1]), w.period(block[2], short=True), "",
+            row["id"], what, names.unit(block[1]), names.above(block[1]), block[2], "",
             names.connection(row["target"]), state_of(row, accepted, refused), accepted, refused,
         )
     what = str(w("delivery.kind." + row["kind"])) if w.has("delivery.kind." + row["kind"]) else row["kind"]
@@ -68,7 +68,7 @@ def state_of(row: Mapping[str, Any], accepted: int, refused: int) -> str:
 
 
 def title(view: View, one: Described) -> str:
-    parts = [one.what, one.place, one.month] if one.place else [one.what, short(one.record) if one.record else ""]
+    parts = [one.what, one.place, view.w.period(one.month)] if one.place else [one.what, short(one.record) if one.record else ""]
     return ", ".join(p for p in parts if p)
 
 

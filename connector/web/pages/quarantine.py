@@ -53,7 +53,7 @@ def _group(view: View, group: Mapping[str, Any]) -> dict[str, Any]:
     filters = {k: group[k] for k in ("code", "source", "form", "file", "detail") if group[k]}
     known = view.context.reasons.get(group["code"])
     return {
-        "n": group["n"], "code": group["code"], "reason": view.reason(group["code"]), "source": view.names.connection(group["source"]),
+        "n": group["n"], "code": group["code"], "heading": view.heading(group["code"]), "source": view.names.connection(group["source"]),
         "form": group["form"], "detail": group["detail"], "path": group["path"], "file": group["file"], "line": group["line"],
         "who": view.who(group["code"], group["who"]), "mapping": (group["who"] or (known[0] if known else "")) == "mapping",
         "since": group["since"], "last": group["last"], "lines": _lines(view.context.pack.folder, group["file"], group["line"]),

@@ -138,7 +138,7 @@ def _adds(cell: Mapping[str, Any], indicator: Indicator | None, counted: int) ->
 
 def _result(view: View, cell: Mapping[str, Any], indicator: Indicator | None, counted: int) -> Markup:
     """How the records counted make the value, where that is not one for one."""
-    if indicator is None or Decimal(counted) == _whole(cell["value"]):
+    if indicator is None or Decimal(counted) == _whole(cell["value"]) or not (indicator.each or indicator.aggregate != "count"):
         return Markup("")
     key = "distinct" if indicator.aggregate == "distinct" else "sum" if indicator.aggregate == "sum" else "each"
     return view.w("led.makes_" + key, n=counted, value=view.w.number(cell["value"] or "0"))
