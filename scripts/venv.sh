@@ -30,7 +30,7 @@ if stamped dev requirements-dev.txt || { [ "$profile" = run ] && stamped run req
 fi
 
 # Two commands started at once must not build in each other's way.
-exec 9>.venv.lock
+exec 9<scripts/venv.sh
 if command -v flock >/dev/null; then flock 9; fi
 if stamped dev requirements-dev.txt || { [ "$profile" = run ] && stamped run requirements.txt; }; then
   exit 0

@@ -176,7 +176,7 @@ class FilesSource:
 
     def _read(self, file: BinaryIO, name: str, mark: _Mark) -> Iterator[list[Record]]:
         """Records of the file from where it stands, page by page; ``mark`` is always that of the page yielded."""
-        was_bad, mark.bad = set(mark.bad), [number for number in mark.bad if number <= mark.line]
+        was_bad, mark.bad = set(mark.bad), [number for number in mark.bad if 0 < number <= mark.line]
         begun, hashed = hashlib.sha256(), 0
         reader = self._kobo(file, name, mark) if self._kind == "kobo" else self._lines(file, name, mark)
         page: list[Record] = []

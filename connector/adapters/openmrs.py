@@ -332,7 +332,7 @@ class OpenmrsTarget:
             raise Stop("openmrs.location_dropped")  # 654
 
     async def _search_appointments(self, a: _Attempt) -> list[Json]:
-        """Every appointment with our number but those we cancelled ourselves."""
+        """Every appointment with our number but those we have cancelled ourselves."""
         day = date.fromisoformat(a.payload["date"]) - _WINDOW
         window = {
             "startDate": stamp(datetime(day.year, day.month, day.day, tzinfo=self.zone)),
@@ -349,7 +349,7 @@ class OpenmrsTarget:
             for row in said_.body or []
             if row.get("appointmentNumber") == window["appointmentNumber"]
             and not row.get("voided")
-            and row.get("uuid") not in cancelled
+            and (row.get("uuid") not in cancelled or row.get("status") == "Scheduled")  # else asked, not yet done
         ]
 
     async def _first_appointment(self, a: _Attempt) -> Json | None:

@@ -59,7 +59,7 @@ REASONS: dict[str, Reason] = {
     "openmrs.not_json": Reason(
         _D,
         Who.SYSADMIN,
-        "Une page web est venue au lieu d'OpenMRS (démarrage, proxy). Relais réessaie ; vérifier l'adresse si cela dure.",
+        "Une page web est venue au lieu d'OpenMRS (démarrage, proxy). Relais réessaie ; vérifier l'adresse.",
         "A web page came instead of OpenMRS (start-up, proxy). Relais tries again; check the address if it stays.",
     ),
     "openmrs.server_error": Reason(

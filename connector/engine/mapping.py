@@ -198,7 +198,7 @@ class Mapping:
                 by_source.setdefault((work.entity.source, work.entity.kind), []).append(work)
         for (source, kind), group in by_source.items():
             known = unit.entities(kind, source, [w.entity.key for w in group if w.entity])
-            rows = []
+            rows, moved = [], []
             for work in group:
                 entity = work.entity
                 assert entity is not None
@@ -206,18 +206,19 @@ class Mapping:
                 mark = digest({"data": data["data"]})
                 before = known.get(entity.key)
                 if before is None or before["digest"] != mark:
-                    unit.dirty_by_subject(entity.key)
+                    moved.append(entity.key)
                 rows.append({
                     "source": source, "kind": kind, "key": entity.key, "record": work.record.id,
                     "revision": work.record.revision, "entity_enc": unit.seal("entity", data), "digest": mark, "now": now,
                 })
             unit.keep_entities(rows)
+            unit.dirty_by_subject(moved)
         for work in works:
             if work.record.deleted and work.record.form in self.registering:
                 before = unit.entity_of_record(work.record.id)
                 if before:
                     unit.drop_entity(work.record.id)
-                    unit.dirty_by_subject(before["key"])
+                    unit.dirty_by_subject([before["key"]])
 
     @staticmethod
     def _recount(unit: Any, works: list[Work]) -> None:

@@ -27,13 +27,15 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     if config is None:
         return
     rows: list[dict[str, Any]] = []
+    open_before = unit.known_referrals([w.record.id for w in works])
     for work in works:
         if work.activity is not None and work.error is None and work.activity.kind == "referral_outcome":
             _answer(engine, unit, work.activity.facts)
             continue
         referral = work.activity.referral if work.activity is not None and work.error is None else None
         if referral is None:
-            _withdraw(engine, unit, config.name, work.record.id, rows)
+            if work.record.id in open_before:
+                _withdraw(engine, unit, config.name, work.record.id, rows)
             continue
         activity = work.activity
         person = known.get(f"{activity.source}/{activity.subject}")

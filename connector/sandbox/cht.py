@@ -300,7 +300,7 @@ class CHTSim:
             if wants_json:
                 return _json(503, {"code": 503, "error": "CHT is starting"})
             return Response("<html><title>CHT is starting</title></html>", media_type="text/html")
-        if request.url.path in ("/api/info", "/api/v2/monitoring"):
+        if request.scope["path"] in ("/api/info", "/api/v2/monitoring"):
             return None
         now = self.plane.clock()
         self._failures = [at for at in self._failures if now - at < 10]
@@ -318,15 +318,15 @@ class CHTSim:
                 return _json(401, {"code": 401, "error": "unauthorized"})  # 214
             login = {"www-authenticate": 'Basic realm="Medic Web Services"'}
             return Response("not logged in", 401, login, media_type="text/plain")  # 215
-        if request.url.path.startswith(_DB) and not self.member:
+        if request.scope["path"].startswith(_DB) and not self.member:
             return _json(403, {"error": "forbidden", "reason": "You are not allowed to access this db."})  # 98
-        writes = request.method in ("PUT", "DELETE") or request.url.path.endswith("/_bulk_docs")
+        writes = request.method in ("PUT", "DELETE") or request.scope["path"].endswith("/_bulk_docs")
         if writes and not self.can_edit:
             return _json(403, {"code": 403, "error": "Insufficient privileges"})  # 246, 248
         return None
 
     async def _answer(self, request: Request) -> Response:
-        path, method = request.url.path, request.method
+        path, method = request.scope["path"], request.method
         read = method in ("GET", "HEAD")
         if path == "/api/v2/monitoring" and read:  # 260
             version = {"app": "5.2.0", "node": "v22.23.3", "couchdb": "3.5.0"}

@@ -27,7 +27,8 @@ KINDS = (
 
 
 def put(doc: Doc) -> Operation:
-    return {"op": "put", "doc": copy.deepcopy(doc)}
+    """The document is not copied: a pushed duplicate is the very same one."""
+    return {"op": "put", "doc": doc}
 
 
 @dataclass
@@ -44,6 +45,9 @@ class Awkward:
         self.people = self.visits.people
         self.calendar = self.people.calendar
         self.rng = dice(self.people.seed, "awkward")
+        self.bounds = (
+            self._ms(self.calendar.start + timedelta(days=6)), self._ms(self.calendar.last(self.calendar.months - 1)),
+        )  # fmt: skip
         self.dropped: set[str] = set()
         self.last: list[Operation] = []
         self._prepare()
@@ -68,9 +72,8 @@ class Awkward:
         return chosen
 
     def _live(self, doc: Doc) -> bool:
-        first = self.calendar.ms(self.calendar.moment(self.calendar.start + timedelta(days=6), 0))
-        last = self.calendar.ms(self.calendar.moment(self.calendar.last(self.calendar.months - 1), 0))
-        return first <= doc["reported_date"] < last
+        """Reported in the quarter, after referrals went live and before its last day."""
+        return self.bounds[0] <= doc["reported_date"] < self.bounds[1]
 
     # ------------------------------------------------------------ changes of single reports
 

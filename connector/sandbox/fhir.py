@@ -116,10 +116,10 @@ class FHIRSim:
     async def _answer(self, request: Request) -> Response:
         if self.authorization and request.headers.get("authorization") != self.authorization:
             return _outcome(401, "HAPI-0333: Authentication required")
-        path = request.url.path.removeprefix(_BASE).strip("/")
+        path = request.scope["path"].removeprefix(_BASE).strip("/")
         method = request.method
         try:
-            if not request.url.path.startswith(_BASE):
+            if not request.scope["path"].startswith(_BASE):
                 raise Refused(404, "HAPI-0000: no such path")
             if path == "metadata":
                 return _json(200, _CAPABILITIES)

@@ -176,7 +176,9 @@ class Count:
 
 
 def all_figures(truth: Truth, district: District) -> dict[Key, int]:
-    """Every non-zero figure, of every period there are records of."""
+    """Every non-zero figure, of every period there are records of. Counted once per ``truth``."""
+    if truth.counted is not None:
+        return truth.counted
     count = Count(district)
     for rec in truth.records:
         patient = Patient(rec, truth.persons.get(rec.subject or ""))
@@ -210,7 +212,8 @@ def all_figures(truth: Truth, district: District) -> dict[Key, int]:
         young = patient.months is not None and patient.months < 6
         if rec.kind in ("sick_visit", "postnatal_visit") and young and "exclusive_breastfeeding" in rec.a:
             count.ratio(rec, "E09", rec.a["exclusive_breastfeeding"], patient.s())
-    return count.figures()
+    truth.counted = count.figures()
+    return truth.counted
 
 
 def _danger(rec: Rec) -> bool:

@@ -58,6 +58,7 @@ class Truth:
     persons: dict[str, Person] = field(default_factory=dict)
     households: list[str] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)  #: (reason, source/key)
+    counted: dict[tuple[str, str, str, str], int] | None = None  #: what ``all_figures`` found, kept for the next asker
 
 
 def read(

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.store.intake import many
+
 INSERT_CONTRIBUTION = text(
     "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version) "
     "VALUES (:record, :indicator, :part, :org_unit, :period, :categories, :amount, :distinct_key, :date, :version)"
@@ -67,20 +69,20 @@ class CountingQueries:
 
     def replace_contributions(self, drop: Sequence[str], rows: list[dict[str, Any]]) -> None:
         if drop:
-            self.connection.execute(text("DELETE FROM contribution WHERE record=:r"), [{"r": r} for r in drop])
+            many(self.connection, text("DELETE FROM contribution WHERE record=:r"), [{"r": r} for r in drop])
         if rows:
-            self.connection.execute(INSERT_CONTRIBUTION, rows)
+            many(self.connection, INSERT_CONTRIBUTION, rows)
 
     def touch(self, cells: list[dict[str, Any]]) -> None:
         if cells:
-            self.connection.execute(TOUCH, cells)
+            many(self.connection, TOUCH, cells)
 
     def recount(self, limit: int) -> list[dict[str, Any]]:
         return [dict(r) for r in self.connection.execute(RECOUNT, {"limit": limit}).mappings()]
 
     def untouch(self, cells: list[dict[str, Any]]) -> None:
         if cells:
-            self.connection.execute(UNTOUCH, cells)
+            many(self.connection, UNTOUCH, cells)
 
     def cells(self, block: tuple[str, str, str]) -> list[dict[str, Any]]:
         parameters = {"data_set": block[0], "org_unit": block[1], "period": block[2]}
@@ -88,24 +90,24 @@ class CountingQueries:
 
     def keep_cells(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(UPSERT_CELL, rows)
+            many(self.connection, UPSERT_CELL, rows)
 
     def cells_accepted(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(CELL_ACCEPTED, rows)
+            many(self.connection, CELL_ACCEPTED, rows)
 
     def cells_state(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(CELL_STATE, rows)
+            many(self.connection, CELL_STATE, rows)
 
     def values_leave(self, rows: list[dict[str, Any]]) -> None:
         """Write down every value about to be sent, before it leaves."""
         if rows:
-            self.connection.execute(INSERT_SENT, rows)
+            many(self.connection, INSERT_SENT, rows)
 
     def values_judged(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(SENT_VERDICT, rows)
+            many(self.connection, SENT_VERDICT, rows)
 
     def values_once_sent(self, cells: Iterable[int]) -> dict[int, set[str | None]]:
         """Per cell the values that may have reached the target from us, whatever was answered."""

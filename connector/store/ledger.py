@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.store.intake import many
+
 #: A newer wanted state raises the generation; a leased row keeps its lease and is settled behind the fence.
 WANT = text(
     "INSERT INTO delivery (target, key, kind, record, subject, generation, digest, payload_enc, state, step, remote, tries, "
@@ -110,12 +112,12 @@ class LedgerQueries:
         """Make these the wanted states. A row equal to what is wanted already changes nothing."""
         if rows:
             defaults = {"no": False, "again": False, "record": None, "subject": None, "payload_enc": None, "reason": None}
-            self.connection.execute(WANT, [{**defaults, **r} for r in rows])
+            many(self.connection, WANT, [{**defaults, **r} for r in rows])
 
     def unwant(self, ids: Sequence[int]) -> None:
         """Forget wanted states that no attempt was ever made for."""
         if ids:
-            self.connection.execute(text("DELETE FROM delivery WHERE id=:id"), [{"id": i} for i in ids])
+            many(self.connection, text("DELETE FROM delivery WHERE id=:id"), [{"id": i} for i in ids])
 
     # -- attempts
 
@@ -125,13 +127,14 @@ class LedgerQueries:
 
     def lease(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(LEASE, rows)
+            many(self.connection, LEASE, rows)
 
     def begin_attempt(self, target: str, now: str, deliveries: list[dict[str, Any]], run: str) -> int:
         attempt = self.connection.execute(
             NEW_ATTEMPT, {"target": target, "now": now, "size": len(deliveries), "run": run}
         ).scalar_one()
-        self.connection.execute(
+        many(
+            self.connection,
             ATTEMPT_OF,
             [
                 {"attempt": attempt, "delivery": d["id"], "generation": d["generation"], "digest": d["digest"]}
@@ -145,19 +148,19 @@ class LedgerQueries:
 
     def settle_accepted(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(SETTLE_ACCEPTED, rows)
+            many(self.connection, SETTLE_ACCEPTED, rows)
 
     def settle_overtaken(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(SETTLE_OVERTAKEN, rows)
+            many(self.connection, SETTLE_OVERTAKEN, rows)
 
     def settle_other(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(SETTLE_OTHER, rows)
+            many(self.connection, SETTLE_OTHER, rows)
 
     def attempt_judged(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            self.connection.execute(ATTEMPT_JUDGED, rows)
+            many(self.connection, ATTEMPT_JUDGED, rows)
 
     def end_attempt(self, attempt: int, verdict: str, now: str) -> None:
         self.connection.execute(ATTEMPT_ENDED, {"attempt": attempt, "verdict": verdict, "now": now})
@@ -205,6 +208,10 @@ class LedgerQueries:
 
     def referral(self, record: str) -> dict[str, Any] | None:
         return self.row(text("SELECT * FROM referral WHERE record=:r"), {"r": record})  # type: ignore[attr-defined,no-any-return]
+
+    def known_referrals(self, records: Iterable[str]) -> set[str]:
+        rows = self.select_in("SELECT record FROM referral WHERE record IN {in}", records)  # type: ignore[attr-defined]
+        return {r["record"] for r in rows}
 
     def referral_state(self, record: str, state: str, now: str, *, remote: str | None = None,
                        answered: str | None = None, answer_enc: bytes | None = None) -> None:

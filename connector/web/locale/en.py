@@ -389,7 +389,9 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "act.resolve": "Resolve",
     "act.resolve_hint": "The difference with the target is accepted, and stays visible.",
     "act.reason": "Reason",
-    "act.reason_hint": "Required. Written in the log with your name.",
+    "act.reason_hint": (
+        "Required, but for a retry. Kept with the delivery; your name is written in the audit."
+    ),
     "act.confirm": "Confirm",
     "act.none.role": "Your role may read. To act, ask an operator.",
     "act.none.accepted": "Nothing to do: the target confirmed everything.",
@@ -659,7 +661,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "record.revision": "Version",
     "record.masked": "Name masked for your role.",
     "record.unmask": "Show the name",
-    "record.unmask_hint": "Required. Your reading is written in the audit.",
+    "record.unmask_hint": "Your reading and this reason are written in the audit, under your name.",
+    "unmask.care": "To care for this patient",
+    "unmask.mend": "To mend the record",
+    "unmask.supervise": "To supervise or help the CHW",
+    "unmask.support": "To repair Relais",
     "record.unmask_do": "Show",
     "record.unmasked": "Name shown to you; it is written in the audit.",
     "record.deliveries": "The deliveries",

@@ -402,7 +402,9 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "act.resolve": "Classer",
     "act.resolve_hint": "L'écart avec la destination est accepté, et reste visible.",
     "act.reason": "Motif",
-    "act.reason_hint": "Obligatoire. Inscrit au journal avec votre nom.",
+    "act.reason_hint": (
+        "Obligatoire, sauf pour réessayer. Gardé avec l'envoi ; votre nom s'inscrit dans l'audit."
+    ),
     "act.confirm": "Confirmer",
     "act.none.role": "Votre rôle permet de lire. Pour agir, demandez à l'exploitation.",
     "act.none.accepted": "Rien à faire : la destination a tout confirmé.",
@@ -683,7 +685,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "record.revision": "Version",
     "record.masked": "Nom masqué pour votre rôle.",
     "record.unmask": "Afficher le nom",
-    "record.unmask_hint": "Obligatoire. Votre lecture s'inscrit dans l'audit.",
+    "record.unmask_hint": "Votre lecture et ce motif s'inscrivent dans l'audit, à votre nom.",
+    "unmask.care": "Soigner ce patient",
+    "unmask.mend": "Corriger la fiche",
+    "unmask.supervise": "Superviser ou aider l'ASC",
+    "unmask.support": "Dépanner Relais",
     "record.unmask_do": "Afficher",
     "record.unmasked": "Nom affiché pour vous ; c'est inscrit dans l'audit.",
     "record.deliveries": "Les envois",

@@ -17,6 +17,8 @@ from connector.web.requests import Missing, Posted, Refused, Signed
 
 router = APIRouter()
 
+#: Why a name may be shown. Coded, so that no personal data gets into the audit trail.
+UNMASK = ("care", "mend", "supervise", "support")
 #: The way of a referral, step by step; the last is the answer on the CHW's phone.
 STAGES = ("sent", "there", "seen", "back")
 
@@ -31,12 +33,13 @@ def unmask(view: Signed, form: Posted, source: str, stream: str, key: str) -> Re
     """Show names once, after a reason; it is written down before anything is shown."""
     if not view.may("unmask"):
         raise Refused("error.role")
-    if not form.get("reason"):
+    reason = form.get("reason")
+    if reason not in UNMASK:
         raise Refused("error.reason")
     id = f"{source}/{stream}/{key}"
     if view.read(records.record_head, source, stream, key) is None:
         raise Missing(short(key))
-    view.context.actions.read_audit(f"record.unmasked: {form.get('reason')}", id, view.by)
+    view.context.actions.read_audit(f"record.unmasked.{reason}", id, view.by)
     return _record(view, source, stream, key, unmask=True)
 
 
@@ -59,7 +62,7 @@ def _record(view: View, source: str, stream: str, key: str, *, unmask: bool) -> 
         "flags": document.get("flags", ()), "cells": touched, "taken": sum(1 for c in touched if c["pill"] in ("v.accepted", "v.equal")),
         "resources": document.get("resources", ()), "sent": [describe(view, d, counts) for d in sent],
         "quarantine": document.get("quarantine"), "referral": _stages(view, referral, sent), "patient": _patient(view, activity, unmask),
-        "worker": _worker(view, activity), "unmasked": unmask, "can_unmask": view.may("unmask"), "path": record_url(id),
+        "worker": _worker(view, activity), "unmasked": unmask, "can_unmask": view.may("unmask"), "reasons": UNMASK, "path": record_url(id),
         "short_revision": lambda r: r if len(r) <= 14 else f"{r[:10]}…",
     })
 

@@ -1,0 +1,273 @@
+"""The FHIR target: what is at the server afterwards, whatever happened on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from connector.adapters.fhir_server import REASONS, FhirServerTarget
+from connector.errors import TargetUnreadable
+from connector.http import make_client
+from connector.model import Delivery, Observed, Outcome, Verdict, Who
+from connector.sandbox.fhir import FHIRSim
+from connector.sandbox.plane import Plane
+
+_PROGRESS: Any = None  # this target needs neither lanes nor steps
+
+
+def patient(id: str, **more: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": id, "gender": "female", **more}
+
+
+def observation(id: str, subject: str = "p-1", **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": id,
+        "status": "final",
+        "code": {"text": "fever"},
+        "subject": {"reference": f"Patient/{subject}"},
+        "valueBoolean": True,
+        **more,
+    }
+
+
+def gone(kind: str, id: str) -> dict[str, Any]:
+    return {"deleted": True, "resourceType": kind, "id": id}
+
+
+def deliveries(*payloads: dict[str, Any]) -> list[Delivery]:
+    return [
+        Delivery(n, "fhir", f"{p['resourceType']}/{p['id']}", "resource", 1, "d", p) for n, p in enumerate(payloads, 1)
+    ]
+
+
+def using(sim: FHIRSim | httpx.AsyncBaseTransport, work: Callable[[FhirServerTarget], Any], **settings: Any) -> Any:
+    transport = httpx.ASGITransport(app=sim.app) if isinstance(sim, FHIRSim) else sim
+
+    async def go() -> Any:
+        async with make_client("http://127.0.0.1:8087/fhir", transport=transport, token=settings.pop("token", None)) as client:
+            return await work(FhirServerTarget(client, "fhir", settings))
+
+    return asyncio.run(go())
+
+
+def deliver(sim: FHIRSim | httpx.AsyncBaseTransport, *payloads: dict[str, Any], **settings: Any) -> list[Outcome]:
+    outcomes: list[Outcome] = using(sim, lambda target: target.deliver(deliveries(*payloads), _PROGRESS), **settings)
+    for outcome in outcomes:
+        reason = REASONS[outcome.reason]
+        assert reason.verdict is outcome.verdict and reason.fr and reason.en
+    return outcomes
+
+
+def look_up(sim: FHIRSim | httpx.AsyncBaseTransport, payload: dict[str, Any]) -> Observed | None:
+    observed: Observed | None = using(sim, lambda target: target.look_up(deliveries(payload)[0]))
+    return observed
+
+
+def reasons(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.reason.removeprefix("fhir.") for outcome in outcomes]
+
+
+def held(sim: FHIRSim) -> dict[str, Any]:
+    resources: dict[str, Any] = sim.state()["resources"]
+    return resources
+
+
+@pytest.fixture(params=[True, False], ids=["validating", "lenient"])
+def sim(request: pytest.FixtureRequest) -> FHIRSim:
+    return FHIRSim(Plane(), validating=request.param)
+
+
+def test_children_before_parents_in_one_request_with_what_was_done_for_each(sim: FHIRSim) -> None:
+    outcomes = deliver(sim, observation("o-1"), patient("p-1"))
+    assert reasons(outcomes) == ["created", "created"]
+    assert outcomes[0].remote_id == "Observation/o-1/_history/1" and sim.plane.requests == 1
+    assert held(sim) == {"Observation/o-1": observation("o-1"), "Patient/p-1": patient("p-1")}
+    assert reasons(deliver(sim, observation("o-1"), patient("p-1", active=True))) == ["unchanged", "updated"]
+    assert sim.state()["versions"] == {"Observation/o-1": 1, "Patient/p-1": 2}
+
+
+def test_removing_a_parent_with_its_child_in_any_order(sim: FHIRSim) -> None:
+    deliver(sim, patient("p-1"), observation("o-1"))
+    assert reasons(deliver(sim, gone("Patient", "p-1"), gone("Observation", "o-1"))) == ["deleted", "deleted"]
+    assert held(sim) == {}
+    assert reasons(deliver(sim, gone("Observation", "o-1"), gone("Patient", "never"))) == ["deleted", "deleted"]
+
+
+def test_one_bad_resource_never_sinks_the_others(sim: FHIRSim) -> None:
+    good = [observation(f"o-{n}") for n in range(9)]
+    bad = patient("p-bad", gender="F")  # 92, 93: the parser refuses transaction and batch and names no entry
+    outcomes = deliver(sim, patient("p-1"), *good[:5], bad, *good[5:])
+    assert reasons(outcomes) == ["created"] * 6 + ["refused"] + ["created"] * 4
+    assert "HAPI-0450" in outcomes[6].answer
+    assert len(held(sim)) == 10
+
+
+def test_entries_named_by_the_validator_are_left_out() -> None:
+    sim = FHIRSim(Plane(), validating=True)
+    no_code = observation("o-2")
+    del no_code["code"]
+    outcomes = deliver(sim, patient("p-1"), observation("o-1"), no_code, patient("p-3", birthDay="2001-01-01"))
+    assert reasons(outcomes) == ["created", "created", "refused", "refused"]
+    assert "Observation.code" in outcomes[2].answer and "birthDay" in outcomes[3].answer
+    assert sim.plane.requests == 2
+
+
+def test_a_reference_to_nobody_waits_and_the_rest_goes(sim: FHIRSim) -> None:
+    outcomes = deliver(sim, observation("o-1", subject="later"), patient("p-1"), observation("o-2"))
+    assert reasons(outcomes) == ["reference_missing", "created", "created"]  # 28, 30
+    assert sim.plane.requests == 2
+    assert reasons(deliver(sim, observation("o-1", subject="later"), patient("later"))) == ["created", "created"]
+
+
+def test_a_child_of_a_refused_parent_waits(sim: FHIRSim) -> None:
+    outcomes = deliver(sim, patient("p-1", gender="F"), observation("o-1"), patient("p-2"))
+    assert reasons(outcomes) == ["refused", "reference_missing", "created"]
+
+
+def test_removing_what_others_refer_to_waits_and_the_rest_goes(sim: FHIRSim) -> None:
+    deliver(sim, patient("p-1"), observation("o-1"))
+    assert reasons(deliver(sim, gone("Patient", "p-1"), patient("p-2"))) == ["still_referenced", "created"]  # 40
+    assert "Patient/p-1" in held(sim)
+
+
+def test_bad_ids_are_refused_one_by_one(sim: FHIRSim) -> None:
+    assert reasons(deliver(sim, patient("123"), patient("a_b"), patient("p-1"))) == ["refused", "refused", "created"]
+
+
+def test_the_same_key_twice_goes_in_two_bundles_in_order(sim: FHIRSim) -> None:
+    outcomes = deliver(sim, patient("p-1"), patient("p-2"), patient("p-1", active=True))
+    assert reasons(outcomes) == ["created", "created", "updated"]  # 63: one transaction with both is refused
+    assert held(sim)["Patient/p-1"]["active"] is True
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "of_target", "applied"),
+    [
+        ({"down": True}, "unreachable", True, False),
+        ({"every": 1, "status": 503, "retry_after": 30}, "busy", True, False),
+        ({"every": 1, "status": 429}, "busy", True, False),
+        ({"every": 1, "status": 401}, "credentials", True, False),
+        ({"every": 1, "status": 403}, "credentials", True, False),
+        ({"every": 1, "status": 404}, "wrong_address", True, False),
+        ({"every": 1, "status": 302}, "wrong_address", True, False),
+        ({"every": 1, "status": 409}, "conflict", False, False),
+        ({"every": 1, "status": 500}, "server_error", False, False),
+        ({"every": 1, "status": 504}, "no_answer", False, False),
+        ({"lose_response_every": 1}, "no_answer", False, True),
+        ({"truncate_every": 1}, "no_answer", False, True),
+        ({"html_every": 1}, "no_answer", False, False),
+    ],
+)
+def test_trouble_is_an_outcome_for_all_and_few_requests(
+    sim: FHIRSim, fault: dict[str, Any], reason: str, of_target: bool, applied: bool
+) -> None:
+    sim.plane.arm(fault)
+    batch = [patient("p-1"), *[observation(f"o-{n}") for n in range(20)]]
+    outcomes = deliver(sim, *batch)
+    assert reasons(outcomes) == [reason] * 21 and {o.of_target for o in outcomes} == {of_target}
+    assert sim.plane.requests <= 2
+    assert (len(held(sim)) == 21) is applied
+    if "retry_after" in fault:
+        assert outcomes[0].retry_after is not None and outcomes[0].retry_after.total_seconds() == 30
+    sim.plane.arm({})
+    assert {o.verdict for o in deliver(sim, *batch)} == {Verdict.ACCEPTED}
+    assert len(held(sim)) == 21 and set(sim.state()["versions"].values()) == {1}
+
+
+def test_under_changing_trouble_the_server_ends_with_what_was_wanted() -> None:
+    sim = FHIRSim(Plane(4))
+    sim.plane.arm([{"lose_response_every": 3}, {"every": 4, "status": 503}, {"truncate_every": 5}, {"html_every": 7}])
+    wanted = [patient(f"p-{n}") for n in range(6)] + [observation(f"o-{n}", subject=f"p-{n % 6}") for n in range(30)]
+    waiting = list(wanted)
+    for _ in range(12):
+        outcomes = deliver(sim, *waiting)
+        unsure = [payload for payload, o in zip(waiting, outcomes, strict=True) if o.verdict is not Verdict.ACCEPTED]
+        waiting = unsure
+        if not waiting:
+            break
+    assert not waiting and len(sim.plane.hit) >= 3
+    assert held(sim) == {f"{r['resourceType']}/{r['id']}": r for r in wanted}
+    assert set(sim.state()["versions"].values()) == {1}
+
+
+def test_an_answer_that_does_not_account_for_every_entry_is_not_trusted() -> None:
+    short = {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": {"status": "201 Created"}}]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=short))
+    assert reasons(deliver(transport, patient("p-1"), patient("p-2"))) == ["no_answer", "no_answer"]
+
+
+def test_duplicates_at_the_server_are_for_a_person() -> None:
+    issue = {"severity": "error", "code": "processing", "diagnostics": "HAPI-0958: multiple matches"}
+    outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(412, json=outcome))  # 57, 58
+    (only,) = deliver(transport, patient("p-1"))
+    assert only.reason == "fhir.duplicates" and REASONS[only.reason].who is Who.TARGET_ADMIN
+
+
+def test_a_bundle_too_big_is_cut_in_halves() -> None:
+    sim = FHIRSim(Plane())
+
+    class Small(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if len(request.content) > 1500:
+                return httpx.Response(413)
+            return await super().handle_async_request(request)
+
+    huge = patient("p-x", name=[{"text": "x" * 3000}])
+    outcomes = deliver(Small(app=sim.app), *[patient(f"p-{n}") for n in range(20)], huge)
+    assert reasons(outcomes) == ["created"] * 20 + ["too_big"] and len(held(sim)) == 20
+
+
+def test_look_up_compares_without_meta(sim: FHIRSim) -> None:
+    assert look_up(sim, patient("p-1")) is None
+    deliver(sim, patient("p-1", meta={"tag": [{"code": "x"}]}))
+    assert look_up(sim, patient("p-1")) == Observed(True, remote={"version": "1"})
+    assert look_up(sim, patient("p-1", active=True)) == Observed(False, remote={"version": "1"})
+    removal = look_up(sim, gone("Patient", "p-1"))
+    assert removal is not None and not removal.matches
+    deliver(sim, gone("Patient", "p-1"))
+    assert look_up(sim, patient("p-1")) is None
+    removal = look_up(sim, gone("Patient", "p-1"))
+    assert removal is not None and removal.matches
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"down": True}, {"html_every": 1}, {"truncate_every": 1}, {"every": 1, "status": 500}, {"every": 1, "status": 404}],
+)
+def test_look_up_never_guesses(fault: dict[str, Any]) -> None:
+    sim = FHIRSim(Plane())
+    sim.plane.arm(fault)
+    with pytest.raises(TargetUnreadable):
+        look_up(sim, patient("p-1"))
+
+
+def test_probe() -> None:
+    def probe(sim: FHIRSim | httpx.AsyncBaseTransport, **settings: Any) -> list[str]:
+        return [finding.code for finding in using(sim, lambda target: target.probe(), **settings)]
+
+    assert probe(FHIRSim(Plane())) == []
+    guarded = FHIRSim(Plane(), authorization="Bearer t")
+    assert probe(guarded) == ["fhir.credentials"] and probe(guarded, token="t") == []
+    down = FHIRSim(Plane())
+    down.plane.arm({"down": True})
+    assert probe(down) == ["fhir.unreachable"]
+    for answer in ({"fhirVersion": "5.0.0"}, {}, []):
+        odd = httpx.MockTransport(lambda request, answer=answer: httpx.Response(200, json=answer))
+        assert probe(odd) == ["fhir.wrong_address"]
+
+
+def test_capabilities_follow_the_settings() -> None:
+    def capabilities(**settings: Any) -> tuple[int, float]:
+        async def read(target: FhirServerTarget) -> tuple[int, float]:
+            return target.capabilities.max_batch, target.capabilities.settles_within.total_seconds()
+
+        found: tuple[int, float] = using(FHIRSim(Plane()), read, **settings)
+        return found
+
+    assert capabilities() == (200, 120) and capabilities(bundle="50", settles_within="1.5") == (50, 1.5)

@@ -1,0 +1,365 @@
+"""Reading a pack: types, places, secrets, and a finding with file, line and fix for whatever is wrong."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import PackBroken
+from connector.mappings.config import load_pack
+from connector.mappings.schedules import schedule_problem
+from connector.mappings.yaml_nodes import Findings, Map, plain, read_yaml
+from connector.model import Finding, Severity, Who
+
+from .pack_copy import ENVIRONMENT, SHIPPED, PackCopy
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> PackCopy:
+    return PackCopy(tmp_path)
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+# ---------------------------------------------------------------- the shipped pack
+
+
+def test_the_shipped_pack_is_clean(copy: PackCopy) -> None:
+    pack, findings = copy.load()
+    assert findings == []
+    assert pack.id == "mali-health"
+    assert pack.zone == "Africa/Bamako"
+    assert set(pack.sources) == {"cht", "odk", "kobo", "outreach"}
+    assert {name: target.kind for name, target in pack.targets.items()} == {
+        "dhis2": "dhis2", "openmrs": "openmrs", "fhir": "fhir_server", "cht_answers": "cht_answers",
+    }  # fmt: skip
+    assert {name: target.live_from for name, target in pack.targets.items()} == {
+        "dhis2": "202607", "openmrs": "2026-07-06", "fhir": "2000-01-01", "cht_answers": "2026-07-06",
+    }  # fmt: skip
+    assert pack.sources["odk"].settings["folder"] == "/srv/relais/odk"
+    assert pack.ignore["cht"] == ("referral_answer",)
+    assert len(pack.forms) == 19
+    areas = {indicator.area for indicator in pack.indicators.values()}
+    assert areas == {"sec", "epargne", "promotion", "gouvernance"}
+
+
+def test_the_first_landing_has_its_35_indicators(copy: PackCopy) -> None:
+    wanted = (
+        "A03 A04 B01 B02 B03 B04 B05 B07 B08 B09 B10 B11 B13 C01 D07 D08 D11 D14 E02 E05 E06 E07 E09 F01 F02 "
+        "G05 G07 G11 H01 H02 H05 I05 I06 I10 I11"
+    ).split()
+    pack, _ = copy.load()
+    assert len(wanted) == 35
+    assert set(pack.indicators) == {*wanted, "G07_XOF", "G11_XOF"}, "the two amounts have an entry of their own"
+
+
+def test_a_pack_reads_the_same_twice() -> None:
+    first, _ = load_pack(SHIPPED, ENVIRONMENT)
+    second, _ = load_pack(SHIPPED, ENVIRONMENT)
+    assert first.version == second.version
+    assert {key: form.version for key, form in first.forms.items()} == {
+        key: form.version for key, form in second.forms.items()
+    }
+    assert [one.version for one in first.indicators.values()] == [one.version for one in second.indicators.values()]
+
+
+# ---------------------------------------------------------------- versions: what must be mapped or counted again
+
+
+def test_a_change_in_one_form_is_a_change_of_that_form_alone(copy: PackCopy) -> None:
+    before, _ = copy.load()
+    copy.change("forms/cht/delivery.yaml", "# the mother", "# the mother of the child")
+    after, _ = copy.load()
+    assert before.version != after.version
+    changed = {key for key in before.forms if before.forms[key].version != after.forms[key].version}
+    assert changed == {("cht", "delivery")}
+
+
+def test_a_table_belongs_to_the_forms_that_name_it(copy: PackCopy) -> None:
+    before, _ = copy.load()
+    copy.append("tables/danger_signs.csv", "coma,sign_unconscious\n")
+    after, _ = copy.load()
+    changed = {key for key in before.forms if before.forms[key].version != after.forms[key].version}
+    assert changed == {("cht", "assessment")}
+
+
+def test_an_indicator_changes_with_its_words_its_categories_and_the_derived_facts(copy: PackCopy) -> None:
+    before, _ = copy.load()
+
+    def changed() -> set[str]:
+        after, _ = copy.load()
+        return {key for key in before.indicators if before.indicators[key].version != after.indicators[key].version}
+
+    copy.change("indicators/sec-core.yaml", "fever_onset_hours <= 24", "fever_onset_hours <= 48")
+    assert changed() == {"B04"}
+    copy.change("categories.yaml", "below: 12}\n      - {id: m12_59", "below: 11}\n      - {id: m12_59")
+    assert changed() >= {"B04", "B07", "B08", "B11", "E02"} and "B02" not in changed()
+
+
+# ---------------------------------------------------------------- scalars stay text until our schema types them
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("no", "no"), ("010", "010"), ("2026-07-06", "2026-07-06"), ("1e5", "1e5"), ("true", True), ('"true"', "true"),
+     ("12", 12), ('"12"', "12"), ("~", None), ('"~"', "~"), ("0", 0), ("-3", -3), ("1_000", "1_000"), ("0x1F", "0x1F"),
+     ("12:30:45", "12:30:45"), ("Yes", "Yes"), ("null", None), ("on", "on")],
+)  # fmt: skip
+def test_scalars_survive_as_written(tmp_path: Path, text: str, value: Any) -> None:
+    (tmp_path / "x.yaml").write_text(f"a: {text}\n")
+    node = read_yaml(tmp_path / "x.yaml", "x.yaml", Findings())
+    assert isinstance(node, Map)
+    assert plain(node) == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("a: [1, 2\nb: 3\n", "yaml.syntax", 2),
+        ("a: 1\nb: 2\na: 3\n", "key.twice", 3),
+        ("a: b: c\n", "yaml.syntax", 1),
+        ("\ta: 1\n", "yaml.syntax", 1),
+        ("[1]: 2\n", "yaml.key", 1),
+        ("a: " + "[" * 40 + "]" * 40 + "\n", "yaml.too_big", 1),
+    ],
+)
+def test_yaml_that_cannot_be_read_is_a_finding(tmp_path: Path, text: str, code: str, line: int) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    findings = Findings()
+    read_yaml(tmp_path / "x.yaml", "x.yaml", findings)
+    assert [(one.code, one.file, one.line) for one in findings.items] == [(code, "x.yaml", line)]
+
+
+def test_files_of_other_encodings_and_sizes(tmp_path: Path) -> None:
+    findings = Findings()
+    (tmp_path / "x.yaml").write_bytes("é: 1".encode("latin-1"))
+    read_yaml(tmp_path / "x.yaml", "x.yaml", findings)
+    (tmp_path / "x.yaml").write_bytes(b"a: " + b"x" * 2_100_000)
+    read_yaml(tmp_path / "x.yaml", "x.yaml", findings)
+    read_yaml(tmp_path / "none.yaml", "none.yaml", findings)
+    assert [one.code for one in findings.items] == ["file.encoding", "file.too_big", "file.missing"]
+
+
+def test_aliases_cannot_multiply_without_end(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    (tmp_path / "x.yaml").write_text("\n".join(lines))
+    findings = Findings()
+    assert read_yaml(tmp_path / "x.yaml", "x.yaml", findings) is None
+    assert [one.code for one in findings.items] == ["yaml.too_big"]
+
+
+# ---------------------------------------------------------------- no pack at all
+
+
+def test_no_pack_is_the_only_thing_that_raises(tmp_path: Path, copy: PackCopy) -> None:
+    with pytest.raises(PackBroken, match=r"connector\.yaml"):
+        load_pack(tmp_path / "nowhere", {})
+    copy.write("connector.yaml", "pack: [\n")
+    with pytest.raises(PackBroken, match=r"connector\.yaml:2"):
+        copy.load()
+
+
+def test_one_broken_file_leaves_the_rest_readable(copy: PackCopy) -> None:
+    copy.append("indicators/promotion.yaml", "   broken: [\n")
+    pack, findings = copy.load()
+    assert "A03" in pack.indicators and "H01" not in pack.indicators
+    assert any(one.code == "yaml.syntax" and one.file == "indicators/promotion.yaml" for one in findings)
+
+
+# ---------------------------------------------------------------- typos
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "code", "fix"),
+    [
+        ("connector.yaml", "silent_after: 3d", "silent_aftre: 3d", "key.unknown", "Did you mean silent_after?"),
+        ("connector.yaml", "kind: dhis2", "kind: dhis", "value.choice", "Did you mean dhis2?"),
+        ("connector.yaml", "on_existing: ask", "on_existing: maybe", "value.choice", "Known: ask, keep, overwrite"),
+        ("connector.yaml", "zone: \"${RELAIS_ZONE:-Africa/Bamako}\"", "zone: Afrique/Bamako", "zone.unknown", ""),
+        ("connector.yaml", "live_from: 202607", "live_from: 202613", "live_from.invalid", ""),
+        ("connector.yaml", "live_from: 2026-07-06", "live_from: 20260706", "live_from.invalid", ""),
+        ("connector.yaml", "silent_after: 35d", "silent_after: always", "span.invalid", ""),
+        ("connector.yaml", "schedule: every 10m", "schedule: every day", "schedule.invalid", ""),
+        ("connector.yaml", "0 3 * * sun", "0 3 * * 0", "schedule.weekday_number", "Write mon, tue, wed"),
+        ("forms/cht/assessment.yaml", "worker: contact._id", "werker: contact._id", "key.unknown", "Did you mean worker?"),
+        ("forms/cht/assessment.yaml", "fever: $yes(fields.group_fever.patient_fever)", "fever: $yes(fields.",
+         "expression.syntax", ""),
+        ("forms/cht/assessment.yaml", "codes: tables/danger_signs.csv", "codes: tables/signs.csv", "table.missing", ""),
+        ("forms/cht/assessment.yaml", "codes: tables/danger_signs.csv", "codes: ../../secret.csv", "table.missing", ""),
+        ("forms/cht/assessment.yaml", "activity: sick_visit", "activity: sick_visit\nregisters: person", "form.purpose", ""),
+        ("forms/cht/home_visit.yaml", "    codes:", "    constant: x\n    codes:", "fact.way", ""),
+        ("forms/cht/home_visit.yaml", "name: home_visit", "name: delivery", "form.twice", ""),
+        ("indicators/sec-core.yaml", "where: under5", "wehre: under5", "key.unknown", "Did you mean where?"),
+        ("indicators/sec-core.yaml", "  - id: A04", "  - id: A03", "id.twice", "First at indicators/sec-core.yaml:"),
+        ("indicators/sec-core.yaml", "numerator: rdt_done", "numerator: rdt_done and", "expression.syntax", ""),
+        ("indicators/sec-core.yaml", "distinct: worker ", "distinct: asc ", "value.choice", ""),
+        ("indicators/epargne.yaml", "amount: saved_xof", "where: saved_xof > 0", "key.missing", ""),
+        ("dhis2.yaml", "period: Quarterly", "period: Quaterly", "value.choice", "Did you mean Quarterly?"),
+        ("categories.yaml", "below: 2}", "below: deux}", "value.type", ""),
+        ("concepts.yaml", "kind: boolean", "kind: yesno", "value.choice", ""),
+        ("concepts.yaml", "ciel: \"140238\"", "ceil: \"140238\"", "key.unknown", ""),
+    ],
+)  # fmt: skip
+def test_a_typo_is_found_at_its_line(
+    copy: PackCopy, name: str, old: str, new: str, code: str, fix: str
+) -> None:
+    line = copy.change(name, old, new)
+    found = [one for one in copy.findings() if one.code == code]
+    assert found, copy.findings()
+    assert found[0].file == name
+    assert abs(found[0].line - line) <= 6, "the line of the mistake, or of the entry it is in"
+    assert fix in found[0].fix
+    assert found[0].severity is Severity.ERROR
+    assert found[0].message
+
+
+def test_nothing_is_sent_without_live_from(copy: PackCopy) -> None:
+    """DECISIONS 1."""
+    copy.change("connector.yaml", "    live_from: 202607        # older months are computed and shown, never sent\n", "")
+    found = only(copy.findings())
+    assert (found.code, found.severity) == ("live_from.missing", Severity.ERROR)
+    assert "dhis2" in found.message and "202607" in found.fix
+
+
+# ---------------------------------------------------------------- secrets and addresses
+
+
+def test_a_missing_secret_is_a_finding_at_its_line(copy: PackCopy) -> None:
+    env = {key: value for key, value in ENVIRONMENT.items() if key != "RELAIS_DHIS2_TOKEN"}
+    found = only(copy.findings(env))
+    line = (copy.folder / "connector.yaml").read_text().splitlines()[found.line - 1]
+    assert (found.code, found.severity, found.who) == ("secret.missing", Severity.ERROR, Who.SYSADMIN)
+    assert "RELAIS_DHIS2_TOKEN" in line and "RELAIS_DHIS2_TOKEN" in found.message
+
+
+def test_examples_need_no_secrets(copy: PackCopy) -> None:
+    _, findings = copy.load({}, strict=False)
+    assert {(one.code, one.severity) for one in findings} == {("secret.missing", Severity.WARNING)}
+
+
+def test_a_secret_may_lie_in_a_file(copy: PackCopy, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "dhis2").write_text("from-a-file\n")
+    copy.change("connector.yaml", "${RELAIS_DHIS2_TOKEN}", "${file:dhis2}")
+    pack, findings = load_pack(copy.folder, ENVIRONMENT, secrets)
+    assert findings == []
+    assert pack.targets["dhis2"].settings["token"] == "from-a-file"
+    assert only(load_pack(copy.folder, ENVIRONMENT, None)[1]).code == "secret.missing"
+
+
+@pytest.mark.parametrize("name", ["../connector.yaml", "..", "sub/../../x"])
+def test_a_secret_file_lies_in_the_folder_of_secrets(copy: PackCopy, tmp_path: Path, name: str) -> None:
+    (tmp_path / "connector.yaml").write_text("outside")
+    (tmp_path / "secrets").mkdir()
+    copy.change("connector.yaml", "${RELAIS_DHIS2_TOKEN}", "${file:" + name + "}")
+    pack, _ = load_pack(copy.folder, ENVIRONMENT, tmp_path / "secrets")
+    assert pack.targets["dhis2"].settings.get("token") != "outside"
+
+
+def test_secrets_are_resolved_in_the_connector_file_only(copy: PackCopy) -> None:
+    copy.change("concepts.yaml", 'en: "Fever"', 'en: "${RELAIS_DHIS2_TOKEN}"')
+    pack, _ = copy.load()
+    assert pack.concepts["fever"].name["en"] == "${RELAIS_DHIS2_TOKEN}"
+
+
+def test_a_secret_shows_in_no_finding(copy: PackCopy) -> None:
+    copy.change("connector.yaml", "kind: dhis2 ", "kind: ${RELAIS_DHIS2_TOKEN} ") if False else None
+    copy.change("connector.yaml", "mode: live ", "mode: live\n    color: red ")
+    assert all("canary" not in f"{one.message}{one.fix}" for one in copy.findings())
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://dhis2.example.org", None),
+        ("http://127.0.0.1:8080", None),
+        ("http://[::1]:8080", None),
+        ("http://localhost", None),
+        ("http://10.0.0.5", "url.insecure"),
+        ("http://dhis2.example.org", "url.insecure"),
+        ("http://localhost.example.org", "url.insecure"),
+        ("ftp://dhis2.example.org", "url.invalid"),
+        ("dhis2.example.org", "url.invalid"),
+    ],
+)
+def test_addresses_off_the_machine_need_https(copy: PackCopy, url: str, code: str | None) -> None:
+    findings = copy.findings({**ENVIRONMENT, "RELAIS_DHIS2_URL": url})
+    assert [one.code for one in findings] == ([code] if code else [])
+
+
+def test_insecure_is_said_aloud(copy: PackCopy) -> None:
+    copy.change("connector.yaml", "    token: ${RELAIS_DHIS2_TOKEN}", "    token: ${RELAIS_DHIS2_TOKEN}\n    insecure: true")
+    pack, findings = copy.load({**ENVIRONMENT, "RELAIS_DHIS2_URL": "http://10.0.0.5"})
+    assert findings == []
+    assert pack.targets["dhis2"].settings["insecure"] is True
+
+
+def test_the_zone_may_come_from_the_environment(copy: PackCopy) -> None:
+    pack, _ = copy.load({**ENVIRONMENT, "RELAIS_ZONE": "Africa/Nairobi"})
+    assert pack.zone == "Africa/Nairobi"
+
+
+# ---------------------------------------------------------------- schedules
+
+
+@pytest.mark.parametrize(
+    "text", ["every 15m", "every 1h", "30 2 * * *", "*/10 * * * *", "0 6 * * mon-fri", "0 6 1,15 * sat,sun", "0 6 * jan *"]
+)
+def test_schedules(text: str) -> None:
+    assert schedule_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "every", "every 0m", "every 15", "15m", "* * * *", "60 * * * *", "* 24 * * *", "* * * * 1",
+             "* * * * mon-5", "* * * * montag", "*/0 * * * *", "a * * * *", "* * 0 * *", "@daily"]
+)  # fmt: skip
+def test_what_is_no_schedule(text: str) -> None:
+    assert schedule_problem(text) is not None
+
+
+# ---------------------------------------------------------------- places
+
+
+def test_places_and_deployments(copy: PackCopy) -> None:
+    copy.write(
+        "org_units.csv",
+        "\ufeffsource;place;org_unit;level;parent;name;valid_from;valid_to\n"
+        "cht;site-1;A1;site;;Site 1;2026-01-01;2026-06-30\n\n"
+        "cht;site-1;A2;site;A1;Site 1;2026-07-01;\n",
+    )
+    pack, _ = copy.load()
+    first, second = pack.org_units
+    assert (first.org_unit, first.valid_from, first.valid_to) == ("A1", date(2026, 1, 1), date(2026, 6, 30))
+    assert (second.org_unit, second.valid_to, second.parent) == ("A2", None, "A1")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "code"),
+    [
+        ("org_units.csv", "cht,x,ML-X,site,ML,X,2026-02-30,", "csv.date"),
+        ("org_units.csv", "cht,x,ML-X,site,ML,X,2026-02-01,2026-01-01", "csv.date"),
+        ("org_units.csv", "cht,area-1,ML-X,cscom,ML,X,2026-02-01,", "org_unit.overlap"),
+        ("org_units.csv", "cht,x,ML-X,site,ML-NOWHERE,X,2026-02-01,", "org_unit.parent"),
+        ("deployments.csv", "asc-99,person,asc,ML,2026-01-01,", "value.choice"),
+        ("deployments.csv", "asc-99,worker,asc,ML-NOWHERE,2026-01-01,", "org_unit.unknown"),
+    ],
+)
+def test_mistakes_in_the_tables(copy: PackCopy, name: str, row: str, code: str) -> None:
+    copy.append(name, row + "\n")
+    found = only(copy.findings())
+    assert (found.code, found.file) == (code, name)
+
+
+def test_a_table_without_its_columns(copy: PackCopy) -> None:
+    copy.write("org_units.csv", "place,org_unit\nx,y\n")
+    assert "csv.columns" in copy.codes()
+    (copy.folder / "org_units.csv").unlink()
+    assert "file.missing" in copy.codes()

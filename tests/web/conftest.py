@@ -1,0 +1,32 @@
+"""One seeded house for the tests that only look, a fresh one for those that change something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.fixture import House, make_house
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = make_house(tmp_path_factory.mktemp("house"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Make a house of one's own: ``build(env="production")``."""
+    made: list[House] = []
+
+    def make(**options: Any) -> House:
+        made.append(make_house(tmp_path / f"house{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
