@@ -130,6 +130,7 @@ def build(
         )
     if held is None:
         store.write(lambda unit: unit.keep_fact("pack_id", pack.id))
+    clock = clock or WallClock()
     clients: list[Any] = []
 
     def client(name: str, values: Mapping[str, Any]) -> Any:
@@ -159,14 +160,15 @@ def build(
         elif target.kind == "openmrs":
             made = client(target.name, values)
             targets[target.name] = OpenmrsTarget(
-                made, name=target.name, settings=values, openmrs=pack.openmrs, names=names, zone=pack.zone
+                made, name=target.name, settings=values, openmrs=pack.openmrs, names=names, zone=pack.zone, now=clock.now
             )
-            feeds["openmrs"] = OpenmrsAnswers(made, name="openmrs", openmrs=pack.openmrs)
+            feeds["openmrs"] = OpenmrsAnswers(
+                made, name="openmrs", openmrs=pack.openmrs, settings=values, zone=pack.zone
+            )
         elif target.kind == "fhir_server":
             targets[target.name] = FhirServerTarget(client(target.name, values), target.name, values)
         elif target.kind == "cht_answers":
             targets[target.name] = ChtAnswersTarget(client(target.name, values), target.name, values)
-    clock = clock or WallClock()
     rng = rng or random.SystemRandom()  # type: ignore[assignment]
     engine = Engine(
         pack=pack, store=store, clock=clock, random=rng.random, names=names, mapper=Mapper(pack), counter=Counter(pack),  # type: ignore[union-attr]

@@ -77,8 +77,8 @@ class _Attempt:
 class OpenmrsTarget:
     """``ports.Target`` for deliveries of kind ``referral``.
 
-    ``openmrs``: ``openmrs.yaml`` of the pack as plain data; ``settings`` may override its ``profile``. ``now`` is asked
-    only by the probe, to compare clocks.
+    ``openmrs``: ``openmrs.yaml`` of the pack as plain data. ``settings``: ``profile`` (instead of the one there) and
+    ``settles_within`` seconds (120). ``now`` is asked only by the probe, to compare clocks.
     """
 
     def __init__(
@@ -98,7 +98,8 @@ class OpenmrsTarget:
         self.zone = zone if isinstance(zone, ZoneInfo) else ZoneInfo(zone)
         self.profile = str(settings.get("profile") or openmrs.get("profile") or "o3")
         # Tomcat and MySQL give up after at most a minute; what is not there after two will not come.
-        self.capabilities = Capabilities(max_batch=20, settles_within=timedelta(seconds=120))
+        settles = timedelta(seconds=float(settings.get("settles_within", 120)))
+        self.capabilities = Capabilities(max_batch=20, settles_within=settles)
         self.rest = Rest(client)
         self._now = now
         self._concepts: dict[str, str] = {}
@@ -220,7 +221,9 @@ class OpenmrsTarget:
         start = 0
         while True:
             page = await self.rest.get("patient", identifier=value, v=_PATIENT, limit="50", startIndex=str(start))
-            rows = (page or {}).get("results") or []
+            if page is None:
+                raise Stop("openmrs.not_json", status=404)  # a search is never "not found"
+            rows = page.get("results") or []
             found += [
                 str(row["uuid"])
                 for row in rows

@@ -76,6 +76,8 @@ class Rest:
         """The body, or None for 404. Raises Stop."""
         said = await self.read("GET", path, params=params)
         if said.status == 404:
+            if said.html:  # the container's own page: OpenMRS itself is not there, or the address is wrong
+                raise Stop("openmrs.not_json", status=404)
             return None
         if said.code is not None:
             raise said.stop()

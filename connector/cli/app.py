@@ -58,9 +58,8 @@ def main() -> None:
     from connector.cli import keeping, looking, sandbox, working  # noqa: F401  registers the commands
 
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value
+        sys.exit(code if isinstance(code, int) else 0)
     except RelaisError as error:
         if "--json" in sys.argv:
             json_out({"error": error.code, "message": str(error)})

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ SETTINGS = {
 #: Relais's own jobs that a pack may schedule.
 JOBS = ("reconcile", "seal", "purge")
 _REFERENCE = re.compile(r"\$\{(?:(file):)?([A-Za-z_][A-Za-z0-9_.-]*)(?::-([^}]*))?\}")
+#: Shorter values are no secrets, and hiding them would spoil the words they occur in.
+_SHORTEST_SECRET = 6
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -71,6 +74,13 @@ class _Secrets:
         self.folder = folder
         self.findings = findings
         self.strict = strict
+        self.values: dict[str, str] = {}  #: what was read -> how the pack names it
+
+    def hide(self, text: str) -> str:
+        """``text`` with every value that was read replaced by its name: findings are shown and logged."""
+        for value in sorted(self.values, key=len, reverse=True):
+            text = text.replace(value, self.values[value])
+        return text
 
     def resolve(self, node: Scalar) -> str:
         return _REFERENCE.sub(lambda match: self._value(match, node.at), node.text)
@@ -79,6 +89,8 @@ class _Secrets:
         kind, name, default = match.groups()
         value = self._file(name) if kind else self.env.get(name) or None
         if value is not None:
+            if len(value) >= _SHORTEST_SECRET:
+                self.values[value] = match.group(0)
             return value
         if default is not None:
             return default
@@ -132,7 +144,8 @@ def load_pack(
     if node is None:
         first = findings.items[0]
         raise PackBroken(f"{MAIN}:{first.line}: {first.message}")
-    top = Section(_Secrets(env, secrets_dir, findings, strict).tree(node), Place(MAIN, 1), findings, MAIN)
+    secrets = _Secrets(env, secrets_dir, findings, strict)
+    top = Section(secrets.tree(node), Place(MAIN, 1), findings, MAIN)
 
     head = top.section("pack", required=True)
     pack_id = head.text("id", required=True)
@@ -177,7 +190,8 @@ def load_pack(
         derived=derived,
         schedules=schedules,
     )
-    return pack, sorted(findings.items, key=lambda one: (one.file, one.line))
+    shown = [replace(one, message=secrets.hide(one.message), fix=secrets.hide(one.fix)) for one in findings.items]
+    return pack, sorted(shown, key=lambda one: (one.file, one.line))
 
 
 def _version(folder: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jlens
@@ -135,6 +136,7 @@ def _expression(source: str, functions: Mapping[str, Callable[..., Any]]) -> jle
     return engine
 
 
+@lru_cache(maxsize=4096)
 def compile_expression(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS) -> Compiled:
     """Compile one expression. ``zone``: the zone ``$day`` counts days in. Raises ExpressionError."""
     return Compiled(text, zone, limits)
@@ -234,6 +236,7 @@ def _one(
         values[name] = value
 
 
+@lru_cache(maxsize=4096)
 def second_engine(text: str, *, zone: str = "UTC") -> Callable[[Mapping[str, Any]], Any]:
     """The same expression in the other engine (slower to set up; used by examples and tests).
 

@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names[:20])}" if names else ""
 
 
+@lru_cache(maxsize=64)
+def _compose(text: str) -> Node | None:
+    """The node graph of a text. Kept, because a pack is read again by every command and most files are as before."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 2)
+    node: Node | None = yaml.compose(text)
+    return node
+
+
 def read_yaml(path: Path, name: str, findings: Findings) -> Any_ | None:
     """The nodes of one file, or None with a finding. ``name``: the path shown to people, relative to the pack."""
     at = Place(name, 1)
@@ -83,9 +93,7 @@ def read_yaml(path: Path, name: str, findings: Findings) -> Any_ | None:
         if len(raw) > MAX_BYTES:
             findings.add("file.too_big", at, f"{name} is larger than {MAX_BYTES} bytes", "Split it.")
             return None
-        yaml = YAML(typ="safe", pure=True)
-        yaml.version = (1, 2)
-        node = yaml.compose(raw.decode("utf-8-sig"))
+        node = _compose(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         findings.add("file.missing", at, f"{name} does not exist", "Create the file.")
         return None

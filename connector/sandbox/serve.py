@@ -60,7 +60,7 @@ def read_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in found}
 
 
-def environment(district: District, urls: Mapping[str, str]) -> dict[str, str]:
+def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3") -> dict[str, str]:
     """The variables the configuration pack needs. Waiting times are short: these servers are next door."""
     user = openmrs_metadata.default_metadata(())["users"][0]
     return {
@@ -72,6 +72,7 @@ def environment(district: District, urls: Mapping[str, str]) -> dict[str, str]:
         "RELAIS_OPENMRS_URL": f"{urls['openmrs']}/openmrs",
         "RELAIS_OPENMRS_USER": user["username"],
         "RELAIS_OPENMRS_PASSWORD": user["password"],
+        "RELAIS_OPENMRS_PROFILE": openmrs,
         "RELAIS_FHIR_URL": f"{urls['fhir']}/fhir",
         "RELAIS_FOLDER": urls["folder"],
         "RELAIS_ENV": "demo",
@@ -96,7 +97,7 @@ def serve(
         place = folder or Path(made)
         write_files(district, place)
         apps: dict[str, App] = {name: sims[name].app for name in NAMES}
-        asyncio.run(_serve(district, apps, ports_from, place.resolve(), env_file))
+        asyncio.run(_serve(district, apps, ports_from, place.resolve(), env_file, openmrs))
 
 
 class _Server(uvicorn.Server):
@@ -108,7 +109,8 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    district: District, apps: Mapping[str, App], ports_from: int, folder: Path, env_file: Path | None
+    district: District, apps: Mapping[str, App], ports_from: int, folder: Path, env_file: Path | None,
+    openmrs: str = "o3",
 ) -> None:
     servers: dict[str, uvicorn.Server] = {}
     sockets = {}
@@ -130,7 +132,7 @@ async def _serve(
     urls = {name: f"http://127.0.0.1:{sockets[name].getsockname()[1]}" for name in apps}
     urls["folder"] = str(folder)
     if env_file is not None:
-        lines = [f"{name}={text}" for name, text in environment(district, urls).items()]
+        lines = [f"{name}={text}" for name, text in environment(district, urls, openmrs).items()]
         _write_private(env_file, "\n".join(lines) + "\n")
     print(json.dumps(urls), flush=True)
     await stop.wait()
@@ -143,6 +145,7 @@ def _bind(config: uvicorn.Config) -> socket.socket:
     """A bound socket; uvicorn's own ``bind_socket`` would end the process instead of saying what is wrong."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else every answer waits 40 ms for an acknowledgement
     sock.bind((config.host, config.port))
     return sock
 

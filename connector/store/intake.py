@@ -35,7 +35,7 @@ INSERT_BODY = text(
 UPSERT_HEAD = text(
     "INSERT INTO head (record, source, stream, key, revision, form, deleted, dirty, state, moves, first_received, "
     "received_at) VALUES (:record, :source, :stream, :key, :revision, :form, :deleted, :dirty, :state, 1, :now, :now) "
-    "ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, form=excluded.form, deleted=excluded.deleted, "
+    "ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, form=COALESCE(excluded.form, head.form), deleted=excluded.deleted, "
     "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at"
 )
 DIRTY = text(

@@ -22,6 +22,24 @@ from connector.web.requests import TooLarge, may_call, read_body
 router = APIRouter()
 
 
+QUARANTINED = (
+    "id",
+    "source",
+    "stream",
+    "key",
+    "revision",
+    "form",
+    "code",
+    "path",
+    "file",
+    "line",
+    "detail",
+    "who",
+    "version",
+    "at",
+)
+
+
 def document(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body, default=str), status, headers, media_type="application/json")
 
@@ -48,7 +66,11 @@ def ready(request: Request) -> Response:
         on(context, records.ping)
     except Exception:
         return Response("database\n", 503, media_type="text/plain")
-    return Response("ok\n", media_type="text/plain") if context.ready() else Response("schedule\n", 503, media_type="text/plain")
+    return (
+        Response("ok\n", media_type="text/plain")
+        if context.ready()
+        else Response("schedule\n", 503, media_type="text/plain")
+    )
 
 
 @router.get("/metrics")
@@ -79,8 +101,24 @@ def api_deliveries(request: Request) -> Response:
         return _refused()
     filters = deliveries.Filters.of(request.query_params)
     found = on(_context(request), lambda c: deliveries.page(c, filters, _number(request.query_params.get("before"))))
-    fields = ("id", "target", "key", "kind", "record", "state", "step", "tries", "generation", "reason", "who", "note",
-              "wanted_at", "due_at", "accepted_at", "updated")
+    fields = (
+        "id",
+        "target",
+        "key",
+        "kind",
+        "record",
+        "state",
+        "step",
+        "tries",
+        "generation",
+        "reason",
+        "who",
+        "note",
+        "wanted_at",
+        "due_at",
+        "accepted_at",
+        "updated",
+    )
     following = "/api/v1/deliveries" + filters.query(before=found.older) if found.older else None
     return document({"items": [{k: r[k] for k in fields} for r in found.rows], "next": following})
 
@@ -95,7 +133,9 @@ def api_quarantine(request: Request) -> Response:
     if len(found) > PAGE:
         following = "/api/v1/quarantine?" + urlencode({**filters, "after": found[PAGE - 1]["id"]})
     total = on(_context(request), lambda c: records.quarantine_count(c, filters))
-    return document({"total": total, "items": [dict(r) for r in found[:PAGE]], "next": following})
+    return document(
+        {"total": total, "items": [{k: r[k] for k in QUARANTINED} for r in found[:PAGE]], "next": following}
+    )
 
 
 @router.get("/api/v1/explain")

@@ -39,7 +39,9 @@ class Static(StaticFiles):
         response = await super().get_response(path, scope)
         if response.status_code == 200:
             known = b"v=" in scope.get("query_string", b"")
-            response.headers["cache-control"] = "public, max-age=31536000, immutable" if known else "public, max-age=300"
+            response.headers["cache-control"] = (
+                "public, max-age=31536000, immutable" if known else "public, max-age=300"
+            )
         return response
 
 
@@ -89,7 +91,11 @@ def _status(error: Exception) -> tuple[int, str, dict[str, str]]:
         case StoreFull():
             return 503, "error.full", {}
         case HTTPException(status_code=status):
-            return status, "error.missing" if status == 404 else "error.method" if status == 405 else "error.form", {"what": ""}
+            return (
+                status,
+                "error.missing" if status == 404 else "error.method" if status == 405 else "error.form",
+                {"what": ""},
+            )
         case RequestValidationError():
             return 422, "error.form", {}
     number = f"e-{secrets.token_hex(3)}"

@@ -36,10 +36,16 @@ class Ledger(Collector):
         for state, n in on(self.context, cells.state_counts).items():
             values.add_metric([state], n)
         yield values
-        yield GaugeMetricFamily("relais_quarantined_records", "Records that could not be mapped.", value=status.get("quarantined", 0))
-        yield GaugeMetricFamily("relais_records", "Records known, by their head.", value=on(self.context, records.received))
+        yield GaugeMetricFamily(
+            "relais_quarantined_records", "Records that could not be mapped.", value=status.get("quarantined", 0)
+        )
+        yield GaugeMetricFamily(
+            "relais_records", "Records known, by their head.", value=on(self.context, records.received)
+        )
         audit = status.get("audit", {})
-        yield GaugeMetricFamily("relais_audit_ok", "1 when the audit chain verifies.", value=float(bool(audit.get("ok"))))
+        yield GaugeMetricFamily(
+            "relais_audit_ok", "1 when the audit chain verifies.", value=float(bool(audit.get("ok")))
+        )
         yield CounterMetricFamily("relais_audit_entries", "Entries of the audit trail.", value=audit.get("entries", 0))
         info = GaugeMetricFamily("relais_build_info", "The running version.", labels=["version"])
         info.add_metric([self.context.version], 1)
@@ -52,10 +58,16 @@ class Ledger(Collector):
             yield family
 
     def _connections(self, listed: Any) -> Iterator[Any]:
-        state = GaugeMetricFamily("relais_connection_state", "1 for the state a connection is in.", labels=["connection", "state"])
-        last = GaugeMetricFamily("relais_connection_last_success_seconds", "Unix time of the last success.", labels=["connection"])
+        state = GaugeMetricFamily(
+            "relais_connection_state", "1 for the state a connection is in.", labels=["connection", "state"]
+        )
+        last = GaugeMetricFamily(
+            "relais_connection_last_success_seconds", "Unix time of the last success.", labels=["connection"]
+        )
         waiting = GaugeMetricFamily("relais_connection_waiting", "Deliveries waiting.", labels=["connection"])
-        oldest = GaugeMetricFamily("relais_connection_oldest_waiting_seconds", "Age of the oldest one.", labels=["connection"])
+        oldest = GaugeMetricFamily(
+            "relais_connection_oldest_waiting_seconds", "Age of the oldest one.", labels=["connection"]
+        )
         for one in listed:
             for name in STATES:
                 state.add_metric([one["name"], name], float(one.get("state") == name))

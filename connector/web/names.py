@@ -21,10 +21,14 @@ class PackIndex:
         for one in pack.data_sets.values():
             self.data_sets |= {one.id: one, one.code: one}
         self.elements: dict[str, tuple[Indicator, str]] = {
-            code: (indicator, part) for indicator in pack.indicators.values() for part, code in indicator.elements.items()
+            code: (indicator, part)
+            for indicator in pack.indicators.values()
+            for part, code in indicator.elements.items()
         }
         self.options: dict[str, tuple[Category, str]] = {
-            code: (category, option) for category in pack.categories.values() for option, code in category.options.items()
+            code: (category, option)
+            for category in pack.categories.values()
+            for option, code in category.options.items()
         }
 
     def below(self, code: str) -> list[str]:
@@ -51,8 +55,10 @@ class PackIndex:
         if text in self.elements:
             return [text]
         return sorted(
-            code for code, (indicator, _) in self.elements.items()
-            if low in (code.casefold(), indicator.id.casefold()) or any(low in n.casefold() for n in indicator.name.values())
+            code
+            for code, (indicator, _) in self.elements.items()
+            if low in (code.casefold(), indicator.id.casefold())
+            or any(low in n.casefold() for n in indicator.name.values())
         )
 
 

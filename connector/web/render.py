@@ -28,7 +28,10 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 environment = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
     undefined=StrictUndefined,
 )
 environment.globals |= {"short": short, "quote": lambda text: quote(str(text), safe="")}
@@ -141,10 +144,21 @@ def page(
     if view.user is not None and template != "erreur.html":
         counts = view.read(_counts, view.w.now.date())
     shown = {
-        "v": view, "w": view.w, "names": view.names, "user": view.user, "icon": draw, "beat": icons.beat,
-        "pill": lambda key: pill(view, draw, key), "assets": _ASSETS, "nav": counts, "path": view.request.url.path,
-        "other_language": "?" + urlencode([*query, ("lang", other)]), "csrf": csrf_token(view.csrf, view.visit),
-        "notice": view.notice(), "place": view.w.text(view.context.pack.name), "app_version": view.context.version,
+        "v": view,
+        "w": view.w,
+        "names": view.names,
+        "user": view.user,
+        "icon": draw,
+        "beat": icons.beat,
+        "pill": lambda key: pill(view, draw, key),
+        "assets": _ASSETS,
+        "nav": counts,
+        "path": view.request.url.path,
+        "other_language": "?" + urlencode([*query, ("lang", other)]),
+        "csrf": csrf_token(view.csrf, view.visit),
+        "notice": view.notice(),
+        "place": view.w.text(view.context.pack.name),
+        "app_version": view.context.version,
         "demo": view.context.env == "demo",
     }
     html = environment.get_template(template).render(shown | dict(values))
@@ -166,4 +180,8 @@ def keep_cookies(view: View, response: Response) -> None:
 
 def _counts(connection: Any, today: Any) -> dict[str, int]:
     referrals = records.referral_counts(connection, today)
-    return {"late": referrals["late"], "person": referrals["person"], "quarantine": records.quarantine_count(connection)}
+    return {
+        "late": referrals["late"],
+        "person": referrals["person"],
+        "quarantine": records.quarantine_count(connection),
+    }

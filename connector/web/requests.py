@@ -57,9 +57,14 @@ def make_view(request: Request, *, with_user: bool = True) -> View:
     if request.state.new_visit:
         visit = secrets.token_urlsafe(18)
     return View(
-        request=request, context=context, index=index, user=gate.user_of(request) if with_user else None,
-        w=Wording(language, context.pack.zone, context.clock.now()), notices=Signer(context.secret, "notice"),
-        csrf=Signer(context.secret, "csrf"), visit=visit,
+        request=request,
+        context=context,
+        index=index,
+        user=gate.user_of(request) if with_user else None,
+        w=Wording(language, context.pack.zone, context.clock.now()),
+        notices=Signer(context.secret, "notice"),
+        csrf=Signer(context.secret, "csrf"),
+        visit=visit,
     )
 
 
@@ -108,7 +113,9 @@ async def read_form(request: Request) -> Form:
         raise Refused("error.form") from None
 
 
-def checked_form(request: Request, view: Annotated[View, Depends(anyone)], form: Annotated[Form, Depends(read_form)]) -> Form:
+def checked_form(
+    request: Request, view: Annotated[View, Depends(anyone)], form: Annotated[Form, Depends(read_form)]
+) -> Form:
     """The form of our own page: same origin and a valid token."""
     if not same_origin(request) or not csrf_valid(view.csrf, view.visit, form.get("csrf", 64)):
         raise Refused("error.csrf")

@@ -19,20 +19,46 @@ NARROW = "\u202f"
 FIXED = "\u00a0"
 
 _MONTHS = {
-    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
-    "en": "January February March April May June July August September October November December".split(),
+    "fr": [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
 }
 _SHORT = {
-    "fr": "janv. févr. mars avr. mai juin juill. août sept. oct. nov. déc.".split(),
-    "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
+    "fr": ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juill.", "août", "sept.", "oct.", "nov.", "déc."],
+    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
 }
 _DAYS = {
-    "fr": "lundi mardi mercredi jeudi vendredi samedi dimanche".split(),
-    "en": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
+    "fr": ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+    "en": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
 }
 _SMALL = {
-    "fr": "zéro une deux trois quatre cinq six sept huit neuf".split(),
-    "en": "no one two three four five six seven eight nine".split(),
+    "fr": ["zéro", "une", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"],
+    "en": ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
 }
 
 Entry = str | tuple[str, str]
@@ -84,7 +110,7 @@ def parse_time(value: str | datetime | None) -> datetime | None:
 
 
 class Wording:
-    """One reader's language at one instant. Call it with a key of the catalogue: ``w("deliveries.title", n=3)``.
+    """One reader's language at one instant. Call it with a key of the catalogue: ``w("overview.held", n=3)``.
 
     A pair in the catalogue is (one, other), chosen by ``n``; ``n`` itself is written as a number. Values are escaped,
     the catalogue's own markup is not.
@@ -108,7 +134,7 @@ class Wording:
         return key in self._words
 
     def is_one(self, n: int | Decimal) -> bool:
-        return abs(n) < 2 if self.language == "fr" else n == 1
+        return bool(abs(n) < 2 if self.language == "fr" else n == 1)
 
     def text(self, texts: Mapping[str, str] | str | None) -> str:
         """One language of a pack's {fr, en}; the other where it is missing."""
@@ -127,7 +153,7 @@ class Wording:
             return "–"
         if isinstance(value, str):
             try:
-                value = Decimal(value)
+                return self.number(Decimal(value))
             except ArithmeticError:
                 return value
         text = f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
@@ -159,7 +185,7 @@ class Wording:
         """``29 oct.`` / ``29 Oct``, with the year when asked or when it is not this year's."""
         if isinstance(value, str):
             try:
-                value = date.fromisoformat(value[:10])
+                return self.day(date.fromisoformat(value[:10]), year=year)
             except ValueError:
                 return value
         if value is None:

@@ -20,10 +20,7 @@ import pytest
 from connector.sandbox.cht import CHTSim
 from connector.sandbox.plane import Plane
 
-RECORDED = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "cht_couchdb.ndjson").read_text("utf-8").splitlines()
-]
+RECORDED = [json.loads(line) for line in (Path(__file__).parent / "cht_couchdb.ndjson").read_text("utf-8").splitlines()]
 LOGIN = ("relais", "relais-sandbox")
 
 
@@ -32,7 +29,9 @@ def client(sim: CHTSim, auth: tuple[str, str] | None = LOGIN, accept: str = "app
     return httpx.AsyncClient(base_url="http://cht", transport=transport, auth=auth, headers={"accept": accept})
 
 
-def ask(sim: CHTSim, method: str, path: str, *, auth: Any = LOGIN, accept: str = "application/json", **kwargs: Any) -> Any:
+def ask(
+    sim: CHTSim, method: str, path: str, *, auth: Any = LOGIN, accept: str = "application/json", **kwargs: Any
+) -> Any:
     async def go() -> httpx.Response:
         async with client(sim, auth, accept) as http:
             return await http.request(method, path, **kwargs)
@@ -205,7 +204,9 @@ def test_login() -> None:
     assert ask(sim, "GET", path).json()["reason"] == "You are not allowed to access this db."  # 98
 
 
-@pytest.mark.parametrize(("lockout", "status", "words"), [("cht", 429, "Too Many Requests"), ("couchdb", 403, "locked")])
+@pytest.mark.parametrize(
+    ("lockout", "status", "words"), [("cht", 429, "Too Many Requests"), ("couchdb", 403, "locked")]
+)
 def test_ten_failed_logins_shut_everybody_out_for_ten_seconds(lockout: str, status: int, words: str) -> None:
     """findings-cht 26; 278-api-lockout-warn, 263-api-rate-limit, 264-api-rate-limit-good."""
     now = [0.0]

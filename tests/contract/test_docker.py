@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -158,21 +159,34 @@ def _as_nobody(command: list[str]) -> list[str]:
     return [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", *command]
 
 
+def _python_for_all() -> str:
+    """A Python of 3.11 or newer that a user without rights can run: one under /root cannot be."""
+    fit = "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"
+    for candidate in (os.path.realpath(sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"):
+        # through a shell: setpriv itself may still open what the user cannot
+        tried = _as_nobody(["/bin/sh", "-c", f"exec {candidate} -c '{fit}'"])
+        if subprocess.run(tried, capture_output=True, check=False).returncode == 0:
+            return candidate
+    pytest.skip("no Python here that a user without rights can run")
+
+
 @pytest.mark.slow
-def test_the_wheel_installs_as_the_image_does_and_is_healthy_without_rights(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:  # pytest's folders are for their owner only
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    venv, dist, home = tmp_path / "opt", tmp_path / "dist", tmp_path / "home"
-    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+def test_the_wheel_installs_as_the_image_does_and_is_healthy_without_rights() -> None:
+    with tempfile.TemporaryDirectory(prefix="relais-image-") as made:  # pytest's own folders are for their owner only
+        Path(made).chmod(0o755)
+        _install_and_check(Path(made))
+
+
+def _install_and_check(place: Path) -> None:
+    venv, dist, home = place / "opt", place / "dist", place / "home"
+    subprocess.run([_python_for_all(), "-m", "venv", str(venv)], check=True)
     pip = [str(venv / "bin" / "pip"), "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--require-hashes", "--no-deps", "-r", "requirements.txt"], check=True, cwd=ROOT)
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist), "."]
     subprocess.run(build, check=True, cwd=ROOT)
     (wheel,) = dist.glob("relais-*.whl")
     subprocess.run([*pip, "install", "--no-deps", str(wheel)], check=True)
-    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "config", place / "config")
     healthcheck = shutil.copy(DOCKER / "healthcheck", venv / "bin" / "relais-healthcheck")
     home.mkdir()
     if os.geteuid() == 0:
@@ -185,12 +199,12 @@ def test_the_wheel_installs_as_the_image_does_and_is_healthy_without_rights(tmp_
         "PATH": f"{venv / 'bin'}:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RELAIS_HOME": str(home),
-        "RELAIS_PACK": str(tmp_path / "config" / "mali-health"),
+        "RELAIS_PACK": str(place / "config" / "mali-health"),
         "RELAIS_MASTER_KEY": new_master_key(),
         "RELAIS_PORT": str(port),
     }
     # Whatever the pack names as ${NAME}: addresses where nothing listens, so that every target is down.
-    pack_text = "".join(p.read_text(encoding="utf-8") for p in (tmp_path / "config").rglob("*.yaml"))
+    pack_text = "".join(p.read_text(encoding="utf-8") for p in (place / "config").rglob("*.yaml"))
     for name in set(re.findall(r"\$\{([A-Z][A-Z0-9_]*)\}", pack_text)):
         environment[name] = "http://127.0.0.1:9" if name.endswith("URL") else str(home)
     server = subprocess.Popen(

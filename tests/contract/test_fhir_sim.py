@@ -21,9 +21,7 @@ import pytest
 from connector.sandbox.fhir import FHIRSim
 from connector.sandbox.plane import Plane
 
-RECORDED = [
-    json.loads(line) for line in (Path(__file__).parent / "hapi_fhir.ndjson").read_text("utf-8").splitlines()
-]
+RECORDED = [json.loads(line) for line in (Path(__file__).parent / "hapi_fhir.ndjson").read_text("utf-8").splitlines()]
 _FHIR = {"content-type": "application/fhir+json"}
 
 
@@ -143,7 +141,9 @@ def test_a_refused_transaction_stores_nothing_and_a_batch_stores_the_rest() -> N
 def test_gzip_requests_are_taken() -> None:
     sim = FHIRSim(Plane())  # 100-gzip-request
     headers = {**_FHIR, "content-encoding": "gzip"}
-    assert ask(sim, "POST", "/fhir", content=gzip.compress(transaction(patient("p"))), headers=headers).status_code == 200
+    assert (
+        ask(sim, "POST", "/fhir", content=gzip.compress(transaction(patient("p"))), headers=headers).status_code == 200
+    )
     assert list(sim.state()["resources"]) == ["Patient/p"]
 
 

@@ -49,7 +49,9 @@ def using(sim: FHIRSim | httpx.AsyncBaseTransport, work: Callable[[FhirServerTar
     transport = httpx.ASGITransport(app=sim.app) if isinstance(sim, FHIRSim) else sim
 
     async def go() -> Any:
-        async with make_client("http://127.0.0.1:8087/fhir", transport=transport, token=settings.pop("token", None)) as client:
+        async with make_client(
+            "http://127.0.0.1:8087/fhir", transport=transport, token=settings.pop("token", None)
+        ) as client:
             return await work(FhirServerTarget(client, "fhir", settings))
 
     return asyncio.run(go())
@@ -196,7 +198,11 @@ def test_under_changing_trouble_the_server_ends_with_what_was_wanted() -> None:
 
 
 def test_an_answer_that_does_not_account_for_every_entry_is_not_trusted() -> None:
-    short = {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": {"status": "201 Created"}}]}
+    short = {
+        "resourceType": "Bundle",
+        "type": "transaction-response",
+        "entry": [{"response": {"status": "201 Created"}}],
+    }
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=short))
     assert reasons(deliver(transport, patient("p-1"), patient("p-2"))) == ["no_answer", "no_answer"]
 
@@ -236,9 +242,26 @@ def test_look_up_compares_without_meta(sim: FHIRSim) -> None:
     assert removal is not None and removal.matches
 
 
+def test_look_up_is_not_answered_by_a_cache() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=patient("p-1"))
+
+    assert look_up(httpx.MockTransport(answer), patient("p-1")) == Observed(True, remote={"version": None})
+    assert seen[0].headers["cache-control"] == "no-cache" and seen[0].url.path == "/fhir/Patient/p-1"
+
+
 @pytest.mark.parametrize(
     "fault",
-    [{"down": True}, {"html_every": 1}, {"truncate_every": 1}, {"every": 1, "status": 500}, {"every": 1, "status": 404}],
+    [
+        {"down": True},
+        {"html_every": 1},
+        {"truncate_every": 1},
+        {"every": 1, "status": 500},
+        {"every": 1, "status": 404},
+    ],
 )
 def test_look_up_never_guesses(fault: dict[str, Any]) -> None:
     sim = FHIRSim(Plane())

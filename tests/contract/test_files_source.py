@@ -32,7 +32,9 @@ def brief(pages: list[Page]) -> list[tuple[str, Any]]:
 
 
 def submission(id: str, n: int, **system: Any) -> str:
-    return json.dumps({"__id": id, "__system": {"submissionDate": "2026-07-01T08:00:00Z", "edits": 0, **system}, "n": n})
+    return json.dumps(
+        {"__id": id, "__system": {"submissionDate": "2026-07-01T08:00:00Z", "edits": 0, **system}, "n": n}
+    )
 
 
 def write(path: Path, *lines: str, end: str = "\n") -> None:
@@ -43,7 +45,12 @@ def write(path: Path, *lines: str, end: str = "\n") -> None:
 
 
 def test_submissions_are_read_with_key_form_revision_and_time(tmp_path: Path) -> None:
-    write(tmp_path / "reunion-07.ndjson", submission("uuid:a", 1, updatedAt="2026-07-02T09:00:00Z"), "", submission("uuid:b", 2))
+    write(
+        tmp_path / "reunion-07.ndjson",
+        submission("uuid:a", 1, updatedAt="2026-07-02T09:00:00Z"),
+        "",
+        submission("uuid:b", 2),
+    )
     first, second = records(pull(tmp_path))
     assert (first.source, first.stream, first.form, first.key) == ("files", "reunion", "reunion", "uuid:a")
     assert first.revision.startswith("2026-07-02T09:00:00Z/2026-07-01T08:00:00Z/0/")
@@ -110,7 +117,9 @@ def test_a_pull_cut_short_after_an_earlier_file_still_ends_with_the_later_one(tm
 
 
 def test_a_deleted_submission(tmp_path: Path) -> None:
-    write(tmp_path / "f.ndjson", submission("a", 1, deletedAt="2026-07-09T00:00:00Z"), submission("b", 2, deletedAt=None))
+    write(
+        tmp_path / "f.ndjson", submission("a", 1, deletedAt="2026-07-09T00:00:00Z"), submission("b", 2, deletedAt=None)
+    )
     assert brief(pull(tmp_path)) == [("a", "gone"), ("b", 2)]
 
 
@@ -123,7 +132,14 @@ def test_an_unreadable_line_waits_under_its_place_and_goes_when_the_file_is_mend
     assert {r.form for r in records(first)} == {"f"} and records(first)[1].body == {}
     write(path, submission("a", 1), submission("b", 2), submission("c", 3))
     again = brief(pull(tmp_path, first[-1].cursor))
-    assert again == [("a", 1), ("f.ndjson#2", "gone"), ("b", 2), ("f.ndjson#3", "gone"), ("c", 3), ("f.ndjson#4", "gone")]
+    assert again == [
+        ("a", 1),
+        ("f.ndjson#2", "gone"),
+        ("b", 2),
+        ("f.ndjson#3", "gone"),
+        ("c", 3),
+        ("f.ndjson#4", "gone"),
+    ]
     assert brief(pull(tmp_path, pull(tmp_path, first[-1].cursor)[-1].cursor)) == []
 
 
@@ -210,8 +226,14 @@ def table(folder: Path, since: Cursor | None = None, **settings: Any) -> list[Pa
 
 
 def test_a_spreadsheet_with_its_bom_semicolons_and_decimal_commas(tmp_path: Path) -> None:
-    text = '\ufeffrecord_id;Durée (h);thème;vide;action\r\nc-1;"1,5"; "palu ;disme" ;;upsert\r\n;;;;\r\n\r\nc-2;2;x;y;DELETE\r\n'
-    (tmp_path / "causeries-2.csv").write_text(text.replace('; "', ';"').replace('" ;', '";'), "utf-8")
+    rows = [
+        "\ufeffrecord_id;Durée (h);thème;vide;action",
+        'c-1;"1,5";" palu ;disme ";;upsert',
+        ";;;;",
+        "",
+        "c-2;2;x;y;DELETE",
+    ]
+    (tmp_path / "causeries-2.csv").write_text("\r\n".join(rows) + "\r\n", "utf-8", newline="")
     first, gone = records(table(tmp_path))
     assert first.body == {"record_id": "c-1", "Durée (h)": "1,5", "thème": "palu ;disme", "action": "upsert"}
     assert (first.form, first.key, first.deleted) == ("causeries", "c-1", False)

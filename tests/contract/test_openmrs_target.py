@@ -663,6 +663,15 @@ def test_the_stack_trace_of_the_server_is_never_kept() -> None:
     assert outcome.answer
 
 
+def test_a_wrong_address_parks_nothing() -> None:
+    world = World()
+    world.clients[world.password] = make_client(
+        "http://127.0.0.1/elsewhere", user="relais", password=world.password, transport=world.wire
+    )
+    (outcome,) = asyncio.run(world.target().deliver([world.delivery(payload())], world.ledger))
+    assert (outcome.verdict, outcome.reason, outcome.of_target) == (Verdict.DEFERRED, "openmrs.not_json", True)
+
+
 # ---------------------------------------------------------------- changed and taken back
 
 

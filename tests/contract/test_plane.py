@@ -34,7 +34,9 @@ class Counter:
             return JSONResponse({"sum": self.sum})
 
         app = Starlette(routes=[Route("/n", put, methods=["PUT"]), Route("/n", get)])
-        self.app = plane.wrap(app, state=lambda: {"sum": self.sum}, reset=self.reset, extra_routes={"people": self.people})
+        self.app = plane.wrap(
+            app, state=lambda: {"sum": self.sum}, reset=self.reset, extra_routes={"people": self.people}
+        )
 
     def reset(self) -> None:
         self.sum = 0

@@ -31,9 +31,12 @@ MAPPER = Mapper(pack())
 
 def report(form: str = "assessment", /, key: str = "r1", **fields: Any) -> Record:
     body = {
-        "_id": key, "form": form, "reported_date": JULY_23,
-        "contact": {"_id": "asc-1", "parent": {"_id": "site-1"}}, "fields": {"patient_id": "p-1", **fields},
-    }  # fmt: skip
+        "_id": key,
+        "form": form,
+        "reported_date": JULY_23,
+        "contact": {"_id": "asc-1", "parent": {"_id": "site-1"}},
+        "fields": {"patient_id": "p-1", **fields},
+    }
     return Record("cht", "reports", key, "1-a", form, body)
 
 
@@ -95,9 +98,9 @@ def test_a_multi_select_comes_as_text_or_as_a_list(signs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "day"), [("Africa/Bamako", date(2026, 7, 31)), ("Africa/Nairobi", date(2026, 8, 1)),
-                      ("Europe/Paris", date(2026, 8, 1))]
-)  # fmt: skip
+    ("zone", "day"),
+    [("Africa/Bamako", date(2026, 7, 31)), ("Africa/Nairobi", date(2026, 8, 1)), ("Europe/Paris", date(2026, 8, 1))],
+)
 def test_the_day_is_that_of_the_packs_zone(zone: str, day: date) -> None:
     late = report()
     late.body["reported_date"] = 1785540600000  # 31 July 23:30 UTC
@@ -130,10 +133,20 @@ def test_a_version_changes_with_the_zone_as_days_do() -> None:
         (report("delivery"), "date.missing", "fields.delivery_date"),
         (report("questionnaire_2019"), "form.unknown", "questionnaire_2019"),
         (report(key=""), "key.missing", ""),
-        (Record("odk", "reunion_groupe_epargne", "x", "1", "reunion_groupe_epargne",
-                {"groupe": {"code": "GE-1", "date_reunion": "2026-07-01"}}), "key.missing", "__id"),
+        (
+            Record(
+                "odk",
+                "reunion_groupe_epargne",
+                "x",
+                "1",
+                "reunion_groupe_epargne",
+                {"groupe": {"code": "GE-1", "date_reunion": "2026-07-01"}},
+            ),
+            "key.missing",
+            "__id",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_placed_says_why_and_where(record: Record, code: str, path: str) -> None:
     with pytest.raises(MappingError) as refused:
         MAPPER.apply(record)
@@ -267,9 +280,13 @@ def test_contacts_register() -> None:
         "forms/cht/person.yaml",
     )
     assert entity.data == {
-        "name": "Exemple Un Deux", "given": "Exemple", "family": "Un Deux", "sex": "male", "birth_date": "2024-03",
+        "name": "Exemple Un Deux",
+        "given": "Exemple",
+        "family": "Un Deux",
+        "sex": "male",
+        "birth_date": "2024-03",
         "parent": "h-1",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -301,11 +318,29 @@ junk = st.recursive(
 @given(
     st.sampled_from(sorted(MAPPER.pack.forms)),
     st.dictionaries(
-        st.sampled_from(["fields", "contact", "reported_date", "groupe", "prets", "epargne", "normes", "date_seance",
-                         "aire", "name", "date_of_birth", "date", "__id", "meta/rootUuid", "reunion/date"]),
-        junk, max_size=8,
+        st.sampled_from(
+            [
+                "fields",
+                "contact",
+                "reported_date",
+                "groupe",
+                "prets",
+                "epargne",
+                "normes",
+                "date_seance",
+                "aire",
+                "name",
+                "date_of_birth",
+                "date",
+                "__id",
+                "meta/rootUuid",
+                "reunion/date",
+            ]
+        ),
+        junk,
+        max_size=8,
     ),
-)  # fmt: skip
+)
 def test_any_document_maps_or_is_refused(form: tuple[str, str], body: dict[str, Any]) -> None:
     """No document of any shape escapes as another exception."""
     source, name = form

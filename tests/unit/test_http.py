@@ -90,6 +90,18 @@ def test_a_closed_port_and_an_unknown_name_are_not_sent() -> None:
             asyncio.run(go(address))
 
 
+class Parts(httpx.AsyncByteStream):
+    """A body that comes in parts, as over a network; it counts how many were taken."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts, self.taken = parts, 0
+
+    async def __aiter__(self) -> Any:
+        for part in self.parts:
+            self.taken += 1
+            yield part
+
+
 class Broken(httpx.AsyncByteStream):
     async def __aiter__(self) -> Any:
         yield b'{"a":'
@@ -106,9 +118,13 @@ def test_an_answer_that_breaks_off_is_lost_with_its_status() -> None:
 def test_an_answer_is_read_up_to_its_bound_counted_unpacked(packed: bool) -> None:
     body = json.dumps(["x" * 5000]).encode()
     headers = {"content-encoding": "gzip"} if packed else {}
-    answer = httpx.Response(200, content=gzip.compress(body) if packed else body, headers=headers)
+    parts = Parts(*[gzip.compress(body)] if packed else [body[:3000], body[3000:4500], body[4500:]])
     with pytest.raises(TooBig):
-        ask(answering(answer), max_bytes=4000)
+        ask(answering(httpx.Response(200, stream=parts, headers=headers)), max_bytes=4000)
+    assert parts.taken == (1 if packed else 2)  # nothing is read beyond the bound
+    with pytest.raises(TooBig):
+        ask(answering(httpx.Response(200, content=body)), max_bytes=4000)
+    assert ask(answering(httpx.Response(200, content=body)), max_bytes=len(body)).json() == ["x" * 5000]
 
 
 def test_a_web_page_or_half_a_body_is_not_json() -> None:

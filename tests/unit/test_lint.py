@@ -24,7 +24,13 @@ def copy(tmp_path: Path) -> PackCopy:
         ("forms/cht/assessment.yaml", "  muac_mm:", "  muac:", "fact.unknown", "there is no concept muac"),
         ("forms/cht/stock_count.yaml", "        on_hand:", "        onhand:", "fact.unknown", "onhand"),
         ("forms/cht/assessment.yaml", "source: cht", "source: chtt", "source.unknown", "chtt"),
-        ("tables/danger_signs.csv", "unconscious,sign_unconscious", "unconscious,sign_coma", "concept.unknown", "sign_coma"),
+        (
+            "tables/danger_signs.csv",
+            "unconscious,sign_unconscious",
+            "unconscious,sign_coma",
+            "concept.unknown",
+            "sign_coma",
+        ),
         ("concepts.yaml", "positive: answer_positive", "positive: answer_plus", "concept.unknown", "answer_plus"),
         ("concepts.yaml", "condition: pneumonia", "condition: pneumo", "concept.unknown", "pneumo"),
         ("indicators/sec-core.yaml", "counts: sick_visit", "counts: sick_visits", "activity.unknown", "sick_visits"),
@@ -33,24 +39,51 @@ def copy(tmp_path: Path) -> PackCopy:
         ("indicators/sec-core.yaml", "denominator: fever = true", "denominator: fevre = true", "fact.unknown", "fevre"),
         ("activities.yaml", "oedema = true", "edema = true", "fact.unknown", "edema"),
         # facts nobody gives
-        ("forms/cht/assessment.yaml", "  hours_since_onset: $num(fields.hours_since_onset)\n", "",
-         "fact.never_produced", "hours_since_onset"),
-        ("indicators/sec-core.yaml", "where: referred = true\n", "where: referred = true and visit_topic = 'x'\n",
-         "fact.never_produced", "visit_topic"),
+        (
+            "forms/cht/assessment.yaml",
+            "  hours_since_onset: $num(fields.hours_since_onset)\n",
+            "",
+            "fact.never_produced",
+            "hours_since_onset",
+        ),
+        (
+            "indicators/sec-core.yaml",
+            "where: referred = true\n",
+            "where: referred = true and visit_topic = 'x'\n",
+            "fact.never_produced",
+            "visit_topic",
+        ),
         ("forms/outreach/causeries.yaml", "  canal: canal\n", "", "fact.never_produced", "(category CANAL)"),
         ("indicators/epargne.yaml", "each: solidarity", "each: stock", "fact.never_produced", "the list stock"),
         # codes without an answer
         ("forms/cht/assessment.yaml", "positive: positive", "positive: plus", "code.no_answer", "plus"),
         ("forms/cht/stock_count.yaml", "constant: tdr", "constant: test", "code.no_answer", "test"),
-        ("concepts.yaml", "  - id: purpose\n    kind: coded", "  - id: purpose\n    kind: integer", "code.not_coded", ""),
+        (
+            "concepts.yaml",
+            "  - id: purpose\n    kind: coded",
+            "  - id: purpose\n    kind: integer",
+            "code.not_coded",
+            "",
+        ),
         # expressions that turn "not asked" into something else
         ("forms/cht/assessment.yaml", "muac_mm: $num(", "muac_mm: $number(", "expression.raw_number", "$number"),
         ("forms/cht/assessment.yaml", "oedema: $yes(", "oedema: $not(", "expression.raw_not", "$not"),
-        ("forms/cht/assessment.yaml", "danger_signs:\n    value: $options(fields.group_danger_signs.danger_signs)",
-         "danger_signs:\n    value: $split(fields.group_danger_signs.danger_signs, ' ')", "expression.raw_split", ""),
+        (
+            "forms/cht/assessment.yaml",
+            "danger_signs:\n    value: $options(fields.group_danger_signs.danger_signs)",
+            "danger_signs:\n    value: $split(fields.group_danger_signs.danger_signs, ' ')",
+            "expression.raw_split",
+            "",
+        ),
         ("activities.yaml", "under5: $unknown(age_years) or", "under5: $not(age_years) or", "expression.raw_not", ""),
         # one thing twice
-        ("dhis2.yaml", "  # exceptions: {B01_NUM: AUTRE_CODE}", "  exceptions: {B01_NUM: MH_A03}  #", "element.twice", "A03"),
+        (
+            "dhis2.yaml",
+            "  # exceptions: {B01_NUM: AUTRE_CODE}",
+            "  exceptions: {B01_NUM: MH_A03}  #",
+            "element.twice",
+            "A03",
+        ),
         ("categories.yaml", "id: y5_9, name", "id: y5_9, code: A2_Y1_4, name", "option.twice", "A2"),
         ("categories.yaml", "from: 2, below: 12", "from: 1, below: 12", "band.overlap", "A1"),
         ("connector.yaml", "ignore: [referral_answer]", "ignore: [delivery]", "form.ignored", "delivery"),
@@ -58,11 +91,16 @@ def copy(tmp_path: Path) -> PackCopy:
         ("dhis2.yaml", "level: site", "level: village", "level.unknown", "village"),
         ("dhis2.yaml", "complete: groupes", "complete: groups", "group.unknown", "groups"),
         ("connector.yaml", "id: mali-health", "id: Mali Health", "pack.id", "Mali Health"),
-        ("categories.yaml", "{id: m2_11, name: {fr: \"2 à 11 mois\", en: \"2 to 11 months\"}, from: 2, below: 12}",
-         "{id: m2_11, name: {fr: x}}", "band.missing", "A1"),
+        (
+            "categories.yaml",
+            '{id: m2_11, name: {fr: "2 à 11 mois", en: "2 to 11 months"}, from: 2, below: 12}',
+            "{id: m2_11, name: {fr: x}}",
+            "band.missing",
+            "A1",
+        ),
         ("concepts.yaml", "    answers: {live: answer_live, still: answer_still}\n", "", "concept.no_answers", ""),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_found(copy: PackCopy, name: str, old: str, new: str, code: str, words: str) -> None:
     copy.change(name, old, new)
     found = [one for one in copy.findings() if one.code == code]
@@ -78,10 +116,14 @@ def test_a_mistake_is_found(copy: PackCopy, name: str, old: str, new: str, code:
         ("activities.yaml", "activities:\n", "activities:\n  - {id: lonely, name: {fr: x}}\n", "unused.activity"),
         ("activities.yaml", "derived:\n", "derived:\n  lonely: fever = true\n", "unused.derived"),
         ("indicators/sec-core.yaml", "by: [PURPOSE]", "by: []", "unused.category"),
-        ("dhis2.yaml", "data_sets:\n", "data_sets:\n  - {id: LONELY, name: {fr: x}, period: Monthly, level: site}\n",
-         "unused.data_set"),
+        (
+            "dhis2.yaml",
+            "data_sets:\n",
+            "data_sets:\n  - {id: LONELY, name: {fr: x}, period: Monthly, level: site}\n",
+            "unused.data_set",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_nobody_uses_is_a_warning(copy: PackCopy, name: str, old: str, new: str, code: str) -> None:
     copy.change(name, old, new)
     assert [(one.code, one.severity) for one in copy.findings()] == [(code, Severity.WARNING)]

@@ -15,9 +15,21 @@ from connector.model import Activity, Entity
 
 def visit(day: str, **facts: Any) -> Activity:
     return Activity(
-        source="cht", stream="reports", key="r1", revision="1", kind="sick_visit", form="assessment", mapping="",
-        version="", date=date.fromisoformat(day), at=None, place="site-1", worker="asc-1", subject="p-1", facts=facts,
-    )  # fmt: skip
+        source="cht",
+        stream="reports",
+        key="r1",
+        revision="1",
+        kind="sick_visit",
+        form="assessment",
+        mapping="",
+        version="",
+        date=date.fromisoformat(day),
+        at=None,
+        place="site-1",
+        worker="asc-1",
+        subject="p-1",
+        facts=facts,
+    )
 
 
 def person(**data: Any) -> Entity:

@@ -7,8 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
+from connector.web import auth
 from tests.web.fixture import House, make_house
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_argon2() -> Iterator[None]:
+    """The tests sign in a hundred times; argon2's own cost is not what they look at."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auth, "_hasher", cheap)
+        patch.setattr(auth, "_nobody", cheap.hash("nobody"))
+        yield
 
 
 @pytest.fixture(scope="module")

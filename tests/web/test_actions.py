@@ -14,8 +14,11 @@ from connector.store.tables import delivery
 from tests.web.fixture import SITE, House, csrf_of, frozen_of, sign_in, visible
 
 POSTS = [
-    ("/envois", {"do": "retry", "id": "1"}), ("/envois/1", {"do": "retry"}), ("/connexions/cht", {"do": "pause", "reason": "r"}),
-    ("/valeur", {"cell": "5", "decision": "keep"}), ("/quarantaine", {"do": "ticked", "id": "1"}),
+    ("/envois", {"do": "retry", "id": "1"}),
+    ("/envois/1", {"do": "retry"}),
+    ("/connexions/cht", {"do": "pause", "reason": "r"}),
+    ("/valeur", {"cell": "5", "decision": "keep"}),
+    ("/quarantaine", {"do": "ticked", "id": "1"}),
     ("/fiches/cht/reports/3c91-7be0", {"reason": "care"}),
 ]
 
@@ -40,7 +43,12 @@ def test_nothing_happens_without_our_own_token(build: Callable[..., House], path
         for tried in (None, "", "x", foreign, token[:-2] + "zz"):
             answer = await client.post(path, data=data if tried is None else {**data, "csrf": tried})
             assert answer.status_code == 403
-        for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "null"}):
+        for headers in (
+            {"origin": "https://evil.example"},
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"origin": "null"},
+        ):
             assert (await client.post(path, data={**data, "csrf": token}, headers=headers)).status_code == 403
 
     run(house, steps)
@@ -89,7 +97,11 @@ def test_retry_park_resolve_one(build: Callable[..., House]) -> None:
         assert (await client.post("/envois/1", data={"csrf": token, "do": "delete"})).status_code == 422
 
     run(house, steps)
-    assert house.actions.calls == [("retry", [1], "demo"), ("resolve", [1], "agreed", "demo"), ("park", [4], "later", "demo")]
+    assert house.actions.calls == [
+        ("retry", [1], "demo"),
+        ("resolve", [1], "agreed", "demo"),
+        ("park", [4], "later", "demo"),
+    ]
 
 
 @pytest.mark.parametrize("id", [3, 9, 2, 11])
@@ -163,12 +175,18 @@ def test_a_held_value_is_kept_or_overwritten(build: Callable[..., House]) -> Non
         for decision in ("keep", "overwrite"):
             answer = await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "5", "decision": decision})
             assert answer.status_code == 303
-        assert (await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "5", "decision": "delete"})).status_code == 422
-        assert (await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "77", "decision": "keep"})).status_code == 404
+        assert (
+            await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "5", "decision": "delete"})
+        ).status_code == 422
+        assert (
+            await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "77", "decision": "keep"})
+        ).status_code == 404
         await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "1", "decision": "overwrite"})
 
     run(house, steps)
-    assert house.actions.calls == [("release", 5, "keep", "demo"), ("release", 5, "overwrite", "demo")], "only a held value can be settled"
+    assert house.actions.calls == [("release", 5, "keep", "demo"), ("release", 5, "overwrite", "demo")], (
+        "only a held value can be settled"
+    )
 
 
 def test_pause_and_resume(build: Callable[..., House]) -> None:
@@ -186,7 +204,8 @@ def test_pause_and_resume(build: Callable[..., House]) -> None:
 
     run(house, steps)
     assert house.actions.calls == [
-        ("pause", "dhis2", "maintenance", datetime(2026, 12, 2, tzinfo=UTC), "demo"), ("resume", "kobo", "demo"),
+        ("pause", "dhis2", "maintenance", datetime(2026, 12, 2, tzinfo=UTC), "demo"),
+        ("resume", "kobo", "demo"),
     ], "a pause ends with its last day, in the pack's zone"
 
 
@@ -197,7 +216,9 @@ def test_remap_a_group_and_ticked_ones(build: Callable[..., House]) -> None:
         page = (await client.get("/quarantaine")).text
         await client.post("/quarantaine", data={"csrf": csrf_of(page), "frozen": frozen_of(page), "do": "group"})
         await client.post("/quarantaine", data={"csrf": csrf_of(page), "do": "ticked", "id": ["3", "444"]})
-        assert (await client.post("/quarantaine", data={"csrf": csrf_of(page), "do": "group", "frozen": "x"})).status_code == 422
+        assert (
+            await client.post("/quarantaine", data={"csrf": csrf_of(page), "do": "group", "frozen": "x"})
+        ).status_code == 422
 
     run(house, steps)
     assert house.actions.calls == [("remap", [1, 2], "demo"), ("remap", [3], "demo")]
@@ -208,7 +229,9 @@ def test_a_form_too_large_is_refused(build: Callable[..., House]) -> None:
 
     async def steps(client: httpx.AsyncClient) -> None:
         token = csrf_of((await client.get("/envois")).text)
-        assert (await client.post("/envois", data={"csrf": token, "do": "retry", "note": "x" * 300_000})).status_code == 413
+        assert (
+            await client.post("/envois", data={"csrf": token, "do": "retry", "note": "x" * 300_000})
+        ).status_code == 413
 
     run(house, steps)
     assert not house.actions.calls

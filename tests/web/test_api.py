@@ -74,7 +74,9 @@ def test_metrics_and_status_need_a_token_off_loopback(build: Callable[..., House
 
 
 DOCUMENTS = [
-    "/api/v1/deliveries", "/api/v1/quarantine", f"/api/v1/explain?de=MH_B02_NUM&ou={SITE}&pe=202610&co=A1_M2_11",
+    "/api/v1/deliveries",
+    "/api/v1/quarantine",
+    f"/api/v1/explain?de=MH_B02_NUM&ou={SITE}&pe=202610&co=A1_M2_11",
     "/api/v1/trace/cht/reports/3c91-7be0",
 ]
 
@@ -130,7 +132,9 @@ def test_metrics_parse_and_say_the_same_as_the_ledger(house: House) -> None:
         families = {f.name: f for f in text_string_to_metric_families(text)}
         counts = {(s.labels["target"], s.labels["state"]): s.value for s in families["relais_deliveries"].samples}
         assert counts[("dhis2", "parked")] == 2 and counts[("fhir", "accepted")] == 60
-        states = [s for s in families["relais_connection_state"].samples if s.labels["connection"] == "dhis2" and s.value]
+        states = [
+            s for s in families["relais_connection_state"].samples if s.labels["connection"] == "dhis2" and s.value
+        ]
         assert [s.labels["state"] for s in states] == ["action_needed"]
         assert families["relais_quarantined_records"].samples[0].value == 4
 
@@ -153,12 +157,21 @@ def test_two_apps_in_one_process_have_their_own_metrics(build: Callable[..., Hou
 # ---------------------------------------------------------------- webhooks
 
 
-@pytest.mark.parametrize(("answer", "status", "wait"), [
-    (Ingested(202, {"receipt": "r"}), 202, None), (Ingested(200, {"repeat": True}), 200, None), (Ingested(401), 401, None),
-    (Ingested(422, {"error": "unreadable"}), 422, None), (Ingested(429, retry_after=2.2), 429, "3"),
-    (StoreBusy("busy"), 503, "30"), (StoreFull("full"), 503, "300"),
-])
-def test_ingest_answers_what_the_intake_says(build: Callable[..., House], answer: Any, status: int, wait: str | None) -> None:
+@pytest.mark.parametrize(
+    ("answer", "status", "wait"),
+    [
+        (Ingested(202, {"receipt": "r"}), 202, None),
+        (Ingested(200, {"repeat": True}), 200, None),
+        (Ingested(401), 401, None),
+        (Ingested(422, {"error": "unreadable"}), 422, None),
+        (Ingested(429, retry_after=2.2), 429, "3"),
+        (StoreBusy("busy"), 503, "30"),
+        (StoreFull("full"), 503, "300"),
+    ],
+)
+def test_ingest_answers_what_the_intake_says(
+    build: Callable[..., House], answer: Any, status: int, wait: str | None
+) -> None:
     taken: list[tuple[str, bytes, str]] = []
 
     def ingest(source: str, body: bytes, headers: Mapping[str, str]) -> Ingested:
@@ -197,12 +210,19 @@ def test_ingest_stops_at_its_limit(build: Callable[..., House]) -> None:
 # ---------------------------------------------------------------- headers, errors
 
 
-@pytest.mark.parametrize("path", ["/", "/connexion", "/nope", "/api/v1/nope", "/livez", "/static/relais.css", "/status.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/connexion", "/nope", "/api/v1/nope", "/livez", "/static/relais.css", "/status.json"]
+)
 def test_headers_on_every_answer(house: House, path: str) -> None:
     async def steps(client: httpx.AsyncClient) -> None:
         headers = (await client.get(path)).headers
         policy = headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy and "frame-ancestors 'none'" in policy
+        assert (
+            "default-src 'none'" in policy
+            and "unsafe" not in policy
+            and "http" not in policy
+            and "frame-ancestors 'none'" in policy
+        )
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "same-origin"
         assert headers["cache-control"] == ("public, max-age=300" if path.startswith("/static") else "no-store")
@@ -221,7 +241,9 @@ def test_static_files_are_kept_for_ever_under_their_digest(house: House) -> None
     run(house, steps)
 
 
-def test_an_error_of_ours_gives_a_number_and_nothing_else(build: Callable[..., House], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_ours_gives_a_number_and_nothing_else(
+    build: Callable[..., House], caplog: pytest.LogCaptureFixture
+) -> None:
     def broken() -> Any:
         raise RuntimeError("secret detail")
 
@@ -249,7 +271,11 @@ def test_a_busy_database_is_said_so(build: Callable[..., House]) -> None:
 
     async def steps(client: httpx.AsyncClient) -> None:
         answer = await client.get("/envois?lang=en")
-        assert answer.status_code == 503 and "The database is busy" in visible(answer.text) and answer.headers["retry-after"] == "30"
+        assert (
+            answer.status_code == 503
+            and "The database is busy" in visible(answer.text)
+            and answer.headers["retry-after"] == "30"
+        )
 
     run(build(store=Busy()), steps)
 

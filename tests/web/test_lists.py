@@ -55,9 +55,16 @@ def test_keyset_pages_there_and_back(house: House) -> None:
 def test_filters_narrow_the_list(house: House) -> None:
     async def look(client: httpx.AsyncClient) -> None:
         for query, expected in (
-            ("", [10, 9, 8, 4, 3, 1]), ("?state=parked", [8, 1]), ("?state=unknown", [3]), ("?target=openmrs", [9]),
-            ("?period=202609", [4]), ("?state=all&kind=completion", [5]), ("?err=dhis2.E8020", [8, 1]),
-            ("?ou=ML-KKO-D1-A2", [8]), ("?state=all&src=cht/reports/3c91-7be1", [9]), ("?state=all&de=MH_B02_NUM", [1]),
+            ("", [10, 9, 8, 4, 3, 1]),
+            ("?state=parked", [8, 1]),
+            ("?state=unknown", [3]),
+            ("?target=openmrs", [9]),
+            ("?period=202609", [4]),
+            ("?state=all&kind=completion", [5]),
+            ("?err=dhis2.E8020", [8, 1]),
+            ("?ou=ML-KKO-D1-A2", [8]),
+            ("?state=all&src=cht/reports/3c91-7be1", [9]),
+            ("?state=all&de=MH_B02_NUM", [1]),
             ("?state=nonsense", [10, 9, 8, 4, 3, 1]),
         ):
             assert ids_of((await client.get("/envois" + query)).text) == expected, query
@@ -76,8 +83,10 @@ def test_a_filter_takes_wildcards_as_they_are(house: House) -> None:
 def test_search_words_become_filters(house: House) -> None:
     async def look(client: httpx.AsyncClient) -> None:
         for words, expected in (
-            ("ou:Tiébani", "/envois?state=all&ou=ML-KKO-D1-A2"), ("period:2026-10 err:dhis2.E8020", "/envois?state=all&period=202610&err=dhis2.E8020"),
-            ("de:TDR", "/envois?state=all&de=MH_B02_DEN"), ("Tiébani", "/envois?state=all&ou=ML-KKO-D1-A2"),
+            ("ou:Tiébani", "/envois?state=all&ou=ML-KKO-D1-A2"),
+            ("period:2026-10 err:dhis2.E8020", "/envois?state=all&period=202610&err=dhis2.E8020"),
+            ("de:TDR", "/envois?state=all&de=MH_B02_DEN"),
+            ("Tiébani", "/envois?state=all&ou=ML-KKO-D1-A2"),
         ):
             answer = await client.get("/envois", params={"q": words})
             assert answer.status_code == 303 and answer.headers["location"] == expected
@@ -105,8 +114,22 @@ def test_neighbours_stay_within_the_filter(house: House) -> None:
 def test_quarantine_and_values_page_by_key(build: Callable[..., House]) -> None:
     house = build()
     rows = [
-        {"source": "cht", "stream": "reports", "key": f"q-{i:03}", "revision": "1", "form": "f", "code": "date.future", "path": "", "file": "",
-         "line": None, "detail": "", "who": "chw_data", "version": "v", "at": stamp(1)} for i in range(40)
+        {
+            "source": "cht",
+            "stream": "reports",
+            "key": f"q-{i:03}",
+            "revision": "1",
+            "form": "f",
+            "code": "date.future",
+            "path": "",
+            "file": "",
+            "line": None,
+            "detail": "",
+            "who": "chw_data",
+            "version": "v",
+            "at": stamp(1),
+        }
+        for i in range(40)
     ]
     house.store.write(lambda u: u.connection.execute(insert(quarantine), rows))
 
@@ -127,8 +150,20 @@ def test_referrals_come_late_first_and_page_by_key(build: Callable[..., House]) 
 
     house = build()
     rows = [
-        {"record": f"cht/reports/r-{i:03}", "subject": "person-4417", "worker": "asc-001", "to_place": "area-1", "date": f"2026-11-{1 + i % 20:02}",
-         "urgent": i % 3 == 0, "reason": None, "state": "sent", "remote": "{}", "answered_at": None, "answer_enc": None, "updated": stamp(1)}
+        {
+            "record": f"cht/reports/r-{i:03}",
+            "subject": "person-4417",
+            "worker": "asc-001",
+            "to_place": "area-1",
+            "date": f"2026-11-{1 + i % 20:02}",
+            "urgent": i % 3 == 0,
+            "reason": None,
+            "state": "sent",
+            "remote": "{}",
+            "answered_at": None,
+            "answer_enc": None,
+            "updated": stamp(1),
+        }
         for i in range(60)
     ]
     house.store.write(lambda u: u.connection.execute(insert(referral), rows))

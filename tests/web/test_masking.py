@@ -20,12 +20,21 @@ def test_no_page_names_a_patient(build: Callable[..., House], role: str) -> None
     async def look() -> None:
         async with house.client() as client:
             assert (await sign_in(client, role)).status_code == 303
-            for path in [*PAGES, "/api/v1/deliveries", "/api/v1/quarantine", "/api/v1/trace/cht/reports/3c91-7be0", "/metrics", "/status.json"]:
+            for path in [
+                *PAGES,
+                "/api/v1/deliveries",
+                "/api/v1/quarantine",
+                "/api/v1/trace/cht/reports/3c91-7be0",
+                "/metrics",
+                "/status.json",
+            ]:
                 text = (await client.get(path)).text
                 assert NAME not in text and PHONE not in text, path
 
     asyncio.run(look())
-    assert not [c for c in house.actions.calls if c[0] == "read_audit"], "nothing personal was shown, nothing is to be written"
+    assert not [c for c in house.actions.calls if c[0] == "read_audit"], (
+        "nothing personal was shown, nothing is to be written"
+    )
 
 
 def test_the_clinic_sees_the_names_of_the_referred_and_it_is_written_down(build: Callable[..., House]) -> None:

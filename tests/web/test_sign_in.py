@@ -25,7 +25,9 @@ def run(house: House, steps: Steps, **options: str) -> object:
     return asyncio.run(inside())
 
 
-@pytest.mark.parametrize("path", ["/", "/envois", "/envois/1", "/valeur", "/fiches/cht/reports/3c91-7be0", "/quarantaine", "/references"])
+@pytest.mark.parametrize(
+    "path", ["/", "/envois", "/envois/1", "/valeur", "/fiches/cht/reports/3c91-7be0", "/quarantaine", "/references"]
+)
 def test_production_asks_who_is_there(build: Callable[..., House], path: str) -> None:
     async def steps(client: httpx.AsyncClient) -> None:
         answer = await client.get(path)
@@ -56,7 +58,10 @@ def test_the_demo_is_open_on_loopback_and_nowhere_else(build: Callable[..., Hous
 def test_sign_in_and_out(build: Callable[..., House]) -> None:
     async def steps(client: httpx.AsyncClient) -> None:
         page = await client.get("/connexion?to=/quarantaine")
-        answer = await client.post("/connexion", data={"csrf": csrf_of(page.text), "username": "operator", "password": "le chat dort", "to": "/quarantaine"})
+        answer = await client.post(
+            "/connexion",
+            data={"csrf": csrf_of(page.text), "username": "operator", "password": "le chat dort", "to": "/quarantaine"},
+        )
         assert answer.status_code == 303 and answer.headers["location"] == "/quarantaine"
         cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith("relais_session"))
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "le chat dort" not in cookie
@@ -77,11 +82,23 @@ def test_the_cookie_is_secure_over_https(build: Callable[..., House]) -> None:
     run(build(env="production"), steps, base="https://relais.example", peer="192.0.2.7")
 
 
-@pytest.mark.parametrize("to", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil.example", "/\n/evil"])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/\t/evil.example",
+        "/\n/evil",
+    ],
+)
 def test_sign_in_leads_nowhere_else(build: Callable[..., House], to: str) -> None:
     async def steps(client: httpx.AsyncClient) -> None:
         page = await client.get("/connexion")
-        answer = await client.post("/connexion", data={"csrf": csrf_of(page.text), "username": "viewer", "password": "le chat dort", "to": to})
+        answer = await client.post(
+            "/connexion", data={"csrf": csrf_of(page.text), "username": "viewer", "password": "le chat dort", "to": to}
+        )
         assert answer.status_code == 303 and answer.headers["location"] == "/"
 
     run(build(env="production"), steps)
@@ -99,13 +116,16 @@ def test_five_wrong_passwords_pause_the_account_for_a_quarter_of_an_hour(build: 
         assert answer.status_code == 429, "not even the right one"
         assert "relais_session" not in answer.headers.get("set-cookie", "")
         assert (await sign_in(client, "viewer")).status_code == 303, "others are not locked out"
+        client.cookies.clear()
         house.clock.at += timedelta(minutes=14)
         assert (await sign_in(client, "operator")).status_code == 429
         house.clock.at += timedelta(minutes=2)
         assert (await sign_in(client, "operator")).status_code == 303
 
     run(house, steps)
-    row = house.store.read(lambda u: u.connection.execute(select(user).where(user.c.name == "operator")).mappings().one())
+    row = house.store.read(
+        lambda u: u.connection.execute(select(user).where(user.c.name == "operator")).mappings().one()
+    )
     assert row["failures"] == 0 and row["locked_until"] is None
 
 
@@ -135,7 +155,11 @@ def test_a_session_ends_with_its_time_its_password_its_user(build: Callable[...,
     async def steps(client: httpx.AsyncClient) -> None:
         await sign_in(client, "viewer")
         assert (await client.get("/")).status_code == 200
-        house.store.write(lambda u: u.connection.execute(update(user).where(user.c.name == "viewer").values(password=hash_password("autre"))))
+        house.store.write(
+            lambda u: u.connection.execute(
+                update(user).where(user.c.name == "viewer").values(password=hash_password("autre"))
+            )
+        )
         assert (await client.get("/")).status_code == 303
         await sign_in(client, "operator")
         house.clock.at += timedelta(hours=11)
@@ -145,6 +169,14 @@ def test_a_session_ends_with_its_time_its_password_its_user(build: Callable[...,
         assert (await client.get("/")).status_code == 303
 
     run(house, steps)
+
+
+def test_passwords_are_kept_as_argon2id() -> None:
+    from argon2 import PasswordHasher, extract_parameters
+
+    made = extract_parameters(PasswordHasher().hash("x"))
+    assert made.type.name == "ID" and made.memory_cost >= 19_456, "OWASP password storage: at least 19 MiB"
+    assert hash_password("x").startswith("$argon2id$")
 
 
 def test_a_cookie_of_somebody_else_is_worth_nothing(build: Callable[..., House]) -> None:

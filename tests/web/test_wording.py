@@ -31,7 +31,11 @@ def test_both_catalogues_have_the_same_keys_and_the_same_gaps() -> None:
 
 def test_every_word_a_page_asks_for_is_there() -> None:
     sources = [*HERE.glob("templates/*.html"), *HERE.glob("*.py"), *HERE.glob("pages/*.py")]
-    used = {key for path in sources for key in re.findall(r"""\bw\(\s*['"]([a-z_.]+[a-z_])['"](?!\s*\+)""", path.read_text(encoding="utf-8"))}
+    used = {
+        key
+        for path in sources
+        for key in re.findall(r"""\bw\(\s*['"]([a-z_.]+[a-z_])['"](?!\s*\+)""", path.read_text(encoding="utf-8"))
+    }
     assert len(used) > 150
     assert not sorted(used - CATALOGUES["fr"].keys())
 
@@ -56,11 +60,16 @@ def test_numbers() -> None:
     assert FR.number("12.50") == "12,5" and EN.number(None) == "–" and FR.number(100) == "100"
 
 
-@pytest.mark.parametrize(("at", "fr", "en"), [
-    ("2026-11-22T06:04:00.000000Z", "aujourd’hui 06:04", "today 06:04"), ("2026-11-21T09:40:00Z", "hier 09:40", "yesterday 09:40"),
-    ("2026-11-23T06:00:00Z", "demain 06:00", "tomorrow 06:00"), ("2026-11-01T06:04:00Z", f"1er{FIXED}nov. 06:04", f"1{FIXED}Nov 06:04"),
-    ("2025-02-09T06:04:00Z", f"9{FIXED}févr. 2025 06:04", f"9{FIXED}Feb 2025 06:04"),
-])
+@pytest.mark.parametrize(
+    ("at", "fr", "en"),
+    [
+        ("2026-11-22T06:04:00.000000Z", "aujourd’hui 06:04", "today 06:04"),
+        ("2026-11-21T09:40:00Z", "hier 09:40", "yesterday 09:40"),
+        ("2026-11-23T06:00:00Z", "demain 06:00", "tomorrow 06:00"),
+        ("2026-11-01T06:04:00Z", f"1er{FIXED}nov. 06:04", f"1{FIXED}Nov 06:04"),
+        ("2025-02-09T06:04:00Z", f"9{FIXED}févr. 2025 06:04", f"9{FIXED}Feb 2025 06:04"),
+    ],
+)
 def test_times(at: str, fr: str, en: str) -> None:
     assert FR.when(at) == fr and EN.when(at) == en
 
@@ -70,10 +79,17 @@ def test_times_are_those_of_the_pack_zone() -> None:
     assert nairobi.when("2026-11-21T22:30:00Z") == "aujourd’hui 01:30" and nairobi.offset() == "UTC+3"
 
 
-@pytest.mark.parametrize(("code", "fr", "en"), [
-    ("202610", f"octobre{FIXED}2026", f"October{FIXED}2026"), ("2026Q3", "3e trimestre 2026", "Q3 2026"), ("2026W5", "semaine 5, 2026", "week 5, 2026"),
-    ("2026", "2026", "2026"), ("20261301", "20261301", "20261301"), ("x", "x", "x"),
-])
+@pytest.mark.parametrize(
+    ("code", "fr", "en"),
+    [
+        ("202610", f"octobre{FIXED}2026", f"October{FIXED}2026"),
+        ("2026Q3", "3e trimestre 2026", "Q3 2026"),
+        ("2026W5", "semaine 5, 2026", "week 5, 2026"),
+        ("2026", "2026", "2026"),
+        ("20261301", "20261301", "20261301"),
+        ("x", "x", "x"),
+    ],
+)
 def test_periods(code: str, fr: str, en: str) -> None:
     assert FR.period(code) == fr and EN.period(code) == en
 
@@ -86,12 +102,21 @@ def test_one_and_many() -> None:
 
 
 def test_what_people_typed_is_escaped() -> None:
-    assert "<script>" not in FR("diag.parked.what", note="<script>") and "&lt;script&gt;" in FR("diag.parked.what", note="<script>")
+    assert "<script>" not in FR("diag.parked.what", note="<script>") and "&lt;script&gt;" in FR(
+        "diag.parked.what", note="<script>"
+    )
 
 
-@pytest.mark.parametrize(("asked", "kept", "header", "expected"), [
-    ("en", "fr", "fr", "en"), (None, "en", "fr", "en"), ("xx", None, "en-GB,fr;q=0.5", "en"), (None, None, "de, en;q=0.4, fr;q=0.8", "fr"),
-    (None, None, None, "fr"), (None, None, "en;q=x", "fr"),
-])
+@pytest.mark.parametrize(
+    ("asked", "kept", "header", "expected"),
+    [
+        ("en", "fr", "fr", "en"),
+        (None, "en", "fr", "en"),
+        ("xx", None, "en-GB,fr;q=0.5", "en"),
+        (None, None, "de, en;q=0.4, fr;q=0.8", "fr"),
+        (None, None, None, "fr"),
+        (None, None, "en;q=x", "fr"),
+    ],
+)
 def test_language(asked: str | None, kept: str | None, header: str | None, expected: str) -> None:
     assert choose_language(asked, kept, header) == expected

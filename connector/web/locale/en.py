@@ -59,7 +59,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "who.nobody": "Nobody",
     "system.cht": "CHT (the CHWs' app)",
     "system.files": "Files",
-    "system.files_named": "Files \"{name}\"",
+    "system.files_named": 'Files "{name}"',
     "system.openmrs": "OpenMRS",
     "system.dhis2": "DHIS2",
     "system.fhir_server": "FHIR server",
@@ -113,9 +113,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "means.d.partly": "Some values were taken, the others refused and kept.",
     "means.d.rejected": "The target said no; sending it again as it is would bring the same answer.",
     "means.d.deferred": "The target is busy or out of reach; taken up again by itself.",
-    "means.d.unknown": (
-        "The answer was lost. Relais reads the target back before deciding; it does not guess."
-    ),
+    "means.d.unknown": ("The answer was lost. Relais reads the target back before deciding; it does not guess."),
     "means.d.parked": "Somebody stopped the tries; nothing is deleted.",
     "means.d.resolved": "The difference is accepted, with a reason.",
     "means.v.accepted": "DHIS2 confirmed this value when it was sent; it was not read back since.",
@@ -161,9 +159,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} value to decide: another was in DHIS2 already",
         "{n} values to decide: others were in DHIS2 already",
     ),
-    "overview.held_text": (
-        "Typed by hand before us. Relais does not overwrite them: keep theirs, or send ours."
-    ),
+    "overview.held_text": ("Typed by hand before us. Relais does not overwrite them: keep theirs, or send ours."),
     "overview.decide": "Decide",
     "overview.late": ("{n} urgent referral late", "{n} urgent referrals late"),
     "overview.late_text": (
@@ -280,7 +276,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "deliveries.shown": "{n} of {n_total}, newest first",
     "deliveries.no_match": "No delivery matches",
     "deliveries.filters": ("{n} filter is active.", "{n} filters are active."),
-    "deliveries.without": "Without \"{what}\" there would be {n}.",
+    "deliveries.without": 'Without "{what}" there would be {n}.',
     "deliveries.all_done": "Everything is accepted",
     "deliveries.all_done_text": "All that had to leave has left, and each target confirmed it.",
     "deliveries.see_all": "See all deliveries",
@@ -373,7 +369,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "step.seconds": "{seconds} s",
     "step.after": "after {seconds} s",
     "step.values": "taken: {n}<br>refused: {n_refused}",
-    "log.note": "A person wrote: \"{note}\"",
+    "log.note": 'A person wrote: "{note}"',
     "log.accepted": "{target} accepted.",
     "log.rejected": "{target} refused.",
     "log.deferred": "Deferred: {target} could not answer.",
@@ -389,15 +385,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "act.resolve": "Resolve",
     "act.resolve_hint": "The difference with the target is accepted, and stays visible.",
     "act.reason": "Reason",
-    "act.reason_hint": (
-        "Required, but for a retry. Kept with the delivery; your name is written in the audit."
-    ),
+    "act.reason_hint": ("Required, but for a retry. Kept with the delivery; your name is written in the audit."),
     "act.confirm": "Confirm",
     "act.none.role": "Your role may read. To act, ask an operator.",
     "act.none.accepted": "Nothing to do: the target confirmed everything.",
-    "act.none.unknown": (
-        "Relais reads the target back first. Until then nobody can retry: it might be doubled."
-    ),
+    "act.none.unknown": ("Relais reads the target back first. Until then nobody can retry: it might be doubled."),
     "act.none.leased": "The request is on its way; wait for the answer.",
     "act.none.other": "Nothing to do here for now.",
     "diag.now": "What Relais does now",
@@ -423,9 +415,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "diag.partly.next": "After the correction, retry here, or all deliveries of the same reason at once.",
     "diag.rejected.title": "{target} refused this delivery",
     "diag.rejected.what": "The target did not say why.",
-    "diag.rejected.now": (
-        "It keeps it aside and does not send it again by itself: the answer would be the same."
-    ),
+    "diag.rejected.now": ("It keeps it aside and does not send it again by itself: the answer would be the same."),
     "diag.rejected.next": "After the correction, retry here, or all deliveries of the same reason at once.",
     "diag.deferred.title": "Deferred: {target} could not take it",
     "diag.deferred.what": "The target is busy or out of reach.",
@@ -436,11 +426,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "diag.unknown.now": "It waits for quiet, then reads {target} back {due} before deciding.",
     "diag.unknown.next": "There is nothing to do; retrying by hand might double it.",
     "diag.parked.title": "A person parked this delivery",
-    "diag.parked.what": "Reason: \"{note}\"",
+    "diag.parked.what": 'Reason: "{note}"',
     "diag.parked.now": "It tries no more. Nothing is deleted.",
     "diag.parked.next": "Retrying here queues it again.",
     "diag.resolved.title": "Resolved by a person",
-    "diag.resolved.what": "Reason: \"{note}\"",
+    "diag.resolved.what": 'Reason: "{note}"',
     "diag.resolved.now": "The difference is accepted and stays visible.",
     "diag.resolved.next": "A new version is sent if the records change.",
     "notice.retried": (
@@ -459,9 +449,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "notice.paused": "The connection is paused. Nothing is deleted.",
     "notice.resumed": "The connection is resumed.",
     "notice.released_keep": "The value of DHIS2 is kept. It is written in the log.",
-    "notice.released_overwrite": (
-        "Our value will replace that of DHIS2 with the next pass. It is written in the log."
-    ),
+    "notice.released_overwrite": ("Our value will replace that of DHIS2 with the next pass. It is written in the log."),
     "notice.nothing": "Nothing changed: the choice was empty, or settled meanwhile.",
     "values.title": "The values for DHIS2",
     "values.lede": "Every number can be opened down to the records it is made of.",
@@ -481,8 +469,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "values.count.old": ("{n} value from before going live", "{n} values from before going live"),
     "values.count.shadow": ("{n} value only compared", "{n} values only compared"),
     "values.about.held": (
-        "Another value was in DHIS2 already that Relais never sent. Open each value to keep theirs or "
-        "send ours."
+        "Another value was in DHIS2 already that Relais never sent. Open each value to keep theirs or send ours."
     ),
     "values.about.rejected": "DHIS2 said no. The reason stands under each value.",
     "values.about.wanted": "They leave with the next pass.",
@@ -495,9 +482,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "value.ou": "Organisation unit",
     "value.pe": "Period",
     "value.absent": "No value at this address",
-    "value.absent_text": (
-        "Relais counted nothing for \"{element}\", {place}, {period}. An empty cell is not a zero."
-    ),
+    "value.absent_text": ('Relais counted nothing for "{element}", {place}, {period}. An empty cell is not a zero.'),
     "value.print": "Print",
     "value.three": "The value in three places",
     "value.ours": "Relais counts",
@@ -555,26 +540,17 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "settle.keep": "Keep {there}",
     "settle.overwrite": "Send {ours}",
     "settle.text": "Your choice is written in the log with your name.",
-    "rule.count": "We count the records \"{what}\" dated <b>{period}</b>, at <b>{place}</b>.",
-    "rule.sum": "We add up what the records \"{what}\" dated <b>{period}</b> hold, at <b>{place}</b>.",
-    "rule.each": (
-        "We count each line \"{each}\" of the records \"{what}\" dated <b>{period}</b>, at "
-        "<b>{place}</b>."
-    ),
-    "rule.sum_each": (
-        "We add up the lines \"{each}\" of the records \"{what}\" dated <b>{period}</b>, at "
-        "<b>{place}</b>."
-    ),
-    "rule.distinct": (
-        "We count {once} once only, by the records \"{what}\" dated <b>{period}</b>, at "
-        "<b>{place}</b>."
-    ),
+    "rule.count": 'We count the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.',
+    "rule.sum": 'We add up what the records "{what}" dated <b>{period}</b> hold, at <b>{place}</b>.',
+    "rule.each": ('We count each line "{each}" of the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
+    "rule.sum_each": ('We add up the lines "{each}" of the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
+    "rule.distinct": ('We count {once} once only, by the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
     "rule.once.subject": "each <b>person</b>",
     "rule.once.worker": "each <b>CHW</b>",
     "rule.once.household": "each <b>household</b>",
     "rule.once.group": "each <b>group</b>",
     "rule.once.place": "each <b>place</b>",
-    "rule.or": "\" or \"",
+    "rule.or": '" or "',
     "rule.for": "Category: <b>{categories}</b>.",
     "rule.day": "The day of the service counts, not the day of upload.",
     "rule.num": "This is the numerator; the denominator is sent apart.",
@@ -596,18 +572,12 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "led.counted_once": "Counted once already",
     "led.result": "Counted here",
-    "led.off": (
-        "These lines do not add up to the number counted. Give this page to the administrator of "
-        "Relais."
-    ),
+    "led.off": ("These lines do not add up to the number counted. Give this page to the administrator of Relais."),
     "led.elsewhere": "A record left out is not lost: it may count elsewhere.",
     "workers.who": "CHW and site",
     "workers.counted": "Counted",
     "workers.last": "Last visit",
-    "workers.seen": (
-        "CHW names are visible for your role: to help, not to rank. A viewer sees \"CHW 1\", \"CHW "
-        "2\"."
-    ),
+    "workers.seen": ('CHW names are visible for your role: to help, not to rank. A viewer sees "CHW 1", "CHW 2".'),
     "workers.masked": "CHW names are masked for your role.",
     "worker.masked": "CHW {n}",
     "worker.hidden": "masked",
@@ -679,18 +649,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "way.kept": "kept as it came, encrypted",
     "way.deleted": "deleted at the source",
     "way.mapped": "Mapped",
-    "way.mapped_with": (
-        "With <code>{file}</code>, version {version}. One record, one activity: <b>{what}</b>."
-    ),
+    "way.mapped_with": ("With <code>{file}</code>, version {version}. One record, one activity: <b>{what}</b>."),
     "way.not_mapped": "Not mapped",
     "way.facts": "Facts kept",
     "way.col.fact": "Fact",
     "way.col.value": "Value",
     "way.col.id": "Name in the mapping",
     "way.resources": ("{n} FHIR R4 resource", "{n} FHIR R4 resources"),
-    "way.resources_text": (
-        "Identifiers are computed from the record: sending again replaces, it does not double."
-    ),
+    "way.resources_text": ("Identifiers are computed from the record: sending again replaces, it does not double."),
     "way.counted": "Counted",
     "way.cells": "Figures touched",
     "way.col.figure": "Figure",
@@ -714,8 +680,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "stage.not_yet": "not yet",
     "quarantine.title_n": ("Quarantine, {n} record", "Quarantine, {n} records"),
     "quarantine.lede": (
-        "Records received that Relais could not map. They are kept as they came; the others keep "
-        "flowing."
+        "Records received that Relais could not map. They are kept as they came; the others keep flowing."
     ),
     "quarantine.empty": "No record in quarantine",
     "quarantine.empty_text": "All records received were mapped.",
@@ -743,8 +708,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "quarantine.no_match": "No record matches",
     "referrals.title": "Referrals to the clinics",
     "referrals.lede": (
-        "A CHW refers a patient; the clinic sees the patient; the answer comes back to the CHW's "
-        "phone."
+        "A CHW refers a patient; the clinic sees the patient; the answer comes back to the CHW's phone."
     ),
     "referrals.empty": "No referral yet",
     "referrals.empty_text": "No patient was referred since going live.",
@@ -753,8 +717,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} patients referred urgently were not seen by the next day",
     ),
     "referrals.late_text": (
-        "Call the family or the CHW, or note the arrival in OpenMRS if it took place: the CHW is "
-        "told."
+        "Call the family or the CHW, or note the arrival in OpenMRS if it took place: the CHW is told."
     ),
     "referrals.no_late": "No urgent one is late.",
     "referrals.open": ("{n} referral is open", "{n} referrals are open"),
@@ -825,9 +788,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "error.home": "Go to the overview",
     "error.search": "Search the deliveries",
     "error.role.title": "For another role",
-    "error.role": (
-        "Your role may read, not do this. Nothing was changed. Ask an operator or an administrator."
-    ),
+    "error.role": ("Your role may read, not do this. Nothing was changed. Ask an operator or an administrator."),
     "error.csrf.title": "Request refused",
     "error.csrf": (
         "This form did not come from this page, or it was open for too long. Nothing was changed. Go "
@@ -837,16 +798,12 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "error.form": "The request cannot be read. Nothing was changed. Go back and start again.",
     "error.reason.title": "The reason is missing",
     "error.reason": (
-        "This action needs a reason; it is written in the log. Nothing was changed. Go back and write "
-        "it."
+        "This action needs a reason; it is written in the log. Nothing was changed. Go back and write it."
     ),
     "error.date.title": "Unreadable date",
     "error.date": "The date could not be read. Nothing was changed. Write it as 2026-12-01.",
     "error.frozen.title": "The choice is no longer valid",
-    "error.frozen": (
-        "The frozen choice could not be read. Nothing was changed. Go back to the list and choose "
-        "again."
-    ),
+    "error.frozen": ("The frozen choice could not be read. Nothing was changed. Go back to the list and choose again."),
     "error.missing.title": "There is no such page",
     "error.missing": "Nothing has this name here ({what}), or the address is incomplete.",
     "error.method.title": "Not in this way",
@@ -860,8 +817,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "error.full.title": "The disk is full",
     "error.full": (
-        "Nothing was written and nothing is lost. The administrator must free space; then everything "
-        "goes on by itself."
+        "Nothing was written and nothing is lost. The administrator must free space; then everything goes on by itself."
     ),
     "error.ours.title": "Relais met an error",
     "error.ours": (

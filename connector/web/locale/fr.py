@@ -113,9 +113,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "means.d.partly": "Certaines valeurs sont prises, les autres refusées et gardées.",
     "means.d.rejected": "La destination a dit non ; renvoyer tel quel donnerait la même réponse.",
     "means.d.deferred": "La destination est occupée ou injoignable ; repris tout seul.",
-    "means.d.unknown": (
-        "La réponse s'est perdue. Relais relit la destination avant de décider ; il ne devine pas."
-    ),
+    "means.d.unknown": ("La réponse s'est perdue. Relais relit la destination avant de décider ; il ne devine pas."),
     "means.d.parked": "Quelqu'un a arrêté les essais ; rien n'est effacé.",
     "means.d.resolved": "L'écart est accepté, avec un motif.",
     "means.v.accepted": "DHIS2 a confirmé cette valeur à l'envoi ; elle n'a pas été relue depuis.",
@@ -135,8 +133,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.verdict.wait": "Rien n'attend une personne. Ce qui attend se règle tout seul.",
     "overview.verdict.empty": "Relais est prêt. Pas encore de fiche.",
     "overview.empty_text": (
-        "Aucune fiche n'est encore arrivée. L'heure du prochain passage de chaque source est dans le "
-        "tableau."
+        "Aucune fiche n'est encore arrivée. L'heure du prochain passage de chaque source est dans le tableau."
     ),
     "overview.safe": "Rien n'est perdu.",
     "overview.month": "{n} des {n_total} valeurs de {month} sont à jour dans DHIS2.",
@@ -150,8 +147,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.who": "Qui peut corriger",
     "overview.nothing": "Rien à traiter",
     "overview.nothing_text": (
-        "Aucun refus, aucune fiche en quarantaine, aucune valeur à décider, aucune référence en "
-        "retard."
+        "Aucun refus, aucune fiche en quarantaine, aucune valeur à décider, aucune référence en retard."
     ),
     "overview.refused": (
         "{n} envoi refusé ou mis de côté : {target}",
@@ -168,8 +164,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} valeurs à décider : d'autres étaient déjà dans DHIS2",
     ),
     "overview.held_text": (
-        "Saisies à la main avant nous. Relais ne les écrase pas : garder la leur, ou envoyer la "
-        "nôtre."
+        "Saisies à la main avant nous. Relais ne les écrase pas : garder la leur, ou envoyer la nôtre."
     ),
     "overview.decide": "Décider",
     "overview.late": ("{n} référence urgente en retard", "{n} références urgentes en retard"),
@@ -372,8 +367,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "delivery.not_kept": "pas gardée",
     "delivery.no_personal": "Aucune donnée personnelle dans cet échange : ce sont des totaux.",
     "delivery.personal": (
-        "La demande et la réponse peuvent nommer un patient : elles sont chiffrées et ne sont pas "
-        "montrées ici."
+        "La demande et la réponse peuvent nommer un patient : elles sont chiffrées et ne sont pas montrées ici."
     ),
     "delivery.act_and_log": "Agir et journal",
     "delivery.log": "Journal",
@@ -402,9 +396,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "act.resolve": "Classer",
     "act.resolve_hint": "L'écart avec la destination est accepté, et reste visible.",
     "act.reason": "Motif",
-    "act.reason_hint": (
-        "Obligatoire, sauf pour réessayer. Gardé avec l'envoi ; votre nom s'inscrit dans l'audit."
-    ),
+    "act.reason_hint": ("Obligatoire, sauf pour réessayer. Gardé avec l'envoi ; votre nom s'inscrit dans l'audit."),
     "act.confirm": "Confirmer",
     "act.none.role": "Votre rôle permet de lire. Pour agir, demandez à l'exploitation.",
     "act.none.accepted": "Rien à faire : la destination a tout confirmé.",
@@ -434,15 +426,11 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Il garde les valeurs refusées et ne les renvoie pas tout seul : la réponse serait la même. "
         "Elles seront recomptées avant chaque nouvel essai."
     ),
-    "diag.partly.next": (
-        "Après la correction, réessayer ici, ou pour tous les envois de la même raison à la fois."
-    ),
+    "diag.partly.next": ("Après la correction, réessayer ici, ou pour tous les envois de la même raison à la fois."),
     "diag.rejected.title": "{target} a refusé cet envoi",
     "diag.rejected.what": "La destination n'a pas dit pourquoi.",
     "diag.rejected.now": "Il le garde de côté et ne le renvoie pas tout seul : la réponse serait la même.",
-    "diag.rejected.next": (
-        "Après la correction, réessayer ici, ou pour tous les envois de la même raison à la fois."
-    ),
+    "diag.rejected.next": ("Après la correction, réessayer ici, ou pour tous les envois de la même raison à la fois."),
     "diag.deferred.title": "Reporté : {target} n'a pas pu le prendre",
     "diag.deferred.what": "La destination est occupée ou injoignable.",
     "diag.deferred.now": "Il réessaie {due}, puis de moins en moins souvent.",
@@ -512,8 +500,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "value.pe": "Période",
     "value.absent": "Pas de valeur à cette adresse",
     "value.absent_text": (
-        "Relais n'a rien compté pour « {element} », {place}, {period}. Une case vide n'est pas un "
-        "zéro."
+        "Relais n'a rien compté pour « {element} », {place}, {period}. Une case vide n'est pas un zéro."
     ),
     "value.print": "Imprimer la fiche",
     "value.three": "La valeur aux trois endroits",
@@ -566,30 +553,22 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "DHIS2 contenait déjà {there}, que Relais n'a jamais envoyé. Relais ne l'écrase pas : gardez "
         "{there}, ou envoyez {ours}."
     ),
-    "hero.v.kept": (
-        "Une personne a choisi de garder {there} dans DHIS2. Relais compte {ours} et n'envoie pas."
-    ),
+    "hero.v.kept": ("Une personne a choisi de garder {there} dans DHIS2. Relais compte {ours} et n'envoie pas."),
     "hero.v.old": "Période d'avant le démarrage : comptée et montrée, jamais envoyée.",
     "hero.v.shadow": "Mode parallèle : comptée et comparée, pas envoyée.",
     "settle.keep": "Garder {there}",
     "settle.overwrite": "Envoyer {ours}",
     "settle.text": "Votre choix s'inscrit au journal avec votre nom.",
     "rule.count": "On compte les fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>.",
-    "rule.sum": (
-        "On additionne ce que portent les fiches « {what} » datées de <b>{period}</b>, à "
-        "<b>{place}</b>."
-    ),
+    "rule.sum": ("On additionne ce que portent les fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."),
     "rule.each": (
-        "On compte chaque ligne « {each} » des fiches « {what} » datées de <b>{period}</b>, à "
-        "<b>{place}</b>."
+        "On compte chaque ligne « {each} » des fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
     ),
     "rule.sum_each": (
-        "On additionne les lignes « {each} » des fiches « {what} » datées de <b>{period}</b>, à "
-        "<b>{place}</b>."
+        "On additionne les lignes « {each} » des fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
     ),
     "rule.distinct": (
-        "On compte une seule fois {once}, d'après les fiches « {what} » datées de <b>{period}</b>, à "
-        "<b>{place}</b>."
+        "On compte une seule fois {once}, d'après les fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
     ),
     "rule.once.subject": "chaque <b>personne</b>",
     "rule.once.worker": "chaque <b>ASC</b>",
@@ -618,10 +597,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "led.counted_once": "Déjà comptés une fois",
     "led.result": "Comptées ici",
-    "led.off": (
-        "Ces lignes ne s'additionnent pas au nombre compté. Donnez cette page à l'administrateur de "
-        "Relais."
-    ),
+    "led.off": ("Ces lignes ne s'additionnent pas au nombre compté. Donnez cette page à l'administrateur de Relais."),
     "led.elsewhere": "Une fiche écartée n'est pas perdue : elle compte peut-être ailleurs.",
     "workers.who": "ASC et site",
     "workers.counted": "Comptées",
@@ -703,18 +679,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "way.kept": "gardée telle quelle, chiffrée",
     "way.deleted": "effacée à la source",
     "way.mapped": "Traduite",
-    "way.mapped_with": (
-        "Avec <code>{file}</code>, version {version}. Une fiche, une activité : <b>{what}</b>."
-    ),
+    "way.mapped_with": ("Avec <code>{file}</code>, version {version}. Une fiche, une activité : <b>{what}</b>."),
     "way.not_mapped": "Pas traduite",
     "way.facts": "Faits retenus",
     "way.col.fact": "Fait",
     "way.col.value": "Valeur",
     "way.col.id": "Nom dans la correspondance",
     "way.resources": ("{n} ressource FHIR R4", "{n} ressources FHIR R4"),
-    "way.resources_text": (
-        "Identifiants calculés depuis la fiche : une reprise les remplace, elle ne les double pas."
-    ),
+    "way.resources_text": ("Identifiants calculés depuis la fiche : une reprise les remplace, elle ne les double pas."),
     "way.counted": "Comptée",
     "way.cells": "Chiffres touchés",
     "way.col.figure": "Chiffre",
@@ -754,9 +726,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "quarantine.form": "formulaire",
     "quarantine.path": "Dans la fiche :",
     "quarantine.after": "Après la correction",
-    "quarantine.after_text": (
-        "Corriger le fichier, essayer avec <code>relais check</code>, puis traduire à nouveau."
-    ),
+    "quarantine.after_text": ("Corriger le fichier, essayer avec <code>relais check</code>, puis traduire à nouveau."),
     "quarantine.alone": "À corriger à la source : Relais reprendra la version corrigée tout seul.",
     "quarantine.remap": ("Traduire à nouveau", "Traduire les {n} à nouveau"),
     "quarantine.remap_ticked": "Traduire les cochées à nouveau",
@@ -772,8 +742,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "quarantine.no_match": "Aucune fiche ne correspond",
     "referrals.title": "Références vers les cliniques",
     "referrals.lede": (
-        "Un ASC réfère un patient ; la clinique le voit ; la réponse revient sur le téléphone de "
-        "l'ASC."
+        "Un ASC réfère un patient ; la clinique le voit ; la réponse revient sur le téléphone de l'ASC."
     ),
     "referrals.empty": "Pas encore de référence",
     "referrals.empty_text": "Aucun patient n'a été référé depuis le démarrage.",
@@ -782,8 +751,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} patients référés en urgence n'ont pas été vus le lendemain",
     ),
     "referrals.late_text": (
-        "Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS si elle a eu lieu : l'ASC sera "
-        "prévenu."
+        "Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS si elle a eu lieu : l'ASC sera prévenu."
     ),
     "referrals.no_late": "Aucune urgence n'est en retard.",
     "referrals.open": ("{n} référence est en cours", "{n} références sont en cours"),
@@ -852,8 +820,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "sign.again": "Saisissez-le à nouveau.",
     "sign.do": "Se connecter",
     "sign.forgotten": (
-        "Mot de passe oublié ? Relais n'envoie pas de lien : demandez à la personne qui administre "
-        "Relais."
+        "Mot de passe oublié ? Relais n'envoie pas de lien : demandez à la personne qui administre Relais."
     ),
     "sign.works": "Relais fonctionne.",
     "sign.last": "Dernier contact avec une destination {when}.",
@@ -880,8 +847,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "error.date": "La date n'a pas pu être lue. Rien n'a été modifié. Écrivez-la comme 2026-12-01.",
     "error.frozen.title": "Le choix n'est plus valable",
     "error.frozen": (
-        "Le choix figé n'a pas pu être relu. Rien n'a été modifié. Revenez à la liste et choisissez à "
-        "nouveau."
+        "Le choix figé n'a pas pu être relu. Rien n'a été modifié. Revenez à la liste et choisissez à nouveau."
     ),
     "error.missing.title": "Cette page n'existe pas",
     "error.missing": "Rien ne porte ce nom ici ({what}), ou l'adresse est incomplète.",

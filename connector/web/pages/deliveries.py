@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from connector.web.icons import PILLS
 from connector.web.pages.describe import Described, describe, record_url, title, value_url
 from connector.web.pages.overview import redirect
-from connector.web.reading import deliveries, records
+from connector.web.reading import Row, deliveries, records
 from connector.web.reading.deliveries import PICKABLE, STATES, Filters
 from connector.web.render import View, page
 from connector.web.requests import Form, Missing, Posted, Refused, Signed
@@ -47,14 +46,26 @@ def listing(view: Signed) -> Response:
     tries = view.read(deliveries.last_tries, [r["id"] for r in found.rows])
     ids = view.read(deliveries.frozen, filters) if filters.state not in ("accepted", "resolved") else []
     total = view.read(deliveries.count, filters)
-    return page(view, "envois.html", {
-        "filters": filters, "total": total, "ids": ids, "full": len(ids) >= deliveries.FROZEN,
-        "frozen": freeze(_frozen(view), ids), "groups": [_group(view, g) for g in view.read(deliveries.groups)],
-        "rows": [(describe(view, r, counts), r, tries.get(r["id"]), r["state"] in PICKABLE) for r in found.rows],
-        "newer": found.newer, "older": found.older, "chips": _chips(view, filters),
-        "choices": view.read(deliveries.filter_choices), "states": [s for s in STATES if s != "open"],
-        "best": _best_without(view, filters) if not total else None, "record_url": record_url,
-    })
+    return page(
+        view,
+        "envois.html",
+        {
+            "filters": filters,
+            "total": total,
+            "ids": ids,
+            "full": len(ids) >= deliveries.FROZEN,
+            "frozen": freeze(_frozen(view), ids),
+            "groups": [_group(view, g) for g in view.read(deliveries.groups)],
+            "rows": [(describe(view, r, counts), r, tries.get(r["id"]), r["state"] in PICKABLE) for r in found.rows],
+            "newer": found.newer,
+            "older": found.older,
+            "chips": _chips(view, filters),
+            "choices": view.read(deliveries.filter_choices),
+            "states": [s for s in STATES if s != "open"],
+            "best": _best_without(view, filters) if not total else None,
+            "record_url": record_url,
+        },
+    )
 
 
 def _searched(view: View, text: str) -> Filters:
@@ -114,13 +125,21 @@ def _active(filters: Filters) -> list[str]:
     return names + [n for n in ("target", "kind", "period", "ou", "de", "err", "src") if getattr(filters, n)]
 
 
-def _group(view: View, group: Mapping[str, Any]) -> dict[str, Any]:
+def _group(view: View, group: Row) -> dict[str, Any]:
     parked = bool(group["parked"])
     filters = Filters(state="parked" if parked else "waiting", target=group["target"], err=group["reason"])
     return {
-        "n": group["n"], "heading": view.heading(group["reason"]), "code": group["reason"], "who": view.who(group["reason"], group["who"]),
-        "pill": "c.action_needed" if parked else "c.waiting", "since": group["since"], "last": group["last"], "due": group["due_at"],
-        "parked": parked, "href": "/envois" + filters.query(), "target": view.names.connection(group["target"]),
+        "n": group["n"],
+        "heading": view.heading(group["reason"]),
+        "code": group["reason"],
+        "who": view.who(group["reason"], group["who"]),
+        "pill": "c.action_needed" if parked else "c.waiting",
+        "since": group["since"],
+        "last": group["last"],
+        "due": group["due_at"],
+        "parked": parked,
+        "href": "/envois" + filters.query(),
+        "target": view.names.connection(group["target"]),
         "first": group["first"],
     }
 
@@ -176,14 +195,34 @@ def one(view: Signed, id: str) -> Response:
     filters = Filters.of(view.request.query_params)
     newer, older, place, of = view.read(deliveries.neighbours, filters, row["id"])
     values, left = _values(view, row)
-    return page(view, "envoi.html", {
-        "one": described, "row": row, "title": title(view, described), "tries": tries, "filters": filters,
-        "newer": newer, "older": older, "at": place, "of": of, "inside": _is_inside(filters, row),
-        "values": values, "left": left, "diagnosis": _diagnosis(view, row, described), "steps": _steps(view, row, described, tries),
-        "request": _request(view, row), "answer": _answer(view, row, tries), "totals": row["kind"] in TOTALS,
-        "choices": _choices(row["state"]) if view.may("act") else (), "record_url": record_url,
-        "duration": lambda t: view.w("step.seconds", seconds=seconds_between(view, t["started"], t["ended"])) if t["ended"] else "–",
-    })
+    return page(
+        view,
+        "envoi.html",
+        {
+            "one": described,
+            "row": row,
+            "title": title(view, described),
+            "tries": tries,
+            "filters": filters,
+            "newer": newer,
+            "older": older,
+            "at": place,
+            "of": of,
+            "inside": _is_inside(filters, row),
+            "values": values,
+            "left": left,
+            "diagnosis": _diagnosis(view, row, described),
+            "steps": _steps(view, row, described, tries),
+            "request": _request(view, row),
+            "answer": _answer(view, row, tries),
+            "totals": row["kind"] in TOTALS,
+            "choices": _choices(row["state"]) if view.may("act") else (),
+            "record_url": record_url,
+            "duration": lambda t: (
+                view.w("step.seconds", seconds=seconds_between(view, t["started"], t["ended"])) if t["ended"] else "–"
+            ),
+        },
+    )
 
 
 def _choices(state: str) -> tuple[str, ...]:
@@ -191,45 +230,52 @@ def _choices(state: str) -> tuple[str, ...]:
     return {"parked": ("retry", "resolve"), "deferred": ("retry", "park"), "pending": ("park",)}.get(state, ())
 
 
-def _is_inside(filters: Filters, row: Mapping[str, Any]) -> bool:
+def _is_inside(filters: Filters, row: Row) -> bool:
     states = STATES[filters.state]
     return (not states or row["state"] in states) and filters.target in ("", row["target"])
 
 
-def _values(view: View, row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """The values this block is about: those sent in this generation, or still to be sent. And how many are not shown."""
+def _values(view: View, row: Row) -> tuple[list[dict[str, Any]], int]:
+    """The values this block is about, sent in this generation or still to be sent; and how many are not shown."""
     block = deliveries.block_of(row["key"]) if row["kind"] == "block" else None
     if block is None:
         return [], 0
     sent = view.read(deliveries.values_sent, row)
-    old = {(v.get("dataElement"), v.get("categoryOptionCombo")): v.get("old") for v in (_payload(view, row) or {}).get("values", ())}
+    old = {
+        (v.get("dataElement"), v.get("categoryOptionCombo")): v.get("old")
+        for v in (_payload(view, row) or {}).get("values", ())
+    }
     shown = []
     for cell in view.read(deliveries.block_cells, block):
         answer = sent.get(cell["id"])
         if answer is None and cell["state"] not in ("wanted", "rejected", "held"):
             continue
         verdict = answer["verdict"] if answer and cell["state"] != "held" else None
-        shown.append({
-            "name": view.names.value(cell), "href": value_url(cell["data_element"], cell["org_unit"], cell["period"], cell["combo"]),
-            "before": old.get((cell["data_element"], cell["combo"])), "wanted": answer["value"] if answer else cell["value"],
-            "there": cell["there"] if cell["there"] is not None else cell["accepted"],
-            "pill": f"d.{verdict}" if verdict else f"v.{cell['state']}",
-            "reason": (answer and answer["reason"]) or cell["reason"],
-        })
+        shown.append(
+            {
+                "name": view.names.value(cell),
+                "href": value_url(cell["data_element"], cell["org_unit"], cell["period"], cell["combo"]),
+                "before": old.get((cell["data_element"], cell["combo"])),
+                "wanted": answer["value"] if answer else cell["value"],
+                "there": cell["there"] if cell["there"] is not None else cell["accepted"],
+                "pill": f"d.{verdict}" if verdict else f"v.{cell['state']}",
+                "reason": (answer and answer["reason"]) or cell["reason"],
+            }
+        )
     shown.sort(key=lambda v: v["pill"] == "d.accepted")
     return shown[:ROWS_SHOWN], max(0, len(shown) - ROWS_SHOWN)
 
 
-def _payload(view: View, row: Mapping[str, Any]) -> Any:
+def _payload(view: View, row: Row) -> Any:
     return view.opened("delivery", row["payload_enc"])
 
 
-def _request(view: View, row: Mapping[str, Any]) -> str | None:
+def _request(view: View, row: Row) -> str | None:
     payload = _payload(view, row) if row["kind"] in TOTALS else None
     return pretty(payload) if payload is not None else None
 
 
-def _answer(view: View, row: Mapping[str, Any], tries: list[Mapping[str, Any]]) -> str | None:
+def _answer(view: View, row: Row, tries: list[Row]) -> str | None:
     """The last answer in full; only for totals, as a clinic's answer may hold personal data."""
     if row["kind"] not in TOTALS or not tries:
         return None
@@ -238,7 +284,7 @@ def _answer(view: View, row: Mapping[str, Any], tries: list[Mapping[str, Any]]) 
         try:
             found = orjson.loads(found)
         except orjson.JSONDecodeError:
-            return found[:3000]
+            return str(found)[:3000]
     return pretty(found) if found else None
 
 
@@ -247,22 +293,33 @@ def pretty(value: Any, limit: int = 3000) -> str:
     return text if len(text) <= limit else text[:limit] + "\n…"
 
 
-def _diagnosis(view: View, row: Mapping[str, Any], one: Described) -> dict[str, Any]:
+def _diagnosis(view: View, row: Row, one: Described) -> dict[str, Any]:
     """What happened, what Relais does now, who can mend it, what then."""
     w, key = view.w, one.state.removeprefix("d.")
-    values = {"target": one.target, "n": one.refused or 0, "taken": one.accepted or 0,
-              "all": (one.accepted or 0) + (one.refused or 0), "due": w.when(row["due_at"]), "note": row["note"] or "–"}
+    values = {
+        "target": one.target,
+        "n": one.refused or 0,
+        "taken": one.accepted or 0,
+        "all": (one.accepted or 0) + (one.refused or 0),
+        "due": w.when(row["due_at"]),
+        "note": row["note"] or "–",
+    }
     what = view.reason(row["reason"]) if row["reason"] else w(f"diag.{key}.what", **values)
     if row["reason"] and row["state"] != "accepted":
-        what = Markup("{} <code>{}</code>").format(what, row["reason"]) if row["reason"] in view.context.reasons else what
+        what = (
+            Markup("{} <code>{}</code>").format(what, row["reason"]) if row["reason"] in view.context.reasons else what
+        )
     return {
-        "title": w(f"diag.{key}.title", **values), "what": what, "now": w(f"diag.{key}.now", **values),
+        "title": w(f"diag.{key}.title", **values),
+        "what": what,
+        "now": w(f"diag.{key}.now", **values),
         "who": view.who(row["reason"], row["who"]) if key in ("rejected", "partly", "parked") else str(w("who.nobody")),
-        "next": w(f"diag.{key}.next", **values), "trio": key not in ("accepted", "resolved"),
+        "next": w(f"diag.{key}.next", **values),
+        "trio": key not in ("accepted", "resolved"),
     }
 
 
-def _steps(view: View, row: Mapping[str, Any], one: Described, tries: list[Mapping[str, Any]]) -> list[tuple[str, str, Markup, Markup]]:
+def _steps(view: View, row: Row, one: Described, tries: list[Row]) -> list[tuple[str, str, Markup, Markup]]:
     """(meaning, icon, word, small print) of each step behind this delivery; nothing that is only hoped for."""
     w, steps = view.w, []
     if row["record"]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from connector.web.names import short
+from connector.web.reading import Row
 from connector.web.reading.deliveries import block_of
 from connector.web.render import View
 
@@ -30,7 +30,7 @@ class Described:
         return f"d-{self.id}"
 
 
-def describe(view: View, row: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None = None) -> Described:
+def describe(view: View, row: Row, counts: Mapping[str, Mapping[str, int]] | None = None) -> Described:
     """``counts``: per block key the values at each verdict (``reading.deliveries.value_counts``)."""
     names, w = view.names, view.w
     block = block_of(row["key"])
@@ -45,20 +45,36 @@ def describe(view: View, row: Mapping[str, Any], counts: Mapping[str, Mapping[st
         if row["kind"] == "completion":
             what = str(w("delivery.completion", what=what))
         return Described(
-            row["id"], what, names.unit(block[1]), names.above(block[1]), block[2], "",
-            names.connection(row["target"]), state_of(row, accepted, refused), accepted, refused,
+            row["id"],
+            what,
+            names.unit(block[1]),
+            names.above(block[1]),
+            block[2],
+            "",
+            names.connection(row["target"]),
+            state_of(row, accepted, refused),
+            accepted,
+            refused,
         )
     what = str(w("delivery.kind." + row["kind"])) if w.has("delivery.kind." + row["kind"]) else row["kind"]
     if row["kind"] == "resource":
         what = f"{what} {row['key'].split('/')[0]}"
     record = row["record"] or (row["key"] if row["kind"] == "referral" else "") or ""
     return Described(
-        row["id"], what, "", "", "", record, names.connection(row["target"]),
-        state_of(row, accepted, refused), accepted, refused,
+        row["id"],
+        what,
+        "",
+        "",
+        "",
+        record,
+        names.connection(row["target"]),
+        state_of(row, accepted, refused),
+        accepted,
+        refused,
     )
 
 
-def state_of(row: Mapping[str, Any], accepted: int, refused: int) -> str:
+def state_of(row: Row, accepted: int, refused: int) -> str:
     """The word for a delivery. A delivery a target refused is parked; one a person parked carries a note."""
     if row["state"] == "parked":
         if row["note"]:
@@ -68,7 +84,11 @@ def state_of(row: Mapping[str, Any], accepted: int, refused: int) -> str:
 
 
 def title(view: View, one: Described) -> str:
-    parts = [one.what, one.place, view.w.period(one.month)] if one.place else [one.what, short(one.record) if one.record else ""]
+    parts = (
+        [one.what, one.place, view.w.period(one.month)]
+        if one.place
+        else [one.what, short(one.record) if one.record else ""]
+    )
     return ", ".join(p for p in parts if p)
 
 

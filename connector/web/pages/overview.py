@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from markupsafe import Markup
 from starlette.responses import Response
 
-from connector.web.reading import cells, deliveries, records
+from connector.web.reading import Row, cells, deliveries, records
 from connector.web.render import View, page
 from connector.web.requests import Missing, Posted, Refused, Signed
 from connector.web.wording import parse_time
@@ -33,7 +33,7 @@ class Todo:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Line:
     """One connection of the table."""
 
     name: str
@@ -61,14 +61,27 @@ def overview(view: Signed) -> Response:
     total = sum(n for s, n in states.items() if s not in ("old", "shadow"))
     safe = bool(month) and bool(status.get("audit", {}).get("ok")) and view.read(cells.uncarried, month) == 0
     meaning = "act" if todos else "off" if not received else "wait" if waiting else "ok"
-    return page(view, "apercu.html", {
-        "meaning": meaning, "todos": todos, "watch": [_watch(view, r) for r in waiting], "received": received,
-        "sources": [r for r in rows if r.name in view.context.pack.sources],
-        "targets": [r for r in rows if r.name not in view.context.pack.sources],
-        "month": month, "states": states, "total": total, "accepted": states.get("accepted", 0), "safe": safe,
-        "completions": view.read(cells.completions, month) if month else {}, "status": status,
-        "paused": [r for r in rows if r.state == "c.paused"], "running": [r for r in rows if r.state != "c.paused"],
-    })
+    return page(
+        view,
+        "apercu.html",
+        {
+            "meaning": meaning,
+            "todos": todos,
+            "watch": [_watch(view, r) for r in waiting],
+            "received": received,
+            "sources": [r for r in rows if r.name in view.context.pack.sources],
+            "targets": [r for r in rows if r.name not in view.context.pack.sources],
+            "month": month,
+            "states": states,
+            "total": total,
+            "accepted": states.get("accepted", 0),
+            "safe": safe,
+            "completions": view.read(cells.completions, month) if month else {},
+            "status": status,
+            "paused": [r for r in rows if r.state == "c.paused"],
+            "running": [r for r in rows if r.state != "c.paused"],
+        },
+    )
 
 
 def _month(view: View) -> str | None:
@@ -78,7 +91,7 @@ def _month(view: View) -> str | None:
     return next(iter(over or months), None)
 
 
-def _todos(view: View, status: Mapping[str, Any], states: Mapping[str, int]) -> list[Todo]:
+def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
     w, names, todos = view.w, view.names, []
     groups = [g for g in view.read(deliveries.groups, 50) if g["parked"]]
     totals = view.read(deliveries.totals)
@@ -89,42 +102,62 @@ def _todos(view: View, status: Mapping[str, Any], states: Mapping[str, int]) -> 
         since = min((g["since"] for g in of_target), default=None)
         text = Markup(" ").join([*lines, w("overview.since", when=w.when(since))] if since else lines)
         who = view.who(of_target[0]["reason"], of_target[0]["who"]) if of_target else view.who(None)
-        todos.append(Todo(
-            w("overview.refused", n=n, target=names.connection(target)),
-            "/envois?" + urlencode({"state": "parked", "target": target}), text, who, str(w("overview.see_refused")),
-        ))
+        todos.append(
+            Todo(
+                w("overview.refused", n=n, target=names.connection(target)),
+                "/envois?" + urlencode({"state": "parked", "target": target}),
+                text,
+                who,
+                str(w("overview.see_refused")),
+            )
+        )
     for one in status.get("connections", ()):
         if one.get("state") == "action_needed" and one.get("reason") and not parked_of.get(one["name"]):
-            todos.append(Todo(
-                w("overview.stopped", name=names.connection(one["name"])), f"#{one['name']}", view.reason(one["reason"]),
-                view.who(one["reason"], one.get("who")), str(w("overview.see_connection")),
-            ))
+            todos.append(
+                Todo(
+                    w("overview.stopped", name=names.connection(one["name"])),
+                    f"#{one['name']}",
+                    view.reason(one["reason"]),
+                    view.who(one["reason"], one.get("who")),
+                    str(w("overview.see_connection")),
+                )
+            )
     if n := view.read(records.quarantine_count):
         kinds = view.read(records.quarantine_groups, 3)
         text = Markup(" ").join(Markup("{} ({}).").format(view.reason(g["code"]), w.number(g["n"])) for g in kinds)
         who = view.who(kinds[0]["code"], kinds[0]["who"])
         todos.append(Todo(w("overview.quarantined", n=n), "/quarantaine", text, who, str(w("overview.mend"))))
     if n := view.read(cells.state_counts).get("held", 0):
-        todos.append(Todo(
-            w("overview.held", n=n), "/valeur?view=held", w("overview.held_text"), view.who("dhis2.value_already_there", "ministry"),
-            str(w("overview.decide")),
-        ))
+        todos.append(
+            Todo(
+                w("overview.held", n=n),
+                "/valeur?view=held",
+                w("overview.held_text"),
+                view.who("dhis2.value_already_there", "ministry"),
+                str(w("overview.decide")),
+            )
+        )
     if n := view.read(records.referral_counts, w.now.date())["late"]:
-        todos.append(Todo(
-            w("overview.late", n=n), "/references?view=late", w("overview.late_text", n=n), view.who(None, "clinic"),
-            str(w("overview.open")),
-        ))
+        todos.append(
+            Todo(
+                w("overview.late", n=n),
+                "/references?view=late",
+                w("overview.late_text", n=n),
+                view.who(None, "clinic"),
+                str(w("overview.open")),
+            )
+        )
     return todos
 
 
-def _rows(view: View, status: Mapping[str, Any]) -> list[Row]:
+def _rows(view: View, status: Row) -> list[Line]:
     kept = view.read(records.connections)
     listed = list(status.get("connections", ()))
     beats = view.read(records.beats, [c["name"] for c in listed])
     return [_row(view, c, kept.get(c["name"], {}), beats[c["name"]]) for c in listed]
 
 
-def _row(view: View, one: Mapping[str, Any], kept: Mapping[str, Any], results: list[str]) -> Row:
+def _row(view: View, one: Row, kept: Row, results: list[str]) -> Line:
     w, name = view.w, one["name"]
     state = f"c.{one.get('state', 'never_run')}"
     config = view.context.pack.sources.get(name) or view.context.pack.targets.get(name)
@@ -136,10 +169,18 @@ def _row(view: View, one: Mapping[str, Any], kept: Mapping[str, Any], results: l
     elif state == "c.waiting":
         remark = w("overview.heals", why=view.reason(one["reason"])) if one.get("reason") else w("overview.heals_alone")
     about = str(w(f"about.{config.kind}")) if config and w.has(f"about.{config.kind}") else name
-    return Row(
-        name, view.names.connection(name), about, state, remark, one.get("last_success"),
-        one.get("next_try") or one.get("next_run"), schedule_words(view, config.schedule if config else ""),
-        _waiting(view, one), results, _beat_label(view, results),
+    return Line(
+        name,
+        view.names.connection(name),
+        about,
+        state,
+        remark,
+        one.get("last_success"),
+        one.get("next_try") or one.get("next_run"),
+        schedule_words(view, config.schedule if config else ""),
+        _waiting(view, one),
+        results,
+        _beat_label(view, results),
     )
 
 
@@ -153,7 +194,7 @@ def _pause_words(view: View, text: str | None) -> Markup:
     return view.w(key, until=view.w.when(until), by=paused.get("by") or "–", reason=paused.get("reason") or "–")
 
 
-def _waiting(view: View, one: Mapping[str, Any]) -> list[tuple[Markup, str]]:
+def _waiting(view: View, one: Row) -> list[tuple[Markup, str]]:
     w, name = view.w, one["name"]
     if one.get("kind") == "source":
         behind = one.get("behind")
@@ -177,7 +218,7 @@ def _beat_label(view: View, results: Sequence[str]) -> str:
     return str(view.w("beat.label", n=len(results), words=words))
 
 
-def _watch(view: View, row: Row) -> Markup:
+def _watch(view: View, row: Line) -> Markup:
     return view.w("overview.watch_" + row.state.removeprefix("c."), name=row.title, span=_since(view, row.last))
 
 
@@ -207,6 +248,8 @@ def steer(view: Signed, form: Posted, name: str) -> Response:
     if form.get("do") == "resume":
         view.context.actions.resume(name, view.by)
         return redirect(f"/?{view.notice_query('resumed')}")
+    if form.get("do") != "pause":
+        raise Refused("error.form")
     reason = form.get("reason")
     if not reason:
         raise Refused("error.reason")

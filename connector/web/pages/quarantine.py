@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from connector.web.names import short
 from connector.web.pages.describe import record_url
 from connector.web.pages.overview import redirect
-from connector.web.reading import PAGE, records
+from connector.web.reading import PAGE, Row, records
 from connector.web.render import View, page
 from connector.web.requests import Posted, Refused, Signed
 from connector.web.signing import Signer, freeze, thaw
@@ -34,30 +33,62 @@ def quarantine(view: Signed) -> Response:
     more, found = len(found) > PAGE, found[:PAGE]
     groups = [_group(view, g) for g in view.read(records.quarantine_groups)] if not filters and not after else []
     base = "/quarantaine?" + urlencode(filters)
-    return page(view, "quarantaine.html", {
-        "total": view.read(records.quarantine_count), "shown": view.read(records.quarantine_count, filters),
-        "groups": groups, "filters": filters, "can": view.may("act"), "mapping": sum(g["n"] for g in groups if g["mapping"]),
-        "chips": [(f"{k} : {v}", "/quarantaine?" + urlencode({a: b for a, b in filters.items() if a != k})) for k, v in filters.items()],
-        "rows": [
-            {"row": r, "short": short(r["key"]), "href": record_url(f"{r['source']}/{r['stream']}/{r['key']}"),
-             "source": view.names.connection(r["source"]), "reason": view.reason(r["code"]),
-             "where": f"{Path(r['file']).name}:{r['line']}" if r["file"] and r["line"] else Path(r["file"]).name if r["file"] else ""}
-            for r in found
-        ],
-        "next": f"{base}&after={found[-1]['id']}" if more else None, "after": after,
-    })
+    return page(
+        view,
+        "quarantaine.html",
+        {
+            "total": view.read(records.quarantine_count),
+            "shown": view.read(records.quarantine_count, filters),
+            "groups": groups,
+            "filters": filters,
+            "can": view.may("act"),
+            "mapping": sum(g["n"] for g in groups if g["mapping"]),
+            "chips": [
+                (f"{k} : {v}", "/quarantaine?" + urlencode({a: b for a, b in filters.items() if a != k}))
+                for k, v in filters.items()
+            ],
+            "rows": [
+                {
+                    "row": r,
+                    "short": short(r["key"]),
+                    "href": record_url(f"{r['source']}/{r['stream']}/{r['key']}"),
+                    "source": view.names.connection(r["source"]),
+                    "reason": view.reason(r["code"]),
+                    "where": f"{Path(r['file']).name}:{r['line']}"
+                    if r["file"] and r["line"]
+                    else Path(r["file"]).name
+                    if r["file"]
+                    else "",
+                }
+                for r in found
+            ],
+            "next": f"{base}&after={found[-1]['id']}" if more else None,
+            "after": after,
+        },
+    )
 
 
-def _group(view: View, group: Mapping[str, Any]) -> dict[str, Any]:
+def _group(view: View, group: Row) -> dict[str, Any]:
     ids = view.read(records.quarantine_ids, group)
     filters = {k: group[k] for k in ("code", "source", "form", "file", "detail") if group[k]}
     known = view.context.reasons.get(group["code"])
     return {
-        "n": group["n"], "code": group["code"], "heading": view.heading(group["code"]), "source": view.names.connection(group["source"]),
-        "form": group["form"], "detail": group["detail"], "path": group["path"], "file": group["file"], "line": group["line"],
-        "who": view.who(group["code"], group["who"]), "mapping": (group["who"] or (known[0] if known else "")) == "mapping",
-        "since": group["since"], "last": group["last"], "lines": _lines(view.context.pack.folder, group["file"], group["line"]),
-        "frozen": freeze(_frozen(view), ids), "href": "/quarantaine?" + urlencode(filters),
+        "n": group["n"],
+        "code": group["code"],
+        "heading": view.heading(group["code"]),
+        "source": view.names.connection(group["source"]),
+        "form": group["form"],
+        "detail": group["detail"],
+        "path": group["path"],
+        "file": group["file"],
+        "line": group["line"],
+        "who": view.who(group["code"], group["who"]),
+        "mapping": (group["who"] or (known[0] if known else "")) == "mapping",
+        "since": group["since"],
+        "last": group["last"],
+        "lines": _lines(view.context.pack.folder, group["file"], group["line"]),
+        "frozen": freeze(_frozen(view), ids),
+        "href": "/quarantaine?" + urlencode(filters),
     }
 
 

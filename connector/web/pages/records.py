@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from connector.web.names import short
 from connector.web.pages.describe import describe, record_url, value_url
-from connector.web.reading import cells, deliveries, records
+from connector.web.reading import Row, cells, deliveries, records
 from connector.web.render import View, page
 from connector.web.requests import Missing, Posted, Refused, Signed
 
@@ -55,37 +54,65 @@ def _record(view: View, source: str, stream: str, key: str, *, unmask: bool) -> 
     sent = [d for d in (view.read(deliveries.one, d["id"]) for d in list(found)[:25]) if d is not None]
     counts = view.read(deliveries.value_counts, sent)
     touched = _cells(view, document)
-    return page(view, "fiche.html", {
-        "id": id, "head": head, "doc": document, "activity": activity, "short": short(key), "source": view.names.connection(source),
-        "what": view.names.kind(activity["kind"]) if activity else head["form"] or str(view.w("record.no_form")),
-        "revisions": list(document.get("revisions", ()))[:20], "facts": [_fact(view, f) for f in document.get("facts", ())],
-        "flags": document.get("flags", ()), "cells": touched, "taken": sum(1 for c in touched if c["pill"] in ("v.accepted", "v.equal")),
-        "resources": document.get("resources", ()), "sent": [describe(view, d, counts) for d in sent],
-        "quarantine": document.get("quarantine"), "referral": _stages(view, referral, sent), "patient": _patient(view, activity, unmask),
-        "worker": _worker(view, activity), "unmasked": unmask, "can_unmask": view.may("unmask"), "reasons": UNMASK, "path": record_url(id),
-        "short_revision": lambda r: r if len(r) <= 14 else f"{r[:10]}…",
-    })
+    return page(
+        view,
+        "fiche.html",
+        {
+            "id": id,
+            "head": head,
+            "doc": document,
+            "activity": activity,
+            "short": short(key),
+            "source": view.names.connection(source),
+            "what": view.names.kind(activity["kind"]) if activity else head["form"] or str(view.w("record.no_form")),
+            "revisions": list(document.get("revisions", ()))[:20],
+            "facts": [_fact(view, f) for f in document.get("facts", ())],
+            "flags": document.get("flags", ()),
+            "cells": touched,
+            "taken": sum(1 for c in touched if c["pill"] in ("v.accepted", "v.equal")),
+            "resources": document.get("resources", ()),
+            "sent": [describe(view, d, counts) for d in sent],
+            "quarantine": document.get("quarantine"),
+            "referral": _stages(view, referral, sent),
+            "patient": _patient(view, activity, unmask),
+            "worker": _worker(view, activity),
+            "unmasked": unmask,
+            "can_unmask": view.may("unmask"),
+            "reasons": UNMASK,
+            "path": record_url(id),
+            "short_revision": lambda r: r if len(r) <= 14 else f"{r[:10]}…",
+        },
+    )
 
 
-def _cells(view: View, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _cells(view: View, document: Row) -> list[dict[str, Any]]:
     found = list(document.get("cells", ()))[:100]
     keys = [(c.get("data_element") or "", c.get("combo") or "default", c["org_unit"], c["period"]) for c in found]
     rows = view.read(cells.totals_of, keys)
     shown = []
     for one, key in zip(found, keys, strict=True):
         row = rows.get(key)
-        shown.append({
-            "name": view.names.value(one | {"categories": one.get("categories")}), "amount": one.get("amount", 1),
-            "month": view.w.period(one["period"], short=True), "place": view.names.unit(one["org_unit"]),
-            "total": row["value"] if row else None, "pill": f"v.{row['state']}" if row else "v.none",
-            "href": value_url(key[0], key[2], key[3], key[1]),
-        })
+        shown.append(
+            {
+                "name": view.names.value(one | {"categories": one.get("categories")}),
+                "amount": one.get("amount", 1),
+                "month": view.w.period(one["period"], short=True),
+                "place": view.names.unit(one["org_unit"]),
+                "total": row["value"] if row else None,
+                "pill": f"v.{row['state']}" if row else "v.none",
+                "href": value_url(key[0], key[2], key[3], key[1]),
+            }
+        )
     return shown
 
 
-def _fact(view: View, fact: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": view.names.concept(fact["name"]), "id": fact["name"], "masked": bool(fact.get("masked")) and fact.get("value") is None,
-            "value": _plain(view, fact.get("value"))}
+def _fact(view: View, fact: Row) -> dict[str, Any]:
+    return {
+        "name": view.names.concept(fact["name"]),
+        "id": fact["name"],
+        "masked": bool(fact.get("masked")) and fact.get("value") is None,
+        "value": _plain(view, fact.get("value")),
+    }
 
 
 def _plain(view: View, value: Any) -> str:
@@ -105,7 +132,7 @@ def _plain(view: View, value: Any) -> str:
     return w.text(concept.name) if concept else str(value)
 
 
-def _patient(view: View, activity: Mapping[str, Any] | None, unmask: bool) -> dict[str, Any] | None:
+def _patient(view: View, activity: Row | None, unmask: bool) -> dict[str, Any] | None:
     """Sex and birth year for everybody who may open a record; the name only unmasked."""
     if activity is None or not activity["subject"]:
         return None
@@ -114,12 +141,17 @@ def _patient(view: View, activity: Mapping[str, Any] | None, unmask: bool) -> di
     if data is None:
         return {"known": False, "name": "", "sex": "", "tail": activity["subject"][-4:]}
     sex = data.get("sex") if data.get("sex") in ("female", "male") else "unknown"
-    return {"known": True, "name": view.names.person(data) if unmask else "", "sex": str(view.w(f"sex.{sex}")),
-            "born": str(data.get("birth_date") or "")[:None if unmask else 4], "phone": data.get("phone") if unmask else "",
-            "tail": activity["subject"][-4:]}
+    return {
+        "known": True,
+        "name": view.names.person(data) if unmask else "",
+        "sex": str(view.w(f"sex.{sex}")),
+        "born": str(data.get("birth_date") or "")[: None if unmask else 4],
+        "phone": data.get("phone") if unmask else "",
+        "tail": activity["subject"][-4:],
+    }
 
 
-def _worker(view: View, activity: Mapping[str, Any] | None) -> str:
+def _worker(view: View, activity: Row | None) -> str:
     if activity is None or not activity["worker"]:
         return ""
     if not view.may("worker_names"):
@@ -128,7 +160,7 @@ def _worker(view: View, activity: Mapping[str, Any] | None) -> str:
     return view.names.person(data) if data else str(activity["worker"])
 
 
-def _stages(view: View, referral: Mapping[str, Any] | None, sent: list[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _stages(view: View, referral: Row | None, sent: list[Row]) -> dict[str, Any] | None:
     """Which of the four steps of a referral are behind us."""
     if referral is None:
         return None
@@ -139,7 +171,14 @@ def _stages(view: View, referral: Mapping[str, Any] | None, sent: list[Mapping[s
         "seen": state in ("arrived", "completed"),
         "back": any(d["kind"] == "answer" and d["state"] == "accepted" for d in sent),
     }
-    return {"row": referral, "state": state, "to": view.names.place(referral["to_place"]),
-            "steps": [(name, done[name]) for name in STAGES], "urgent": referral["urgent"],
-            "reason": view.names.concept(referral["reason"]) if referral["reason"] else "",
-            "word": view.w("referral.state." + state) if view.w.has("referral.state." + state) else Markup("{}").format(state)}
+    return {
+        "row": referral,
+        "state": state,
+        "to": view.names.place(referral["to_place"]),
+        "steps": [(name, done[name]) for name in STAGES],
+        "urgent": referral["urgent"],
+        "reason": view.names.concept(referral["reason"]) if referral["reason"] else "",
+        "word": view.w("referral.state." + state)
+        if view.w.has("referral.state." + state)
+        else Markup("{}").format(state),
+    }

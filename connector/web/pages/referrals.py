@@ -13,14 +13,23 @@ from starlette.responses import Response
 
 from connector.web.names import short
 from connector.web.pages.describe import record_url
-from connector.web.reading import PAGE, records
+from connector.web.reading import PAGE, Row, records
 from connector.web.render import View, page
 from connector.web.requests import Signed
 
 router = APIRouter()
 
 #: How many of the four steps are behind a referral in each state.
-STEPS = {"waiting_person": 1, "wanted": 1, "sent": 2, "arrived": 3, "completed": 3, "missed": 2, "cancelled": 2, "voided": 2}
+STEPS = {
+    "waiting_person": 1,
+    "wanted": 1,
+    "sent": 2,
+    "arrived": 3,
+    "completed": 3,
+    "missed": 2,
+    "cancelled": 2,
+    "voided": 2,
+}
 
 
 @router.get("/references")
@@ -39,11 +48,20 @@ def referrals(view: Signed) -> Response:
     named = view.may("patient_names")
     if named and found:
         view.context.actions.read_audit("referrals.read", f"references:{name}", view.by)
-    return page(view, "references.html", {
-        "name": name, "counts": counts, "flow": flow, "rows": _rows(view, found, named, today), "named": named,
-        "next": "/references?" + urlencode({"view": name, "after": mark}) if more else None, "after": after,
-        "views": [v for v in records.VIEWS if counts[v] or v == name],
-    })
+    return page(
+        view,
+        "references.html",
+        {
+            "name": name,
+            "counts": counts,
+            "flow": flow,
+            "rows": _rows(view, found, named, today),
+            "named": named,
+            "next": "/references?" + urlencode({"view": name, "after": mark}) if more else None,
+            "after": after,
+            "views": [v for v in records.VIEWS if counts[v] or v == name],
+        },
+    )
 
 
 def _rows(view: View, found: Any, named: bool, today: date) -> list[dict[str, Any]]:
@@ -53,26 +71,41 @@ def _rows(view: View, found: Any, named: bool, today: date) -> list[dict[str, An
 
 
 def _row(
-    view: View, row: Mapping[str, Any], people: Mapping[str, bytes], workers: Mapping[str, bytes], named: bool, today: date
+    view: View,
+    row: Row,
+    people: Mapping[str, bytes],
+    workers: Mapping[str, bytes],
+    named: bool,
+    today: date,
 ) -> dict[str, Any]:
     w = view.w
     person = view.entity(people.get(row["subject"] or ""))
     worker = view.entity(workers.get(row["worker"] or ""))
     state, day = row["state"], date.fromisoformat(row["date"][:10])
     return {
-        "row": row, "href": record_url(row["record"]), "short": short(row["record"]),
+        "row": row,
+        "href": record_url(row["record"]),
+        "short": short(row["record"]),
         "name": view.names.person(person) if named and person else str(w("referral.masked")),
-        "about": _about(view, person, day), "reason": view.names.concept(row["reason"]) if row["reason"] else str(w("referral.no_reason")),
-        "urgent": row["urgent"], "worker": view.names.person(worker) if worker else str(w("worker.hidden")),
-        "to": view.names.place(row["to_place"]), "date": w.day(day), "days": (today - day).days, "late": row["late"] == 0,
+        "about": _about(view, person, day),
+        "reason": view.names.concept(row["reason"]) if row["reason"] else str(w("referral.no_reason")),
+        "urgent": row["urgent"],
+        "worker": view.names.person(worker) if worker else str(w("worker.hidden")),
+        "to": view.names.place(row["to_place"]),
+        "date": w.day(day),
+        "days": (today - day).days,
+        "late": row["late"] == 0,
         "state": w("referral.state." + state) if w.has("referral.state." + state) else Markup("{}").format(state),
         "steps": 4 if row["answered_at"] else STEPS.get(state, 0),
-        "todo": w("referral.todo.late") if row["late"] == 0 else
-        w("referral.todo." + state) if w.has("referral.todo." + state) else w("referral.todo.none"),
+        "todo": w("referral.todo.late")
+        if row["late"] == 0
+        else w("referral.todo." + state)
+        if w.has("referral.todo." + state)
+        else w("referral.todo.none"),
     }
 
 
-def _about(view: View, person: Mapping[str, Any] | None, day: date) -> str:
+def _about(view: View, person: Row | None, day: date) -> str:
     """Sex and age on the day, in short: ``F, 14 mois``. The age of a partial birth date counts from its first day."""
     if person is None:
         return str(view.w("referral.person_unknown"))

@@ -15,15 +15,25 @@ router = APIRouter()
 
 
 def _inside(to: str) -> str:
-    """Only an address of this site: one slash, no second, no backslash."""
-    return to if to.startswith("/") and not to.startswith("//") and "\\" not in to and "\n" not in to else "/"
+    """Only an address of this site: one slash first, and nothing a browser would drop or turn into a second one."""
+    plain = to.isprintable() and "\\" not in to
+    return to if plain and to.startswith("/") and not to.startswith("//") else "/"
 
 
 def _sign_in_page(view: View, *, name: str = "", left: int | None = None, to: str = "/", status: int = 200) -> Response:
     last = [c.get("last_success") for c in view.context.status().get("connections", ()) if c.get("kind") == "target"]
-    return page(view, "connexion.html", {
-        "name": name, "left": left, "to": to, "last": max((x for x in last if x), default=None), "tries": TRIES,
-    }, status=status)
+    return page(
+        view,
+        "connexion.html",
+        {
+            "name": name,
+            "left": left,
+            "to": to,
+            "last": max((x for x in last if x), default=None),
+            "tries": TRIES,
+        },
+        status=status,
+    )
 
 
 @router.get("/connexion")
@@ -41,7 +51,9 @@ def sign_in(view: Anyone, form: Posted) -> Response:
     outcome = gate.sign_in(form.get("username", 100), form.whole("password"), address)
     to = _inside(form.get("to"))
     if outcome.user is None:
-        return _sign_in_page(view, name=form.get("username", 100), left=outcome.left, to=to, status=401 if outcome.left else 429)
+        return _sign_in_page(
+            view, name=form.get("username", 100), left=outcome.left, to=to, status=401 if outcome.left else 429
+        )
     response = RedirectResponse(to, 303)
     secure = view.request.url.scheme == "https"
     response.set_cookie(

@@ -16,7 +16,7 @@ from connector.mappings.pack import Indicator
 from connector.web.names import short
 from connector.web.pages.describe import record_url, value_url
 from connector.web.pages.overview import redirect
-from connector.web.reading import PAGE, cells, deliveries, records
+from connector.web.reading import PAGE, Row, cells, deliveries, records
 from connector.web.render import View, page
 from connector.web.requests import Missing, Posted, Refused, Signed
 
@@ -42,16 +42,30 @@ def _listing(view: View) -> Response:
     found = view.read(cells.listing, view_name, period, int(after) if after.isdigit() else 0)
     more, found = len(found) > PAGE, found[:PAGE]
     rows = [
-        {"cell": c, "name": view.names.value(c), "href": value_url(c["data_element"], c["org_unit"], c["period"], c["combo"])}
+        {
+            "cell": c,
+            "name": view.names.value(c),
+            "href": value_url(c["data_element"], c["org_unit"], c["period"], c["combo"]),
+        }
         for c in found
     ]
     base = {"view": view_name} | ({"pe": period} if period else {})
-    return page(view, "valeurs.html", {
-        "view_name": view_name, "views": [(v, counts.get(v, 0)) for v in cells.VIEWS if counts.get(v) or v == view_name],
-        "rows": rows, "period": period, "total": view.read(cells.listing_count, view_name, period), "after": after,
-        "next": "?" + urlencode(base | {"after": found[-1]["id"]}) if more else None, "can": view.may("act"),
-        "pages": PAGE, "first": "?" + urlencode(base),
-    })
+    return page(
+        view,
+        "valeurs.html",
+        {
+            "view_name": view_name,
+            "views": [(v, counts.get(v, 0)) for v in cells.VIEWS if counts.get(v) or v == view_name],
+            "rows": rows,
+            "period": period,
+            "total": view.read(cells.listing_count, view_name, period),
+            "after": after,
+            "next": "?" + urlencode(base | {"after": found[-1]["id"]}) if more else None,
+            "can": view.may("act"),
+            "pages": PAGE,
+            "first": "?" + urlencode(base),
+        },
+    )
 
 
 def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Response:
@@ -60,27 +74,57 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
     period = period.replace("-", "")
     cell = view.read(cells.at, element, org_unit, period, combo)
     if cell is None:
-        return page(view, "valeur_absente.html", {
-            "element": element, "org_unit": org_unit, "period": period, "combo": combo,
-        }, status=404)
+        return page(
+            view,
+            "valeur_absente.html",
+            {
+                "element": element,
+                "org_unit": org_unit,
+                "period": period,
+                "combo": combo,
+            },
+            status=404,
+        )
     after = view.request.query_params.get("after") or None
     document = view.context.explain(element, org_unit, period, cell["combo"], after) or {}
     indicator = view.context.pack.indicators.get(cell["indicator"])
     led = _led(view, cell, indicator)
     counted = sum(n for _, n, _ in led)
     workers = view.read(cells.by_worker, cell)
-    return page(view, "valeur.html", {
-        "cell": cell, "doc": document, "indicator": indicator, "name": view.names.indicator(cell["indicator"], cell["part"]),
-        "categories": view.names.categories(cell["categories"]), "hero": _hero(view, cell), "led": led,
-        "counted": counted, "led_adds": _adds(cell, indicator, counted), "result": _result(view, cell, indicator, counted),
-        "not_counted": [(_words(view, r.get("reason")), r["n"]) for r in document.get("not_counted", ()) if r.get("n")],
-        "rule": _rule(view, cell, indicator), "workers": _workers(view, workers), "records": _records(view, document, cell),
-        "next": document.get("next"), "after": after, "sends": _sends(view, document, cell), "siblings": view.read(cells.siblings, cell),
-        "completion": view.read(cells.completion, cell),
-        "block": view.read(deliveries.by_key_of_block, cell), "url": value_url(element, org_unit, period, cell["combo"]),
-        "json": "/api/v1/explain?" + urlencode({"de": element, "ou": org_unit, "pe": period, "co": cell["combo"]}),
-        "status": view.context.status(), "value_url": value_url, "record_url": record_url, "can": view.may("act"),
-    })
+    return page(
+        view,
+        "valeur.html",
+        {
+            "cell": cell,
+            "doc": document,
+            "indicator": indicator,
+            "name": view.names.indicator(cell["indicator"], cell["part"]),
+            "categories": view.names.categories(cell["categories"]),
+            "hero": _hero(view, cell),
+            "led": led,
+            "counted": counted,
+            "led_adds": _adds(cell, indicator, counted),
+            "result": _result(view, cell, indicator, counted),
+            "not_counted": [
+                (_words(view, r.get("reason")), r["n"]) for r in document.get("not_counted", ()) if r.get("n")
+            ],
+            "rule": _rule(view, cell, indicator),
+            "workers": _workers(view, workers),
+            "records": _records(view, document, cell),
+            "next": document.get("next"),
+            "after": after,
+            "sends": _sends(view, document, cell),
+            "siblings": view.read(cells.siblings, cell),
+            "completion": view.read(cells.completion, cell),
+            "block": view.read(deliveries.by_key_of_block, cell),
+            "url": value_url(element, org_unit, period, cell["combo"]),
+            "json": "/api/v1/explain?" + urlencode({"de": element, "ou": org_unit, "pe": period, "co": cell["combo"]}),
+            "status": view.context.status(),
+            "value_url": value_url,
+            "record_url": record_url,
+            "can": view.may("act"),
+        },
+    )
 
 
 def _whole(value: Any) -> Decimal:
@@ -90,7 +134,7 @@ def _whole(value: Any) -> Decimal:
         return Decimal(0)
 
 
-def _hero(view: View, cell: Mapping[str, Any]) -> dict[str, Any]:
+def _hero(view: View, cell: Row) -> dict[str, Any]:
     """The same number in three places, and the sentence under it. Never "identical" without having looked."""
     w, ours, accepted, there = view.w, cell["value"], cell["accepted"], cell["there"]
     state = cell["state"]
@@ -99,15 +143,25 @@ def _hero(view: View, cell: Mapping[str, Any]) -> dict[str, Any]:
         key = "v.accepted" if there is None else "v.equal" if there == ours else "v.different"
     else:
         key = f"v.{state}"
-    meaning = {"v.accepted": "ok", "v.equal": "ok", "v.kept": "off", "v.old": "off", "v.shadow": "off",
-               "v.wanted": "wait"}.get(key, "act")
+    meaning = {
+        "v.accepted": "ok",
+        "v.equal": "ok",
+        "v.kept": "off",
+        "v.old": "off",
+        "v.shadow": "off",
+        "v.wanted": "wait",
+    }.get(key, "act")
     return {
-        "pill": key, "meaning": meaning, "text": w("hero." + key, **values), "reason": cell["reason"] or "",
-        "accepted_differs": (accepted or "") != (ours or ""), "there_differs": there is not None and there != (ours or ""),
+        "pill": key,
+        "meaning": meaning,
+        "text": w("hero." + key, **values),
+        "reason": cell["reason"] or "",
+        "accepted_differs": (accepted or "") != (ours or ""),
+        "there_differs": there is not None and there != (ours or ""),
     }
 
 
-def _led(view: View, cell: Mapping[str, Any], indicator: Indicator | None) -> list[tuple[Markup, int, int]]:
+def _led(view: View, cell: Row, indicator: Indicator | None) -> list[tuple[Markup, int, int]]:
     """(words, signed count, where its bar begins) from all records of the place and period down to those counted here.
 
     Counted from the ledger itself, so the lines add up to the records of the cell or the page says that they do not.
@@ -130,15 +184,19 @@ def _led(view: View, cell: Mapping[str, Any], indicator: Indicator | None) -> li
     return led
 
 
-def _adds(cell: Mapping[str, Any], indicator: Indicator | None, counted: int) -> bool:
+def _adds(cell: Row, indicator: Indicator | None, counted: int) -> bool:
     """Only a plain count of records must equal the value; sums and distinct counts are made of the same records."""
     plain = indicator is not None and indicator.aggregate == "count" and not indicator.each
     return not plain or Decimal(counted) == _whole(cell["value"])
 
 
-def _result(view: View, cell: Mapping[str, Any], indicator: Indicator | None, counted: int) -> Markup:
+def _result(view: View, cell: Row, indicator: Indicator | None, counted: int) -> Markup:
     """How the records counted make the value, where that is not one for one."""
-    if indicator is None or Decimal(counted) == _whole(cell["value"]) or not (indicator.each or indicator.aggregate != "count"):
+    if (
+        indicator is None
+        or Decimal(counted) == _whole(cell["value"])
+        or not (indicator.each or indicator.aggregate != "count")
+    ):
         return Markup("")
     key = "distinct" if indicator.aggregate == "distinct" else "sum" if indicator.aggregate == "sum" else "each"
     return view.w("led.makes_" + key, n=counted, value=view.w.number(cell["value"] or "0"))
@@ -158,17 +216,23 @@ def _words(view: View, label: Any) -> Markup:
     return Markup("{}").format(text)
 
 
-def _rule(view: View, cell: Mapping[str, Any], indicator: Indicator | None) -> Markup:
+def _rule(view: View, cell: Row, indicator: Indicator | None) -> Markup:
     """What the number means in one sentence, from the pack."""
     w, names = view.w, view.names
     values = {
-        "what": Markup(" " + str(w("rule.or")) + " ").join(Markup("<b>{}</b>").format(names.kind(k).lower()) for k in indicator.counts)
-        if indicator else cell["indicator"],
-        "period": w.period(cell["period"]), "place": names.unit(cell["org_unit"]),
+        "what": Markup(" " + str(w("rule.or")) + " ").join(
+            Markup("<b>{}</b>").format(names.kind(k).lower()) for k in indicator.counts
+        )
+        if indicator
+        else cell["indicator"],
+        "period": w.period(cell["period"]),
+        "place": names.unit(cell["org_unit"]),
     }
     aggregate = indicator.aggregate if indicator else "count"
     if indicator and aggregate == "distinct" and indicator.distinct:
-        values["once"] = w(f"rule.once.{indicator.distinct}") if w.has(f"rule.once.{indicator.distinct}") else indicator.distinct
+        values["once"] = (
+            w(f"rule.once.{indicator.distinct}") if w.has(f"rule.once.{indicator.distinct}") else indicator.distinct
+        )
         return w("rule.distinct", **values)
     if indicator and indicator.each:
         values["each"] = names.concept(indicator.each).lower()
@@ -176,20 +240,33 @@ def _rule(view: View, cell: Mapping[str, Any], indicator: Indicator | None) -> M
     return w("rule.sum" if aggregate == "sum" else "rule.count", **values)
 
 
-def _workers(view: View, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _workers(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Who contributed. Names for roles that need them; others see numbers in the order of the list."""
     named = view.may("worker_names")
     blobs = view.read(records.entities, "worker", [r["worker"] for r in rows]) if named else {}
     shown = []
     for place, row in enumerate(rows, 1):
         data = view.entity(blobs.get(row["worker"] or ""))
-        name = view.names.person(data) if data else row["worker"] if named and row["worker"] else str(view.w("worker.masked", n=place))
-        shown.append({"name": name, "place": view.names.place(row["place"]), "n": _whole(row["amount"]).normalize(),
-                      "records": row["records"], "last": view.w.day(row["last"])})
+        name = (
+            view.names.person(data)
+            if data
+            else row["worker"]
+            if named and row["worker"]
+            else str(view.w("worker.masked", n=place))
+        )
+        shown.append(
+            {
+                "name": name,
+                "place": view.names.place(row["place"]),
+                "n": _whole(row["amount"]).normalize(),
+                "records": row["records"],
+                "last": view.w.day(row["last"]),
+            }
+        )
     return shown
 
 
-def _records(view: View, document: Mapping[str, Any], cell: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _records(view: View, document: Row, cell: Row) -> list[dict[str, Any]]:
     found = list(document.get("records", ()))[:10]
     received = view.read(records.received_at, [r["record"] for r in found])
     blobs = view.read(records.entities, "worker", [r.get("worker") for r in found]) if view.may("worker_names") else {}
@@ -198,26 +275,39 @@ def _records(view: View, document: Mapping[str, Any], cell: Mapping[str, Any]) -
         data = view.entity(blobs.get(row.get("worker") or ""))
         worker = view.names.person(data) if data else str(view.w("worker.hidden"))
         first, last = received.get(row["record"], (None, None))
-        shown.append({
-            "record": row["record"], "short": short(row["record"]), "date": view.w.day(row.get("date")),
-            "place": view.names.place(row.get("place")), "worker": worker, "amount": row.get("amount"),
-            "categories": view.names.categories(row.get("categories")), "received": last, "edited": bool(first and first != last),
-        })
+        shown.append(
+            {
+                "record": row["record"],
+                "short": short(row["record"]),
+                "date": view.w.day(row.get("date")),
+                "place": view.names.place(row.get("place")),
+                "worker": worker,
+                "amount": row.get("amount"),
+                "categories": view.names.categories(row.get("categories")),
+                "received": last,
+                "edited": bool(first and first != last),
+            }
+        )
     return shown
 
 
-def _sends(view: View, document: Mapping[str, Any], cell: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _sends(view: View, document: Row, cell: Row) -> list[dict[str, Any]]:
     """Every value ever sent, the newest first, with the value before it."""
     sends = sorted(document.get("sends", ()), key=lambda s: str(s.get("at") or ""))
     shown, before = [], None
     for send in sends:
         now = view.w.number(send["value"]) if send.get("value") is not None else str(view.w("send.deleted"))
         verdict = send.get("verdict") or "open"
-        shown.append({
-            "at": send.get("at"), "value": f"{before} → {now}" if before is not None and before != now else now,
-            "pill": f"d.{verdict}", "reason": view.reason(send.get("reason")) if send.get("reason") else view.w(
-                "send.first" if before is None else "send.same" if before == now else "send.changed"),
-        })
+        shown.append(
+            {
+                "at": send.get("at"),
+                "value": f"{before} → {now}" if before is not None and before != now else now,
+                "pill": f"d.{verdict}",
+                "reason": view.reason(send.get("reason"))
+                if send.get("reason")
+                else view.w("send.first" if before is None else "send.same" if before == now else "send.changed"),
+            }
+        )
         if verdict == "accepted" or before is None:
             before = now
     return shown[::-1][:30]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
@@ -10,6 +10,9 @@ from sqlalchemy.engine import Connection
 from connector.web.context import WebContext
 
 T = TypeVar("T")
+
+#: A row as the queries answer it: column name -> value.
+Row = Mapping[Any, Any]
 
 #: Rows of a list page.
 PAGE = 25

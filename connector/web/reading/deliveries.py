@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
 from sqlalchemy.engine import Connection
 
 from connector.store.tables import attempt, attempt_delivery, cell, delivery, value_sent
-from connector.web.reading import PAGE
+from connector.web.reading import PAGE, Row
 
 #: Views of the list: the states each stands for. ``open`` is the default.
 STATES: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,9 @@ class Filters:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filters:
-        found = {k: query[k].strip()[:200] for k in ("target", "kind", "period", "ou", "err", "src", "de") if query.get(k)}
+        found = {
+            k: query[k].strip()[:200] for k in ("target", "kind", "period", "ou", "err", "src", "de") if query.get(k)
+        }
         state = query.get("state", "open")
         return cls(state=state if state in STATES else "open", **found)
 
@@ -97,16 +99,12 @@ def count(connection: Connection, filters: Filters) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     newer: int | None  #: ``after`` of the page before, None at the top
     older: int | None  #: ``before`` of the next page, None at the end
 
 
-_LISTED = [
-    delivery.c[name]
-    for name in ("id target key kind record generation state step tries unsure due_at accepted_at reason who note "
-                 "wanted_at updated").split()
-]
+_LISTED = [c for c in delivery.c if c.name not in ("payload_enc", "remote")]
 
 
 def page(
@@ -150,15 +148,21 @@ def pickable(connection: Connection, ids: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def groups(connection: Connection, limit: int = 8) -> list[Mapping[str, Any]]:
+def groups(connection: Connection, limit: int = 8) -> list[Row]:
     """Not yet accepted deliveries by target, reason and whether they wait or are parked, the largest first."""
     parked = (delivery.c.state == "parked").label("parked")
     n = func.count().label("n")
     statement = (
         select(
-            delivery.c.target, delivery.c.reason, parked, n, func.min(delivery.c.who).label("who"),
-            func.min(delivery.c.kind).label("kind"), func.min(delivery.c.id).label("first"),
-            func.min(delivery.c.updated).label("since"), func.max(delivery.c.updated).label("last"),
+            delivery.c.target,
+            delivery.c.reason,
+            parked,
+            n,
+            func.min(delivery.c.who).label("who"),
+            func.min(delivery.c.kind).label("kind"),
+            func.min(delivery.c.id).label("first"),
+            func.min(delivery.c.updated).label("since"),
+            func.max(delivery.c.updated).label("last"),
             func.min(delivery.c.due_at).label("due_at"),
         )
         .where(delivery.c.state.in_(STATES["open"]), delivery.c.reason.is_not(None))
@@ -169,7 +173,7 @@ def groups(connection: Connection, limit: int = 8) -> list[Mapping[str, Any]]:
     return list(connection.execute(statement).mappings())
 
 
-def totals(connection: Connection) -> list[Mapping[str, Any]]:
+def totals(connection: Connection) -> list[Row]:
     """Deliveries by target and state."""
     statement = select(delivery.c.target, delivery.c.state, func.count().label("n")).group_by(
         delivery.c.target, delivery.c.state
@@ -177,11 +181,11 @@ def totals(connection: Connection) -> list[Mapping[str, Any]]:
     return list(connection.execute(statement).mappings())
 
 
-def one(connection: Connection, id: int) -> Mapping[str, Any] | None:
+def one(connection: Connection, id: int) -> Row | None:
     return connection.execute(select(delivery).where(delivery.c.id == id)).mappings().first()
 
 
-def by_key_of_block(connection: Connection, row: Mapping[str, Any]) -> int | None:
+def by_key_of_block(connection: Connection, row: Row) -> int | None:
     """The delivery that carries a cell."""
     key = f"block/{row['data_set']}/{row['org_unit']}/{row['period']}"
     return connection.execute(select(delivery.c.id).where(delivery.c.kind == "block", delivery.c.key == key)).scalar()
@@ -196,12 +200,22 @@ def neighbours(connection: Connection, filters: Filters, id: int) -> tuple[int |
     return newer, older, int(connection.execute(ahead).scalar_one()) + 1, count(connection, filters)
 
 
-def attempts(connection: Connection, id: int, limit: int = 20) -> list[Mapping[str, Any]]:
+def attempts(connection: Connection, id: int, limit: int = 20) -> list[Row]:
     """The newest attempts of a delivery."""
     ad = attempt_delivery
     statement = (
-        select(attempt.c.id, attempt.c.started, attempt.c.ended, attempt.c.size, attempt.c.run, ad.c.generation,
-               ad.c.verdict, ad.c.reason, ad.c.http_status, ad.c.answer_enc)
+        select(
+            attempt.c.id,
+            attempt.c.started,
+            attempt.c.ended,
+            attempt.c.size,
+            attempt.c.run,
+            ad.c.generation,
+            ad.c.verdict,
+            ad.c.reason,
+            ad.c.http_status,
+            ad.c.answer_enc,
+        )
         .join(ad, ad.c.attempt == attempt.c.id)
         .where(ad.c.delivery == id)
         .order_by(attempt.c.id.desc())
@@ -228,7 +242,7 @@ def block_of(key: str) -> tuple[str, str, str] | None:
     return (parts[1], parts[2], parts[3]) if len(parts) == 4 and parts[0] in ("block", "complete") else None
 
 
-def _values_of(rows: Sequence[Mapping[str, Any]]) -> Select[Any] | None:
+def _values_of(rows: Sequence[Row]) -> Select[Any] | None:
     """The values sent for these blocks in their present generation (a cell's index leads, an attempt holds many
     blocks)."""
     ad = attempt_delivery
@@ -238,21 +252,33 @@ def _values_of(rows: Sequence[Mapping[str, Any]]) -> Select[Any] | None:
         if block:
             tries = select(ad.c.attempt).where(ad.c.delivery == row["id"], ad.c.generation == row["generation"])
             wanted.append(
-                and_(cell.c.data_set == block[0], cell.c.org_unit == block[1], cell.c.period == block[2],
-                     value_sent.c.attempt.in_(tries))
+                and_(
+                    cell.c.data_set == block[0],
+                    cell.c.org_unit == block[1],
+                    cell.c.period == block[2],
+                    value_sent.c.attempt.in_(tries),
+                )
             )
     if not wanted:
         return None
     return (
-        select(cell.c.data_set, cell.c.org_unit, cell.c.period, value_sent.c.cell, value_sent.c.value,
-               value_sent.c.verdict, value_sent.c.reason, value_sent.c.attempt)
+        select(
+            cell.c.data_set,
+            cell.c.org_unit,
+            cell.c.period,
+            value_sent.c.cell,
+            value_sent.c.value,
+            value_sent.c.verdict,
+            value_sent.c.reason,
+            value_sent.c.attempt,
+        )
         .join(cell, cell.c.id == value_sent.c.cell)
         .where(or_(*wanted))
         .order_by(value_sent.c.id)
     )
 
 
-def value_counts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def value_counts(connection: Connection, rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     """Per block key: how many values stand at each verdict, the last verdict of a value counting."""
     statement = _values_of(rows)
     if statement is None:
@@ -267,13 +293,13 @@ def value_counts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> d
     return counts
 
 
-def values_sent(connection: Connection, row: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+def values_sent(connection: Connection, row: Row) -> dict[int, Row]:
     """Per cell of one block: what was sent last in this generation and what was answered."""
     statement = _values_of([row])
     return {} if statement is None else {r["cell"]: r for r in connection.execute(statement).mappings()}
 
 
-def block_cells(connection: Connection, block: tuple[str, str, str]) -> list[Mapping[str, Any]]:
+def block_cells(connection: Connection, block: tuple[str, str, str]) -> list[Row]:
     statement = (
         select(cell)
         .where(cell.c.data_set == block[0], cell.c.org_unit == block[1], cell.c.period == block[2])

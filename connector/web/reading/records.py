@@ -20,7 +20,7 @@ from connector.store.tables import (
     source_state,
     target_state,
 )
-from connector.web.reading import PAGE
+from connector.web.reading import PAGE, Row
 
 # ---------------------------------------------------------------- quarantine
 
@@ -39,29 +39,38 @@ def quarantine_count(connection: Connection, filters: Mapping[str, str] | None =
     return int(connection.execute(statement).scalar_one())
 
 
-def quarantine_groups(connection: Connection, limit: int = 12) -> Sequence[Mapping[str, Any]]:
+def quarantine_groups(connection: Connection, limit: int = 12) -> Sequence[Row]:
     """Quarantined records of one reason at one place of the pack, the largest group first."""
     q, n = quarantine, func.count().label("n")
     by = (q.c.code, q.c.source, q.c.form, q.c.file, q.c.line, q.c.path, q.c.detail)
     statement = (
         select(*by, n, func.min(q.c.who).label("who"), func.min(q.c.at).label("since"), func.max(q.c.at).label("last"))
-        .group_by(*by).order_by(n.desc(), q.c.code, func.min(q.c.id)).limit(limit)
+        .group_by(*by)
+        .order_by(n.desc(), q.c.code, func.min(q.c.id))
+        .limit(limit)
     )
     return connection.execute(statement).mappings().all()
 
 
-def quarantine_ids(connection: Connection, group: Mapping[str, Any], limit: int = 2000) -> list[int]:
-    same = [quarantine.c[n].is_not_distinct_from(group[n]) for n in ("code", "source", "form", "file", "line", "path", "detail")]
-    return list(connection.execute(select(quarantine.c.id).where(*same).order_by(quarantine.c.id).limit(limit)).scalars())
+def quarantine_ids(connection: Connection, group: Row, limit: int = 2000) -> list[int]:
+    same = [
+        quarantine.c[n].is_not_distinct_from(group[n])
+        for n in ("code", "source", "form", "file", "line", "path", "detail")
+    ]
+    return list(
+        connection.execute(select(quarantine.c.id).where(*same).order_by(quarantine.c.id).limit(limit)).scalars()
+    )
 
 
 def quarantine_page(
     connection: Connection, filters: Mapping[str, str], after: int = 0, size: int = PAGE
-) -> Sequence[Mapping[str, Any]]:
+) -> Sequence[Row]:
     """``size`` + 1 rows, the oldest first."""
     statement = (
-        select(quarantine).where(_quarantined(filters), quarantine.c.id > after)
-        .order_by(quarantine.c.id).limit(size + 1)
+        select(quarantine)
+        .where(_quarantined(filters), quarantine.c.id > after)
+        .order_by(quarantine.c.id)
+        .limit(size + 1)
     )
     return connection.execute(statement).mappings().all()
 
@@ -84,7 +93,9 @@ VIEWS = ("open", "late", "person", "done", "old")
 def _late(today: date) -> ColumnElement[bool]:
     """Urgent, and not seen although a whole day has passed since the day of the visit."""
     day_before = date.fromordinal(today.toordinal() - 1).isoformat()
-    return and_(referral.c.urgent, referral.c.state.in_(("wanted", "sent", "waiting_person")), referral.c.date < day_before)
+    return and_(
+        referral.c.urgent, referral.c.state.in_(("wanted", "sent", "waiting_person")), referral.c.date < day_before
+    )
 
 
 def _view(view: str, today: date) -> ColumnElement[bool]:
@@ -103,28 +114,35 @@ def referral_counts(connection: Connection, today: date) -> dict[str, int]:
 
 def referral_flow(connection: Connection) -> dict[str, int]:
     """From the CHW to the answer: sent, in OpenMRS, seen, answer on the phone. Old ones are not part of it."""
+
     def count(*states: str) -> Any:
         return func.coalesce(func.sum(case((referral.c.state.in_(states), 1), else_=0)), 0)
 
-    row = connection.execute(
-        select(
-            count("wanted", "waiting_person", "sent", "arrived", "completed", "missed", "cancelled", "voided").label("sent"),
-            count("sent", "arrived", "completed", "missed", "cancelled", "voided").label("there"),
-            count("arrived", "completed").label("seen"),
-            count("waiting_person").label("person"),
-            func.coalesce(func.sum(case((and_(referral.c.answered_at.is_not(None), referral.c.state != "old"), 1), else_=0)), 0)
-            .label("answered"),
-        ).select_from(referral)
-    ).mappings().one()
+    row = (
+        connection.execute(
+            select(
+                count(
+                    "wanted", "waiting_person", "sent", "arrived", "completed", "missed", "cancelled", "voided"
+                ).label("sent"),
+                count("sent", "arrived", "completed", "missed", "cancelled", "voided").label("there"),
+                count("arrived", "completed").label("seen"),
+                count("waiting_person").label("person"),
+                func.coalesce(
+                    func.sum(case((and_(referral.c.answered_at.is_not(None), referral.c.state != "old"), 1), else_=0)),
+                    0,
+                ).label("answered"),
+            ).select_from(referral)
+        )
+        .mappings()
+        .one()
+    )
     back = connection.execute(
         select(func.count()).select_from(delivery).where(delivery.c.kind == "answer", delivery.c.state == "accepted")
     ).scalar_one()
     return {k: int(v) for k, v in row.items()} | {"back": int(back)}
 
 
-def referral_page(
-    connection: Connection, view: str, today: date, after: str = "", size: int = PAGE
-) -> Sequence[Mapping[str, Any]]:
+def referral_page(connection: Connection, view: str, today: date, after: str = "", size: int = PAGE) -> Sequence[Row]:
     """``size`` + 1 referrals, late ones first, then by date. ``after``: ``late|date|record`` of the last row seen."""
     late = case((_late(today), 0), else_=1).label("late")
     newest_first = view in ("done", "old")
@@ -141,7 +159,7 @@ def referral_page(
     return connection.execute(statement.order_by(*order)).mappings().all()
 
 
-def referral_one(connection: Connection, record: str) -> Mapping[str, Any] | None:
+def referral_one(connection: Connection, record: str) -> Row | None:
     return connection.execute(select(referral).where(referral.c.record == record)).mappings().first()
 
 
@@ -157,12 +175,12 @@ def entities(connection: Connection, kind: str, keys: Iterable[str | None]) -> d
     return {r[0]: r[1] for r in connection.execute(statement)}
 
 
-def record_head(connection: Connection, source: str, stream: str, key: str) -> Mapping[str, Any] | None:
+def record_head(connection: Connection, source: str, stream: str, key: str) -> Row | None:
     statement = select(head).where(head.c.source == source, head.c.stream == stream, head.c.key == key)
     return connection.execute(statement).mappings().first()
 
 
-def record_activity(connection: Connection, record: str) -> Mapping[str, Any] | None:
+def record_activity(connection: Connection, record: str) -> Row | None:
     return connection.execute(select(activity).where(activity.c.record == record)).mappings().first()
 
 
@@ -179,7 +197,7 @@ def received_at(connection: Connection, records: Sequence[str]) -> dict[str, tup
 # ---------------------------------------------------------------- connections
 
 
-def connections(connection: Connection) -> dict[str, Mapping[str, Any]]:
+def connections(connection: Connection) -> dict[str, Row]:
     """What the database knows of each source and target."""
     found = {r["source"]: r for r in connection.execute(select(source_state)).mappings()}
     return found | {r["target"]: r for r in connection.execute(select(target_state)).mappings()}
@@ -200,4 +218,8 @@ def received(connection: Connection) -> int:
 
 def ping(connection: Connection) -> int:
     """The database answers and has its tables."""
-    return int(connection.execute(select(func.count()).select_from(select(source_state.c.source).limit(1).subquery())).scalar_one())
+    return int(
+        connection.execute(
+            select(func.count()).select_from(select(source_state.c.source).limit(1).subquery())
+        ).scalar_one()
+    )

@@ -1,0 +1,524 @@
+"""Write the pages of ``docs/`` that are read off the code, so that they cannot grow old.
+
+    python scripts/make_reference.py            write them
+    python scripts/make_reference.py --check    exit 1 when one of them is not what the code says
+
+Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md. ``tests/docs`` compares them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT))
+
+import typer  # noqa: E402
+
+from connector import errors  # noqa: E402
+from connector.bootstrap import REASONS  # noqa: E402
+from connector.cli import keeping, looking, sandbox, working  # noqa: E402, F401  they register the commands
+from connector.cli.app import app  # noqa: E402
+from connector.mappings import config as pack_config  # noqa: E402
+from connector.mappings import lint  # noqa: E402
+from connector.settings import Settings  # noqa: E402
+
+MADE = "<!-- Made by scripts/make_reference.py. Do not edit: change the code and run it again. -->\n"
+REASON_CODE = re.compile(r"(dhis2|openmrs|fhir|cht|source)\.[A-Za-z0-9_]+")
+#: Looks like a code and is none: a file of the pack, events of the audit trail.
+NO_CODE = {"dhis2.yaml", "openmrs.yaml", "source.failed"}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("``", "`").split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+# ---------------------------------------------------------------- reasons and errors
+
+GROUPS = {
+    "dhis2": "DHIS2",
+    "openmrs": "OpenMRS",
+    "fhir": "FHIR server",
+    "cht": "Answers to CHT",
+    "source": "Sources",
+    "": "Records and deliveries",
+}
+WHO = {
+    "mapping": ("traduction", "the person who keeps the configuration pack"),
+    "credentials": ("identifiants", "whoever holds the user and password of that connection"),
+    "target_admin": ("administration de la cible", "the administrator of DHIS2, OpenMRS or the FHIR server"),
+    "chw_data": ("données des ASC", "the supervisor of the CHW who recorded it"),
+    "clinic": ("centre de santé", "the reception of the clinic"),
+    "ministry": ("ministère", "the person at the ministry who answers for the figures"),
+    "sysadmin": ("administration de Relais", "the person who runs this server"),
+    "nobody": ("personne", "it heals by itself, or all is well"),
+}
+VERDICTS = {
+    "accepted": "the target holds it",
+    "rejected": "the target refuses it and would again: the delivery is parked, the record is in quarantine",
+    "deferred": "later; Relais comes back by itself unless somebody is named",
+    "unknown": "no trusted answer: quiet time, then Relais looks before it sends again",
+}
+
+
+def reasons_page() -> str:
+    out = [MADE, "# Reason codes\n"]
+    out.append(
+        "Why something is where it is. A code is the same on the web page, in `relais status`, `relais deliveries`, "
+        "`relais quarantine` and in the JSON; it never carries a value of a record. The sentences below are those people "
+        "see, in French and in English.\n"
+    )
+    out.append("## Who must act\n")
+    out.append(table(["`who`", "French page says", "means"], [(code(w), fr, en) for w, (fr, en) in WHO.items()]))
+    out.append("## What a verdict means\n")
+    out.append(table(["verdict", "means"], [(code(v), text) for v, text in VERDICTS.items()]))
+    for group, title in GROUPS.items():
+        chosen = {k: r for k, r in REASONS.items() if _group(k) == group}
+        out.append(f"## {title}\n")
+        rows = [(code(k), r.verdict.value, r.who.value, r.fr, r.en) for k, r in sorted(chosen.items())]
+        out.append(table(["code", "verdict", "who", "fr", "en"], rows))
+    out.append("## Of a whole connection\n")
+    out.append("Seen by `relais doctor` and `relais check --live`; they speak of a server, not of a delivery.\n")
+    rows = [(code(k), says) for k, says in sorted(of_connections().items())]
+    out.append(table(["code", "what it says"], rows))
+    out.append("## Remarks on a record that was mapped all the same\n")
+    out.append("The record counts; the one fact named is left out. `relais trace` shows them.\n")
+    out.append(table(["code", "means"], [(code(k), text) for k, text in FLAGS.items()]))
+    out.append("## Errors that stop a step\n")
+    out.append("Each says what happened, what Relais does now and what a person should do. `exit` is the exit code.\n")
+    rows = [(code(e.code), str(e.exit_code), " ".join((e.__doc__ or "").split())) for e in error_classes()]
+    out.append(table(["code", "exit", "sentence"], rows))
+    return "\n".join(out)
+
+
+FLAGS = {
+    "fact.failed": "the expression failed on this record",
+    "fact.type": "the value is not of the concept's kind",
+    "fact.answer": "the value is not one of the concept's answers",
+    "fact.too_long": "a text or a list is longer than allowed",
+    "code.unknown": "the answer is not in the table of the mapping",
+}
+
+
+def _group(name: str) -> str:
+    first = name.partition(".")[0]
+    return first if first in GROUPS and "." in name else ""
+
+
+def error_classes() -> list[type[errors.RelaisError]]:
+    """Every error of ours, in the order of the file."""
+    found = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.RelaisError)]
+    return sorted(found, key=lambda c: inspect.getsourcelines(c)[1])
+
+
+def of_connections() -> dict[str, str]:
+    """Codes in the adapters that are in no table of reasons, with the message beside them."""
+    found: dict[str, str] = {}
+    told = {e.code for e in error_classes()}
+    for path in sorted((ROOT / "connector/adapters").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            texts = _call_texts(node)
+            sentences = [t for t in texts if " " in t]
+            for one in texts:
+                if sentences and REASON_CODE.fullmatch(one) and one not in {*REASONS, *NO_CODE, *told}:
+                    found[one] = sentences[0]
+    return found
+
+
+def _call_texts(node: ast.AST) -> list[str]:
+    if not isinstance(node, ast.Call):
+        return []
+    values = [*node.args, *(k.value for k in node.keywords)]
+    return [t for value in values if (t := _template(value)) is not None]
+
+
+def _template(node: ast.AST) -> str | None:
+    """A string as written, with ``…`` where a value goes; None for what is no string."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.IfExp):
+        return _template(node.body)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "nearest":
+        return "Did you mean …?"
+    return None
+
+
+# ---------------------------------------------------------------- commands
+
+#: What options mean that say nothing themselves, by name.
+MEANING = {
+    "pack": "Folder of the pack; else `RELAIS_PACK`.",
+    "strict": "Also fail when something has no example.",
+    "target": "Name of a target in `connector.yaml`.",
+    "source": "Name of a source in `connector.yaml`.",
+    "name": "Name of a source or target; for `user add` the name to sign in with.",
+    "period": "A DHIS2 period: `202607`, `2026Q3`.",
+    "org_unit": "Code of a DHIS2 org unit.",
+    "data_element": "Code of a DHIS2 data element.",
+    "combo": "Code of a category option combination; `default` without categories.",
+    "cell": "Number of one value, as `relais plan --json` shows it.",
+    "code": "A reason code, such as `form.unknown`.",
+    "ids": "Numbers of deliveries.",
+    "limit": "At most so many rows.",
+    "after": "Go on after this number.",
+    "dry_run": "Say what would happen, do nothing.",
+    "reason": "Why, for whoever looks next. It is kept.",
+    "note": "What was done about it. It is kept.",
+    "heads": "Signed heads kept elsewhere.",
+    "file": "The copy.",
+    "password": "Asked for when not given; better not given.",
+    "key": "Key of the record at its source.",
+    "seed": "The same seed gives the same district, byte for byte.",
+    "start": "First month.",
+    "months": "How many months.",
+    "sites": "How many CHW sites.",
+    "chws": "How many CHWs.",
+    "zone": "Time zone of the district.",
+    "dhis2": "How the simulated DHIS2 answers.",
+    "openmrs": "How the simulated OpenMRS answers.",
+    "ports_from": "The simulators take the four ports after this one.",
+    "env_file": "Also write the variables the pack needs into this file.",
+}
+EXITS = (
+    ("0", "fine"),
+    ("1", "error"),
+    ("2", "wrong use or configuration: a broken pack, a wrong key"),
+    ("3", "findings of severity error, differences, failed examples, or something that needs a person"),
+    ("4", "a connection is refused its credentials"),
+    ("5", "work waits: a target or source out of reach, or not due yet"),
+    ("130", "interrupted"),
+)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """``relais ...`` and its command object, in the order of ``relais --help``."""
+    yield from _walk(typer.main.get_command(app), "relais")
+
+
+def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path, command
+    else:
+        for name, one in below.items():
+            yield from _walk(one, f"{path} {name}")
+
+
+def is_option(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "option")
+
+
+def english(text: str) -> tuple[str, str]:
+    """(English, French) of a help text ``French / English``."""
+    french, slash, other = text.strip().partition(" / ")
+    return (other, french) if slash else (french, "")
+
+
+def commands_page() -> str:
+    out = [MADE, "# Commands\n"]
+    out.append(
+        "After `make demo` or `make test` the command is `.venv/bin/relais`; in a container and under systemd it is `relais`. "
+        "Data goes to stdout, progress and prose to stderr. Words and layout are for people and may change; **JSON keys and "
+        "exit codes are the contract** and change only with a line in the [changelog](../CHANGELOG.md).\n\n"
+        "Messages are French unless `LANG` (or `RELAIS_LANG`) names another language; then they are English. `NO_COLOR` is "
+        "respected.\n\n"
+        "Every option can also be given as the environment variable beside it.\n"
+    )
+    out.append("## Exit codes\n")
+    out.append(table(["code", "means"], EXITS))
+    out.append("The same with and without `--json`. `relais run`: 4 when credentials are refused, else 5 when anything waits, "
+               "else 3 when something needs a person, else 0.\n")
+    for path, command in commands():
+        words, french = english(command.help or "")
+        arguments = [p for p in command.params if not is_option(p)]
+        out.append(f"## {path}\n")
+        out.append(f"{words}" + (f" *({french})*" if french else "") + "\n")
+        usage = [path, *(_argument(p) for p in arguments)] + (["[options]"] if len(arguments) < len(command.params) else [])
+        out.append(f"```\n{' '.join(usage)}\n```\n")
+        if command.params:
+            rows = [_parameter(path, p) for p in command.params]
+            out.append(table(["", "environment", "default", "means"], rows))
+    return "\n".join(out)
+
+
+def _argument(parameter: Any) -> str:
+    name = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
+def _parameter(path: str, parameter: Any) -> tuple[str, str, str, str]:
+    words = (getattr(parameter, "help", None) or "").strip() or MEANING.get(parameter.name, "")
+    if not words:
+        raise SystemExit(f"{path}: {parameter.name} has no help: say it in the command, or in MEANING of this script")
+    if not is_option(parameter):
+        default = "" if parameter.default is None else code(str(parameter.default))
+        return f"`{parameter.name.upper()}`", "", default, words
+    name = path.partition(" ")[2].replace(" ", "_").replace("-", "_")
+    variable = f"RELAIS_{name}_{parameter.name}".upper()
+    default = "" if parameter.default in (None, False, "") else "on" if parameter.default is True else code(str(parameter.default))
+    if parameter.required:
+        default = "required"
+    return ", ".join(map(code, parameter.opts)), code(variable), default, words
+
+
+# ---------------------------------------------------------------- settings
+
+#: What people may set that is read before the settings are.
+BESIDE = (
+    ("RELAIS_LANG", "Language of messages: `fr…` for French, anything else for English. Not set: `LANG`.", ""),
+    ("RELAIS_DEMO_PORTS", "The demo's simulators take the four ports after this one.", "`9100`"),
+)
+#: What the settings of a connection mean.
+CONNECTION = {
+    "url": "address; `https://` but on loopback",
+    "user": "user name",
+    "password": "password",
+    "token": "access token instead of user and password",
+    "timeout": "seconds until an answer is given up",
+    "insecure": "`true` allows `http://`; it is shown",
+    "database": "name of the CouchDB database (`medic`)",
+    "page_size": "documents asked for at a time",
+    "max_pages": "pages of one pull",
+    "max_bytes": "largest page or file read, bytes",
+    "max_document_bytes": "largest single document, bytes",
+    "folder": "folder that is watched",
+    "format": "`odk` (one JSON per line), `kobo` (JSON export) or `csv`",
+    "form": "form name; else the first part of the file name",
+    "key": "column that names the record",
+    "action": "column that says `upsert` or `delete`",
+    "delimiter": "column delimiter; else found out",
+    "encoding": "text encoding; else UTF-8, then Windows-1252",
+    "profile": "`o3` with appointments, `platform2` encounters only",
+    "settles_within": "quiet time in seconds after an answer that did not come",
+    "max_answer_bytes": "largest answer read, bytes",
+    "expected": "set by Relais itself from the pack",
+    "batch": "resources per request",
+    "bundle": "resources per request",
+    "pattern": "names of the files, such as `*.csv`",
+    "revision": "columns that name the revision; else the digest of the row",
+    "max_line_bytes": "longest line read, bytes",
+    "max_file_bytes": "largest file read whole, bytes",
+}
+
+
+def setting_comments() -> dict[str, str]:
+    """Field -> the ``#:`` lines above it in ``Settings``; a field without takes those of the field before."""
+    found: dict[str, str] = {}
+    comment: list[str] = []
+    last = ""
+    for line in inspect.getsource(Settings).splitlines():
+        text = line.strip()
+        if text.startswith("#:"):
+            comment.append(text[2:].strip())
+        elif (match := re.match(r"([a-z_]+): ", text)) and match[1] in Settings.model_fields:
+            last = " ".join(comment) or last
+            found[match[1]] = last
+            comment = []
+        elif not text:
+            comment = []
+    return found
+
+
+SAID = {
+    "host": "Address the web page listens on.",
+    "port": "Port of the web page.",
+    "env": "`demo` on loopback needs no sign-in and makes its own key; `production` needs both.",
+    "log_level": "`debug`, `info`, `warning` or `error`.",
+}
+
+
+def settings_page() -> str:
+    comments = setting_comments()
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else code(str(field.default))
+        rows.append((code(f"RELAIS_{name.upper()}"), SAID.get(name) or comments[name], default))
+    rows += [(code(name), text, default) for name, text, default in BESIDE]
+    out = [MADE, "# Settings\n", "Settings of Relais itself are environment variables. An empty one counts as not set.\n"]
+    out.append(table(["variable", "means", "default"], rows))
+    out.append("## Secrets and addresses\n")
+    out.append(
+        "A pack names them and never holds them: `${NAME}` is read from the environment, `${NAME:-default}` likewise with a "
+        "default, `${file:NAME}` is the content of a file in `RELAIS_SECRETS_DIR`. What is missing is a finding of "
+        "`relais check` with file and line (`secret.missing`).\n"
+    )
+    out.append("The pack `config/mali-health` names these:\n")
+    out.append(table(["variable", "where"], [(code(n), ", ".join(places)) for n, places in pack_variables().items()]))
+    out.append("## Settings of a connection\n")
+    out.append("In `connector.yaml`, under a source or a target. Every kind may also have `timeout` and `insecure`.\n")
+    kinds = pack_config.SETTINGS
+    accepted = {"timeout", "insecure", *(key for names in kinds.values() for key in names)}
+    if unsaid := accepted - set(CONNECTION):
+        raise SystemExit(f"say in CONNECTION of this script what {', '.join(sorted(unsaid))} means")
+    used = [k for k in CONNECTION if k in accepted]
+    rows = [
+        (code(key), CONNECTION[key], ", ".join(k for k in kinds if key in kinds[k]) or "all") for key in used
+    ]
+    out.append(table(["key", "means", "kinds"], rows))
+    return "\n".join(out)
+
+
+def pack_variables() -> dict[str, list[str]]:
+    """Variable -> the connections of the Mali pack that name it."""
+    found: dict[str, list[str]] = {}
+    section, name = "", ""
+    for line in (ROOT / "config/mali-health/connector.yaml").read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"([a-z]+):", line):
+            section, name = match[1], ""
+        elif match := re.match(r"  ([a-z0-9_]+):", line):
+            name = match[1]
+        if not line.lstrip().startswith("#"):
+            for variable in re.findall(r"\$\{([A-Z][A-Z0-9_]+)", line):
+                place = f"{section} {name}".strip()
+                if place not in found.setdefault(variable, []):
+                    found[variable].append(place)
+    return dict(sorted(found.items()))
+
+
+# ---------------------------------------------------------------- lint
+
+
+def lint_codes() -> dict[str, list[tuple[str, str]]]:
+    """Code -> (what it says, how to mend it), for everything that reading and linting a pack can find."""
+    found: dict[str, list[tuple[str, str]]] = {}
+
+    def keep(name: str, says: str, fix: str) -> None:
+        pair = (says, fix)
+        if pair not in found.setdefault(name, []):
+            found[name].append(pair)
+
+    for path in sorted((ROOT / "connector/mappings").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Tuple) and path.name == "schedules.py":
+                texts = [t for e in node.elts if (t := _template(e)) is not None]
+                if len(texts) == 3 and "." in texts[0]:
+                    keep(*texts)
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
+            name = _template(node.args[0])
+            if called not in ("add", "warn", "Finding") or name is None or not re.fullmatch(r"[a-z_]+\.[a-z_…]+", name):
+                continue
+            rest = [_template(a) or "" for a in node.args[2:]]
+            says, fix = (*rest, "", "")[:2]
+            for one in _names(name):
+                keep(one, says, fix)
+    return dict(sorted(found.items()))
+
+
+#: For findings whose words are put together from parts.
+SAYS = {
+    "expression.syntax": "not an expression of the language, or not a pure one",
+    "value.choice": "… cannot be …",
+}
+FIXES = {f"expression.raw_{name}": f"Use {instead}." for name, instead in lint._INSTEAD.items()}
+
+
+def _names(name: str) -> list[str]:
+    return [name.replace("…", word) for word in lint._INSTEAD] if "…" in name else [name]
+
+
+def lint_page() -> str:
+    out = [MADE, "# What `relais check` can find\n"]
+    out.append(
+        "Each finding has a code, a file, a line, what is wrong and how to mend it. `…` stands for a name from your pack. "
+        "Errors stop Relais from starting; codes that begin with `unused.` are warnings.\n"
+    )
+    rows = []
+    for name, pairs in lint_codes().items():
+        said: dict[str, str] = {}
+        for says, fix in pairs:
+            words = re.sub(r"^(…: )+", "", says)
+            words = words if words.strip(" …:") else SAYS.get(name, "")
+            if not words:
+                raise SystemExit(f"{name}: say what it means in SAYS of this script")
+            said[words] = said.get(words) or FIXES.get(name) or fix
+        rows += [(code(name), words, fix) for words, fix in said.items()]
+    out.append(table(["code", "what it says", "how to mend it"], rows))
+    return "\n".join(out)
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def metrics() -> list[tuple[str, str, str, str]]:
+    """(name as scraped, kind, labels, help) of everything ``/metrics`` shows."""
+    found = []
+    for node in ast.walk(ast.parse((ROOT / "connector/web/metrics.py").read_text(encoding="utf-8"))):
+        called = getattr(getattr(node, "func", None), "id", "")
+        if called not in ("GaugeMetricFamily", "CounterMetricFamily") or not isinstance(node, ast.Call):
+            continue
+        texts = _call_texts(node)
+        if len(texts) < 2:
+            continue  # one whose name comes from elsewhere
+        labels = next((ast.literal_eval(k.value) for k in node.keywords if k.arg == "labels"), [])
+        suffix, kind = ("_total", "counter") if called.startswith("Counter") else ("", "gauge")
+        found.append((texts[0] + suffix, kind, ", ".join(labels), texts[1]))
+    return sorted(found)
+
+
+def metrics_page() -> str:
+    out = [MADE, "# Metrics\n"]
+    out.append(
+        "`GET /metrics` in the Prometheus format. From this machine it is open; from elsewhere one must be signed in. "
+        "Nothing in it names a person. Labels hold the names of connections and states only.\n"
+    )
+    rows = [(code(name), kind, labels, text) for name, kind, labels, text in metrics()]
+    out.append(table(["metric", "kind", "labels", "means"], rows))
+    out.append(
+        "Worth an alarm: `relais_connection_state{state=\"action_needed\"} == 1`, "
+        "`relais_connection_oldest_waiting_seconds` over a day, `time() - relais_connection_last_success_seconds` over a "
+        "day.\n"
+    )
+    return "\n".join(out)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reasons.md": reasons_page,
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "lint.md": lint_page,
+    "metrics.md": metrics_page,
+}
+
+
+def stale() -> list[str]:
+    """Pages that are not what the code says now."""
+    return [name for name, make in PAGES.items() if not (DOCS / name).is_file() or (DOCS / name).read_text("utf-8") != make()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        old = stale()
+        print("\n".join(f"docs/{name} is out of date: run python scripts/make_reference.py" for name in old), file=sys.stderr)
+        return 1 if old else 0
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), "utf-8")
+        print(f"docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""``relais test``: the examples of the shipped pack pass, leave nothing untried, and fail when the pack is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.mappings import examples
+from connector.mappings.examples import Results, run_examples
+
+from .pack_copy import PackCopy
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> PackCopy:
+    return PackCopy(tmp_path)
+
+
+def run(copy: PackCopy) -> Results:
+    return run_examples(copy.load()[0])
+
+
+def test_the_examples_of_the_shipped_pack_pass_and_leave_nothing_untried(copy: PackCopy) -> None:
+    results = run(copy)
+    assert [str(one) for one in results.failures] == []
+    assert results.failed == 0
+    assert results.passed > 150
+    assert results.unexercised == []
+    assert results.document() == {"passed": results.passed, "failed": 0, "unexercised": [], "failures": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("forms/cht/assessment.yaml", "fields.group_fever.patient_fever", "fields.group_fever.patientfever", "fever"),
+        (
+            "forms/cht/assessment.yaml",
+            "first: [fields.visit_date, reported_date]",
+            "first: [reported_date]",
+            "2026-07-31",
+        ),
+        ("forms/cht/assessment.yaml", "urgency = 'urgent'", "urgency = 'now'", "referral"),
+        ("forms/cht/person.yaml", "date_of_birth", "birth_date", "birth_date"),
+        ("tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_lethargic", "danger_signs"),
+        ("forms/odk/reunion_groupe_epargne.yaml", "key: __id", "key: id", "key.missing"),
+        ("indicators/sec-core.yaml", "fever_onset_hours <= 24", "fever_onset_hours < 24", "B04"),
+        ("indicators/sec-core.yaml", "muac_mm < 125", "muac_mm <= 125", "E06"),
+        ("indicators/gouvernance.yaml", "days <= 30", "days < 30", "I11"),
+        ("indicators/sec-core.yaml", "by: [A3, CONFIRMATION]", "by: [CONFIRMATION, A3]", "B03"),
+        ("activities.yaml", "age_years < 10", "age_years <= 10", "B09"),
+        ("activities.yaml", "gestation_weeks < 28", "gestation_weeks <= 28", "D07"),
+        ("categories.yaml", "below: 28, measured_in: age_days", "below: 27, measured_in: age_days", "A2"),
+        ("categories.yaml", "from: 15, below: 20", "from: 15, below: 21", "A3"),
+    ],
+)
+def test_a_wrong_pack_fails_an_example(copy: PackCopy, name: str, old: str, new: str, words: str) -> None:
+    copy.change(name, old, new)
+    results = run(copy)
+    assert results.failed >= 1
+    assert words in " ".join(str(one) for one in results.failures)
+    assert all(one.file.endswith(".test.yaml") and one.line > 0 for one in results.failures)
+
+
+def test_what_no_example_reaches_is_named(copy: PackCopy) -> None:
+    copy.write("forms/cht/supervision.test.yaml", "examples: []\n")
+    copy.write("indicators/gouvernance.test.yaml", "examples: []\n")
+    copy.write("forms/kobo/aGovASACO.test.yaml", "examples: []\n")
+    left = run(copy).unexercised
+    assert "forms/cht/supervision.yaml" in left
+    assert "forms/cht/supervision.yaml: score" in left
+    assert "forms/kobo/aGovASACO.yaml: feedback.days" in left
+    assert "indicator I11 num" in left
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        (
+            "  - {name: x, record: {}, expect: {error: date.invalid}}\n",
+            "error: expected 'date.invalid', found 'date.missing'",
+        ),
+        (
+            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {error: a}}\n",
+            "and it was mapped",
+        ),
+        ("  - {name: x, recrod: {}, expect: {}}\n", "recrod is not known here"),
+        (
+            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {colour: a}}\n",
+            "colour is not known",
+        ),
+        (
+            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {counts: {Z1: []}}}\n",
+            "there is no indicator Z1",
+        ),
+        (
+            "  - {name: x, record: {fields: {visit_date: 2026-07-01, caregiver_explained_back: 'no'}, contact: {parent: {_id: s}}},"
+            " expect: {absent: [caregiver_understood]}}\n",
+            "should be absent",
+        ),
+        ("  - {name: x, record: [1], expect: {}}\n", "cannot be run"),
+        ("  - {name: x, form: other, record: {}, expect: {}}\n", "no form mapping of this name"),
+    ],
+)
+def test_an_example_that_is_wrong_itself_says_so(copy: PackCopy, example: str, words: str) -> None:
+    line = copy.append("forms/cht/assessment.test.yaml", example)
+    results = run(copy)
+    assert results.failed == 1
+    assert words in " ".join(str(one) for one in results.failures)
+    assert (results.failures[0].file, results.failures[0].line) == ("forms/cht/assessment.test.yaml", line)
+
+
+def test_engines_that_disagree_fail_an_example(copy: PackCopy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second engine that takes the topic for something else must be noticed."""
+    real = examples.second_engine
+
+    def other(text: str, **options: Any) -> Callable[[Mapping[str, Any]], Any]:
+        return (lambda document: "?") if text == "fields.topic" else real(text, **options)
+
+    monkeypatch.setattr(examples, "second_engine", other)
+    failures = [str(one) for one in run(copy).failures]
+    assert len(failures) == 2, "both examples of the form"
+    assert all("the engines disagree on fields.topic" in one for one in failures)
