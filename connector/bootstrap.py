@@ -173,11 +173,18 @@ def build(
     engine = Engine(
         pack=pack, store=store, clock=clock, random=rng.random, names=names, mapper=Mapper(pack), counter=Counter(pack),  # type: ignore[union-attr]
         builder=FhirBuilder(pack, names), sources=sources, targets=targets, feeds=feeds,
-        holder=f"{socket.gethostname()}/{os.getpid()}", reasons=REASONS, quiet_scale=settings.quiet_scale,
+        holder=_holder(), heartbeat=clock.__class__ is WallClock, reasons=REASONS, quiet_scale=settings.quiet_scale,
         retry_scale=settings.retry_scale, run=f"run-{stamp(clock.now())}", sign=cipher.sign, heads=settings.heads,
     )
     new_pack(engine)
     return House(settings, pack, findings, store, cipher, engine, clients)
+
+
+def _holder() -> str:
+    """Names this process: machine, boot and process id, so that a killed one is recognised after a restart."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    since = boot.read_text().strip()[:8] if boot.exists() else ""
+    return f"{socket.gethostname()}/{since}/{os.getpid()}"
 
 
 def new_pack(engine: Engine) -> int:

@@ -277,11 +277,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """``settles_within``: quiet time after UNKNOWN; must exceed the server's own request limit."""
+    """``settles_within``: quiet time after UNKNOWN; must exceed the server's own request limit.
+
+    ``resend_is_safe``: the same state sent twice is one state (DHIS2 upsert, PUT under our id) and the answer says what
+    is held, so after the quiet time an unsure delivery is sent again instead of looked up one by one. Never where a
+    request creates something (OpenMRS).
+    """
 
     max_batch: int
     settles_within: timedelta
     can_delete: bool = True
+    resend_is_safe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     python scripts/make_reference.py            write them
     python scripts/make_reference.py --check    exit 1 when one of them is not what the code says
 
-Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md. ``tests/docs`` compares them.
+Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md. ``tests/docs`` compares.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
 from connector.cli import keeping, looking, sandbox, working  # noqa: E402, F401  they register the commands
 from connector.cli.app import app  # noqa: E402
-from connector.mappings import config as pack_config  # noqa: E402
 from connector.mappings import lint  # noqa: E402
+from connector.mappings.config_connections import SETTINGS  # noqa: E402
 from connector.settings import Settings  # noqa: E402
 
 MADE = "<!-- Made by scripts/make_reference.py. Do not edit: change the code and run it again. -->\n"
@@ -83,8 +83,8 @@ def reasons_page() -> str:
     out = [MADE, "# Reason codes\n"]
     out.append(
         "Why something is where it is. A code is the same on the web page, in `relais status`, `relais deliveries`, "
-        "`relais quarantine` and in the JSON; it never carries a value of a record. The sentences below are those people "
-        "see, in French and in English.\n"
+        "`relais quarantine` and in the JSON; it never carries a value of a record. The sentences below are those "
+        "people see, in French and in English.\n"
     )
     out.append("## Who must act\n")
     out.append(table(["`who`", "French page says", "means"], [(code(w), fr, en) for w, (fr, en) in WHO.items()]))
@@ -237,23 +237,28 @@ def english(text: str) -> tuple[str, str]:
 def commands_page() -> str:
     out = [MADE, "# Commands\n"]
     out.append(
-        "After `make demo` or `make test` the command is `.venv/bin/relais`; in a container and under systemd it is `relais`. "
-        "Data goes to stdout, progress and prose to stderr. Words and layout are for people and may change; **JSON keys and "
-        "exit codes are the contract** and change only with a line in the [changelog](../CHANGELOG.md).\n\n"
-        "Messages are French unless `LANG` (or `RELAIS_LANG`) names another language; then they are English. `NO_COLOR` is "
-        "respected.\n\n"
+        "After `make demo` or `make test` the command is `.venv/bin/relais`; in a container and under systemd it is "
+        "`relais`. Data goes to stdout, progress and prose to stderr. Words and layout are for people and may change; "
+        "**JSON keys and exit codes are the contract** and change only with a line in the "
+        "[changelog](../CHANGELOG.md).\n\n"
+        "Messages are French unless `LANG` (or `RELAIS_LANG`) names another language; then they are English. "
+        "`NO_COLOR` is respected.\n\n"
         "Every option can also be given as the environment variable beside it.\n"
     )
     out.append("## Exit codes\n")
     out.append(table(["code", "means"], EXITS))
-    out.append("The same with and without `--json`. `relais run`: 4 when credentials are refused, else 5 when anything waits, "
-               "else 3 when something needs a person, else 0.\n")
+    out.append(
+        "The same with and without `--json`. `relais run`: 4 when credentials are refused, else 5 when anything "
+        "waits, else 3 when something needs a person, else 0.\n"
+    )
     for path, command in commands():
         words, french = english(command.help or "")
         arguments = [p for p in command.params if not is_option(p)]
         out.append(f"## {path}\n")
         out.append(f"{words}" + (f" *({french})*" if french else "") + "\n")
-        usage = [path, *(_argument(p) for p in arguments)] + (["[options]"] if len(arguments) < len(command.params) else [])
+        usage = [path, *map(_argument, arguments)]
+        if len(arguments) < len(command.params):
+            usage.append("[options]")
         out.append(f"```\n{' '.join(usage)}\n```\n")
         if command.params:
             rows = [_parameter(path, p) for p in command.params]
@@ -275,10 +280,14 @@ def _parameter(path: str, parameter: Any) -> tuple[str, str, str, str]:
         return f"`{parameter.name.upper()}`", "", default, words
     name = path.partition(" ")[2].replace(" ", "_").replace("-", "_")
     variable = f"RELAIS_{name}_{parameter.name}".upper()
-    default = "" if parameter.default in (None, False, "") else "on" if parameter.default is True else code(str(parameter.default))
-    if parameter.required:
-        default = "required"
+    default = "required" if parameter.required else _default(parameter.default)
     return ", ".join(map(code, parameter.opts)), code(variable), default, words
+
+
+def _default(value: Any) -> str:
+    if value in (None, False, ""):
+        return ""
+    return "on" if value is True else code(str(value))
 
 
 # ---------------------------------------------------------------- settings
@@ -354,26 +363,25 @@ def settings_page() -> str:
         default = "" if field.default is None else code(str(field.default))
         rows.append((code(f"RELAIS_{name.upper()}"), SAID.get(name) or comments[name], default))
     rows += [(code(name), text, default) for name, text, default in BESIDE]
-    out = [MADE, "# Settings\n", "Settings of Relais itself are environment variables. An empty one counts as not set.\n"]
+    out = [MADE, "# Settings\n"]
+    out.append("Settings of Relais itself are environment variables. An empty one counts as not set.\n")
     out.append(table(["variable", "means", "default"], rows))
     out.append("## Secrets and addresses\n")
     out.append(
-        "A pack names them and never holds them: `${NAME}` is read from the environment, `${NAME:-default}` likewise with a "
-        "default, `${file:NAME}` is the content of a file in `RELAIS_SECRETS_DIR`. What is missing is a finding of "
-        "`relais check` with file and line (`secret.missing`).\n"
+        "A pack names them and never holds them: `${NAME}` is read from the environment, `${NAME:-default}` likewise "
+        "with a default, `${file:NAME}` is the content of a file in `RELAIS_SECRETS_DIR`. What is missing is a finding "
+        "of `relais check` with file and line (`secret.missing`).\n"
     )
     out.append("The pack `config/mali-health` names these:\n")
     out.append(table(["variable", "where"], [(code(n), ", ".join(places)) for n, places in pack_variables().items()]))
     out.append("## Settings of a connection\n")
     out.append("In `connector.yaml`, under a source or a target. Every kind may also have `timeout` and `insecure`.\n")
-    kinds = pack_config.SETTINGS
+    kinds = SETTINGS
     accepted = {"timeout", "insecure", *(key for names in kinds.values() for key in names)}
     if unsaid := accepted - set(CONNECTION):
         raise SystemExit(f"say in CONNECTION of this script what {', '.join(sorted(unsaid))} means")
     used = [k for k in CONNECTION if k in accepted]
-    rows = [
-        (code(key), CONNECTION[key], ", ".join(k for k in kinds if key in kinds[k]) or "all") for key in used
-    ]
+    rows = [(code(key), CONNECTION[key], ", ".join(k for k in kinds if key in kinds[k]) or "all") for key in used]
     out.append(table(["key", "means", "kinds"], rows))
     return "\n".join(out)
 
@@ -441,8 +449,8 @@ def _names(name: str) -> list[str]:
 def lint_page() -> str:
     out = [MADE, "# What `relais check` can find\n"]
     out.append(
-        "Each finding has a code, a file, a line, what is wrong and how to mend it. `…` stands for a name from your pack. "
-        "Errors stop Relais from starting; codes that begin with `unused.` are warnings.\n"
+        "Each finding has a code, a file, a line, what is wrong and how to mend it. `…` stands for a name from your "
+        "pack. Errors stop Relais from starting; codes that begin with `unused.` are warnings.\n"
     )
     rows = []
     for name, pairs in lint_codes().items():
@@ -486,9 +494,9 @@ def metrics_page() -> str:
     rows = [(code(name), kind, labels, text) for name, kind, labels, text in metrics()]
     out.append(table(["metric", "kind", "labels", "means"], rows))
     out.append(
-        "Worth an alarm: `relais_connection_state{state=\"action_needed\"} == 1`, "
-        "`relais_connection_oldest_waiting_seconds` over a day, `time() - relais_connection_last_success_seconds` over a "
-        "day.\n"
+        'Worth an alarm: `relais_connection_state{state="action_needed"} == 1`, '
+        "`relais_connection_oldest_waiting_seconds` over a day, `time() - relais_connection_last_success_seconds` over "
+        "a day.\n"
     )
     return "\n".join(out)
 
@@ -504,7 +512,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 def stale() -> list[str]:
     """Pages that are not what the code says now."""
-    return [name for name, make in PAGES.items() if not (DOCS / name).is_file() or (DOCS / name).read_text("utf-8") != make()]
+    there = {name: (DOCS / name).read_text("utf-8") if (DOCS / name).is_file() else "" for name in PAGES}
+    return [name for name, make in PAGES.items() if there[name] != make()]
 
 
 def main() -> int:
@@ -512,7 +521,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
         old = stale()
-        print("\n".join(f"docs/{name} is out of date: run python scripts/make_reference.py" for name in old), file=sys.stderr)
+        for name in old:
+            print(f"docs/{name} is out of date: run python scripts/make_reference.py", file=sys.stderr)
         return 1 if old else 0
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), "utf-8")

@@ -99,7 +99,7 @@ class ChtAnswersTarget:
         self._client = client
         self._database = f"/{settings.get('database', 'medic')}"
         settles = timedelta(seconds=float(settings.get("settles_within", 60)))
-        self.capabilities = Capabilities(max_batch=50, settles_within=settles, can_delete=False)
+        self.capabilities = Capabilities(max_batch=50, settles_within=settles, can_delete=False, resend_is_safe=True)
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """One by one. When the target itself fails, the rest of the batch shares that outcome unsent: ten refused

@@ -186,7 +186,7 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
     outcomes: dict[int, Outcome] = {}
     to_send: list[Item] = []
     for item in items:
-        if not item.delivery.unsure:
+        if not item.delivery.unsure or adapter.capabilities.resend_is_safe:
             to_send.append(item)
             continue
         try:

@@ -46,6 +46,7 @@ class Engine:
     park_after: timedelta = timedelta(days=30)
     run: str = ""
     sign: Callable[[bytes], bytes] = lambda data: b""  #: signs the heads of the audit trail
+    heartbeat: bool = False  #: renew the run lock from a thread of its own (not in a simulation)
     heads: str = ""  #: where signed heads are kept
     progress: Callable[[str, int], None] = lambda _stage, _count: None
     #: Resources built in this process and not yet delivered, by delivery key and digest; bounded by the writer.

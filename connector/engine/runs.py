@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
-from collections.abc import Iterator
 
 import orjson
 
 from connector.engine import audit, delivery, intake, referrals, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
-from connector.errors import RunLocked
+from connector.errors import RelaisError, RunLocked
 
-#: The run lock outlives any single step; it is renewed at each round.
-LOCK = timedelta(minutes=15)
+#: The run lock is renewed every BEAT; a process that was killed loses it after LOCK, or at once when it ran on this
+#: machine and is gone.
+LOCK = timedelta(seconds=90)
+BEAT = 20.0
 
 #: Rounds of one run: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
 ROUNDS = 200
@@ -27,18 +30,55 @@ EMPTY_SOURCE = {"received": 0, "new": 0, "repeated": 0, "quarantined": 0, "behin
 
 @contextmanager
 def locked(engine: Engine) -> Iterator[None]:
-    """Hold the run lock of this database. Raises RunLocked when another process holds it."""
+    """Hold the run lock of this database. Raises RunLocked when another living process holds it.
 
-    def renew() -> bool:
-        until = stamp(engine.clock.now() + LOCK)
-        return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
-
-    if not renew():
-        raise RunLocked(RunLocked.__doc__)
+    Whoever holds it is the only one that delivers, so leases of others are of killed processes: their requests may
+    still be under way, so those deliveries become uncertain and keep their quiet time.
+    """
+    if not _renew(engine):
+        held = engine.store.read(lambda unit: unit.lane("run"))
+        if not held or not _dead(engine.holder, held["holder"]):
+            raise RunLocked(RunLocked.__doc__)
+        engine.store.write(lambda unit: unit.leave_lane("run", held["holder"]))
+        if not _renew(engine):
+            raise RunLocked(RunLocked.__doc__)
+    engine.store.write(lambda unit: _take_over(engine, unit))
+    stop = threading.Event()
+    beating = threading.Thread(target=_beat, args=(engine, stop), name="relais-lock", daemon=True)
+    if engine.heartbeat:
+        beating.start()
     try:
         yield
     finally:
+        stop.set()
+        if engine.heartbeat:
+            beating.join(timeout=BEAT)
         engine.store.write(lambda unit: unit.leave_lane("run", engine.holder))
+
+
+def _renew(engine: Engine) -> bool:
+    until = stamp(engine.clock.now() + LOCK)
+    return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
+
+
+def _beat(engine: Engine, stop: threading.Event) -> None:
+    while not stop.wait(BEAT):
+        with suppress(RelaisError):  # a busy database: the next beat is soon
+            _renew(engine)
+
+
+def _dead(ours: str, theirs: str) -> bool:
+    """The holder was a process of this very machine (same boot) that is no more."""
+    machine, _, process = theirs.rpartition("/")
+    return machine == ours.rpartition("/")[0] and process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists()
+
+
+def _take_over(engine: Engine, unit: Any) -> None:
+    for name, target in engine.targets.items():
+        quiet = target.capabilities.settles_within * engine.quiet_scale
+        count = unit.take_over_leases(name, engine.holder, stamp(engine.clock.now() + quiet), engine.now())
+        if count:
+            audit.record(unit, at=engine.now(), event="leases.taken_over", subject=name, detail={"count": count})
 
 
 class Run:

@@ -23,11 +23,10 @@ from typing import Any
 
 from connector.errors import MappingError
 from connector.mappings import people
-from connector.mappings.config_rules import UNKNOWN
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression, engine_only, second_engine
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
-from connector.mappings.pack import FactRule, FormMapping, Pack, Place
+from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
 from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
 from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
 

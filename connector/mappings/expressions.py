@@ -16,9 +16,9 @@ from typing import Any
 
 import jlens
 
-from connector.mappings import shortcuts
 from connector.mappings.fact_functions import functions as own_functions
-from connector.mappings.shortcuts import MISSING, NoShortcut, Shortcut, shortcut
+from connector.mappings.jsonata_values import MISSING, truth
+from connector.mappings.shortcuts import NoShortcut, Shortcut, shortcut
 
 #: Longest expression text read, in characters.
 MAX_LENGTH = 4_000
@@ -90,7 +90,7 @@ class Compiled:
 
     def truth(self, document: Mapping[str, Any]) -> bool:
         """The result as a condition: absent is false."""
-        return shortcuts.truth(self.evaluate(document))
+        return truth(self.evaluate(document))
 
     def explain(self, document: Mapping[str, Any]) -> list[str]:
         """How the result came about: one line per comparison, with what was compared. For people who may see it."""

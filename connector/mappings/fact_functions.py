@@ -67,28 +67,30 @@ def num(value: Any = None) -> int | float | None:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+@lru_cache(maxsize=4096)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.split()))
+
+
+def _chosen(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return _split(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return tuple(dict.fromkeys(stripped for part in value if (stripped := part.strip())))
+    raise ValueError("not a list of options")
+
+
 def options(value: Any = None) -> list[str] | None:
     """``$options(x)``: the chosen options of a multi-select, from one spaced string or an array.
 
     An empty string is "answered: none of them", an empty list; absent stays absent.
     """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        parts = value.split()
-        if len(parts) < 2:
-            return parts
-    elif isinstance(value, list) and all(isinstance(part, str) for part in value):
-        parts = [part.strip() for part in value]
-    else:
-        raise ValueError("not a list of options")
-    return list(dict.fromkeys(part for part in parts if part))
+    return None if value is None else list(_chosen(value))
 
 
 def chosen(value: Any = None, option: Any = None) -> bool | None:
     """``$chosen(x, 'option')``: was this option of a multi-select chosen? Absent when the question was not asked."""
-    found = options(value)
-    return None if found is None else option in found
+    return None if value is None else option in _chosen(value)
 
 
 def unknown(value: Any = None) -> bool:
@@ -121,24 +123,30 @@ def instant(value: Any, zone: ZoneInfo) -> datetime | None:
 def day_of(value: Any, zone: ZoneInfo) -> date | None:
     """The calendar day of a value in a zone.
 
-    Takes ``2026-07-31``, ``31/07/2026`` (day first), an ISO instant, milliseconds since 1970, or a ``date``.
+    Takes ``2026-07-31``, ``31/07/2026`` (day first), an ISO instant, milliseconds since 1970.
     Raises ValueError for what is none of them, and for years outside 1900-2199.
     """
-    if value is None:
-        return None
+    return day_and_instant(value, zone)[0]
+
+
+def day_and_instant(value: Any, zone: ZoneInfo) -> tuple[date | None, datetime | None]:
+    """As ``day_of``, with the instant (UTC) where the value names one."""
     if isinstance(value, str):
         value = value.strip()
-        if not value:
-            return None
         if _ISO_DAY.fullmatch(value):
-            return _in_range(date.fromisoformat(value))
+            return _in_range(date.fromisoformat(value)), None
         french = _FRENCH_DAY.fullmatch(value)
         if french:
-            return _in_range(date(int(french[3]), int(french[2]), int(french[1])))
+            return _in_range(date(int(french[3]), int(french[2]), int(french[1]))), None
+    if value is None or value == "":
+        return None, None
     moment = instant(value, zone)
     if moment is None:
         raise ValueError("not a date")
-    return _in_range(moment.astimezone(zone).date())
+    try:
+        return _in_range(moment.astimezone(zone).date()), moment.astimezone(UTC)
+    except OverflowError:  # at the very ends of the calendar
+        raise ValueError("not a likely date") from None
 
 
 def _in_range(day: date) -> date:

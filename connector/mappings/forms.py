@@ -7,13 +7,13 @@ flagged (DECISIONS 3). Flags and errors name the fact and the place in the pack,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from connector.errors import MappingError
 from connector.mappings import concepts
 from connector.mappings.expressions import Compiled, ExpressionError, Together
-from connector.mappings.fact_functions import day_of, instant, zone_of
+from connector.mappings.fact_functions import day_and_instant, zone_of
 from connector.mappings.pack import Concept, FactRule, FormMapping, Pack
 from connector.model import Activity, Entity, Flag, Mapped, Record, Referral
 
@@ -110,19 +110,20 @@ class _Form:
         if value is None:
             raise self._error("date.invalid" if "date" in failed else "date.missing", rule)
         try:
-            day = day_of(value, self.zone)
+            day, at = day_and_instant(value, self.zone)
         except ValueError:
             raise self._error("date.invalid", rule) from None
         if day is None:
             raise self._error("date.missing", rule)
-        for candidate in (value, head.get("time")):
-            try:
-                moment = instant(candidate, self.zone)
-            except ValueError:
-                continue
-            if moment and moment.astimezone(self.zone).date() == day:
-                return day, moment.astimezone(UTC)
-        return day, None
+        return day, at or self._time(head.get("time"), day)
+
+    def _time(self, value: Any, day: date) -> datetime | None:
+        """The instant another answer gives, if it falls on the day of service."""
+        try:
+            when, at = day_and_instant(value, self.zone)
+        except ValueError:
+            return None
+        return at if when == day else None
 
     def _referral(self, record: Record, facts: dict[str, Any], flags: list[Flag]) -> Referral | None:
         """The referral, and the facts ``referred`` (yes, no or not asked) and ``referral_reason`` that go with it."""

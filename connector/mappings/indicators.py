@@ -15,10 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from connector import periods
-from connector.mappings.config_rules import UNKNOWN
 from connector.mappings.expressions import Compiled, ExpressionError
-from connector.mappings.pack import Category, Indicator, Pack, Predicate
-from connector.mappings.shortcuts import MISSING, truth
+from connector.mappings.jsonata_values import MISSING, truth
+from connector.mappings.pack import UNKNOWN, Category, Indicator, Pack, Predicate
 from connector.model import Activity, Contribution
 
 OrgUnitOf = Callable[[str], str | None]

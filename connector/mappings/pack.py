@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 Text = Mapping[str, str]  #: {"fr": ..., "en": ...}
+#: The option every category has, last, for what is not known.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

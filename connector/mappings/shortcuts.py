@@ -13,31 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connector.mappings.jsonata_values import MISSING, Mistyped, kind_of, same, truth, walk
+
 Evaluate = Callable[[Any], Any]
-
-
-class _Missing:
-    """JSONata's *undefined*; JSON null is Python's None."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Any = _Missing()
-
-
-class _Sequence(list[Any]):
-    """JSONata's result sequence: empty means missing, one element means that element."""
 
 
 class NoShortcut(Exception):
     """This expression is for the engine."""
-
-
-class Mistyped(ValueError):
-    """Operands that JSONata refuses to compare (T2009, T2010)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,61 +286,6 @@ def _path(names: tuple[str, ...]) -> Evaluate:
     return many
 
 
-def walk(document: Any, names: tuple[str, ...]) -> Any:
-    """A path over a document that holds lists, as jsonata.js evaluatePath does it."""
-    inputs: list[Any] = document if isinstance(document, list) else [document]
-    last = len(names) - 1
-    for index, name in enumerate(names):
-        results = [found for found in (_settle(_look_up(item, name)) for item in inputs) if found is not MISSING]
-        if index == last and len(results) == 1 and isinstance(results[0], list):
-            single = results[0]
-            return single if not isinstance(single, _Sequence) else _settle(single)
-        flat = _Sequence()
-        for found in results:
-            if isinstance(found, list):
-                flat.extend(found)
-            else:
-                flat.append(found)
-        inputs = flat
-        if not flat:
-            return MISSING
-    return _settle(_Sequence(inputs))
-
-
-def _look_up(item: Any, name: str) -> Any:
-    if isinstance(item, list):
-        found = _Sequence()
-        for element in item:
-            value = _look_up(element, name)
-            if value is MISSING:
-                continue
-            if isinstance(value, list):
-                found.extend(value)
-            else:
-                found.append(value)
-        return found
-    if isinstance(item, dict):
-        return item.get(name, MISSING)
-    return MISSING
-
-
-def _settle(value: Any) -> Any:
-    if isinstance(value, _Sequence):
-        return MISSING if not value else value[0] if len(value) == 1 else value
-    return value
-
-
-def truth(value: Any) -> bool:
-    """JSONata's ``$boolean``, with false for missing."""
-    if value is True or value is False:
-        return value
-    if value is MISSING or value is None:
-        return False
-    if isinstance(value, list):
-        return truth(value[0]) if len(value) == 1 else any(truth(item) for item in value)
-    return bool(value)
-
-
 def _choice(condition: Evaluate, then: Evaluate, other: Evaluate) -> Evaluate:
     return lambda document: then(document) if truth(condition(document)) else other(document)
 
@@ -438,19 +365,6 @@ def _fact_is(name: str, constant: bool | str, get: Evaluate) -> Evaluate:
     return lambda d: (d.get(name) if type(d) is dict else get(d)) == constant
 
 
-def same(a: Any, b: Any) -> bool:
-    """Deep equality with JSON's types: ``true`` is not 1, ``"1"`` is not 1."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return a == b
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return type(a) is type(b) and bool(a == b)
-
-
 def _membership(get: Evaluate, other: Evaluate) -> Evaluate:
     def member(document: Any) -> bool:
         value, among = get(document), other(document)
@@ -479,7 +393,7 @@ def _order(operator: str, get: Evaluate, other: Evaluate) -> Evaluate:
         kind = type(a)
         if kind is type(b) and (kind is int or kind is str):
             return compare(a, b)
-        kind_a, kind_b = _kind(a), _kind(b)
+        kind_a, kind_b = kind_of(a), kind_of(b)
         if not kind_a or not kind_b:
             return MISSING
         if kind_a != kind_b:
@@ -487,14 +401,3 @@ def _order(operator: str, get: Evaluate, other: Evaluate) -> Evaluate:
         return compare(a, b)
 
     return order
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    if kind is int or kind is float:
-        return "number"
-    if kind is str:
-        return "text"
-    if value is MISSING:
-        return ""
-    raise Mistyped("T2010: only texts and numbers can be compared")

@@ -81,7 +81,7 @@ class DHIS2Sim:
         self.completions: dict[Any, Json] = {}
         self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
         self.reset()
-        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse})
+        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse, "values": self._type_in})
 
     # ------------------------------------------------------------ what tests and the demo see
 
@@ -91,7 +91,11 @@ class DHIS2Sim:
         self.importer.rules.lock_exceptions.clear()
         self.refuse = []
         self.doors.reset()
-        for value in self._initial:
+        self._type_in(self._initial)
+
+    def _type_in(self, values: list[Json]) -> Json:
+        """``POST /_sandbox/values``: values that people type into the data entry app, in codes."""
+        for value in values:
             key: Key = (
                 value["dataElement"],
                 value["orgUnit"],
@@ -112,6 +116,7 @@ class DHIS2Sim:
                 "comment": value.get("comment"),
                 "deleted": bool(value.get("deleted")),
             }
+        return {"values": len(values)}
 
     def state(self) -> Json:
         """Values and completions in codes, sorted. ``dataSet`` is there when the element is in exactly one."""

@@ -143,6 +143,15 @@ class LedgerQueries:
         )
         return int(attempt)
 
+    def take_over_leases(self, target: str, holder: str, due: str, now: str) -> int:
+        """Leases of processes that are gone: what they sent is uncertain until the quiet time is over."""
+        done = self.connection.execute(
+            text("UPDATE delivery SET state='unknown', unsure=:yes, due_at=:due, lease_until=NULL, lease_by=NULL, updated=:now "
+                 "WHERE target=:t AND state='leased' AND lease_by <> :h"),
+            {"t": target, "h": holder, "due": due, "now": now, "yes": True},
+        )
+        return done.rowcount
+
     def note(self, id: int, step: str, remote: str) -> None:
         self.connection.execute(PROGRESS, {"id": id, "step": step, "remote": remote})
 

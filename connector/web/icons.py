@@ -39,6 +39,8 @@ PILLS = {
     "d.parked": ("off", "park"),
     "d.resolved": ("off", "ok"),
     "d.open": ("run", "run"),
+    "d.held": ("act", "act"),
+    "d.kept": ("off", "ok"),
     # values
     "v.accepted": ("ok", "ok"),
     "v.equal": ("ok", "ok"),

@@ -92,8 +92,10 @@ class Names:
         found = self.index.pack.categories.get(category)
         if found is None:
             return option
-        text = self.w.text(found.option_names.get(option))
-        return text or (str(self.w("option.unknown")) if option == "unknown" else option)
+        text = self.w.text(found.option_names.get(option)) or option
+        if option == "unknown":  # which of the categories is unknown must be said
+            return str(self.w("option.unknown", category=lower(self.w.text(found.name))))
+        return lower(text)
 
     def categories(self, text: str | Mapping[str, str] | None) -> str:
         """``age=m2_11;sex=f`` in words: ``2–11 mois, fille``."""
@@ -128,6 +130,14 @@ class Names:
         found = self.index.pack.concepts.get(id)
         return self.w.text(found.name) if found else id.replace("_", " ").capitalize()
 
+    def answer(self, fact: str, value: str) -> str:
+        """A coded fact's value: as the category that reads this fact calls it, else the concept, else as it came."""
+        for category in self.index.pack.categories.values():
+            if category.fact == fact and value in category.options:
+                return self.w.text(category.option_names.get(value)) or value
+        found = self.index.pack.concepts.get(value)
+        return self.w.text(found.name) if found else value
+
     def kind(self, id: str) -> str:
         found = self.index.pack.activities.get(id)
         return self.w.text(found.name) if found else id
@@ -142,6 +152,11 @@ class Names:
 
     def person(self, data: Mapping[str, Any]) -> str:
         return str(data.get("name") or " ".join(x for x in (data.get("given"), data.get("family")) if x) or "–")
+
+
+def lower(text: str) -> str:
+    """A name within a sentence: ``Après l'accouchement`` becomes ``après…``, ``TDR`` and a single ``F`` stay."""
+    return text[0].lower() + text[1:] if len(text) > 1 and text[1].islower() else text
 
 
 def short(key: str) -> str:

@@ -130,7 +130,7 @@ class View:
 
 
 def pill(view: View, draw: icons.Icons, key: str) -> Markup:
-    meaning, icon = icons.PILLS[key]
+    meaning, icon = icons.PILLS.get(key, ("off", "unk"))  # a state that is newer than this page is shown as it came
     return Markup('<span class="pill {}">{}{}</span>').format(meaning, draw(icon), view.w("state." + key))
 
 

@@ -124,7 +124,9 @@ class Wording:
         self._words = CATALOGUES[language]
 
     def __call__(self, key: str, /, **values: Any) -> Markup:
-        entry = self._words[key]
+        entry = self._words.get(key)
+        if entry is None:  # a state or verdict that is newer than the catalogue is shown as it came
+            return escape(key.rsplit(".", 1)[-1])
         if not isinstance(entry, str):
             entry = entry[0 if self.is_one(values.get("n", 0)) else 1]
         shown = {k: self.number(v) if isinstance(v, int | Decimal) else v for k, v in values.items()}
@@ -134,7 +136,7 @@ class Wording:
         return key in self._words
 
     def is_one(self, n: int | Decimal) -> bool:
-        return bool(abs(n) < 2 if self.language == "fr" else n == 1)
+        return -2 < n < 2 if self.language == "fr" else n == 1
 
     def text(self, texts: Mapping[str, str] | str | None) -> str:
         """One language of a pack's {fr, en}; the other where it is missing."""

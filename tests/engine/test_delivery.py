@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.engine import delivery as delivering
 from connector.engine.engine import Engine
-from connector.model import State
+from connector.model import Capabilities, State
 from tests.engine.bench_house import Shelf, engine
 
 
@@ -162,6 +162,25 @@ def test_unknown_that_is_not_there_is_sent_again(tmp_path: Path) -> None:
     later(house, minutes=5)
     deliver(house)
     assert shelf.requests == 2 and shelf.held == {"a": {"v": 1}}
+
+
+def test_where_sending_again_is_safe_it_is_sent_again_after_the_quiet_time(tmp_path: Path) -> None:
+    class Upsert(Shelf):
+        capabilities = Capabilities(max_batch=10, settles_within=timedelta(seconds=60), resend_is_safe=True)
+
+        async def look_up(self, delivery: Any) -> Any:
+            raise AssertionError("not needed: the answer to the second request says what is held")
+
+    house = engine(tmp_path, shelf=Upsert())
+    shelf: Any = house.targets["shelf"]
+    shelf.faults = ["lost_after"]
+    want(house, "a", {"v": 1})
+    deliver(house)
+    deliver(house)
+    assert shelf.requests == 1, "not before the quiet time is over"
+    later(house, minutes=5)
+    deliver(house)
+    assert shelf.requests == 2 and row(house, "a")["state"] == State.ACCEPTED
 
 
 def test_a_late_answer_settles_no_newer_generation(tmp_path: Path) -> None:

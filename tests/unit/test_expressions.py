@@ -209,6 +209,8 @@ def test_functions_in_every_engine(text: str, document: dict[str, Any], wanted: 
         ("$day(a)", True),
         ("$day(a)", 10**18),
         ("$day(a)", "2026-07-31T99:00:00Z"),
+        ("$day(a)", "0001-01-01T00:00:00+14:00"),
+        ("$day(a)", "9999-12-31T23:59:59-12:00"),
     ],
 )
 def test_what_cannot_be_read_fails_without_naming_the_value(text: str, value: Any) -> None:

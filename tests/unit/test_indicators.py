@@ -22,8 +22,8 @@ from connector.mappings.config import load_pack
 from connector.mappings.expressions import engine_only
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
+from connector.mappings.jsonata_values import truth
 from connector.mappings.pack import Pack
-from connector.mappings.shortcuts import truth
 from connector.model import Activity, Contribution, Entity, Record
 from connector.sandbox import oracle
 from connector.sandbox.district import District

@@ -19,6 +19,10 @@ def copy(tmp_path: Path) -> PackCopy:
     return PackCopy(tmp_path)
 
 
+#: An example of the assessment, up to what it expects.
+VISIT = "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: "
+
+
 def run(copy: PackCopy) -> Results:
     return run_examples(copy.load()[0])
 
@@ -83,21 +87,20 @@ def test_what_no_example_reaches_is_named(copy: PackCopy) -> None:
             "error: expected 'date.invalid', found 'date.missing'",
         ),
         (
-            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {error: a}}\n",
+            VISIT + "{error: a}}\n",
             "and it was mapped",
         ),
         ("  - {name: x, recrod: {}, expect: {}}\n", "recrod is not known here"),
         (
-            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {colour: a}}\n",
+            VISIT + "{colour: a}}\n",
             "colour is not known",
         ),
         (
-            "  - {name: x, record: {fields: {visit_date: 2026-07-01}, contact: {parent: {_id: s}}}, expect: {counts: {Z1: []}}}\n",
+            VISIT + "{counts: {Z1: []}}}\n",
             "there is no indicator Z1",
         ),
         (
-            "  - {name: x, record: {fields: {visit_date: 2026-07-01, caregiver_explained_back: 'no'}, contact: {parent: {_id: s}}},"
-            " expect: {absent: [caregiver_understood]}}\n",
+            VISIT.replace("-07-01", "-07-01, caregiver_explained_back: 'no'") + "{absent: [caregiver_understood]}}\n",
             "should be absent",
         ),
         ("  - {name: x, record: [1], expect: {}}\n", "cannot be run"),

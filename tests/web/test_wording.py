@@ -47,6 +47,10 @@ def test_every_state_has_a_word_and_a_mark() -> None:
             assert f"means.{prefix}.{state}" in CATALOGUES["en"] and f"{prefix}.{state}" in PILLS
 
 
+def test_a_state_newer_than_the_catalogue_is_shown_as_it_came() -> None:
+    assert str(FR("state.d.melted")) == "melted"
+
+
 def test_no_english_apostrophe_and_no_breaking_space_in_french() -> None:
     for key, entry in CATALOGUES["fr"].items():
         for text in [entry] if isinstance(entry, str) else entry:

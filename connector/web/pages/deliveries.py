@@ -259,7 +259,7 @@ def _values(view: View, row: Row) -> tuple[list[dict[str, Any]], int]:
                 "wanted": answer["value"] if answer else cell["value"],
                 "there": cell["there"] if cell["there"] is not None else cell["accepted"],
                 "pill": f"d.{verdict}" if verdict else f"v.{cell['state']}",
-                "reason": (answer and answer["reason"]) or cell["reason"],
+                "reason": None if verdict == "accepted" else (answer and answer["reason"]) or cell["reason"],
             }
         )
     shown.sort(key=lambda v: v["pill"] == "d.accepted")

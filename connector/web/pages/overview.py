@@ -42,6 +42,7 @@ class Line:
     state: str
     remark: Markup
     last: Any
+    last_record: Any
     next: Any
     every: str
     waiting: Sequence[tuple[Markup, str]]  #: (words, link or "")
@@ -166,6 +167,8 @@ def _row(view: View, one: Row, kept: Row, results: list[str]) -> Line:
         remark = _pause_words(view, kept.get("paused"))
     elif state == "c.action_needed":
         remark = Markup("{}").format(view.who(one.get("reason"), one.get("who")))
+    elif state == "c.silent":
+        remark = w("overview.silent", when=w.when(one.get("last_record")))
     elif state == "c.waiting":
         remark = w("overview.heals", why=view.reason(one["reason"])) if one.get("reason") else w("overview.heals_alone")
     about = str(w(f"about.{config.kind}")) if config and w.has(f"about.{config.kind}") else name
@@ -176,6 +179,7 @@ def _row(view: View, one: Row, kept: Row, results: list[str]) -> Line:
         state,
         remark,
         one.get("last_success"),
+        one.get("last_record"),
         one.get("next_try") or one.get("next_run"),
         schedule_words(view, config.schedule if config else ""),
         _waiting(view, one),
@@ -219,7 +223,8 @@ def _beat_label(view: View, results: Sequence[str]) -> str:
 
 
 def _watch(view: View, row: Line) -> Markup:
-    return view.w("overview.watch_" + row.state.removeprefix("c."), name=row.title, span=_since(view, row.last))
+    since = row.last_record if row.state == "c.silent" else row.last
+    return view.w("overview.watch_" + row.state.removeprefix("c."), name=row.title, span=_since(view, since))
 
 
 def _since(view: View, last: Any) -> str:

@@ -111,11 +111,11 @@ def _fact(view: View, fact: Row) -> dict[str, Any]:
         "name": view.names.concept(fact["name"]),
         "id": fact["name"],
         "masked": bool(fact.get("masked")) and fact.get("value") is None,
-        "value": _plain(view, fact.get("value")),
+        "value": _plain(view, fact.get("value"), fact["name"]),
     }
 
 
-def _plain(view: View, value: Any) -> str:
+def _plain(view: View, value: Any, fact: str = "") -> str:
     """A fact's value as a reader would say it."""
     w = view.w
     if value is None:
@@ -123,13 +123,12 @@ def _plain(view: View, value: Any) -> str:
     if isinstance(value, bool):
         return str(w("fact.yes" if value else "fact.no"))
     if isinstance(value, list):
-        return "; ".join(_plain(view, v) for v in value) or str(w("fact.none"))
+        return "; ".join(_plain(view, v, fact) for v in value) or str(w("fact.none"))
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(view, v)}" for k, v in value.items() if v is not None)
+        return ", ".join(f"{k} {_plain(view, v, k)}" for k, v in value.items() if v is not None)
     if isinstance(value, int | float):
         return w.number(value)
-    concept = view.context.pack.concepts.get(str(value))
-    return w.text(concept.name) if concept else str(value)
+    return view.names.answer(fact, str(value))
 
 
 def _patient(view: View, activity: Row | None, unmask: bool) -> dict[str, Any] | None:
@@ -177,7 +176,8 @@ def _stages(view: View, referral: Row | None, sent: list[Row]) -> dict[str, Any]
         "to": view.names.place(referral["to_place"]),
         "steps": [(name, done[name]) for name in STAGES],
         "urgent": referral["urgent"],
-        "reason": view.names.concept(referral["reason"]) if referral["reason"] else "",
+        "open": state in records.OPEN,
+        "reason": view.names.answer("referral_reason", referral["reason"]) if referral["reason"] else "",
         "word": view.w("referral.state." + state)
         if view.w.has("referral.state." + state)
         else Markup("{}").format(state),

@@ -88,7 +88,9 @@ def _row(
         "short": short(row["record"]),
         "name": view.names.person(person) if named and person else str(w("referral.masked")),
         "about": _about(view, person, day),
-        "reason": view.names.concept(row["reason"]) if row["reason"] else str(w("referral.no_reason")),
+        "reason": view.names.answer("referral_reason", row["reason"])
+        if row["reason"]
+        else str(w("referral.no_reason")),
         "urgent": row["urgent"],
         "worker": view.names.person(worker) if worker else str(w("worker.hidden")),
         "to": view.names.place(row["to_place"]),
@@ -96,7 +98,7 @@ def _row(
         "days": (today - day).days,
         "late": row["late"] == 0,
         "state": w("referral.state." + state) if w.has("referral.state." + state) else Markup("{}").format(state),
-        "steps": 4 if row["answered_at"] else STEPS.get(state, 0),
+        "steps": 4 if state == "completed" and row["answered_at"] else STEPS.get(state, 0),
         "todo": w("referral.todo.late")
         if row["late"] == 0
         else w("referral.todo." + state)

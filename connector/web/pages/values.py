@@ -155,7 +155,7 @@ def _hero(view: View, cell: Row) -> dict[str, Any]:
         "pill": key,
         "meaning": meaning,
         "text": w("hero." + key, **values),
-        "reason": cell["reason"] or "",
+        "reason": "" if state == "held" else cell["reason"] or "",
         "accepted_differs": (accepted or "") != (ours or ""),
         "there_differs": there is not None and there != (ours or ""),
     }
@@ -304,7 +304,7 @@ def _sends(view: View, document: Row, cell: Row) -> list[dict[str, Any]]:
                 "value": f"{before} → {now}" if before is not None and before != now else now,
                 "pill": f"d.{verdict}",
                 "reason": view.reason(send.get("reason"))
-                if send.get("reason")
+                if send.get("reason") and verdict != "accepted"
                 else view.w("send.first" if before is None else "send.same" if before == now else "send.changed"),
             }
         )
