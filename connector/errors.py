@@ -55,7 +55,8 @@ class KeyReadable(ConfigError):
 
 
 class SourceError(RelaisError):
-    """A source could not be read. What was read before is kept; the cursor did not move past it."""
+    """A source could not be read. What was read before is kept; the cursor did not move past it. Nobody has to act
+    unless ``relais status`` says so."""
 
     code = "source.error"
     who = "nobody"

@@ -1,6 +1,6 @@
 """The same input always names the same thing: canonical JSON, digests, UUIDv5 keys, DHIS2 UIDs.
 
-Everything hangs on a namespace made from ``pack.id`` (DECISIONS 8), so a reinstall renames nobody and a test
+Everything hangs on a namespace made from ``pack.id``, so a reinstall renames nobody and a test
 cannot meet production.
 """
 

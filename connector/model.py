@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 class State(StrEnum):
-    """Where a delivery stands (DECISIONS 6)."""
+    """Where a delivery stands."""
 
     PENDING = "pending"
     LEASED = "leased"
@@ -107,7 +107,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A remark on a mapped record: a fact that failed (DECISIONS 3) or something a person may want to know."""
+    """A remark on a mapped record: a fact that failed or something a person may want to know."""
 
     code: str
     fact: str = ""

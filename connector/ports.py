@@ -86,6 +86,6 @@ class Store(Protocol):
 
 
 class Runner(Protocol):
-    """Runs the coarse idempotent jobs (DESIGN 7)."""
+    """Runs the coarse idempotent jobs."""
 
     async def submit(self, job: str, key: str) -> None: ...

@@ -1,17 +1,18 @@
-"""How fast, and in how much memory: the real connector against the simulators, as one table.
+"""How fast, and in how much memory: the real connector against the simulators, as one table from one run.
 
-    scripts/bench.sh [--visits 10000 50000]
+    make bench
+    BENCH_VISITS=1000 BENCH_BIG=3000 make bench     (quick; BENCH_BIG=0: without the second size)
+    BENCH_PROFILE=profile.out make bench            (cProfile of the connector at BENCH_VISITS; the table is then slower)
+    BENCH_VALIDATE=1 make bench                     (the FHIR simulator validates, which costs its own time)
 
-For each size the simulators run in a process of their own and the connector in another, so that the memory shown is
-the connector's alone; the database is a file with ``synchronous=FULL``. The district is the demo's, its home visits
-repeated under new keys and days until there are so many (without their referrals, so that the load is what a busy
-district's is: many visits, few referrals). A bare loop then reads the same pages and sends the same resources in
-bundles of the same size, with nothing in between: what any program would need for the same bytes.
+The simulators run in a process of their own and the connector in another, with its database in a file and
+``synchronous=FULL``. A bare loop then sends the very requests that the connector sent, byte for byte, to the same
+simulators (emptied again), and parses the answers: no store, no checks, nothing worked out. Every stage is shown
+beside what the bare loop needs for its bytes.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -21,56 +22,217 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-#: Records mapped for the figure on one core.
-SAMPLE = 5000
+VISITS = int(os.environ.get("BENCH_VISITS") or 10_000)
+BIG = int(os.environ.get("BENCH_BIG") or 50_000)
 
-#: The forms that are a home visit.
-VISITS = {"assessment", "assessment_follow_up", "pregnancy_home_visit", "postnatal_visit", "home_visit"}
-
-#: What is referred to goes first, as the server demands.
-ORDER = {name: number for number, name in enumerate(("Patient", "Group", "Encounter", "Observation", "ServiceRequest"))}
+#: Visits mapped for the figure on one core.
+SAMPLE = 5_000
 
 
-# ---------------------------------------------------------------- the simulators
+# ---------------------------------------------------------------- the connector
 
 
-def simulators(visits: int, env_file: Path) -> None:
-    """Serve the demo's district, grown to so many home visits."""
-    from connector.sandbox import district, serve
+def measure() -> dict[str, Any]:
+    """One run to the end, stage by stage. Runs in a process of its own.
 
-    class Busy(district.District):
-        def cht_docs(self) -> list[dict[str, Any]]:
-            docs = super().cht_docs()
-            models = list({d["_id"]: d for d in docs if d.get("form") in VISITS and not d.get("_deleted")}.values())
-            missing = islice(cycle(models), max(0, visits - len(models)))
-            return docs + [again(model, number) for number, model in enumerate(missing)]
+    The targets are served one after the other, so that each has its own figure; ``relais run`` serves them side by
+    side.
+    """
+    started = time.perf_counter()
+    from connector import bootstrap
+    from connector.engine import delivery, runs
+    from connector.settings import Settings
 
-    def again(doc: Mapping[str, Any], number: int) -> dict[str, Any]:
-        fields = {name: value for name, value in doc.get("fields", {}).items() if name != "referral"}
-        key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"visit/{number}"))
-        return {**doc, "_id": key, "fields": fields}
+    spent: dict[str, float] = {}
 
-    serve.District = Busy  # type: ignore[misc]
-    serve.serve(seed=7, ports_from=0, env_file=env_file)
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - before
+
+    class Timed(runs.Run):
+        async def pull(self) -> int:
+            with timed("intake"):
+                return await super().pull()
+
+        def map(self) -> int:
+            with timed("mapping"):
+                return super().map()
+
+        def tally(self) -> int:
+            with timed("counting"):
+                return super().tally()
+
+        async def deliver(self) -> int:
+            moved = 0
+            for name, totals in self.targets.items():
+                with timed(name):
+                    counts = await delivery.deliver(self.engine, name)
+                for key in totals:
+                    totals[key] += counts[key]
+                moved += counts["accepted"] + counts["rejected"]
+            return moved
+
+    runs.Run = Timed  # type: ignore[misc]
+    house = bootstrap.build(Settings.load())
+
+    async def play() -> dict[str, Any]:
+        try:
+            return await runs.once(house.engine)
+        finally:
+            await house.close_clients()
+
+    ready = time.perf_counter()
+    cpu = time.process_time()
+    summary = asyncio.run(_profiled(play()))
+    whole, cpu = time.perf_counter() - ready, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {
+        "summary": summary, "spent": spent, "whole": whole, "cpu": cpu, "start": ready - started, "peak_mb": peak,
+        "counting_bare": house.store.read(_counting_bare),
+    }  # fmt: skip
+    house.close()
+    return found
+
+
+async def _profiled(work: Any) -> Any:
+    file = os.environ.get("BENCH_PROFILE_CHILD")
+    if not file:
+        return await work
+    import cProfile
+
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        return await work
+    finally:
+        profile.disable()
+        profile.dump_stats(file)
+
+
+def _counting_bare(unit: Any) -> float:
+    """Seconds to parse all contributions from JSON and write all cells as JSON: the bytes that counting is about."""
+    import orjson
+
+    def rows(table: str) -> list[dict[str, Any]]:
+        return [dict(r) for r in unit.connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()]
+
+    lines, cells = [orjson.dumps(row, default=str) for row in rows("contribution")], rows("cell")
+    started = time.perf_counter()
+    for line in lines:
+        orjson.loads(line)
+    for cell in cells:
+        orjson.dumps(cell, default=str)
+    return time.perf_counter() - started
+
+
+def map_only() -> dict[str, Any]:
+    """Visits through mapping, counting and the strict schema, in memory, on one core: what is pure of the engine."""
+    import orjson
+
+    from connector import bootstrap
+    from connector.engine.places import OrgUnits
+    from connector.mappings import people, r4
+    from connector.settings import Settings
+
+    house = bootstrap.build(Settings.load())
+    engine, org_units = house.engine, OrgUnits(house.pack)
+
+    async def read() -> list[Any]:
+        found = [r async for page in engine.sources["cht"].pages(None) for r in page.records]
+        await house.close_clients()
+        return found
+
+    records = asyncio.run(read())
+    visits = [r for r in records if r.form == "assessment"][:SAMPLE]
+    entities = [engine.mapper.apply(r).entity for r in records if r.form == "person"]
+    persons = {entity.key: entity for entity in entities if entity is not None}
+    made: list[Any] = []
+    valid = counted = 0
+
+    def one(record: Any) -> None:
+        nonlocal valid, counted
+        activity = engine.mapper.apply(record).activity
+        assert activity is not None and activity.place is not None
+        facts = people.complete(activity, persons[activity.subject])
+        row = org_units.row(activity.source, activity.place, activity.date, lambda place: None)
+        at = lambda level: org_units.at_level(row, level, activity.date)  # noqa: E731
+        counted += len(engine.counter.contributions(activity, facts, at))
+        for built in engine.builder.activity_resources(activity, facts, person_known=True):
+            valid += r4.is_valid(built)
+            made.append(built)
+
+    for record in visits[:200]:
+        one(record)
+    made.clear()
+    valid = counted = 0
+    started = time.perf_counter()
+    for record in visits:
+        one(record)
+    seconds = time.perf_counter() - started
+    assert valid == len(made), "a resource is not valid R4"
+    bodies = [orjson.dumps(dict(r.body)) for r in visits]
+    started = time.perf_counter()
+    for body in bodies:
+        orjson.loads(body)
+    for built in made:
+        orjson.dumps(built)
+    bare = time.perf_counter() - started
+    house.close()
+    return {"visits": len(visits), "resources": valid, "contributions": counted, "seconds": seconds, "bare": bare}
+
+
+# ---------------------------------------------------------------- the bare loop
+
+
+def bare() -> dict[str, Any]:
+    """The recorded requests once more, in their order and on one connection per server. Seconds and bytes per server."""
+    import httpx
+    import orjson
+
+    environment = os.environ
+    roots = {
+        name: "/".join(environment[f"RELAIS_{name.upper()}_URL"].split("/")[:3]) for name in ("cht", "dhis2", "openmrs", "fhir")
+    }  # fmt: skip
+    for name in ("dhis2", "fhir", "openmrs"):
+        httpx.post(f"{roots[name]}/_sandbox/reset", timeout=120).raise_for_status()
+    seconds, size, count = dict.fromkeys(roots, 0.0), dict.fromkeys(roots, 0), dict.fromkeys(roots, 0)
+    with open(environment["BENCH_REQUESTS"], "rb") as file, httpx.Client(timeout=120) as client:
+        while line := file.readline():
+            head = orjson.loads(line)
+            body = file.read(head["size"])
+            file.read(1)
+            name = head["to"]
+            started = time.perf_counter()
+            answer = client.request(head["method"], roots[name] + head["path"], content=body, headers=head["headers"])
+            if answer.content[:1] in (b"{", b"["):
+                orjson.loads(answer.content)
+            seconds[name] += time.perf_counter() - started
+            size[name] += len(body) + len(answer.content)
+            count[name] += 1
+    return {"seconds": seconds, "bytes": size, "requests": count, "whole": sum(seconds.values())}
+
+
+# ---------------------------------------------------------------- one size
 
 
 @contextmanager
-def served(visits: int, folder: Path) -> Iterator[dict[str, str]]:
+def served(visits: int, folder: Path, requests: Path) -> Iterator[dict[str, str]]:
     """The variables that a connector to these simulators needs."""
     env_file = folder / "sandbox.env"
     process = subprocess.Popen(
-        [sys.executable, __file__, "--simulators", str(visits), "--env-file", str(env_file)], stdout=subprocess.PIPE
-    )
+        [sys.executable, str(ROOT / "scripts/bench_servers.py"), str(visits), str(env_file), str(requests)],
+        stdout=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         if not process.stdout.readline().strip():
@@ -79,218 +241,102 @@ def served(visits: int, folder: Path) -> Iterator[dict[str, str]]:
         yield dict(line.split("=", 1) for line in lines if "=" in line)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-# ---------------------------------------------------------------- the connector
+def child(what: str, environment: Mapping[str, str], home: Path) -> dict[str, Any]:
+    """One of the functions above in a process of its own, with a clean environment of Relais; its JSON line."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RELAIS_")}
+    ours = {"RELAIS_HOME": str(home), "RELAIS_ENV": "demo", "RELAIS_PACK": str(ROOT / "config/mali-health")}
+    done = subprocess.run(
+        [sys.executable, __file__, what], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
+        env={**clean, **environment, **ours},
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def measure() -> dict[str, Any]:
-    """One run to the end, stage by stage. Runs in a process of its own."""
-    from connector import bootstrap
-    from connector.engine import runs, tally
-    from connector.settings import Settings
-
-    house = bootstrap.build(Settings.load())
-    engine = house.engine
-    spent = dict.fromkeys(("intake", "mapping", "counting", "delivery", "answers"), 0.0)
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        spent[stage] += time.perf_counter() - started
-
-    async def play() -> dict[str, Any]:
-        run = runs.Run(engine, list(engine.sources), list(engine.targets))
-        for _ in range(runs.ROUNDS):
-            with timed("intake"):
-                moved = await run.pull()
-            with timed("mapping"):
-                moved += run.map()
-            with timed("counting"):
-                moved += run.tally()
-            with timed("delivery"):
-                moved += await run.deliver()
-            with timed("counting"):
-                moved += tally.completions(engine)
-            with timed("answers"):
-                moved += await run.poll()
-            if not moved:
-                break
-        with timed("delivery"):
-            runs.seal(engine)
-        await house.close_clients()
-        summary: dict[str, Any] = run.summary()
-        return summary
-
-    started = time.perf_counter()
-    summary = asyncio.run(play())
-    whole = time.perf_counter() - started
-    house.close()
-    return {"summary": summary, "spent": spent, "whole": whole, "peak_mb": _peak()}
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def map_only() -> dict[str, Any]:
-    """Records from the simulator through mapping, counting and the strict schema, in memory, on one core."""
-    from connector import bootstrap
-    from connector.errors import MappingError
-    from connector.mappings import people, r4
-    from connector.settings import Settings
-
-    house = bootstrap.build(Settings.load())
-    engine = house.engine
-
-    async def read() -> list[Any]:
-        found: list[Any] = []
-        async for page in engine.sources["cht"].pages(None):
-            found += [r for r in page.records if r.form in VISITS and not r.deleted]
-            if len(found) >= SAMPLE:
-                break
-        await house.close_clients()
-        return found[:SAMPLE]
-
-    records = asyncio.run(read())
-    made = 0
-    for warm in (True, False):
-        started = time.perf_counter()
-        made = 0
-        for record in records[: 200 if warm else None]:
-            try:
-                activity = engine.mapper.apply(record).activity
-            except MappingError:
-                continue
-            assert activity is not None
-            facts = people.complete(activity, None)
-            engine.counter.contributions(activity, facts, lambda level: "ML-KKO-D1-A1")
-            for built in engine.builder.activity_resources(activity, facts, person_known=True):
-                made += r4.is_valid(built)
-    seconds = time.perf_counter() - started
-    house.close()
-    return {"records": len(records), "resources": made, "seconds": seconds}
-
-
-# ---------------------------------------------------------------- the bare loop
-
-
-def bare() -> dict[str, Any]:
-    """Read the same pages, parse them, and send the resources the server now holds once more. No store, no checks."""
-    import httpx
-    import orjson
-
-    environment = os.environ
-    login = (environment["RELAIS_CHT_USER"], environment["RELAIS_CHT_PASSWORD"])
-    fhir = environment["RELAIS_FHIR_URL"]
-    root = "/".join(fhir.split("/")[:3])
-    state = httpx.get(f"{root}/_sandbox/state", timeout=120).json()
-    resources = sorted(state["resources"].values(), key=lambda r: ORDER.get(r["resourceType"], len(ORDER)))
-    for sent in resources:
-        sent.pop("meta", None)
-    httpx.post(f"{root}/_sandbox/reset", timeout=120)
-    docs = size = 0
-    started = time.perf_counter()
-    with httpx.Client(timeout=120, auth=login) as client:
-        since = "0"
-        while True:
-            answer = client.get(
-                f"{environment['RELAIS_CHT_URL']}/medic/_changes",
-                params={"since": since, "include_docs": "true", "limit": "1000"},
-            )
-            page = orjson.loads(answer.content)
-            size += len(answer.content)
-            if not page["results"]:
-                break
-            docs += len(page["results"])
-            since = page["last_seq"]
-        for first in range(0, len(resources), 200):
-            entries = [
-                {"fullUrl": f"{fhir}/{r['resourceType']}/{r['id']}", "resource": r,
-                 "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}}
-                for r in resources[first : first + 200]
-            ]  # fmt: skip
-            body = orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
-            size += len(body)
-            client.post(fhir, content=body, headers={"Content-Type": "application/fhir+json"}).raise_for_status()
-    return {"docs": docs, "resources": len(resources), "mb": size / 1e6, "seconds": time.perf_counter() - started}
+def one_size(visits: int, *, more: bool) -> dict[str, Any]:
+    """The connector's run at this size; with ``more`` also the pure mapping and the bare loop."""
+    print(f"{visits:,} visits ...", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="relais-bench-") as made:
+        folder = Path(made)
+        # What is asked after the run (by the pure mapping) must not be in the file that is replayed.
+        requests, replayed = folder / "requests", folder / "replayed"
+        with served(visits, folder, requests) as environment:
+            more_environment = {"BENCH_PROFILE_CHILD": os.environ.get("BENCH_PROFILE", "")} if more else {}
+            found = child("measure", {**environment, **more_environment}, folder / "home")
+            found["database_mb"] = (folder / "home" / "relais.db").stat().st_size / 1e6
+            if more:
+                requests.rename(replayed)
+                found["bare"] = child("bare", {**environment, "BENCH_REQUESTS": str(replayed)}, folder / "bare")
+                found["pure"] = child("map_only", environment, folder / "pure")
+    return found
 
 
 # ---------------------------------------------------------------- the table
 
 
-def child(what: str, environment: Mapping[str, str], home: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, __file__, f"--{what}"], stdout=subprocess.PIPE, text=True, check=True,
-        env={**os.environ, **environment, "RELAIS_HOME": str(home), "RELAIS_ENV": "demo",
-             "RELAIS_PACK": str(ROOT / "config/mali-health")},
+def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary, spent, loop, pure = found["summary"], found["spent"], found["bare"], found["pure"]
+    targets = summary["targets"]
+    resources, values = targets["fhir"]["accepted"], targets["dhis2"]["values"]
+    received = summary["sources"]["cht"]["received"]
+    rest = found["whole"] - sum(spent.values())
+    table = Table(title=f"Relais, {visits:,} visits: {summary['outcome']}, {resources:,} FHIR resources and {values:,} DHIS2 values accepted")
+    table.add_column("stage")
+    for name in ("count", "of", "seconds", "per second", "bare loop s", "times bare"):
+        table.add_column(name, justify="left" if name == "of" else "right")
+
+    def row(name: str, count: float, unit: str, seconds: float, bare: float | None) -> None:
+        table.add_row(
+            name, f"{count:,.0f}", unit, f"{seconds:.2f}", f"{count / seconds:,.0f}" if seconds else "-",
+            "-" if bare is None else f"{bare:.2f}", "-" if not bare else f"{seconds / bare:.1f}",
+        )  # fmt: skip
+
+    row("intake: fetch, encrypt, keep", received, "records", spent["intake"], loop["seconds"]["cht"])
+    row("mapping, pure, one core", pure["visits"], "visits", pure["seconds"], pure["bare"])
+    row("mapping, kept and wanted", summary["activities"], "records", spent["mapping"], None)
+    row("counting", summary["cells"]["recounted"], "cells", spent["counting"], found["counting_bare"])
+    row("delivery to FHIR", resources, "resources", spent["fhir"], loop["seconds"]["fhir"])
+    row("delivery to DHIS2", values, "values", spent["dhis2"], loop["seconds"]["dhis2"])
+    others = sum(seconds for name, seconds in spent.items() if name in ("openmrs", "cht_answers"))
+    table.add_row("other targets, completion, sealing", "", "", f"{others + rest:.2f}", "", "", "")
+    table.add_section()
+    row("the whole", visits, "visits", found["whole"], loop["whole"])
+    table.add_row("  of it the connector's own CPU", "", "", f"{found['cpu']:.2f}", "", "", "")
+    table.add_section()
+    table.add_row(f"peak memory at {visits:,} visits", f"{found['peak_mb']:,.0f}", "MB", "", "", "", "")
+    if big is not None:
+        table.add_row(f"peak memory at {BIG:,} visits", f"{big['peak_mb']:,.0f}", "MB", f"{big['whole']:.2f}", "", "", "")
+        table.add_row("  ratio", f"{big['peak_mb'] / found['peak_mb']:.2f}", "", f"{big['whole'] / found['whole']:.2f}", "", "", "")
+    table.add_row(f"database at {visits:,} visits", f"{found['database_mb']:,.0f}", "MB", "", "", "", "")
+    table.add_row("bytes sent and received", f"{sum(loop['bytes'].values()) / 1e6:,.0f}", "MB", "", "", "", "")
+    console = Console(width=120)
+    console.print(table)
+    console.print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, SQLite file, synchronous=FULL; "
+        f"simulators in their own process, FHIR validation there {'on' if os.environ.get('BENCH_VALIDATE') == '1' else 'off'}; "
+        f"load when it began {os.getloadavg()[2]:.1f}; pure mapping made {pure['resources'] / pure['visits']:.2f} valid "
+        f"resources and {pure['contributions'] / pure['visits']:.1f} contributions a visit.", soft_wrap=True, highlight=False,
     )  # fmt: skip
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def row(name: str, count: float, seconds: float, unit: str, note: str = "") -> str:
-    rate = f"{count / seconds:,.0f}" if seconds else "-"
-    return f"{name:<34}{count:>10,.0f}  {unit:<11}{seconds:>8.2f} s {rate:>10}/s  {note}".rstrip()
-
-
-def table(visits: int, folder: Path) -> tuple[list[str], float]:
-    """The rows for one size, and the connector's peak memory in MB."""
-    with served(visits, folder) as environment:
-        found = child("measure", environment, folder / "home")
-        mapped = child("map-only", environment, folder / "map")
-        loop = child("bare", environment, folder / "bare")
-    summary, spent = found["summary"], found["spent"]
-    received = sum(source["received"] for source in summary["sources"].values())
-    accepted = sum(target["accepted"] for target in summary["targets"].values())
-    fhir = max(target["accepted"] for target in summary["targets"].values())
-    ratio = found["whole"] / loop["seconds"]
-    lines = [
-        f"{visits:,} visits: outcome {summary['outcome']}, {fhir:,} FHIR resources accepted, "
-        f"{summary['cells']['recounted']:,} cells, {summary['targets']['dhis2']['values']:,} DHIS2 values",
-        row("intake (read, keep, audit)", received, spent["intake"], "records"),
-        row("mapping with storing", summary["activities"], spent["mapping"], "activities"),
-        row("mapping alone, one core, checked", mapped["records"], mapped["seconds"], "visits",
-            f"{mapped['resources']:,} valid resources"),
-        row("counting", summary["cells"]["recounted"], spent["counting"], "cells"),
-        row("delivery (all targets)", accepted, spent["delivery"], "deliveries"),
-        row("clinic's answers", summary["targets"]["cht_answers"]["accepted"], spent["answers"], "answers"),
-        row("whole, durable and audited", visits, found["whole"], "visits", f"{ratio:.1f} times the bare loop"),
-        row("bare loop (parse, send)", loop["resources"], loop["seconds"], "resources", f"{loop['mb']:.0f} MB"),
-        f"{'peak memory of the connector':<34}{found['peak_mb']:>10,.0f}  MB",
-    ]  # fmt: skip
-    return lines, found["peak_mb"]
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--visits", type=int, nargs="+", default=[10_000, 50_000])
-    for inner in ("--measure", "--map-only", "--bare"):
-        options.add_argument(inner, action="store_true", help=argparse.SUPPRESS)
-    options.add_argument("--simulators", type=int, help=argparse.SUPPRESS)
-    options.add_argument("--env-file", type=Path, help=argparse.SUPPRESS)
-    asked = options.parse_args()
-    if asked.simulators is not None:
-        simulators(asked.simulators, asked.env_file)
+    if len(sys.argv) > 1:
+        work = {"measure": measure, "map_only": map_only, "bare": bare}[sys.argv[1]]
+        print(json.dumps(work()))
         return 0
-    for name, work in (("measure", measure), ("map_only", map_only), ("bare", bare)):
-        if getattr(asked, name):
-            print(json.dumps(work()))
-            return 0
-    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    print(f"{machine}, SQLite file, synchronous=FULL")
-    peaks = {}
-    for visits in asked.visits:
-        print(f"{visits:,} visits ...", file=sys.stderr)
-        with tempfile.TemporaryDirectory(prefix="relais-bench-") as folder:
-            lines, peaks[visits] = table(visits, Path(folder))
-        print("\n" + "\n".join(lines), flush=True)
-    if len(peaks) > 1:
-        least, most = min(peaks), max(peaks)
-        print(f"\nmemory at {most:,} visits is {peaks[most] / peaks[least]:.2f} times that at {least:,}")
-    return 0
+    found = one_size(VISITS, more=True)
+    big = one_size(BIG, more=False) if BIG > 0 else None
+    show(VISITS, found, big)
+    settled = all(one["summary"]["outcome"] == "settled" for one in (found, big) if one is not None)
+    return 0 if settled else 3
 
 
 if __name__ == "__main__":

@@ -373,7 +373,7 @@ def _cell(value: Mapping[str, Any]) -> Cell:
 
 
 def _asks(payload: Mapping[str, Any]) -> bool:
-    """Must the block be read before it is sent? (DECISIONS 1)"""
+    """Must the block be read before it is sent?"""
     return payload.get("onExisting") != "overwrite" and any(v.get("released") != "overwrite" for v in payload["values"])
 
 

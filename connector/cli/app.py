@@ -1,4 +1,4 @@
-"""The Typer application and the way every command ends: an exit code of INTERFACE 3 and one sentence for a failure."""
+"""The Typer application and the way every command ends: an exit code and one sentence for a failure."""
 
 from __future__ import annotations
 
@@ -68,11 +68,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except Exception as error:
-        import click
-
-        if isinstance(error, click.exceptions.Exit):
-            sys.exit(error.exit_code)
-        if isinstance(error, click.ClickException):
+        # Typer carries its own copy of click, so its usage errors are known by their shape.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
             sys.exit(2)
         raise

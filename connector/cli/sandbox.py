@@ -1,4 +1,4 @@
-"""``relais sandbox``: the simulators and the true figures (INTERFACE 5). The sandbox shares no code with Relais."""
+"""``relais sandbox``: the simulators and the true figures. The sandbox shares no code with Relais."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from connector.model import Delivery, Outcome, State, Verdict, Who
 LEASE = timedelta(minutes=10)
 LANE = timedelta(minutes=5)
 
-#: Reason codes that mean the account is refused (DECISIONS 6).
+#: Reason codes that mean the account is refused.
 LOCKED = ("locked", "disabled")
 
 

@@ -1,4 +1,4 @@
-"""Intake: pages of a source into bodies and heads, with the cursor in the same transaction (DECISIONS 2)."""
+"""Intake: pages of a source into bodies and heads, with the cursor in the same transaction."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from connector.engine import audit
-from connector.engine.engine import Engine, stamp
+from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
+from connector.retry import NEVER
 from connector.identity import digest
 from connector.model import Cursor, Page, Record
 
@@ -89,6 +90,9 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
     state = engine.store.write(lambda unit: unit.source_state(source))
     if state.get("paused"):
         return totals
+    if state.get("due_at") and moment(state["due_at"]) > engine.clock.now():
+        totals["error"] = state["reason"]
+        return totals
     since = Cursor(state["cursor"], state["instance"]) if state.get("cursor") else None
     try:
         async for page in engine.sources[source].pages(since):
@@ -101,7 +105,8 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
     except SourceError as error:
         wait = error.retry_after or min(3600.0, 60.0 * 2 ** min(6, int(state.get("failures") or 0)))
         code, who = error.code, error.who
-        due = stamp(engine.clock.now() + timedelta(seconds=wait * engine.retry_scale))
+        # Refused credentials are never asked again by themselves: ten wrong logins block the whole address at CHT.
+        due = stamp(NEVER if who == "credentials" else engine.clock.now() + timedelta(seconds=wait * engine.retry_scale))
 
         def failed(unit: Any) -> None:
             unit.source_failed(source=source, reason=code, who=who, due_at=due)

@@ -1,5 +1,5 @@
 """Which DHIS2 org unit a place is, on a date. Rows of ``org_units.csv`` decide; the app's live parent chain is used
-only where no row exists (DECISIONS 4)."""
+only where no row exists."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Read back what a target holds and compare it with what it accepted from us; reopen what drifted.
 
-A value a person changed there is shown and kept, unless the pack says ``overwrite`` (DECISIONS 1). In shadow mode the
+A value a person changed there is shown and kept, unless the pack says ``overwrite``. In shadow mode the
 comparison is with what would be sent: the agreement table.
 """
 

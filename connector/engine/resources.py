@@ -1,4 +1,4 @@
-"""FHIR resources as wanted state. Only key and digest are kept; a resource is rebuilt when it leaves (DECISIONS 6)."""
+"""FHIR resources as wanted state. Only key and digest are kept; a resource is rebuilt when it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide (DECISIONS 7).
+"""The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide.
 
 Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start.
 """
@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.engine import delivery, intake, referrals, runs, tally
+from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, stamp
 from connector.engine.mapping import Mapping
 from connector.engine.status import span
@@ -55,6 +56,10 @@ class Schedule:
         clinic = engine.target_of("openmrs")
         if clinic is not None:
             self._add("poll/openmrs", clinic.schedule, self.poll)
+        nightly = engine.pack.schedules.get("reconcile")
+        if nightly:
+            for name in engine.pack.targets:
+                self._add(f"reconcile/{name}", nightly, lambda n=name: self.reconcile(n))
         self.scheduler.add_job(self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True,
                                misfire_grace_time=None)
         self.scheduler.start()
@@ -95,6 +100,9 @@ class Schedule:
         await referrals.poll(self.engine)
         Mapping(self.engine).run()
         tally.tally(self.engine)
+
+    async def reconcile(self, name: str) -> None:
+        await reconciling.reconcile(self.engine, name)
 
     async def seal(self) -> None:
         async with self.turn:

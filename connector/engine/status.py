@@ -1,4 +1,4 @@
-"""What a sysadmin asks first: is all well, and if not, who must do what (INTERFACE 3)."""
+"""What a sysadmin asks first: is all well, and if not, who must do what."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Counting: touched cells are counted again and become the wanted values of DHIS2 blocks.
 
-Recount, never add: a cell's figure is one fixed GROUP BY over the contributions of records (DECISIONS 5).
+Recount, never add: a cell's figure is one fixed GROUP BY over the contributions of records.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None
 
 
 def completions(engine: Engine) -> int:
-    """Want the completion of every block whose gate passes (DECISIONS 5); returns how many changed.
+    """Want the completion of every block whose gate passes; returns how many changed.
 
     The gate: the period is over, every reporter deployed at the unit has reported, the block is accepted whole.
     """

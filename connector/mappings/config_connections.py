@@ -25,10 +25,11 @@ TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
 #: What a connection of each kind may be told, beside what every one may.
 SETTINGS = {
     "cht": ("url", "user", "password", "database", "page_size", "max_pages", "max_bytes", "max_document_bytes"),
-    "files": ("folder", "format", "form", "key", "action", "delimiter", "encoding", "max_bytes"),
+    "files": ("folder", "format", "form", "key", "action", "delimiter", "pattern", "revision",
+              "max_line_bytes", "max_file_bytes"),
     "openmrs": ("url", "user", "password", "profile", "settles_within", "max_answer_bytes"),
     "dhis2": ("url", "user", "password", "token", "expected", "settles_within", "max_answer_bytes"),
-    "fhir_server": ("url", "user", "password", "token", "batch", "settles_within", "max_answer_bytes"),
+    "fhir_server": ("url", "user", "password", "token", "bundle", "settles_within", "max_answer_bytes"),
     "cht_answers": ("url", "user", "password", "database", "settles_within", "max_answer_bytes"),
 }
 #: Relais's own jobs that a pack may schedule.

@@ -1,7 +1,7 @@
 """The functions a mapping may use beyond JSONata's own: pure, and the same in every expression engine.
 
 They exist because apps write the same thing in many ways (``"yes"``, ``"oui"``, ``true``; ``"1,5"``; a multi-select
-as one string or as an array) and because *not asked* must stay *absent*, never become "no" (DECISIONS 3).
+as one string or as an array) and because *not asked* must stay *absent*, never become "no".
 Each takes JSON values, with ``None`` for absent, and returns one; a value it cannot read raises ``ValueError``
 without naming the value.
 """

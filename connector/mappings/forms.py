@@ -1,7 +1,7 @@
 """Record -> activity or entity, by the form mappings of the pack. Pure.
 
 What cannot be placed in time or space fails as a whole (quarantine); a single fact that fails is left out and
-flagged (DECISIONS 3). Flags and errors name the fact and the place in the pack, never a value of the record.
+flagged. Flags and errors name the fact and the place in the pack, never a value of the record.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def _sources(pack: Pack) -> Iterator[tuple[str, Place]]:
 
 
 def _expressions(pack: Pack, findings: Findings) -> None:
-    """$number, $split and $not turn "not asked" into an error or into yes: they need a look (DECISIONS 3)."""
+    """$number, $split and $not turn "not asked" into an error or into yes: they need a look."""
     known = functions(pack.zone)
     seen: set[tuple[str, Place, str]] = set()
     for source, at in _sources(pack):

@@ -1,6 +1,6 @@
 """Completing an activity with what the registry knows of its person: age at the date of service, sex. Pure.
 
-Identity (sex, birth date) is the latest known and holds for all activities of the person (DECISIONS 4).
+Identity (sex, birth date) is the latest known and holds for all activities of the person.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a schedule may look like: ``every 15m`` or five cron fields with weekdays by name.
 
 Cron implementations number weekdays differently (0 is Sunday in crontab(5), Monday in APScheduler), so a number
-there is refused (DECISIONS 7).
+there is refused.
 """
 
 from __future__ import annotations

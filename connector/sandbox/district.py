@@ -8,6 +8,7 @@ awkwardness by kind, key and reason. ``bench_docs`` streams visits without holdi
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -233,27 +234,44 @@ def current(docs: Iterable[Mapping[str, Any]]) -> list[Doc]:
 
 
 def bench_docs(visits: int, seed: int = 7, start: str = "2026-07", zone: str = "Africa/Bamako") -> Iterator[Doc]:
-    """Documents of a large district for measuring: places, one person per five visits, then sick visits.
+    """Documents of a large district for measuring: places, one person per five visits, then light sick visits.
 
-    Streamed: nothing is held but the places and one person at a time. Every visit gives four resources or more.
+    Streamed: nothing is held but the places and one person at a time. A visit is one encounter with two to four
+    findings: four resources and more on average. Nobody is referred.
     """
     people = People(seed, Calendar.of(start, 3, zone), 12, 24)
     yield from (doc for doc in people.place_docs() if doc["contact_type"] != "household")
+    people.households.clear()
     book = Visits(people, "", None, None)
     rng = dice(seed, "bench")
     done = 0
     while done < visits:
-        site = people.sites[done % len(people.sites)]
-        house = Household(uid(seed, "bench", "household", done // 20), site, "Famille Diarra")
+        worker = people.workers[done // 5 % len(people.workers)]
+        house = Household(uid(seed, "bench", "household", done // 20), worker.site, "Famille Diarra")
         people.persons.clear()
         born = people.calendar.start - timedelta(days=rng.randrange(60, 2500))
         person = people.add("bench person", done, house, rng.choice(("female", "male")), born)
         yield people.person_doc(person)
         for _ in range(min(5, visits - done)):
-            worker = people.workers[(done * 7) % len(people.workers)]
             day = people.calendar.first(rng.randrange(3)) + timedelta(days=rng.randrange(28))
-            doc = book._sick(rng, worker, site, day, person, refer=False)
+            doc = book.dated(rng, "assessment", worker, worker.site, day, _light(rng, person.id))
             doc["_id"] = uid(seed, "bench", "report", done)
             book.reports.clear()
             done += 1
             yield doc
+
+
+def _light(rng: random.Random, patient: str) -> Doc:
+    """The answers of a short visit: one complaint, what was found, what was given."""
+    complaint = rng.random()
+    if complaint < 0.55:
+        positive = rng.random() < 0.5
+        fever: Doc = {"patient_fever": "yes", "mrdt_result": "positive" if positive else "negative"}
+        if positive:
+            fever |= {"malaria_treatment_given": "yes", "malaria_treatment": "act" if rng.random() < 0.9 else "other"}
+        return {"patient_id": patient, "group_fever": fever}
+    if complaint < 0.8:
+        given = {drug: "yes" if rng.random() < 0.85 else "no" for drug in ("ors_given", "zinc_given")}
+        return {"patient_id": patient, "group_diarrhea": {"patient_diarrhea": "yes", **given}}
+    breathing = {"breath_count": str(rng.randrange(22, 40)), "fast_breathing": "no"}
+    return {"patient_id": patient, "group_cough": {"patient_coughs": "yes"}, "group_breathing": breathing}

@@ -1,6 +1,6 @@
 """Named queries of counting: contributions, touched cells, the one recount, cells.
 
-The recount is one fixed text, the same on SQLite and PostgreSQL; no SQL is made per indicator (DECISIONS 5).
+The recount is one fixed text, the same on SQLite and PostgreSQL; no SQL is made per indicator.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ body = Table(
     Column("received_at", Text, nullable=False),
 )
 
-#: The revision that counts now (DECISIONS 2). ``state``: received | mapped | quarantined | ignored | deleted | vanished.
+#: The revision that counts now. ``state``: received | mapped | quarantined | ignored | deleted | vanished.
 head = Table(
     "head",
     metadata,

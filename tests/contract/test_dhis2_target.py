@@ -217,7 +217,7 @@ def test_the_first_block_of_a_period_holds_the_lane() -> None:
     assert ("MH_B", "SEX_F", "ML-S1") not in house.stored()
 
 
-# ---------------------------------------------------------------- a person's value is there (DECISIONS 1)
+# ---------------------------------------------------------------- a person's value is there
 
 
 def test_a_value_typed_by_hand_is_held_and_the_rest_of_the_block_goes() -> None:

@@ -1,4 +1,4 @@
-"""The frame of the simulators: every fault as INTERFACE 5 and DECISIONS 9 say, in process and over a real socket."""
+"""The frame of the simulators: every fault, in process and over a real socket."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ def test_a_typo_is_found_at_its_line(copy: PackCopy, name: str, old: str, new: s
 
 
 def test_nothing_is_sent_without_live_from(copy: PackCopy) -> None:
-    """DECISIONS 1."""
+    """What was there before the start is not overwritten."""
     copy.change(
         "connector.yaml", "    live_from: 202607        # older months are computed and shown, never sent\n", ""
     )

@@ -229,7 +229,7 @@ def test_the_day_is_counted_in_the_zone_of_the_pack() -> None:
 
 
 def test_comparisons_with_what_was_not_asked_do_not_count() -> None:
-    """DECISIONS 3: "not asked" is absent, never "no"."""
+    """"Not asked" is absent, never "no"."""
     for text in ("a = false", "a != true", "a < 5", "a >= 5", "a in ['x']", "'x' in a"):
         assert not compile_expression(text).truth({})
         assert not engine_only(text).truth({})
