@@ -14,6 +14,7 @@ from typing import Any
 
 from connector import crypto
 from connector.adapters.cht import ChtSource
+from connector.adapters.cht_answers import REASONS as ANSWER_REASONS
 from connector.adapters.cht_answers import ChtAnswersTarget
 from connector.adapters.dhis2 import Dhis2Target
 from connector.adapters.dhis2_answers import REASONS as DHIS2_REASONS
@@ -22,7 +23,6 @@ from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
-from connector.adapters.cht_answers import REASONS as ANSWER_REASONS
 from connector.adapters.reasons import Reason
 from connector.engine import audit
 from connector.engine.engine import Engine, stamp
@@ -125,8 +125,8 @@ def build(
     held = store.read(lambda unit: unit.fact("pack_id"))
     if held is not None and held != pack.id:
         raise ConfigError(
-            f"This database belongs to the pack {held!r}, not to {pack.id!r}. Nothing was written. pack.id never changes: "
-            "use another database for another pack."
+            f"This database belongs to the pack {held!r}, not to {pack.id!r}. Nothing was written. "
+            "pack.id never changes: use another database for another pack."
         )
     if held is None:
         store.write(lambda unit: unit.keep_fact("pack_id", pack.id))
@@ -135,8 +135,12 @@ def build(
 
     def client(name: str, values: Mapping[str, Any]) -> Any:
         made = make_client(
-            str(values["url"]), user=values.get("user"), password=values.get("password"), token=values.get("token"),
-            timeout=float(values.get("timeout", 60)), transport=transport(name) if transport else None,
+            str(values["url"]),
+            user=values.get("user"),
+            password=values.get("password"),
+            token=values.get("token"),
+            timeout=float(values.get("timeout", 60)),
+            transport=transport(name) if transport else None,
             insecure=str(values.get("insecure", "false")).lower() == "true",
         )
         clients.append(made)
@@ -160,7 +164,13 @@ def build(
         elif target.kind == "openmrs":
             made = client(target.name, values)
             targets[target.name] = OpenmrsTarget(
-                made, name=target.name, settings=values, openmrs=pack.openmrs, names=names, zone=pack.zone, now=clock.now
+                made,
+                name=target.name,
+                settings=values,
+                openmrs=pack.openmrs,
+                names=names,
+                zone=pack.zone,
+                now=clock.now,
             )
             feeds["openmrs"] = OpenmrsAnswers(
                 made, name="openmrs", openmrs=pack.openmrs, settings=values, zone=pack.zone
@@ -171,10 +181,25 @@ def build(
             targets[target.name] = ChtAnswersTarget(client(target.name, values), target.name, values)
     rng = rng or random.SystemRandom()  # type: ignore[assignment]
     engine = Engine(
-        pack=pack, store=store, clock=clock, random=rng.random, names=names, mapper=Mapper(pack), counter=Counter(pack),  # type: ignore[union-attr]
-        builder=FhirBuilder(pack, names), sources=sources, targets=targets, feeds=feeds,
-        holder=_holder(), heartbeat=clock.__class__ is WallClock, reasons=REASONS, quiet_scale=settings.quiet_scale,
-        retry_scale=settings.retry_scale, run=f"run-{stamp(clock.now())}", sign=cipher.sign, heads=settings.heads,
+        pack=pack,
+        store=store,
+        clock=clock,
+        random=rng.random,
+        names=names,
+        mapper=Mapper(pack),
+        counter=Counter(pack),  # type: ignore[union-attr]
+        builder=FhirBuilder(pack, names),
+        sources=sources,
+        targets=targets,
+        feeds=feeds,
+        holder=_holder(),
+        heartbeat=clock.__class__ is WallClock,
+        reasons=REASONS,
+        quiet_scale=settings.quiet_scale,
+        retry_scale=settings.retry_scale,
+        run=f"run-{stamp(clock.now())}",
+        sign=cipher.sign,
+        heads=settings.heads,
     )
     new_pack(engine)
     return House(settings, pack, findings, store, cipher, engine, clients)
@@ -189,6 +214,7 @@ def _holder() -> str:
 
 def new_pack(engine: Engine) -> int:
     """When the pack changed since the last start, records of changed or new forms are mapped again."""
+
     def work(unit: Any) -> int:
         if unit.fact("pack_version") == engine.pack.version:
             return 0
@@ -196,7 +222,8 @@ def new_pack(engine: Engine) -> int:
         counting = engine.counter.version if hasattr(engine.counter, "version") else engine.pack.version
         everything = unit.fact("counting_version") not in (None, counting)
         changed = [
-            (source, name) for (source, name), form in engine.pack.forms.items()
+            (source, name)
+            for (source, name), form in engine.pack.forms.items()
             if everything or known.get(f"{source}/{name}") not in (None, form.version)
         ]
         count: int = unit.dirty_forms(changed) if unit.fact("pack_version") else 0
@@ -205,7 +232,10 @@ def new_pack(engine: Engine) -> int:
         unit.keep_fact("counting_version", counting)
         unit.keep_fact("form_versions", ";".join(f"{s}/{n}={f.version}" for (s, n), f in engine.pack.forms.items()))
         audit.record(
-            unit, at=engine.now(), event="pack.loaded", subject=engine.pack.id,
+            unit,
+            at=engine.now(),
+            event="pack.loaded",
+            subject=engine.pack.id,
             detail={"version": engine.pack.version, "remapped": count + quarantined},
         )
         return count + quarantined

@@ -1,12 +1,12 @@
 """The error tree. Each docstring is the message: what happened, what Relais does now, what a person should do.
 
-    RelaisError
-    ├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable
-    ├── SourceError          SourceUnavailable · SourceRefused · SourceWaiting · CursorLost · PageUnreadable
-    ├── MappingError         the record goes to quarantine
-    ├── StoreError           StoreBusy · StoreFull · ChainBroken
-    ├── LaneBusy · TargetUnreadable
-    └── RunLocked
+RelaisError
+├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable
+├── SourceError          SourceUnavailable · SourceRefused · SourceWaiting · CursorLost · PageUnreadable
+├── MappingError         the record goes to quarantine
+├── StoreError           StoreBusy · StoreFull · ChainBroken
+├── LaneBusy · TargetUnreadable
+└── RunLocked
 """
 
 from __future__ import annotations

@@ -77,9 +77,8 @@ class Dhis2Target:
         self.client = client
         self.name = name
         self.settings = settings
-        self.capabilities = Capabilities(
-            max_batch=20, settles_within=timedelta(seconds=float(settings.get("settles_within", 180))), resend_is_safe=True
-        )
+        settles = timedelta(seconds=float(settings.get("settles_within", 180)))
+        self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True)
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
         self._data_sets: dict[str, DataSet] = {}
         token = str(settings.get("token") or "")

@@ -129,7 +129,8 @@ class FhirServerTarget:
         self._client = client
         self._base = str(client.base_url).rstrip("/")
         settles = timedelta(seconds=float(settings.get("settles_within", 120)))
-        self.capabilities = Capabilities(max_batch=int(settings.get("bundle", 200)), settles_within=settles, resend_is_safe=True)
+        size = int(settings.get("bundle", 200))
+        self.capabilities = Capabilities(max_batch=size, settles_within=settles, resend_is_safe=True)
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -20,10 +19,13 @@ from connector.settings import Settings
 T = TypeVar("T")
 
 app = typer.Typer(
-    name="relais", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="relais",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "RELAIS", "help_option_names": ["-h", "--help"]},
     help="Relais porte ce que l'ASC saisit une fois vers DHIS2, OpenMRS et FHIR.\n\n"
-         "Relais carries what a CHW records once to DHIS2, OpenMRS and FHIR.",
+    "Relais carries what a CHW records once to DHIS2, OpenMRS and FHIR.",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

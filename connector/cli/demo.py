@@ -44,9 +44,26 @@ class Sandbox:
     def __init__(self, home: Path, *, seed: int, zone: str, dhis2: str, openmrs: str, ports_from: int) -> None:
         self.env_file = home / "sandbox.env"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "connector.sandbox", "serve", "--seed", str(seed), "--zone", zone, "--dhis2", dhis2,
-             "--openmrs", openmrs, "--ports-from", str(ports_from), "--env-file", str(self.env_file)],
-            stdout=subprocess.PIPE, cwd=Path.cwd(),
+            [
+                sys.executable,
+                "-m",
+                "connector.sandbox",
+                "serve",
+                "--seed",
+                str(seed),
+                "--zone",
+                zone,
+                "--dhis2",
+                dhis2,
+                "--openmrs",
+                openmrs,
+                "--ports-from",
+                str(ports_from),
+                "--env-file",
+                str(self.env_file),
+            ],
+            stdout=subprocess.PIPE,
+            cwd=Path.cwd(),
         )
         assert self.process.stdout is not None
         deadline = time.monotonic() + START_SECONDS
@@ -56,7 +73,9 @@ class Sandbox:
                 break
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RelaisError("The simulators did not start. Nothing was done. Are the ports free? Try another RELAIS_DEMO_PORTS.")
+                raise RelaisError(
+                    "The simulators did not start. Nothing was done. Are the ports free? Try another RELAIS_DEMO_PORTS."
+                )
         line = self.process.stdout.readline()
         if not line.strip():
             self.stop()
@@ -87,8 +106,14 @@ def demo(*, once: bool, seed: int, zone: str, dhis2: str, openmrs: str, port: in
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     err.print(say("Un district fictif se prépare…", "Preparing a synthetic district…"))
-    sandbox = Sandbox(home, seed=seed, zone=zone, dhis2=dhis2, openmrs=openmrs,
-                      ports_from=int(os.environ.get("RELAIS_DEMO_PORTS", "9100")))
+    sandbox = Sandbox(
+        home,
+        seed=seed,
+        zone=zone,
+        dhis2=dhis2,
+        openmrs=openmrs,
+        ports_from=int(os.environ.get("RELAIS_DEMO_PORTS", "9100")),
+    )
     try:
         os.environ.update(read_env(sandbox.env_file))
         os.environ.update({"RELAIS_HOME": str(home), "RELAIS_ENV": "demo", "RELAIS_PORT": str(port)})
@@ -130,10 +155,14 @@ def demo(*, once: bool, seed: int, zone: str, dhis2: str, openmrs: str, port: in
 def _serve(sandbox: Sandbox, port: int, good: bool) -> None:
     from connector.cli.working import serve
 
-    err.print(say(
-        f"Les chiffres {'sont' if good else 'ne sont PAS'} ceux des fiches. Page web : http://127.0.0.1:{port} (Ctrl-C pour arrêter)",
-        f"The figures {'are' if good else 'are NOT'} those of the records. Web page: http://127.0.0.1:{port} (Ctrl-C to stop)"))
-    err.print(say("Les serveurs simulés : ", "The simulated servers: ") + ", ".join(f"{k} {v}" for k, v in sandbox.urls.items()))
+    err.print(
+        say(
+            f"Les chiffres {'sont' if good else 'ne sont PAS'} ceux des fiches. Page web : http://127.0.0.1:{port} (Ctrl-C pour arrêter)",
+            f"The figures {'are' if good else 'are NOT'} those of the records. Web page: http://127.0.0.1:{port} (Ctrl-C to stop)",
+        )
+    )
+    err.print(
+        say("Les serveurs simulés : ", "The simulated servers: ")
+        + ", ".join(f"{k} {v}" for k, v in sandbox.urls.items())
+    )
     serve()
-
-

@@ -33,7 +33,14 @@ app.add_typer(user_app, name="user")
 
 
 def _finding(f: Finding) -> dict[str, Any]:
-    return {"code": f.code, "severity": str(f.severity), "file": f.file, "line": f.line, "message": f.message, "fix": f.fix}
+    return {
+        "code": f.code,
+        "severity": str(f.severity),
+        "file": f.file,
+        "line": f.line,
+        "message": f.message,
+        "fix": f.fix,
+    }
 
 
 def _settings(pack: Path | None) -> Settings:
@@ -42,14 +49,18 @@ def _settings(pack: Path | None) -> Settings:
 
 
 @app.command()
-def check(pack: Annotated[Path | None, typer.Argument()] = None,
-          live: Annotated[bool, typer.Option("--live", help="Also ask the targets.")] = False, json: Json = False) -> None:
+def check(
+    pack: Annotated[Path | None, typer.Argument()] = None,
+    live: Annotated[bool, typer.Option("--live", help="Also ask the targets.")] = False,
+    json: Json = False,
+) -> None:
     """Vérifier le paquet de configuration. / Lint the configuration pack."""
     settings = _settings(pack)
     _, findings = bootstrap.load(settings)
     if live and not any(f.severity is Severity.ERROR for f in findings):
         made = bootstrap.build(settings)
         try:
+
             async def probe() -> list[Finding]:
                 found: list[Finding] = []
                 for adapter in (*made.engine.sources.values(), *made.engine.targets.values()):
@@ -68,13 +79,20 @@ def check(pack: Annotated[Path | None, typer.Argument()] = None,
             out.print(f"[{style}]{f.severity}[/] {f.file}:{f.line} [bold]{f.code}[/] {f.message}")
             if f.fix:
                 out.print(f"    → {f.fix}")
-        out.print(say(f"{len(findings)} remarque(s)", f"{len(findings)} finding(s)") if findings else say("[green]Rien à redire.[/]", "[green]Nothing to report.[/]"))
+        out.print(
+            say(f"{len(findings)} remarque(s)", f"{len(findings)} finding(s)")
+            if findings
+            else say("[green]Rien à redire.[/]", "[green]Nothing to report.[/]")
+        )
     leave(3 if bad else 0)
 
 
 @app.command()
-def test(pack: Annotated[Path | None, typer.Argument()] = None, strict: Annotated[bool, typer.Option("--strict")] = False,
-         json: Json = False) -> None:
+def test(
+    pack: Annotated[Path | None, typer.Argument()] = None,
+    strict: Annotated[bool, typer.Option("--strict")] = False,
+    json: Json = False,
+) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
     made, findings = bootstrap.load(_settings(pack))
     if any(f.severity is Severity.ERROR for f in findings):
@@ -86,15 +104,27 @@ def test(pack: Annotated[Path | None, typer.Argument()] = None, strict: Annotate
     else:
         for failure in document.get("failures", []):
             out.print(f"[bold red]{failure}[/]")
-        out.print(say(f"{document['passed']} réussis, {document['failed']} en échec", f"{document['passed']} passed, {document['failed']} failed"))
+        out.print(
+            say(
+                f"{document['passed']} réussis, {document['failed']} en échec",
+                f"{document['passed']} passed, {document['failed']} failed",
+            )
+        )
         if document["unexercised"]:
-            out.print("[yellow]" + say("sans exemple : ", "without example: ") + "[/]" + ", ".join(map(str, document["unexercised"])))
+            out.print(
+                "[yellow]"
+                + say("sans exemple : ", "without example: ")
+                + "[/]"
+                + ", ".join(map(str, document["unexercised"]))
+            )
     leave(3 if document["failed"] or (strict and document["unexercised"]) else 0)
 
 
 @export_app.command("fhir")
-def export_fhir(folder: Annotated[Path, typer.Argument(help="Folder for NDJSON files, one per type.")] = Path("export-fhir"),
-                json: Json = False) -> None:
+def export_fhir(
+    folder: Annotated[Path, typer.Argument(help="Folder for NDJSON files, one per type.")] = Path("export-fhir"),
+    json: Json = False,
+) -> None:
     """Ressources FHIR en NDJSON, un fichier par type. / FHIR resources as NDJSON, one file per type."""
     from connector.engine import resources
 
@@ -108,9 +138,12 @@ def export_fhir(folder: Annotated[Path, typer.Argument(help="Folder for NDJSON f
         after = 0
         try:
             while True:
+
                 def page(unit: Any, after: int = after) -> tuple[list[Any], int]:
                     rows = unit.resource_rows(config.name, after, 500)
-                    return list(resources.rebuild(made.engine, unit, rows).values()), (rows[-1]["id"] if rows else after)
+                    return list(resources.rebuild(made.engine, unit, rows).values()), (
+                        rows[-1]["id"] if rows else after
+                    )
 
                 made_here, last = made.store.read(page)
                 if last == after:
@@ -127,13 +160,19 @@ def export_fhir(folder: Annotated[Path, typer.Argument(help="Folder for NDJSON f
         finally:
             for file in files.values():
                 file.close()
-        made.store.write(lambda unit: trail.record(unit, at=made.engine.now(), event="export.fhir", who="cli", subject="export", detail=counts))
+        made.store.write(
+            lambda unit: trail.record(
+                unit, at=made.engine.now(), event="export.fhir", who="cli", subject="export", detail=counts
+            )
+        )
     document = {"folder": str(folder), "files": counts}
     json_out(document) if json else table([say("type", "type"), "n"], sorted(counts.items()))
 
 
 @audit_app.command("verify")
-def audit_verify(heads: Annotated[Path | None, typer.Option(help="Signed heads kept elsewhere.")] = None, json: Json = False) -> None:
+def audit_verify(
+    heads: Annotated[Path | None, typer.Option(help="Signed heads kept elsewhere.")] = None, json: Json = False
+) -> None:
     """Relire toute la chaîne d'audit. / Read the whole audit chain again."""
     settings = Settings.load()
     store, cipher = bootstrap.open_store(settings, create=False)
@@ -146,11 +185,19 @@ def audit_verify(heads: Annotated[Path | None, typer.Option(help="Signed heads k
     if json:
         json_out(document)
     elif document["ok"]:
-        out.print(say(f"[green]intact[/] : {document['entries']} entrées, {document['heads']} têtes signées",
-                      f"[green]intact[/]: {document['entries']} entries, {document['heads']} signed heads"))
+        out.print(
+            say(
+                f"[green]intact[/] : {document['entries']} entrées, {document['heads']} têtes signées",
+                f"[green]intact[/]: {document['entries']} entries, {document['heads']} signed heads",
+            )
+        )
     else:
-        out.print(say(f"[bold red]altéré[/] à l'entrée {document['first_bad']} : {document['reason']}",
-                      f"[bold red]altered[/] at entry {document['first_bad']}: {document['reason']}"))
+        out.print(
+            say(
+                f"[bold red]altéré[/] à l'entrée {document['first_bad']} : {document['reason']}",
+                f"[bold red]altered[/] at entry {document['first_bad']}: {document['reason']}",
+            )
+        )
     leave(0 if document["ok"] else 3)
 
 
@@ -160,7 +207,15 @@ def doctor(json: Json = False) -> None:
     checks: list[dict[str, Any]] = []
 
     def note(name: str, ok: bool, message: str, remedy: str = "", severity: str = "error") -> None:
-        checks.append({"name": name, "ok": ok, "severity": "info" if ok else severity, "message": message, "remedy": "" if ok else remedy})
+        checks.append(
+            {
+                "name": name,
+                "ok": ok,
+                "severity": "info" if ok else severity,
+                "message": message,
+                "remedy": "" if ok else remedy,
+            }
+        )
 
     settings = Settings.load()
     note("version", True, __version__)
@@ -170,9 +225,19 @@ def doctor(json: Json = False) -> None:
             note("pack", not errors, f"{made.pack.id}: {len(errors)} error(s)", "relais check")
             note("database", True, f"{'SQLite' if made.store.sqlite else 'PostgreSQL'}, schema {made.store.schema()}")
             free = shutil.disk_usage(settings.home).free
-            note("disk", free > 500_000_000, f"{free // 1_000_000} MB free in {settings.home}", "Free at least 500 MB; intake stops on a full disk.")
-            note("audit heads", settings.heads_elsewhere or settings.env == "demo", f"signed heads go to {settings.heads}",
-                 "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.", "warning")
+            note(
+                "disk",
+                free > 500_000_000,
+                f"{free // 1_000_000} MB free in {settings.home}",
+                "Free at least 500 MB; intake stops on a full disk.",
+            )
+            note(
+                "audit heads",
+                settings.heads_elsewhere or settings.env == "demo",
+                f"signed heads go to {settings.heads}",
+                "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.",
+                "warning",
+            )
 
             async def probe() -> None:
                 for name, adapter in {**made.engine.sources, **made.engine.targets}.items():
@@ -188,8 +253,10 @@ def doctor(json: Json = False) -> None:
     if json:
         json_out({"checks": checks})
     else:
-        table(["", say("contrôle", "check"), say("constat", "finding"), say("remède", "remedy")],
-              [["[green]✓[/]" if c["ok"] else "[red]✗[/]", c["name"], c["message"], c["remedy"]] for c in checks])
+        table(
+            ["", say("contrôle", "check"), say("constat", "finding"), say("remède", "remedy")],
+            [["[green]✓[/]" if c["ok"] else "[red]✗[/]", c["name"], c["message"], c["remedy"]] for c in checks],
+        )
     leave(3 if any(not c["ok"] and c["severity"] == "error" for c in checks) else 0)
 
 
@@ -247,16 +314,22 @@ def key_new() -> None:
     from connector.cli.output import err
 
     typer.echo(crypto.new_master_key())
-    err.print(say(
-        "Gardez cette clé hors du serveur et hors des sauvegardes (coffre, papier). Sans elle les données sont perdues. "
-        "Donnez-la à Relais par RELAIS_MASTER_KEY_FILE (fichier lisible par son seul propriétaire).",
-        "Keep this key away from the server and its backups (a safe, on paper). Without it the data are lost. "
-        "Give it to Relais by RELAIS_MASTER_KEY_FILE (a file only its owner can read)."))
+    err.print(
+        say(
+            "Gardez cette clé hors du serveur et hors des sauvegardes (coffre, papier). Sans elle les données sont perdues. "
+            "Donnez-la à Relais par RELAIS_MASTER_KEY_FILE (fichier lisible par son seul propriétaire).",
+            "Keep this key away from the server and its backups (a safe, on paper). Without it the data are lost. "
+            "Give it to Relais by RELAIS_MASTER_KEY_FILE (a file only its owner can read).",
+        )
+    )
 
 
 @user_app.command("add")
-def user_add(name: str, role: Annotated[str, typer.Option(help="viewer | operator | clinic | admin")] = "viewer",
-             password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "") -> None:
+def user_add(
+    name: str,
+    role: Annotated[str, typer.Option(help="viewer | operator | clinic | admin")] = "viewer",
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "",
+) -> None:
     """Un compte pour la page web. / An account for the web page."""
     from argon2 import PasswordHasher
 

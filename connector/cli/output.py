@@ -19,15 +19,24 @@ FRENCH = os.environ.get("RELAIS_LANG", os.environ.get("LANG", "fr")).lower().sta
 
 #: state -> (style, French, English)
 STATES = {
-    "ok": ("green", "À jour", "Up to date"), "running": ("cyan", "En cours", "Running"),
-    "waiting": ("yellow", "En attente", "Waiting"), "action_needed": ("bold red", "À traiter", "Action needed"),
-    "silent": ("yellow", "Silencieux", "Silent"), "paused": ("dim", "En pause", "Paused"),
-    "never_run": ("dim", "Jamais lancé", "Never run"), "pending": ("yellow", "En file", "Queued"),
-    "leased": ("cyan", "Envoi en cours", "Sending"), "accepted": ("green", "Accepté", "Accepted"),
-    "rejected": ("bold red", "Refusé", "Rejected"), "deferred": ("yellow", "Reporté", "Deferred"),
-    "unknown": ("yellow", "Incertain", "Uncertain"), "parked": ("bold red", "Mis de côté", "Parked"),
-    "resolved": ("dim", "Classé", "Resolved"), "settled": ("green", "Tout est livré", "All delivered"),
-    "needs_a_person": ("bold red", "Une personne doit agir", "A person is needed"), "held": ("yellow", "Retenu", "Held"),
+    "ok": ("green", "À jour", "Up to date"),
+    "running": ("cyan", "En cours", "Running"),
+    "waiting": ("yellow", "En attente", "Waiting"),
+    "action_needed": ("bold red", "À traiter", "Action needed"),
+    "silent": ("yellow", "Silencieux", "Silent"),
+    "paused": ("dim", "En pause", "Paused"),
+    "never_run": ("dim", "Jamais lancé", "Never run"),
+    "pending": ("yellow", "En file", "Queued"),
+    "leased": ("cyan", "Envoi en cours", "Sending"),
+    "accepted": ("green", "Accepté", "Accepted"),
+    "rejected": ("bold red", "Refusé", "Rejected"),
+    "deferred": ("yellow", "Reporté", "Deferred"),
+    "unknown": ("yellow", "Incertain", "Uncertain"),
+    "parked": ("bold red", "Mis de côté", "Parked"),
+    "resolved": ("dim", "Classé", "Resolved"),
+    "settled": ("green", "Tout est livré", "All delivered"),
+    "needs_a_person": ("bold red", "Une personne doit agir", "A person is needed"),
+    "held": ("yellow", "Retenu", "Held"),
 }
 
 
@@ -59,8 +68,12 @@ class Watching:
 
     def __init__(self) -> None:
         self.progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}"), TimeElapsedColumn(),
-            console=err, transient=True,
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("{task.completed}"),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
         )
         self.tasks: dict[str, Any] = {}
 

@@ -10,7 +10,9 @@ import typer
 from connector.cli.app import app, leave
 from connector.cli.output import json_out
 
-sandbox_app = typer.Typer(help="Serveurs simulés et chiffres vrais / simulated servers and true figures", no_args_is_help=True)
+sandbox_app = typer.Typer(
+    help="Serveurs simulés et chiffres vrais / simulated servers and true figures", no_args_is_help=True
+)
 app.add_typer(sandbox_app, name="sandbox")
 
 Seed = Annotated[int, typer.Option()]
@@ -18,23 +20,41 @@ Seed = Annotated[int, typer.Option()]
 
 @sandbox_app.command("serve")
 def serve(
-    seed: Seed = 7, start: Annotated[str, typer.Option()] = "2026-07", months: Annotated[int, typer.Option()] = 3,
-    sites: Annotated[int, typer.Option()] = 12, chws: Annotated[int, typer.Option()] = 24,
-    zone: Annotated[str, typer.Option()] = "Africa/Bamako", dhis2: Annotated[str, typer.Option()] = "legacy",
-    openmrs: Annotated[str, typer.Option()] = "o3", ports_from: Annotated[int, typer.Option()] = 9100,
+    seed: Seed = 7,
+    start: Annotated[str, typer.Option()] = "2026-07",
+    months: Annotated[int, typer.Option()] = 3,
+    sites: Annotated[int, typer.Option()] = 12,
+    chws: Annotated[int, typer.Option()] = 24,
+    zone: Annotated[str, typer.Option()] = "Africa/Bamako",
+    dhis2: Annotated[str, typer.Option()] = "legacy",
+    openmrs: Annotated[str, typer.Option()] = "o3",
+    ports_from: Annotated[int, typer.Option()] = 9100,
     env_file: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Serveurs simulés sur cette machine. / Simulators on loopback."""
     from connector.sandbox import serve as sandbox
 
-    sandbox.serve(seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone, dhis2=dhis2, openmrs=openmrs,
-                  ports_from=ports_from, env_file=env_file)
+    sandbox.serve(
+        seed=seed,
+        start=start,
+        months=months,
+        sites=sites,
+        chws=chws,
+        zone=zone,
+        dhis2=dhis2,
+        openmrs=openmrs,
+        ports_from=ports_from,
+        env_file=env_file,
+    )
 
 
 @sandbox_app.command("expected")
 def expected(
-    seed: Seed = 7, start: Annotated[str, typer.Option()] = "2026-07", months: Annotated[int, typer.Option()] = 3,
-    sites: Annotated[int, typer.Option()] = 12, chws: Annotated[int, typer.Option()] = 24,
+    seed: Seed = 7,
+    start: Annotated[str, typer.Option()] = "2026-07",
+    months: Annotated[int, typer.Option()] = 3,
+    sites: Annotated[int, typer.Option()] = 12,
+    chws: Annotated[int, typer.Option()] = 24,
     zone: Annotated[str, typer.Option()] = "Africa/Bamako",
 ) -> None:
     """Les chiffres vrais, comptés à part. / The true figures, counted apart."""

@@ -33,12 +33,18 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
 
     engine = made.engine
     context = WebContext(
-        store=Connections(made.store), pack=made.pack, clock=engine.clock, env=made.settings.env, cipher=made.cipher,
+        store=Connections(made.store),
+        pack=made.pack,
+        clock=engine.clock,
+        env=made.settings.env,
+        cipher=made.cipher,
         status=lambda: standing.status(engine, __version__),
         explain=lambda de, ou, pe, co, after=None: lineage.explain(engine, de, ou, pe, co, after),
         trace=lambda record, unmask=False: lineage.trace(engine, record, unmask),
-        actions=Actions(engine), reasons={code: (str(r.who), r.fr, r.en) for code, r in engine.reasons.items()},
+        actions=Actions(engine),
+        reasons={code: (str(r.who), r.fr, r.en) for code, r in engine.reasons.items()},
         secret=hashlib.sha256(b"relais web " + bootstrap.master_key(made.settings)).digest(),
-        version=__version__, ready=alive,
+        version=__version__,
+        ready=alive,
     )
     return make_app(context)

@@ -20,23 +20,42 @@ def show_run(summary: dict[str, Any]) -> None:
     """The summary of a run for a person."""
     out.print(f"{state(summary['outcome'])}  ·  {summary['seconds']} s")
     table(
-        [say("Source", "Source"), say("reçues", "received"), say("nouvelles", "new"), say("répétées", "repeated"),
-         say("en quarantaine", "quarantined")],
+        [
+            say("Source", "Source"),
+            say("reçues", "received"),
+            say("nouvelles", "new"),
+            say("répétées", "repeated"),
+            say("en quarantaine", "quarantined"),
+        ],
         [[n, s["received"], s["new"], s["repeated"], s["quarantined"]] for n, s in summary["sources"].items()],
     )
     table(
-        [say("Cible", "Target"), say("acceptés", "accepted"), say("refusés", "rejected"), say("reportés", "deferred"),
-         say("incertains", "uncertain"), say("en file", "waiting")],
-        [[n, t["accepted"], t["rejected"], t["deferred"], t["unknown"], t["waiting"]] for n, t in summary["targets"].items()],
+        [
+            say("Cible", "Target"),
+            say("acceptés", "accepted"),
+            say("refusés", "rejected"),
+            say("reportés", "deferred"),
+            say("incertains", "uncertain"),
+            say("en file", "waiting"),
+        ],
+        [
+            [n, t["accepted"], t["rejected"], t["deferred"], t["unknown"], t["waiting"]]
+            for n, t in summary["targets"].items()
+        ],
     )
     attention = {k: v for k, v in summary["attention"].items() if v}
     if attention:
         words = {
-            "quarantined": say("fiches en quarantaine", "records in quarantine"), "parked": say("envois mis de côté", "deliveries parked"),
+            "quarantined": say("fiches en quarantaine", "records in quarantine"),
+            "parked": say("envois mis de côté", "deliveries parked"),
             "held_values": say("valeurs retenues (relais plan)", "values held (relais plan)"),
-            "matches": say("rapprochements à décider", "matches to decide"), "vanished": say("fiches disparues", "records vanished"),
+            "matches": say("rapprochements à décider", "matches to decide"),
+            "vanished": say("fiches disparues", "records vanished"),
         }
-        out.print(say("[yellow]À regarder[/] : ", "[yellow]To look at[/]: ") + ", ".join(f"{v} {words[k]}" for k, v in attention.items()))
+        out.print(
+            say("[yellow]À regarder[/] : ", "[yellow]To look at[/]: ")
+            + ", ".join(f"{v} {words[k]}" for k, v in attention.items())
+        )
     for name, reason in summary.get("errors", {}).items():
         out.print(f"[yellow]{name}[/]: {reason}")
     if summary["next_due"]:
@@ -45,7 +64,9 @@ def show_run(summary: dict[str, Any]) -> None:
 
 @app.command()
 def run(
-    once: Annotated[bool, typer.Option("--once", help="Do everything that can be done now, whatever the schedule says.")] = True,
+    once: Annotated[
+        bool, typer.Option("--once", help="Do everything that can be done now, whatever the schedule says.")
+    ] = True,
     wait: Annotated[str | None, typer.Option(help="Sleep on to each due time, at most so long: 20m.")] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Only these targets.")] = None,
@@ -92,8 +113,14 @@ def serve() -> None:
         settings = made.settings
         err.print(f"Relais {__version__}: http://{settings.host}:{settings.port}")
         try:
-            uvicorn.run(web_app(made, alive=thread.is_alive), host=settings.host, port=settings.port, log_level="warning",
-                        access_log=False, server_header=False)
+            uvicorn.run(
+                web_app(made, alive=thread.is_alive),
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+            )
         finally:
             stopping.set()
             thread.join(timeout=60)
@@ -113,15 +140,26 @@ def reconcile(
     if json:
         json_out(result)
     else:
-        out.print(say(
-            f"{result['equal']} identiques, {result['different']} différentes, {result['missing']} absentes, "
-            f"{result['unknown_there']} inconnues de Relais",
-            f"{result['equal']} equal, {result['different']} different, {result['missing']} missing, "
-            f"{result['unknown_there']} unknown to Relais"))
-        table([say("quoi", "what"), say("où", "where"), say("chez nous", "ours"), say("là-bas", "there")], [
-            [i["what"], i.get("key") or f"{i['org_unit']} {i['period']} {i['data_element']} {i['combo']}", i.get("ours"), i.get("there")]
-            for i in result["items"][:50]
-        ])
+        out.print(
+            say(
+                f"{result['equal']} identiques, {result['different']} différentes, {result['missing']} absentes, "
+                f"{result['unknown_there']} inconnues de Relais",
+                f"{result['equal']} equal, {result['different']} different, {result['missing']} missing, "
+                f"{result['unknown_there']} unknown to Relais",
+            )
+        )
+        table(
+            [say("quoi", "what"), say("où", "where"), say("chez nous", "ours"), say("là-bas", "there")],
+            [
+                [
+                    i["what"],
+                    i.get("key") or f"{i['org_unit']} {i['period']} {i['data_element']} {i['combo']}",
+                    i.get("ours"),
+                    i.get("there"),
+                ]
+                for i in result["items"][:50]
+            ],
+        )
     leave(3 if result["different"] or result["missing"] else 0)
 
 

@@ -47,9 +47,9 @@ class Actions:
         return int(self.engine.store.write(work))
 
     def pause(self, name: str, reason: str, until: datetime | None, by: str) -> None:
-        value = orjson.dumps({
-            "reason": reason, "by": by, "until": stamp(until) if until else None, "since": self.engine.now()
-        }).decode()
+        value = orjson.dumps(
+            {"reason": reason, "by": by, "until": stamp(until) if until else None, "since": self.engine.now()}
+        ).decode()
 
         def work(unit: Any) -> None:
             self._state_row(unit, name)

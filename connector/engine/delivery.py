@@ -67,7 +67,9 @@ class Progress:
 def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
     due = state.get("due_at")
     return retry.TargetHealth(
-        breaker=state["breaker"], failures=int(state["failures"]), refusals=int(state["refusals"]),
+        breaker=state["breaker"],
+        failures=int(state["failures"]),
+        refusals=int(state["refusals"]),
         due_at=moment(due) if due else None,
     )
 
@@ -97,7 +99,11 @@ async def _batch(
 ) -> tuple[dict[str, int] | None, bool]:
     items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, limit))
     if not items:
-        return (None, True) if attempt is None else ({n: 0 for n in ("accepted", "rejected", "deferred", "unknown", "values")}, True)
+        return (
+            (None, True)
+            if attempt is None
+            else ({n: 0 for n in ("accepted", "rejected", "deferred", "unknown", "values")}, True)
+        )
     outcomes = await _attempt(engine, target, items)
     counts: dict[str, int] = engine.store.write(lambda unit: _settle(engine, unit, target, attempt, items, outcomes))
     healthy = _judge_target(engine, target, health, outcomes)
@@ -108,7 +114,7 @@ async def _batch(
 
 
 def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Item], int | None]:
-    """Lease what is due and write the attempt, before anything leaves. (items, attempt id or None when nothing was due).
+    """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
 
     What the target already holds (back to the accepted state) is settled at once, without a request.
     """
@@ -141,38 +147,73 @@ def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Ite
             payload = unit.open("delivery", row["payload_enc"])
         items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
     unit.settle_accepted([_accepted(r, now) for r in nothing])
-    unit.settle_other([{
-        "id": r["id"], "generation": r["generation"], "state": State.PARKED, "tries": r["tries"], "unsure": False,
-        "due_at": r["due_at"], "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN), "remote": r["remote"],
-        "step": r["step"], "now": now,
-    } for r in gone])
+    unit.settle_other(
+        [
+            {
+                "id": r["id"],
+                "generation": r["generation"],
+                "state": State.PARKED,
+                "tries": r["tries"],
+                "unsure": False,
+                "due_at": r["due_at"],
+                "reason": "resource.not_rebuilt",
+                "who": str(Who.SYSADMIN),
+                "remote": r["remote"],
+                "step": r["step"],
+                "now": now,
+            }
+            for r in gone
+        ]
+    )
     if not items:
         return [], 0
     until = stamp(engine.clock.now() + LEASE)
     unit.lease([{"id": i.row["id"], "until": until, "by": engine.holder, "now": now} for i in items])
     attempt = unit.begin_attempt(target, now, [i.row for i in items], engine.run)
-    unit.values_leave([
-        {"cell": c["id"], "attempt": attempt, "value": v["value"], "now": now}
-        for i in items for c, v in zip(i.cells, i.values, strict=True)
-    ])
+    unit.values_leave(
+        [
+            {"cell": c["id"], "attempt": attempt, "value": v["value"], "now": now}
+            for i in items
+            for c, v in zip(i.cells, i.values, strict=True)
+        ]
+    )
     audit.record(
-        unit, at=now, event="attempt.begun", subject=target,
-        detail={"attempt": attempt, "size": len(items), "deliveries": [[i.row["id"], i.row["generation"]] for i in items][:50]},
+        unit,
+        at=now,
+        event="attempt.begun",
+        subject=target,
+        detail={
+            "attempt": attempt,
+            "size": len(items),
+            "deliveries": [[i.row["id"], i.row["generation"]] for i in items][:50],
+        },
     )
     return items, attempt
 
 
 def _accepted(row: Mapping[str, Any], now: str, remote: str | None = None) -> dict[str, Any]:
     return {
-        "id": row["id"], "generation": row["generation"], "digest": row["digest"], "no": False, "now": now,
+        "id": row["id"],
+        "generation": row["generation"],
+        "digest": row["digest"],
+        "no": False,
+        "now": now,
         "remote": remote if remote is not None else row["remote"],
     }
 
 
 def _delivery(row: Mapping[str, Any], payload: Mapping[str, Any], unsure: bool) -> Delivery:
     return Delivery(
-        id=row["id"], target=row["target"], key=row["key"], kind=row["kind"], generation=row["generation"],
-        digest=row["digest"], payload=payload, step=row["step"], remote=orjson.loads(row["remote"]), tries=row["tries"],
+        id=row["id"],
+        target=row["target"],
+        key=row["key"],
+        kind=row["kind"],
+        generation=row["generation"],
+        digest=row["digest"],
+        payload=payload,
+        step=row["step"],
+        remote=orjson.loads(row["remote"]),
+        tries=row["tries"],
         unsure=unsure,
     )
 
@@ -196,7 +237,9 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
             continue
         if observed is not None and observed.matches:
             if observed.remote:
-                Progress(engine).note(item.delivery, step=item.delivery.step, remote={**item.delivery.remote, **observed.remote})
+                Progress(engine).note(
+                    item.delivery, step=item.delivery.step, remote={**item.delivery.remote, **observed.remote}
+                )
             outcomes[item.row["id"]] = Outcome(Verdict.ACCEPTED, "looked_up.holds")
         else:
             to_send.append(item)
@@ -204,7 +247,9 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
         try:
             answered = await adapter.deliver([i.delivery for i in to_send], Progress(engine))
         except LaneBusy:
-            answered = [Outcome(Verdict.DEFERRED, "lane.busy", retry_after=timedelta(seconds=1), of_target=False)] * len(to_send)
+            answered = [
+                Outcome(Verdict.DEFERRED, "lane.busy", retry_after=timedelta(seconds=1), of_target=False)
+            ] * len(to_send)
         for item, outcome in zip(to_send, answered, strict=True):
             outcomes[item.row["id"]] = outcome
     return [outcomes[i.row["id"]] for i in items]
@@ -227,11 +272,16 @@ def _settle(
         if outcome.remote_id:
             remote = orjson.dumps({**orjson.loads(remote), "id": outcome.remote_id}).decode()
         counts[str(outcome.verdict)] += 1
-        judged.append({
-            "attempt": attempt, "delivery": row["id"], "verdict": str(outcome.verdict), "reason": outcome.reason,
-            "http_status": outcome.http_status,
-            "answer_enc": unit.seal("attempt", outcome.answer) if outcome.answer else None,
-        })
+        judged.append(
+            {
+                "attempt": attempt,
+                "delivery": row["id"],
+                "verdict": str(outcome.verdict),
+                "reason": outcome.reason,
+                "http_status": outcome.http_status,
+                "answer_enc": unit.seal("attempt", outcome.answer) if outcome.answer else None,
+            }
+        )
         counts["values"] += _settle_values(unit, item, attempt, outcome, now)
         if live["generation"] != row["generation"]:
             overtaken.append(_overtaken(engine, item, outcome, live, remote, now))
@@ -239,7 +289,11 @@ def _settle(
             accepted.append(_accepted(row, now, remote))
         else:
             other.append(_other(engine, item, outcome, live, remote, now))
-        if outcome.verdict is Verdict.ACCEPTED and row["kind"] == "referral" and not item.delivery.payload.get("deleted"):
+        if (
+            outcome.verdict is Verdict.ACCEPTED
+            and row["kind"] == "referral"
+            and not item.delivery.payload.get("deleted")
+        ):
             referrals.settled(engine, unit, row, orjson.loads(remote))
     unit.attempt_judged(judged)
     unit.settle_accepted(accepted)
@@ -249,7 +303,10 @@ def _settle(
     unit.end_attempt(attempt, worst, now)
     reasons = sorted({o.reason for o in outcomes if o.verdict is not Verdict.ACCEPTED})
     audit.record(
-        unit, at=now, event="attempt.ended", subject=target,
+        unit,
+        at=now,
+        event="attempt.ended",
+        subject=target,
         detail={"attempt": attempt, "verdict": worst, "counts": counts, "reasons": reasons[:10]},
     )
     return counts
@@ -292,8 +349,14 @@ def _overtaken(
     unsure = outcome.verdict is Verdict.UNKNOWN
     due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unsure else now
     return {
-        "id": item.row["id"], "generation": item.row["generation"], "unsure": unsure, "due_at": due, "remote": remote,
-        "digest": item.row["digest"] if outcome.verdict is Verdict.ACCEPTED else None, "step": live["step"], "now": now,
+        "id": item.row["id"],
+        "generation": item.row["generation"],
+        "unsure": unsure,
+        "due_at": due,
+        "remote": remote,
+        "digest": item.row["digest"] if outcome.verdict is Verdict.ACCEPTED else None,
+        "step": live["step"],
+        "now": now,
     }
 
 
@@ -302,8 +365,16 @@ def _other(
 ) -> dict[str, Any]:
     row = item.row
     base = {
-        "id": row["id"], "generation": row["generation"], "reason": outcome.reason, "who": engine.who(outcome.reason),
-        "remote": remote, "step": live["step"], "now": now, "unsure": False, "tries": row["tries"], "due_at": now,
+        "id": row["id"],
+        "generation": row["generation"],
+        "reason": outcome.reason,
+        "who": engine.who(outcome.reason),
+        "remote": remote,
+        "step": live["step"],
+        "now": now,
+        "unsure": False,
+        "tries": row["tries"],
+        "due_at": now,
     }
     if outcome.verdict is Verdict.REJECTED:
         return {**base, "state": State.PARKED, "tries": row["tries"] + 1}
@@ -323,12 +394,16 @@ def _other(
     now_moment = engine.clock.now()
     if now_moment - moment(row["wanted_at"]) > engine.park_after:
         return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown, "reason": "delivery.too_old"}
-    return {**base, "state": state, "tries": tries, "unsure": unknown or item.delivery.unsure, "due_at": stamp(now_moment + wait)}
+    return {
+        **base,
+        "state": state,
+        "tries": tries,
+        "unsure": unknown or item.delivery.unsure,
+        "due_at": stamp(now_moment + wait),
+    }
 
 
-def _judge_target(
-    engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]
-) -> bool:
+def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]) -> bool:
     """Move the target's own due time when the failure is the target's. Returns whether to go on now."""
     own = next((o for o in outcomes if o.of_target), None)
     now = engine.clock.now()
@@ -347,12 +422,25 @@ def _judge_target(
 
     def keep(unit: Any) -> None:
         unit.keep_target(
-            target=target, due_at=stamp(after.due_at) if after.due_at else None, breaker=after.breaker,
-            failures=after.failures, refusals=after.refusals, reason=own.reason if own else None, who=str(who),
-            now=stamp(now), last_success=stamp(now) if good else None,
+            target=target,
+            due_at=stamp(after.due_at) if after.due_at else None,
+            breaker=after.breaker,
+            failures=after.failures,
+            refusals=after.refusals,
+            reason=own.reason if own else None,
+            who=str(who),
+            now=stamp(now),
+            last_success=stamp(now) if good else None,
         )
-        unit.beat(target, "ok" if good and all(o.verdict is Verdict.ACCEPTED for o in outcomes) else
-                  "refused" if any(o.verdict is Verdict.REJECTED for o in outcomes) else "deferred", stamp(now))
+        unit.beat(
+            target,
+            "ok"
+            if good and all(o.verdict is Verdict.ACCEPTED for o in outcomes)
+            else "refused"
+            if any(o.verdict is Verdict.REJECTED for o in outcomes)
+            else "deferred",
+            stamp(now),
+        )
 
     engine.store.write(keep)
     return good

@@ -9,17 +9,23 @@ from typing import Any
 from connector.engine import audit
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
-from connector.retry import NEVER
 from connector.identity import digest
 from connector.model import Cursor, Page, Record
+from connector.retry import NEVER
 
 
 def _body_row(unit: Any, record: Record, now: str) -> dict[str, Any]:
     return {
-        "source": record.source, "stream": record.stream, "key": record.key, "revision": record.revision,
-        "form": record.form, "deleted": record.deleted,
+        "source": record.source,
+        "stream": record.stream,
+        "key": record.key,
+        "revision": record.revision,
+        "form": record.form,
+        "deleted": record.deleted,
         "body_enc": unit.seal("body", dict(record.body)) if record.body else None,
-        "unreadable": record.unreadable, "changed_at": stamp(record.changed_at) if record.changed_at else None, "now": now,
+        "unreadable": record.unreadable,
+        "changed_at": stamp(record.changed_at) if record.changed_at else None,
+        "now": now,
     }
 
 
@@ -46,14 +52,23 @@ def take(engine: Engine, unit: Any, records: Sequence[Record], source: str) -> d
             continue
         bodies.append(_body_row(unit, record, now))
         heads[record.id] = {
-            "record": record.id, "source": record.source, "stream": record.stream, "key": record.key,
-            "revision": record.revision, "form": record.form, "deleted": record.deleted, "dirty": True,
-            "state": "received", "now": now,
+            "record": record.id,
+            "source": record.source,
+            "stream": record.stream,
+            "key": record.key,
+            "revision": record.revision,
+            "form": record.form,
+            "deleted": record.deleted,
+            "dirty": True,
+            "state": "received",
+            "now": now,
         }
     unit.keep_bodies(bodies)
     unit.move_heads(list(heads.values()))
     return {
-        "received": len(records), "new": len(bodies), "repeated": repeated,
+        "received": len(records),
+        "new": len(bodies),
+        "repeated": repeated,
         "ignored": len(records) - len(wanted) + skipped,
     }
 
@@ -66,13 +81,20 @@ def take_page(engine: Engine, source: str, page: Page) -> dict[str, int]:
         counts = take(engine, unit, page.records, source)
         newest = max((r.changed_at for r in page.records if r.changed_at), default=None)
         unit.move_cursor(
-            source=source, cursor=page.cursor.value, instance=page.cursor.instance, behind=page.behind,
-            received=counts["received"], now=engine.now(),
+            source=source,
+            cursor=page.cursor.value,
+            instance=page.cursor.instance,
+            behind=page.behind,
+            received=counts["received"],
+            now=engine.now(),
             last_record=(stamp(newest) if newest else engine.now()) if counts["new"] else None,
         )
         if page.records or page.replay:
             audit.record(
-                unit, at=engine.now(), event="page.received", subject=source,
+                unit,
+                at=engine.now(),
+                event="page.received",
+                subject=source,
                 detail={**counts, "keys": digest([r.id for r in page.records]), "replay": page.replay},
             )
         return counts
@@ -106,7 +128,9 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
         wait = error.retry_after or min(3600.0, 60.0 * 2 ** min(6, int(state.get("failures") or 0)))
         code, who = error.code, error.who
         # Refused credentials are never asked again by themselves: ten wrong logins block the whole address at CHT.
-        due = stamp(NEVER if who == "credentials" else engine.clock.now() + timedelta(seconds=wait * engine.retry_scale))
+        due = stamp(
+            NEVER if who == "credentials" else engine.clock.now() + timedelta(seconds=wait * engine.retry_scale)
+        )
 
         def failed(unit: Any) -> None:
             unit.source_failed(source=source, reason=code, who=who, due_at=due)

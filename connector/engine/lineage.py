@@ -43,26 +43,57 @@ def _explain(
     attempts = unit.attempts(block["id"]) if block else []
     return {
         "value": {
-            "cell": cell["id"], "data_element": element, "combo": combo, "org_unit": org_unit, "period": period,
-            "data_set": cell["data_set"], "name": dict(indicator.name) if indicator else {}, "current": cell["value"],
-            "accepted": cell["accepted"], "accepted_at": cell["accepted_at"], "there": cell["there"], "state": cell["state"],
-            "reason": cell["reason"], "categories": dict(parse_categories(cell["categories"])), "records": cell["records"],
+            "cell": cell["id"],
+            "data_element": element,
+            "combo": combo,
+            "org_unit": org_unit,
+            "period": period,
+            "data_set": cell["data_set"],
+            "name": dict(indicator.name) if indicator else {},
+            "current": cell["value"],
+            "accepted": cell["accepted"],
+            "accepted_at": cell["accepted_at"],
+            "there": cell["there"],
+            "state": cell["state"],
+            "reason": cell["reason"],
+            "categories": dict(parse_categories(cell["categories"])),
+            "records": cell["records"],
         },
         "rule": _rule(indicator, cell),
         "led": _led(indicator, unit.sums(cell), cell),
         "records": [
-            {"record": r["record"], "date": r["date"], "place": r["place"], "worker": r["worker"], "form": r["form"],
-             "mapping": r["mapping"], "amount": _number(r["amount"]), "version": r["version"]}
+            {
+                "record": r["record"],
+                "date": r["date"],
+                "place": r["place"],
+                "worker": r["worker"],
+                "form": r["form"],
+                "mapping": r["mapping"],
+                "amount": _number(r["amount"]),
+                "version": r["version"],
+            }
             for r in shown
         ],
         "next": shown[-1]["record"] if more else None,
         "sends": [
-            {"at": s["at"], "value": s["value"], "verdict": s["verdict"], "reason": s["reason"], "attempt": s["attempt"]}
+            {
+                "at": s["at"],
+                "value": s["value"],
+                "verdict": s["verdict"],
+                "reason": s["reason"],
+                "attempt": s["attempt"],
+            }
             for s in unit.sends(cell["id"])
         ],
         "attempts": attempts,
-        "delivery": {"id": block["id"], "state": block["state"], "reason": block["reason"], "generation": block["generation"]}
-        if block else None,
+        "delivery": {
+            "id": block["id"],
+            "state": block["state"],
+            "reason": block["reason"],
+            "generation": block["generation"],
+        }
+        if block
+        else None,
         "not_counted": [],
     }
 
@@ -77,9 +108,15 @@ def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
         return {"indicator": cell["indicator"], "part": cell["part"], "where": None}
     predicate = indicator.parts.get(cell["part"])
     return {
-        "indicator": indicator.id, "part": cell["part"], "counts": list(indicator.counts), "aggregate": indicator.aggregate,
-        "each": indicator.each, "distinct": indicator.distinct, "where": predicate.source if predicate else None,
-        "file": indicator.at.file if indicator.at else None, "line": indicator.at.line if indicator.at else None,
+        "indicator": indicator.id,
+        "part": cell["part"],
+        "counts": list(indicator.counts),
+        "aggregate": indicator.aggregate,
+        "each": indicator.each,
+        "distinct": indicator.distinct,
+        "where": predicate.source if predicate else None,
+        "file": indicator.at.file if indicator.at else None,
+        "line": indicator.at.line if indicator.at else None,
         "version": indicator.version,
     }
 
@@ -113,38 +150,65 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
     cells = []
     for contribution in unit.contributions([record]):
         cell = unit.cell_of(contribution) or {}
-        cells.append({
-            **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
-            "categories": dict(parse_categories(contribution["categories"])), "amount": _number(contribution["amount"]),
-            "data_element": cell.get("data_element"), "combo": cell.get("combo"), "value": cell.get("value"),
-            "accepted": cell.get("accepted"), "state": cell.get("state"),
-        })
+        cells.append(
+            {
+                **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
+                "categories": dict(parse_categories(contribution["categories"])),
+                "amount": _number(contribution["amount"]),
+                "data_element": cell.get("data_element"),
+                "combo": cell.get("combo"),
+                "value": cell.get("value"),
+                "accepted": cell.get("accepted"),
+                "state": cell.get("state"),
+            }
+        )
     referral = unit.referral(record)
     return {
         "record": {
-            "id": record, "source": head["source"], "stream": head["stream"], "key": head["key"], "form": head["form"],
-            "revision": head["revision"], "state": head["state"], "received_at": head["received_at"],
-            "first_received": head["first_received"], "deleted": bool(head["deleted"]),
-            "date": row["date"] if row else None, "place": row["place"] if row else None,
-            "worker": row["worker"] if row else None, "org_unit": row["org_unit"] if row else None,
+            "id": record,
+            "source": head["source"],
+            "stream": head["stream"],
+            "key": head["key"],
+            "form": head["form"],
+            "revision": head["revision"],
+            "state": head["state"],
+            "received_at": head["received_at"],
+            "first_received": head["first_received"],
+            "deleted": bool(head["deleted"]),
+            "date": row["date"] if row else None,
+            "place": row["place"] if row else None,
+            "worker": row["worker"] if row else None,
+            "org_unit": row["org_unit"] if row else None,
             "kind": row["kind"] if row else None,
         },
         "revisions": unit.revisions(head["source"], head["stream"], head["key"]),
         "mapping": {"file": activity.mapping, "version": activity.version, "form": activity.form} if activity else None,
         "facts": [
-            {"name": name, "value": None if name in PERSONAL and not unmask else value, "masked": name in PERSONAL and not unmask}
+            {
+                "name": name,
+                "value": None if name in PERSONAL and not unmask else value,
+                "masked": name in PERSONAL and not unmask,
+            }
             for name, value in sorted((activity.facts if activity else {}).items())
         ],
         "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in (activity.flags if activity else ())],
         "cells": cells,
         "resources": [{"key": d["key"], "state": d["state"]} for d in deliveries if d["kind"] == "resource"],
         "deliveries": [
-            {"id": d["id"], "target": d["target"], "key": d["key"], "kind": d["kind"], "state": d["state"],
-             "reason": d["reason"], "at": d["accepted_at"] or d["updated"]}
-            for d in deliveries if d["kind"] != "resource"
+            {
+                "id": d["id"],
+                "target": d["target"],
+                "key": d["key"],
+                "kind": d["kind"],
+                "state": d["state"],
+                "reason": d["reason"],
+                "at": d["accepted_at"] or d["updated"],
+            }
+            for d in deliveries
+            if d["kind"] != "resource"
         ],
         "quarantine": unit.quarantine_of(head["source"], head["stream"], head["key"]),
-        "referral": None if referral is None else {
-            k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")
-        },
+        "referral": None
+        if referral is None
+        else {k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")},
     }

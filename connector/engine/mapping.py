@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,9 +27,15 @@ CHUNK = 500
 
 #: Who must act on a quarantined record.
 WHO = {
-    "form.unknown": Who.MAPPING, "place.no_org_unit": Who.MAPPING, "place.closed_at_date": Who.MAPPING,
-    "date.missing": Who.CHW_DATA, "date.invalid": Who.CHW_DATA, "date.future": Who.CHW_DATA, "key.missing": Who.CHW_DATA,
-    "record.unreadable": Who.SYSADMIN, "place.missing": Who.CHW_DATA,
+    "form.unknown": Who.MAPPING,
+    "place.no_org_unit": Who.MAPPING,
+    "place.closed_at_date": Who.MAPPING,
+    "date.missing": Who.CHW_DATA,
+    "date.invalid": Who.CHW_DATA,
+    "date.future": Who.CHW_DATA,
+    "key.missing": Who.CHW_DATA,
+    "record.unreadable": Who.SYSADMIN,
+    "place.missing": Who.CHW_DATA,
 }
 
 
@@ -51,8 +58,14 @@ def categories_text(categories: Iterable[tuple[str, str]]) -> str:
 
 def _record(unit: Any, row: dict[str, Any]) -> Record:
     return Record(
-        source=row["source"], stream=row["stream"], key=row["key"], revision=row["revision"], form=row["form"],
-        body=unit.open("body", row["body_enc"]) or {}, deleted=bool(row["deleted"]), unreadable=row["unreadable"],
+        source=row["source"],
+        stream=row["stream"],
+        key=row["key"],
+        revision=row["revision"],
+        form=row["form"],
+        body=unit.open("body", row["body_enc"]) or {},
+        deleted=bool(row["deleted"]),
+        unreadable=row["unreadable"],
     )
 
 
@@ -101,7 +114,7 @@ def _count(engine: Engine, org_units: OrgUnits, works: Sequence[Work], known: di
                 row = org_units.row(activity.source, activity.place, day, parents)
                 work.org_unit = row.org_unit
                 work.contributions = engine.counter.contributions(
-                    activity, work.facts, lambda level, row=row, day=day: org_units.at_level(row, level, day)
+                    activity, work.facts, partial(org_units.at_level, row, day=day)
                 )
         except MappingError as error:
             work.error = error
@@ -154,15 +167,27 @@ class Mapping:
         self._keep_entities(unit, works, now)
         good = [w for w in works if w.error is None and w.activity is not None]
         gone = [w for w in works if w.error is not None or w.record.deleted]
-        unit.keep_activities([
-            {
-                "record": w.record.id, "revision": w.record.revision, "kind": w.activity.kind, "form": w.activity.form,
-                "mapping": w.activity.mapping, "version": w.activity.version, "date": w.activity.date.isoformat(),
-                "place": w.activity.place, "worker": w.activity.worker, "subject": w.activity.subject,
-                "org_unit": w.org_unit, "activity_enc": unit.seal("activity", activity_to(w.activity)), "now": now,
-            }
-            for w in good if w.activity is not None
-        ])
+        unit.keep_activities(
+            [
+                {
+                    "record": w.record.id,
+                    "revision": w.record.revision,
+                    "kind": w.activity.kind,
+                    "form": w.activity.form,
+                    "mapping": w.activity.mapping,
+                    "version": w.activity.version,
+                    "date": w.activity.date.isoformat(),
+                    "place": w.activity.place,
+                    "worker": w.activity.worker,
+                    "subject": w.activity.subject,
+                    "org_unit": w.org_unit,
+                    "activity_enc": unit.seal("activity", activity_to(w.activity)),
+                    "now": now,
+                }
+                for w in good
+                if w.activity is not None
+            ]
+        )
         unit.drop_activities([w.record.id for w in gone])
         self._recount(unit, works)
         built, invalid = resources.want(engine, unit, works, known)
@@ -170,13 +195,23 @@ class Mapping:
         self._heads(unit, works, now)
         quarantined = sum(1 for w in works if w.error)
         audit.record(
-            unit, at=now, event="records.mapped", subject=engine.pack.id,
-            detail={"records": len(works), "quarantined": quarantined, "keys": digest([w.record.id for w in works]),
-                    "pack": engine.pack.version[:16]},
+            unit,
+            at=now,
+            event="records.mapped",
+            subject=engine.pack.id,
+            detail={
+                "records": len(works),
+                "quarantined": quarantined,
+                "keys": digest([w.record.id for w in works]),
+                "pack": engine.pack.version[:16],
+            },
         )
         return {
-            "mapped": sum(1 for w in works if w.error is None and not w.record.deleted), "quarantined": quarantined,
-            "deleted": sum(1 for w in works if w.record.deleted), "resources": built, "invalid": invalid,
+            "mapped": sum(1 for w in works if w.error is None and not w.record.deleted),
+            "quarantined": quarantined,
+            "deleted": sum(1 for w in works if w.record.deleted),
+            "resources": built,
+            "invalid": invalid,
         }
 
     @staticmethod
@@ -207,10 +242,18 @@ class Mapping:
                 before = known.get(entity.key)
                 if before is None or before["digest"] != mark:
                     moved.append(entity.key)
-                rows.append({
-                    "source": source, "kind": kind, "key": entity.key, "record": work.record.id,
-                    "revision": work.record.revision, "entity_enc": unit.seal("entity", data), "digest": mark, "now": now,
-                })
+                rows.append(
+                    {
+                        "source": source,
+                        "kind": kind,
+                        "key": entity.key,
+                        "record": work.record.id,
+                        "revision": work.record.revision,
+                        "entity_enc": unit.seal("entity", data),
+                        "digest": mark,
+                        "now": now,
+                    }
+                )
             unit.keep_entities(rows)
             unit.dirty_by_subject(moved)
         for work in works:
@@ -225,24 +268,42 @@ class Mapping:
         """Replace the contributions of changed records and touch the old and the new cells together."""
         old: dict[str, list[tuple[Any, ...]]] = {}
         for row in unit.contributions([w.record.id for w in works]):
-            old.setdefault(row["record"], []).append((
-                row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"],
-                str(row["amount"].normalize() if hasattr(row["amount"], "normalize") else row["amount"]),
-                row["distinct_key"], row["date"], row["version"],
-            ))
+            old.setdefault(row["record"], []).append(
+                (
+                    row["indicator"],
+                    row["part"],
+                    row["org_unit"],
+                    row["period"],
+                    row["categories"],
+                    str(row["amount"].normalize() if hasattr(row["amount"], "normalize") else row["amount"]),
+                    row["distinct_key"],
+                    row["date"],
+                    row["version"],
+                )
+            )
         drop: list[str] = []
         rows: list[dict[str, Any]] = []
         touched: dict[tuple[str, ...], None] = {}
         for work in works:
-            new = [] if work.error else [
-                {
-                    "record": c.record, "indicator": c.indicator, "part": c.part, "org_unit": c.org_unit, "period": c.period,
-                    "categories": categories_text(c.categories), "amount": str(c.amount),
-                    "distinct_key": unit.keyed(c.distinct) if c.distinct else "", "date": c.date.isoformat(),
-                    "version": c.version,
-                }
-                for c in work.contributions
-            ]
+            new = (
+                []
+                if work.error
+                else [
+                    {
+                        "record": c.record,
+                        "indicator": c.indicator,
+                        "part": c.part,
+                        "org_unit": c.org_unit,
+                        "period": c.period,
+                        "categories": categories_text(c.categories),
+                        "amount": str(c.amount),
+                        "distinct_key": unit.keyed(c.distinct) if c.distinct else "",
+                        "date": c.date.isoformat(),
+                        "version": c.version,
+                    }
+                    for c in work.contributions
+                ]
+            )
             before = old.get(work.record.id, [])
             if before:
                 drop.append(work.record.id)
@@ -265,11 +326,21 @@ class Mapping:
             address = {"source": record.source, "stream": record.stream, "key": record.key}
             if work.error:
                 error = work.error
-                bad.append({
-                    **address, "revision": record.revision, "form": record.form, "code": error.code, "path": error.path,
-                    "file": error.file, "line": error.line, "detail": error.detail,
-                    "who": str(WHO.get(error.code, Who.MAPPING)), "version": "", "now": now,
-                })
+                bad.append(
+                    {
+                        **address,
+                        "revision": record.revision,
+                        "form": record.form,
+                        "code": error.code,
+                        "path": error.path,
+                        "file": error.file,
+                        "line": error.line,
+                        "detail": error.detail,
+                        "who": str(WHO.get(error.code, Who.MAPPING)),
+                        "version": "",
+                        "now": now,
+                    }
+                )
             else:
                 well.append(address)
         unit.clean_heads(heads)

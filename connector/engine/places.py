@@ -47,7 +47,7 @@ class OrgUnits:
             current = parent_of(current)
         raise MappingError("place.no_org_unit", path="place", file="org_units.csv")
 
-    def at_level(self, row: OrgUnitRow, level: str, day: date) -> str | None:
+    def at_level(self, row: OrgUnitRow, level: str, *, day: date) -> str | None:
         """Code of the nearest ancestor (or itself) at the level on the date; None when there is none."""
         current = row
         for _ in range(10):

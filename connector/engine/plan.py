@@ -27,15 +27,26 @@ def _cells(engine: Engine, unit: Any, config: Any, period: str | None, result: d
         sent = unit.values_once_sent([c["id"] for c in cells])
         for cell in cells:
             item = {
-                "target": config.name, "data_element": cell["data_element"], "combo": cell["combo"],
-                "org_unit": cell["org_unit"], "period": cell["period"], "value": cell["value"], "accepted": cell["accepted"],
+                "target": config.name,
+                "data_element": cell["data_element"],
+                "combo": cell["combo"],
+                "org_unit": cell["org_unit"],
+                "period": cell["period"],
+                "value": cell["value"],
+                "accepted": cell["accepted"],
             }
             if cell["state"] in ("held", "kept", "rejected", "old", "shadow"):
                 if len(result["blocked"]) < limit:
-                    result["blocked"].append({
-                        **item, "cell": cell["id"], "state": cell["state"], "there": cell["there"],
-                        "reason": cell["reason"] or {"old": "before_live_from", "shadow": "mode.shadow"}.get(cell["state"]),
-                    })
+                    result["blocked"].append(
+                        {
+                            **item,
+                            "cell": cell["id"],
+                            "state": cell["state"],
+                            "there": cell["there"],
+                            "reason": cell["reason"]
+                            or {"old": "before_live_from", "shadow": "mode.shadow"}.get(cell["state"]),
+                        }
+                    )
                 continue
             wanted = wanted_value(cell, config.vanished, cell["id"] in sent)
             if wanted is None or wanted == cell["accepted"]:
@@ -51,7 +62,13 @@ def _deliveries(unit: Any, target: str, result: dict[str, Any], limit: int) -> N
     states = unit.states(target)
     result["same"] += states.get("accepted", 0)
     for row in unit.open_deliveries(target, limit):
-        item = {"target": target, "key": row["key"], "kind": row["kind"], "state": row["state"], "reason": row["reason"]}
+        item = {
+            "target": target,
+            "key": row["key"],
+            "kind": row["kind"],
+            "state": row["state"],
+            "reason": row["reason"],
+        }
         if row["state"] in ("parked", "resolved"):
             result["blocked"].append(item)
             continue
@@ -60,7 +77,14 @@ def _deliveries(unit: Any, target: str, result: dict[str, Any], limit: int) -> N
         result["items"].append({**item, "what": kind})
     if target == "openmrs":
         for referral in unit.held_referrals():
-            result["blocked"].append({
-                "target": target, "key": referral["record"], "kind": "referral", "state": referral["state"],
-                "reason": {"old": "before_live_from", "waiting_person": "referral.waiting_person"}[referral["state"]],
-            })
+            result["blocked"].append(
+                {
+                    "target": target,
+                    "key": referral["record"],
+                    "kind": "referral",
+                    "state": referral["state"],
+                    "reason": {"old": "before_live_from", "waiting_person": "referral.waiting_person"}[
+                        referral["state"]
+                    ],
+                }
+            )

@@ -16,49 +16,131 @@ class OwnReason:
 
 
 OWN_REASONS = {
-    "lane.busy": OwnReason(Verdict.DEFERRED, Who.NOBODY, "Une autre tâche occupe cette étape ; Relais attend son tour.",
-                           "Another task holds this step; Relais waits its turn."),
-    "looked_up.holds": OwnReason(Verdict.ACCEPTED, Who.NOBODY, "Relais a relu : la cible contient déjà ce qu'il faut.",
-                                 "Relais read back: the target holds what is wanted."),
-    "target.unreadable": OwnReason(Verdict.UNKNOWN, Who.NOBODY, "La cible ne se laisse pas relire ; Relais relira plus tard.",
-                                   "The target cannot be read back; Relais looks again later."),
-    "delivery.too_old": OwnReason(Verdict.DEFERRED, Who.SYSADMIN, "En attente depuis plus de 30 jours ; mis de côté.",
-                                  "Waiting for more than 30 days; parked."),
-    "fhir.invalid": OwnReason(Verdict.REJECTED, Who.MAPPING,
-                              "La ressource FHIR n'est pas valide ; elle n'est pas envoyée, la fiche compte quand même.",
-                              "The FHIR resource is not valid; it is not sent, the record still counts."),
-    "resource.not_rebuilt": OwnReason(Verdict.REJECTED, Who.SYSADMIN,
-                                      "La ressource ne peut plus être reconstruite : traduire à nouveau la fiche.",
-                                      "The resource cannot be rebuilt: map the record again."),
-    "mode.shadow": OwnReason(Verdict.DEFERRED, Who.NOBODY, "Mode à blanc : calculé et comparé, jamais envoyé.",
-                             "Shadow mode: computed and compared, never sent."),
-    "before_live_from": OwnReason(Verdict.DEFERRED, Who.NOBODY, "Avant la date de mise en service : calculé, jamais envoyé.",
-                                  "Before the live date: computed, never sent."),
-    "referral.waiting_person": OwnReason(Verdict.DEFERRED, Who.CHW_DATA, "La personne n'est pas encore arrivée de l'application.",
-                                         "The person has not arrived from the app yet."),
-    "dhis2.changed_by_hand": OwnReason(Verdict.ACCEPTED, Who.MINISTRY, "La valeur a été changée à la main dans DHIS2 ; elle reste.",
-                                       "The value was changed by hand in DHIS2; it is kept."),
-    "source.unavailable": OwnReason(Verdict.DEFERRED, Who.NOBODY, "La source ne répond pas ; Relais essaiera encore.",
-                                    "The source is out of reach; Relais tries again."),
-    "source.waiting": OwnReason(Verdict.DEFERRED, Who.NOBODY, "La source demande d'attendre.", "The source asks to wait."),
-    "source.credentials": OwnReason(Verdict.DEFERRED, Who.CREDENTIALS, "La source refuse l'identifiant ou le mot de passe.",
-                                    "The source refuses the user or password."),
-    "source.page_unreadable": OwnReason(Verdict.DEFERRED, Who.SYSADMIN, "La source a envoyé une page illisible ; rien n'en a été gardé.",
-                                        "The source sent an unreadable page; nothing of it was kept."),
-    "source.offline_user": OwnReason(Verdict.DEFERRED, Who.CREDENTIALS, "Le compte est celui d'un ASC : il ne voit que ses propres fiches. Il faut un compte en ligne.",
-                                     "The account is a CHW's: it sees only its own records. An online account is needed."),
-    "source.cursor_lost": OwnReason(Verdict.DEFERRED, Who.NOBODY, "La source ne connaît plus le repère ; Relais relit depuis le début, rien n'est compté deux fois.",
-                                    "The source does not know the cursor any more; Relais reads from the start, nothing is counted twice."),
-    "source.no_files": OwnReason(Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé n'existe pas.", "The watched folder does not exist."),
-    "form.unknown": OwnReason(Verdict.REJECTED, Who.MAPPING, "Aucune correspondance pour ce formulaire.", "No mapping for this form."),
-    "date.missing": OwnReason(Verdict.REJECTED, Who.CHW_DATA, "La date du service manque.", "The date of service is missing."),
-    "date.invalid": OwnReason(Verdict.REJECTED, Who.CHW_DATA, "La date du service n'est pas une date.", "The date of service is not a date."),
-    "date.future": OwnReason(Verdict.REJECTED, Who.CHW_DATA, "La date du service est dans l'avenir.", "The date of service is in the future."),
+    "lane.busy": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Une autre tâche occupe cette étape ; Relais attend son tour.",
+        "Another task holds this step; Relais waits its turn.",
+    ),
+    "looked_up.holds": OwnReason(
+        Verdict.ACCEPTED,
+        Who.NOBODY,
+        "Relais a relu : la cible contient déjà ce qu'il faut.",
+        "Relais read back: the target holds what is wanted.",
+    ),
+    "target.unreadable": OwnReason(
+        Verdict.UNKNOWN,
+        Who.NOBODY,
+        "La cible ne se laisse pas relire ; Relais relira plus tard.",
+        "The target cannot be read back; Relais looks again later.",
+    ),
+    "delivery.too_old": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "En attente depuis plus de 30 jours ; mis de côté.",
+        "Waiting for more than 30 days; parked.",
+    ),
+    "fhir.invalid": OwnReason(
+        Verdict.REJECTED,
+        Who.MAPPING,
+        "La ressource FHIR n'est pas valide ; elle n'est pas envoyée, la fiche compte quand même.",
+        "The FHIR resource is not valid; it is not sent, the record still counts.",
+    ),
+    "resource.not_rebuilt": OwnReason(
+        Verdict.REJECTED,
+        Who.SYSADMIN,
+        "La ressource ne peut plus être reconstruite : traduire à nouveau la fiche.",
+        "The resource cannot be rebuilt: map the record again.",
+    ),
+    "mode.shadow": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Mode à blanc : calculé et comparé, jamais envoyé.",
+        "Shadow mode: computed and compared, never sent.",
+    ),
+    "before_live_from": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Avant la date de mise en service : calculé, jamais envoyé.",
+        "Before the live date: computed, never sent.",
+    ),
+    "referral.waiting_person": OwnReason(
+        Verdict.DEFERRED,
+        Who.CHW_DATA,
+        "La personne n'est pas encore arrivée de l'application.",
+        "The person has not arrived from the app yet.",
+    ),
+    "dhis2.changed_by_hand": OwnReason(
+        Verdict.ACCEPTED,
+        Who.MINISTRY,
+        "La valeur a été changée à la main dans DHIS2 ; elle reste.",
+        "The value was changed by hand in DHIS2; it is kept.",
+    ),
+    "source.unavailable": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "La source ne répond pas ; Relais essaiera encore.",
+        "The source is out of reach; Relais tries again.",
+    ),
+    "source.waiting": OwnReason(
+        Verdict.DEFERRED, Who.NOBODY, "La source demande d'attendre.", "The source asks to wait."
+    ),
+    "source.credentials": OwnReason(
+        Verdict.DEFERRED,
+        Who.CREDENTIALS,
+        "La source refuse l'identifiant ou le mot de passe.",
+        "The source refuses the user or password.",
+    ),
+    "source.page_unreadable": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "La source a envoyé une page illisible ; rien n'en a été gardé.",
+        "The source sent an unreadable page; nothing of it was kept.",
+    ),
+    "source.offline_user": OwnReason(
+        Verdict.DEFERRED,
+        Who.CREDENTIALS,
+        "Le compte est celui d'un ASC : il ne voit que ses propres fiches. Il faut un compte en ligne.",
+        "The account is a CHW's: it sees only its own records. An online account is needed.",
+    ),
+    "source.cursor_lost": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "La source ne connaît plus le repère ; Relais relit depuis le début, rien n'est compté deux fois.",
+        "The source does not know the cursor any more; Relais reads from the start, nothing is counted twice.",
+    ),
+    "source.no_files": OwnReason(
+        Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé n'existe pas.", "The watched folder does not exist."
+    ),
+    "form.unknown": OwnReason(
+        Verdict.REJECTED, Who.MAPPING, "Aucune correspondance pour ce formulaire.", "No mapping for this form."
+    ),
+    "date.missing": OwnReason(
+        Verdict.REJECTED, Who.CHW_DATA, "La date du service manque.", "The date of service is missing."
+    ),
+    "date.invalid": OwnReason(
+        Verdict.REJECTED, Who.CHW_DATA, "La date du service n'est pas une date.", "The date of service is not a date."
+    ),
+    "date.future": OwnReason(
+        Verdict.REJECTED, Who.CHW_DATA, "La date du service est dans l'avenir.", "The date of service is in the future."
+    ),
     "key.missing": OwnReason(Verdict.REJECTED, Who.CHW_DATA, "La fiche n'a pas de clé.", "The record has no key."),
-    "place.missing": OwnReason(Verdict.REJECTED, Who.CHW_DATA, "La fiche ne dit pas où.", "The record does not say where."),
-    "place.no_org_unit": OwnReason(Verdict.REJECTED, Who.MAPPING, "Ce lieu n'a pas d'unité d'organisation : ajouter une ligne à org_units.csv.",
-                                   "This place has no org unit: add a line to org_units.csv."),
-    "place.closed_at_date": OwnReason(Verdict.REJECTED, Who.MAPPING, "L'unité d'organisation était fermée à cette date.",
-                                      "The org unit was closed on that date."),
-    "record.unreadable": OwnReason(Verdict.REJECTED, Who.SYSADMIN, "La fiche est illisible.", "The record is unreadable."),
+    "place.missing": OwnReason(
+        Verdict.REJECTED, Who.CHW_DATA, "La fiche ne dit pas où.", "The record does not say where."
+    ),
+    "place.no_org_unit": OwnReason(
+        Verdict.REJECTED,
+        Who.MAPPING,
+        "Ce lieu n'a pas d'unité d'organisation : ajouter une ligne à org_units.csv.",
+        "This place has no org unit: add a line to org_units.csv.",
+    ),
+    "place.closed_at_date": OwnReason(
+        Verdict.REJECTED,
+        Who.MAPPING,
+        "L'unité d'organisation était fermée à cette date.",
+        "The org unit was closed on that date.",
+    ),
+    "record.unreadable": OwnReason(
+        Verdict.REJECTED, Who.SYSADMIN, "La fiche est illisible.", "The record is unreadable."
+    ),
 }

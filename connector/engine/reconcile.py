@@ -24,10 +24,15 @@ async def reconcile(engine: Engine, target: str, period: str | None = None, *, r
         await _dhis2(engine, target, period, result, reopen)
     else:
         await _by_key(engine, target, result, reopen)
-    engine.store.write(lambda unit: audit.record(
-        unit, at=engine.now(), event="target.reconciled", subject=target,
-        detail={k: v for k, v in result.items() if k != "items"},
-    ))
+    engine.store.write(
+        lambda unit: audit.record(
+            unit,
+            at=engine.now(),
+            event="target.reconciled",
+            subject=target,
+            detail={k: v for k, v in result.items() if k != "items"},
+        )
+    )
     return result
 
 
@@ -65,21 +70,34 @@ async def _dhis2(engine: Engine, target: str, period: str | None, result: dict[s
                 drifted.append((cell, found))
         for (element, combo), found in there.items():
             if not any(c["data_element"] == element and c["combo"] == combo for c in cells):
-                _item(result, "unknown_there", data_element=element, combo=combo, org_unit=org_unit, period=pe, ours=None, there=found)
+                _item(
+                    result,
+                    "unknown_there",
+                    data_element=element,
+                    combo=combo,
+                    org_unit=org_unit,
+                    period=pe,
+                    ours=None,
+                    there=found,
+                )
         if drifted and reopen and not shadow:
             engine.store.write(
                 lambda unit, d=drifted, b=(data_set, org_unit, pe): _reopen(engine, unit, b, d, config.on_existing)
             )
 
 
-def _reopen(engine: Engine, unit: Any, block: tuple[str, str, str], drifted: list[tuple[Any, str | None]], on_existing: str) -> None:
+def _reopen(
+    engine: Engine, unit: Any, block: tuple[str, str, str], drifted: list[tuple[Any, str | None]], on_existing: str
+) -> None:
     again = False
     for cell, found in drifted:
         if found is None or on_existing == "overwrite":
             unit.cell_forgotten(cell["id"])
             again = True
         else:
-            unit.cells_state([{"id": cell["id"], "state": "accepted", "reason": "dhis2.changed_by_hand", "there": found}])
+            unit.cells_state(
+                [{"id": cell["id"], "state": "accepted", "reason": "dhis2.changed_by_hand", "there": found}]
+            )
     if again:
         tally.want_block(engine, unit, block, again=True)
 

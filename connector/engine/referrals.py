@@ -15,7 +15,7 @@ from connector.engine import audit, intake
 from connector.engine.engine import Engine
 from connector.identity import digest
 from connector.mappings.codec import activity_from
-from connector.model import Entity, OpenReferral, Page, Cursor
+from connector.model import Cursor, Entity, OpenReferral, Page
 
 #: What the clinic may answer; the last three are final.
 STATUSES = ("arrived", "missed", "completed", "cancelled", "voided")
@@ -42,8 +42,15 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
         old = activity.date.isoformat() < config.live_from
         state = "old" if old else "waiting_person" if person is None else "wanted"
         unit.keep_referral(
-            record=activity.id, subject=activity.subject, worker=activity.worker, to_place=referral.to,
-            date=activity.date.isoformat(), urgent=referral.urgent, reason=referral.reason, state=state, now=engine.now(),
+            record=activity.id,
+            subject=activity.subject,
+            worker=activity.worker,
+            to_place=referral.to,
+            date=activity.date.isoformat(),
+            urgent=referral.urgent,
+            reason=referral.reason,
+            state=state,
+            now=engine.now(),
         )
         if state == "wanted":
             payload = engine.builder.referral_payload(activity, work.facts, person)
@@ -51,12 +58,22 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     unit.want(rows)
 
 
-def _row(engine: Engine, unit: Any, config: Any, key: str, subject: str | None, payload: dict[str, Any]) -> dict[str, Any]:
+def _row(
+    engine: Engine, unit: Any, config: Any, key: str, subject: str | None, payload: dict[str, Any]
+) -> dict[str, Any]:
     shadow = config.mode == "shadow"
     return {
-        "target": config.name, "key": key, "kind": "referral", "record": key, "subject": subject, "digest": digest(payload),
-        "payload_enc": unit.seal("delivery", payload), "state": "resolved" if shadow else "pending",
-        "reason": "mode.shadow" if shadow else None, "due_at": engine.now(), "now": engine.now(),
+        "target": config.name,
+        "key": key,
+        "kind": "referral",
+        "record": key,
+        "subject": subject,
+        "digest": digest(payload),
+        "payload_enc": unit.seal("delivery", payload),
+        "state": "resolved" if shadow else "pending",
+        "reason": "mode.shadow" if shadow else None,
+        "due_at": engine.now(),
+        "now": engine.now(),
     }
 
 
@@ -67,15 +84,29 @@ def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[di
         return
     before = unit.delivery(target, record)
     if before is not None:
-        if before["accepted_digest"] is None and not before["tries"] and not before["unsure"] and before["state"] != "leased":
+        if (
+            before["accepted_digest"] is None
+            and not before["tries"]
+            and not before["unsure"]
+            and before["state"] != "leased"
+        ):
             unit.unwant([before["id"]])
         else:
             payload = {**unit.open("delivery", before["payload_enc"]), "deleted": True}
-            rows.append({
-                "target": target, "key": record, "kind": "referral", "record": record, "subject": before["subject"],
-                "digest": digest(payload), "payload_enc": unit.seal("delivery", payload), "state": "pending",
-                "due_at": engine.now(), "now": engine.now(),
-            })
+            rows.append(
+                {
+                    "target": target,
+                    "key": record,
+                    "kind": "referral",
+                    "record": record,
+                    "subject": before["subject"],
+                    "digest": digest(payload),
+                    "payload_enc": unit.seal("delivery", payload),
+                    "state": "pending",
+                    "due_at": engine.now(),
+                    "now": engine.now(),
+                }
+            )
     unit.referral_state(record, "withdrawn", engine.now())
 
 
@@ -96,29 +127,48 @@ def _answer(engine: Engine, unit: Any, facts: Mapping[str, Any]) -> None:
         return
     activity = activity_from(unit.open("activity", row["activity_enc"]))
     document = answer_document(engine, activity, known, facts)
-    unit.want([{
-        "target": config.name, "key": document["_id"], "kind": "answer", "record": record, "subject": known["subject"],
-        "digest": digest(document), "payload_enc": unit.seal("delivery", document),
-        "state": "resolved" if config.mode == "shadow" else "pending",
-        "reason": "mode.shadow" if config.mode == "shadow" else None, "due_at": now, "now": now,
-    }])
+    unit.want(
+        [
+            {
+                "target": config.name,
+                "key": document["_id"],
+                "kind": "answer",
+                "record": record,
+                "subject": known["subject"],
+                "digest": digest(document),
+                "payload_enc": unit.seal("delivery", document),
+                "state": "resolved" if config.mode == "shadow" else "pending",
+                "reason": "mode.shadow" if config.mode == "shadow" else None,
+                "due_at": now,
+                "now": now,
+            }
+        ]
+    )
 
 
-def answer_document(engine: Engine, activity: Any, referral: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+def answer_document(
+    engine: Engine, activity: Any, referral: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """The report the CHW sees in the app: a CHT ``data_record`` with our deterministic id."""
     at = str(facts.get("at") or facts.get("date") or activity.date.isoformat())
     fields = {
-        "patient_id": activity.subject, "referral_id": activity.key, "status": facts["status"],
-        "facility": referral["to_place"], "date": facts.get("date") or at[:10],
+        "patient_id": activity.subject,
+        "referral_id": activity.key,
+        "status": facts["status"],
+        "facility": referral["to_place"],
+        "date": facts.get("date") or at[:10],
     }
     for name in ("diagnosis", "advice"):
         if facts.get(name):
             fields[name] = facts[name]
     return {
-        "_id": engine.names.uuid("answer", activity.id), "type": "data_record", "form": "referral_answer",
+        "_id": engine.names.uuid("answer", activity.id),
+        "type": "data_record",
+        "form": "referral_answer",
         "content_type": "xml",
         "reported_date": int(datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() * 1000),
-        "contact": {"_id": activity.worker, "parent": {"_id": activity.place}}, "fields": fields,
+        "contact": {"_id": activity.worker, "parent": {"_id": activity.place}},
+        "fields": fields,
     }
 
 
@@ -134,7 +184,9 @@ async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
             after = rows[-1]["record"]
             asked = [
                 OpenReferral(
-                    id=r["record"], number=r["record"].rsplit("/", 1)[-1], date=datetime.fromisoformat(r["date"]).date(),
+                    id=r["record"],
+                    number=r["record"].rsplit("/", 1)[-1],
+                    date=datetime.fromisoformat(r["date"]).date(),
                     remote=orjson.loads(r["remote"]),
                 )
                 for r in rows

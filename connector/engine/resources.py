@@ -28,8 +28,16 @@ def wanted_row(engine: Engine, target: str, resource: dict[str, Any], record: st
     now = engine.now()
     valid = r4.is_valid(resource)
     return {
-        "target": target, "key": key_of(resource), "kind": "resource", "record": record, "subject": record, "digest": mark,
-        "state": "pending" if valid else "parked", "reason": None if valid else "fhir.invalid", "due_at": now, "now": now,
+        "target": target,
+        "key": key_of(resource),
+        "kind": "resource",
+        "record": record,
+        "subject": record,
+        "digest": mark,
+        "state": "pending" if valid else "parked",
+        "reason": None if valid else "fhir.invalid",
+        "due_at": now,
+        "now": now,
     }
 
 
@@ -71,8 +79,9 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     return len(wanted), invalid
 
 
-def _vanished(engine: Engine, unit: Any, target: str, records: Sequence[str], keep: set[str],
-              rows: list[dict[str, Any]]) -> None:
+def _vanished(
+    engine: Engine, unit: Any, target: str, records: Sequence[str], keep: set[str], rows: list[dict[str, Any]]
+) -> None:
     forget: list[int] = []
     now = engine.now()
     for row in unit.deliveries_of(target, records):
@@ -82,10 +91,19 @@ def _vanished(engine: Engine, unit: Any, target: str, records: Sequence[str], ke
         if never:
             forget.append(row["id"])
         else:
-            rows.append({
-                "target": target, "key": row["key"], "kind": "resource", "record": row["record"], "subject": row["record"],
-                "digest": "", "state": "pending", "due_at": now, "now": now,
-            })
+            rows.append(
+                {
+                    "target": target,
+                    "key": row["key"],
+                    "kind": "resource",
+                    "record": row["record"],
+                    "subject": row["record"],
+                    "digest": "",
+                    "state": "pending",
+                    "due_at": now,
+                    "now": now,
+                }
+            )
     unit.unwant(forget)
 
 

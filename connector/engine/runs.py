@@ -70,7 +70,12 @@ def _beat(engine: Engine, stop: threading.Event) -> None:
 def _dead(ours: str, theirs: str) -> bool:
     """The holder was a process of this very machine (same boot) that is no more."""
     machine, _, process = theirs.rpartition("/")
-    return machine == ours.rpartition("/")[0] and process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists()
+    return (
+        machine == ours.rpartition("/")[0]
+        and process.isdigit()
+        and not Path(f"/proc/{process}").exists()
+        and Path("/proc/self").exists()
+    )
 
 
 def _take_over(engine: Engine, unit: Any) -> None:
@@ -157,15 +162,24 @@ class Run:
         waiting = sum(s.get(n, 0) for s in states.values() for n in ("pending", "leased", "deferred", "unknown"))
         outcome = "waiting" if waiting else "needs_a_person" if attention["parked"] else "settled"
         return {
-            "run": engine.run, "outcome": outcome, "next_due": due if waiting else None, "started": stamp(self.started),
-            "seconds": round((engine.clock.now() - self.started).total_seconds(), 3), "attention": attention,
-            "sources": self.sources, "activities": self.mapped["mapped"],
-            "resources": {"built": self.mapped["resources"], "invalid": self.mapped["invalid"]}, "cells": self.cells,
+            "run": engine.run,
+            "outcome": outcome,
+            "next_due": due if waiting else None,
+            "started": stamp(self.started),
+            "seconds": round((engine.clock.now() - self.started).total_seconds(), 3),
+            "attention": attention,
+            "sources": self.sources,
+            "activities": self.mapped["mapped"],
+            "resources": {"built": self.mapped["resources"], "invalid": self.mapped["invalid"]},
+            "cells": self.cells,
             "targets": {
                 name: {
-                    "accepted": states[name].get("accepted", 0), "rejected": counts["rejected"],
-                    "deferred": states[name].get("deferred", 0), "unknown": states[name].get("unknown", 0),
-                    "waiting": states[name].get("pending", 0) + states[name].get("leased", 0), "values": counts["values"],
+                    "accepted": states[name].get("accepted", 0),
+                    "rejected": counts["rejected"],
+                    "deferred": states[name].get("deferred", 0),
+                    "unknown": states[name].get("unknown", 0),
+                    "waiting": states[name].get("pending", 0) + states[name].get("leased", 0),
+                    "values": counts["values"],
                 }
                 for name, counts in self.targets.items()
             },
@@ -173,12 +187,17 @@ class Run:
         }
 
 
-def _standing(engine: Engine, unit: Any, targets: list[str]) -> tuple[dict[str, int], dict[str, dict[str, int]], str | None]:
+def _standing(
+    engine: Engine, unit: Any, targets: list[str]
+) -> tuple[dict[str, int], dict[str, dict[str, int]], str | None]:
     """Attention, delivery states per target and the next due time, as they stand."""
     states = {t: unit.states(t) for t in targets}
     attention = {
-        "quarantined": unit.quarantined(), "parked": sum(s.get("parked", 0) for s in states.values()),
-        "held_values": unit.held(), "matches": 0, "vanished": unit.vanished(),
+        "quarantined": unit.quarantined(),
+        "parked": sum(s.get("parked", 0) for s in states.values()),
+        "held_values": unit.held(),
+        "matches": 0,
+        "vanished": unit.vanished(),
     }
     for source, count in unit.quarantined_by_source().items():
         attention[f"quarantined:{source}"] = count

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -50,18 +51,19 @@ class Schedule:
         engine = self.engine
         for name, source in engine.pack.sources.items():
             if name in engine.sources:
-                self._add(f"pull/{name}", source.schedule, lambda n=name: self.pull(n))
+                self._add(f"pull/{name}", source.schedule, partial(self.pull, name))
         for name, target in engine.pack.targets.items():
-            self._add(f"deliver/{name}", target.schedule, lambda n=name: self.deliver(n))
+            self._add(f"deliver/{name}", target.schedule, partial(self.deliver, name))
         clinic = engine.target_of("openmrs")
         if clinic is not None:
             self._add("poll/openmrs", clinic.schedule, self.poll)
         nightly = engine.pack.schedules.get("reconcile")
         if nightly:
             for name in engine.pack.targets:
-                self._add(f"reconcile/{name}", nightly, lambda n=name: self.reconcile(n))
-        self.scheduler.add_job(self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True,
-                               misfire_grace_time=None)
+                self._add(f"reconcile/{name}", nightly, partial(self.reconcile, name))
+        self.scheduler.add_job(
+            self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
+        )
         self.scheduler.start()
 
     def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
@@ -83,7 +85,12 @@ class Schedule:
         last = self.engine.store.read(lambda unit: unit.last_fire(id))
         missed = last is None or last < stamp(due_time(text, now))
         self.scheduler.add_job(
-            fire, trigger(text, self.engine.pack.zone), id=id, max_instances=1, coalesce=True, misfire_grace_time=None,
+            fire,
+            trigger(text, self.engine.pack.zone),
+            id=id,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
             **({"next_run_time": now} if missed and text.startswith("every ") else {}),
         )
 

@@ -39,8 +39,13 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
     else:
         overall = "ok"
     return {
-        "state": overall, "version": version, "now": engine.now(), "connections": connections, "quarantined": quarantined,
-        "parked": parked, "held_values": unit.held(),
+        "state": overall,
+        "version": version,
+        "now": engine.now(),
+        "connections": connections,
+        "quarantined": quarantined,
+        "parked": parked,
+        "held_values": unit.held(),
         "audit": {"ok": True, "entries": unit.audit_count(), "last_head": unit.last_head()},
     }
 
@@ -49,8 +54,13 @@ def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
     row = unit.row_of_source(name)
     config = engine.pack.sources.get(name)
     base = {
-        "name": name, "kind": "source", "last_success": row.get("last_success"), "last_record": row.get("last_record"),
-        "next_run": row.get("due_at"), "behind": row.get("behind") or 0, "who": row.get("who") or "nobody",
+        "name": name,
+        "kind": "source",
+        "last_success": row.get("last_success"),
+        "last_record": row.get("last_record"),
+        "next_run": row.get("due_at"),
+        "behind": row.get("behind") or 0,
+        "who": row.get("who") or "nobody",
         "reason": row.get("reason"),
     }
     if row.get("paused"):
@@ -59,7 +69,11 @@ def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         return {**base, "state": "never_run"}
     if row.get("reason"):
         return {**base, "state": "waiting" if (row.get("who") or "nobody") == "nobody" else "action_needed"}
-    if config and row.get("last_record") and engine.clock.now() - moment(row["last_record"]) > span(config.silent_after):
+    if (
+        config
+        and row.get("last_record")
+        and engine.clock.now() - moment(row["last_record"]) > span(config.silent_after)
+    ):
         return {**base, "state": "silent", "who": "chw_data"}
     return {**base, "state": "running" if running else "ok"}
 
@@ -72,10 +86,17 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
     age = int((engine.clock.now() - moment(oldest)).total_seconds()) if oldest else 0
     config = engine.pack.targets[name]
     base = {
-        "name": name, "kind": "target", "who": row.get("who") or "nobody", "reason": row.get("reason"),
-        "last_success": row.get("last_success"), "waiting": waiting, "oldest_waiting_seconds": age,
-        "parked": states.get("parked", 0), "breaker": row.get("breaker") or "closed",
-        "next_try": row.get("due_at") or unit.next_due(name), "mode": config.mode,
+        "name": name,
+        "kind": "target",
+        "who": row.get("who") or "nobody",
+        "reason": row.get("reason"),
+        "last_success": row.get("last_success"),
+        "waiting": waiting,
+        "oldest_waiting_seconds": age,
+        "parked": states.get("parked", 0),
+        "breaker": row.get("breaker") or "closed",
+        "next_try": row.get("due_at") or unit.next_due(name),
+        "mode": config.mode,
     }
     if row.get("paused"):
         return {**base, "state": "paused", "paused": orjson.loads(row["paused"])}

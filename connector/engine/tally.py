@@ -83,12 +83,22 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         )
         data_set = pack.data_sets[indicator.data_set]
         old = config is not None and not periods.not_before(row["period"], config.live_from)
-        cells.append({
-            "indicator": row["indicator"], "part": row["part"], "org_unit": row["org_unit"], "period": row["period"],
-            "categories": row["categories"], "data_set": data_set.id, "data_element": element, "combo": combo,
-            "value": figure(indicator.aggregate, row), "records": int(row["records"]),
-            "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted", "now": now,
-        })
+        cells.append(
+            {
+                "indicator": row["indicator"],
+                "part": row["part"],
+                "org_unit": row["org_unit"],
+                "period": row["period"],
+                "categories": row["categories"],
+                "data_set": data_set.id,
+                "data_element": element,
+                "combo": combo,
+                "value": figure(indicator.aggregate, row),
+                "records": int(row["records"]),
+                "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted",
+                "now": now,
+            }
+        )
         blocks[(data_set.id, row["org_unit"], row["period"])] = None
     before = {block: {_address(c): c for c in unit.cells(block)} for block in blocks}
     changed = 0
@@ -105,7 +115,10 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         want_block(engine, unit, block)
         _want_report(engine, unit, block)
     audit.record(
-        unit, at=now, event="cells.recounted", subject=pack.id,
+        unit,
+        at=now,
+        event="cells.recounted",
+        subject=pack.id,
         detail={"cells": len(cells), "changed": changed, "keys": digest([[*_address(c)] for c in cells])},
     )
     return {"recounted": len(rows), "changed": changed}
@@ -135,10 +148,21 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
     if not wanted and known is None:
         return
     now = engine.now()
-    unit.want([{
-        "target": config.name, "key": block_key(block), "kind": "block", "subject": "/".join(block[1:]),
-        "digest": digest(sorted(wanted)), "state": "pending", "due_at": now, "now": now, "again": again,
-    }])
+    unit.want(
+        [
+            {
+                "target": config.name,
+                "key": block_key(block),
+                "kind": "block",
+                "subject": "/".join(block[1:]),
+                "digest": digest(sorted(wanted)),
+                "state": "pending",
+                "due_at": now,
+                "now": now,
+                "again": again,
+            }
+        ]
+    )
 
 
 def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -154,16 +178,27 @@ def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], 
         if wanted is None or wanted == cell["accepted"] or cell["state"] == "kept":
             continue
         before = sent.get(cell["id"], set())
-        values.append({
-            "dataElement": cell["data_element"], "categoryOptionCombo": cell["combo"], "value": wanted or None,
-            "neverSent": cell["accepted"] is None, "sentBefore": sorted(str(v) for v in before if v is not None),
-            "released": cell["released"], "old": cell["accepted"] or None,
-        })
+        values.append(
+            {
+                "dataElement": cell["data_element"],
+                "categoryOptionCombo": cell["combo"],
+                "value": wanted or None,
+                "neverSent": cell["accepted"] is None,
+                "sentBefore": sorted(str(v) for v in before if v is not None),
+                "released": cell["released"],
+                "old": cell["accepted"] or None,
+            }
+        )
         behind.append(cell)
     first = unit.delivery_first(config.name, period)
     payload = {
-        "dataSet": engine.pack.data_sets[data_set].code, "orgUnit": org_unit, "period": period,
-        "attributeOptionCombo": "default", "first": first, "onExisting": config.on_existing, "values": values,
+        "dataSet": engine.pack.data_sets[data_set].code,
+        "orgUnit": org_unit,
+        "period": period,
+        "attributeOptionCombo": "default",
+        "first": first,
+        "onExisting": config.on_existing,
+        "values": values,
     }
     return payload, behind
 
@@ -177,15 +212,23 @@ def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None
         return
     cells = [
         (c["indicator"], c["part"], parse_categories(c["categories"]), c["value"])
-        for c in unit.cells(block) if c["value"] is not None
+        for c in unit.cells(block)
+        if c["value"] is not None
     ]
     resource = engine.builder.measure_report(engine.pack.data_sets[block[0]], block[1], block[2], cells)
     if not cells:
         known = unit.delivery(config.name, resources.key_of(resource))
         if known is None:
             return
-        row = {"target": config.name, "key": known["key"], "kind": "resource", "digest": "", "state": "pending",
-               "due_at": engine.now(), "now": engine.now()}
+        row = {
+            "target": config.name,
+            "key": known["key"],
+            "kind": "resource",
+            "digest": "",
+            "state": "pending",
+            "due_at": engine.now(),
+            "now": engine.now(),
+        }
     else:
         row = resources.wanted_row(engine, config.name, resource, None, digest(resource))
         row["payload_enc"] = unit.seal("delivery", resource)
@@ -210,7 +253,9 @@ def completions(engine: Engine) -> int:
             continue
         blocks = engine.store.read(lambda unit, ds=data_set.id: unit.blocks(config.name, ds))
         for key in blocks:
-            count += engine.store.write(lambda unit, key=key, ds=data_set: _completion(engine, unit, config.name, ds, key, today))
+            count += engine.store.write(
+                lambda unit, key=key, ds=data_set: _completion(engine, unit, config.name, ds, key, today)
+            )
     return count
 
 
@@ -218,8 +263,12 @@ def missing_reporters(engine: Engine, unit: Any, group: str, org_unit: str, peri
     """Reporters of the group deployed at the unit during the period who have not reported."""
     first, last = periods.bounds(period)
     expected = [
-        d for d in engine.pack.deployments
-        if d.group == group and d.org_unit == org_unit and d.valid_from <= last and (d.valid_to is None or d.valid_to >= first)
+        d
+        for d in engine.pack.deployments
+        if d.group == group
+        and d.org_unit == org_unit
+        and d.valid_from <= last
+        and (d.valid_to is None or d.valid_to >= first)
     ]
     missing = []
     for row in expected:
@@ -245,15 +294,30 @@ def _completion(engine: Engine, unit: Any, target: str, data_set: Any, key: str,
         return 0  # on its way: judged again once the block is settled
     _, last = periods.bounds(period)
     payload = {
-        "dataSet": data_set.code, "orgUnit": org_unit, "period": period, "attributeOptionCombo": "default",
-        "date": (last + timedelta(days=1)).isoformat(), "completed": complete,
+        "dataSet": data_set.code,
+        "orgUnit": org_unit,
+        "period": period,
+        "attributeOptionCombo": "default",
+        "date": (last + timedelta(days=1)).isoformat(),
+        "completed": complete,
     }
     mark = digest(payload)
     if known is not None and known["digest"] == mark:
         return 0
     now = engine.now()
-    unit.want([{
-        "target": target, "key": completion_key, "kind": "completion", "subject": f"{org_unit}/{period}", "digest": mark,
-        "payload_enc": unit.seal("delivery", payload), "state": "pending", "due_at": now, "now": now,
-    }])
+    unit.want(
+        [
+            {
+                "target": target,
+                "key": completion_key,
+                "kind": "completion",
+                "subject": f"{org_unit}/{period}",
+                "digest": mark,
+                "payload_enc": unit.seal("delivery", payload),
+                "state": "pending",
+                "due_at": now,
+                "now": now,
+            }
+        ]
+    )
     return 1

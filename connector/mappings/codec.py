@@ -33,12 +33,27 @@ def activity_to(activity: Activity) -> dict[str, Any]:
     """The activity as JSON; ``activity_from`` gives it back equal."""
     referral = activity.referral
     return {
-        "source": activity.source, "stream": activity.stream, "key": activity.key, "revision": activity.revision,
-        "kind": activity.kind, "form": activity.form, "mapping": activity.mapping, "version": activity.version,
-        "date": activity.date.isoformat(), "at": activity.at.isoformat() if activity.at else None, "place": activity.place,
-        "worker": activity.worker, "subject": activity.subject, "facts": _out(dict(activity.facts)),
-        "referral": None if referral is None else {
-            "to": referral.to, "urgent": referral.urgent, "reason": referral.reason, "reasons": list(referral.reasons),
+        "source": activity.source,
+        "stream": activity.stream,
+        "key": activity.key,
+        "revision": activity.revision,
+        "kind": activity.kind,
+        "form": activity.form,
+        "mapping": activity.mapping,
+        "version": activity.version,
+        "date": activity.date.isoformat(),
+        "at": activity.at.isoformat() if activity.at else None,
+        "place": activity.place,
+        "worker": activity.worker,
+        "subject": activity.subject,
+        "facts": _out(dict(activity.facts)),
+        "referral": None
+        if referral is None
+        else {
+            "to": referral.to,
+            "urgent": referral.urgent,
+            "reason": referral.reason,
+            "reasons": list(referral.reasons),
             "note": referral.note,
         },
         "flags": [[f.code, f.fact, f.detail] for f in activity.flags],
@@ -48,12 +63,32 @@ def activity_to(activity: Activity) -> dict[str, Any]:
 def activity_from(data: dict[str, Any]) -> Activity:
     referral = data["referral"]
     return Activity(
-        **{k: data[k] for k in ("source", "stream", "key", "revision", "kind", "form", "mapping", "version",
-                                "place", "worker", "subject")},
-        date=date.fromisoformat(data["date"]), at=datetime.fromisoformat(data["at"]) if data["at"] else None,
+        **{
+            k: data[k]
+            for k in (
+                "source",
+                "stream",
+                "key",
+                "revision",
+                "kind",
+                "form",
+                "mapping",
+                "version",
+                "place",
+                "worker",
+                "subject",
+            )
+        },
+        date=date.fromisoformat(data["date"]),
+        at=datetime.fromisoformat(data["at"]) if data["at"] else None,
         facts=_back(data["facts"]),
-        referral=None if referral is None else Referral(
-            to=referral["to"], urgent=referral["urgent"], reason=referral["reason"], reasons=tuple(referral["reasons"]),
+        referral=None
+        if referral is None
+        else Referral(
+            to=referral["to"],
+            urgent=referral["urgent"],
+            reason=referral["reason"],
+            reasons=tuple(referral["reasons"]),
             note=referral["note"],
         ),
         flags=tuple(Flag(*f) for f in data["flags"]),
@@ -62,8 +97,13 @@ def activity_from(data: dict[str, Any]) -> Activity:
 
 def entity_to(entity: Entity) -> dict[str, Any]:
     return {
-        "source": entity.source, "kind": entity.kind, "key": entity.key, "revision": entity.revision,
-        "data": _out(dict(entity.data)), "mapping": entity.mapping, "version": entity.version,
+        "source": entity.source,
+        "kind": entity.kind,
+        "key": entity.key,
+        "revision": entity.revision,
+        "data": _out(dict(entity.data)),
+        "mapping": entity.mapping,
+        "version": entity.version,
     }
 
 

@@ -81,7 +81,8 @@ class DHIS2Sim:
         self.completions: dict[Any, Json] = {}
         self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
         self.reset()
-        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes={"refuse": self._set_refuse, "values": self._type_in})
+        control = {"refuse": self._set_refuse, "values": self._type_in}
+        self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes=control)
 
     # ------------------------------------------------------------ what tests and the demo see
 

@@ -56,9 +56,7 @@ CELL_STATE = text("UPDATE cell SET state=:state, reason=:reason, there=:there WH
 INSERT_SENT = text(
     "INSERT INTO value_sent (cell, attempt, value, verdict, reason, at) VALUES (:cell, :attempt, :value, 'open', NULL, :now)"
 )
-SENT_VERDICT = text(
-    "UPDATE value_sent SET verdict=:verdict, reason=:reason WHERE attempt=:attempt AND cell=:cell"
-)
+SENT_VERDICT = text("UPDATE value_sent SET verdict=:verdict, reason=:reason WHERE attempt=:attempt AND cell=:cell")
 
 
 class CountingQueries:

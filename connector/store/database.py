@@ -78,9 +78,7 @@ class SqlStore:
             if not inspect(self._writer).has_table("meta"):
                 with self._writer.begin() as connection:
                     metadata.create_all(connection)
-                    connection.execute(
-                        text("INSERT INTO meta (key, value) VALUES ('schema', :v)"), {"v": SCHEMA}
-                    )
+                    connection.execute(text("INSERT INTO meta (key, value) VALUES ('schema', :v)"), {"v": SCHEMA})
         except DBAPIError as error:
             raise translated(error) from None
 

@@ -210,7 +210,9 @@ class IntakeQueries:
     def entities(self, kind: str, source: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         rows = self.select_in(
             "SELECT * FROM entity WHERE source=:source AND kind=:kind AND key IN {in}",
-            set(keys), source=source, kind=kind,
+            set(keys),
+            source=source,
+            kind=kind,
         )
         return {r["key"]: r for r in rows}
 

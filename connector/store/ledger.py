@@ -99,7 +99,9 @@ class LedgerQueries:
     def deliveries_of(self, target: str, records: Iterable[str]) -> list[dict[str, Any]]:
         return self.select_in(  # type: ignore[attr-defined,no-any-return]
             "SELECT id, record, key, digest, state, accepted_digest, tries, unsure FROM delivery "
-            "WHERE target=:target AND record IN {in}", records, target=target,
+            "WHERE target=:target AND record IN {in}",
+            records,
+            target=target,
         )
 
     def digests(self, target: str, keys: Iterable[str]) -> dict[str, str]:
@@ -111,7 +113,14 @@ class LedgerQueries:
     def want(self, rows: list[dict[str, Any]]) -> None:
         """Make these the wanted states. A row equal to what is wanted already changes nothing."""
         if rows:
-            defaults = {"no": False, "again": False, "record": None, "subject": None, "payload_enc": None, "reason": None}
+            defaults = {
+                "no": False,
+                "again": False,
+                "record": None,
+                "subject": None,
+                "payload_enc": None,
+                "reason": None,
+            }
             many(self.connection, WANT, [{**defaults, **r} for r in rows])
 
     def unwant(self, ids: Sequence[int]) -> None:
@@ -146,8 +155,10 @@ class LedgerQueries:
     def take_over_leases(self, target: str, holder: str, due: str, now: str) -> int:
         """Leases of processes that are gone: what they sent is uncertain until the quiet time is over."""
         done = self.connection.execute(
-            text("UPDATE delivery SET state='unknown', unsure=:yes, due_at=:due, lease_until=NULL, lease_by=NULL, updated=:now "
-                 "WHERE target=:t AND state='leased' AND lease_by <> :h"),
+            text(
+                "UPDATE delivery SET state='unknown', unsure=:yes, due_at=:due, lease_until=NULL, lease_by=NULL, updated=:now "
+                "WHERE target=:t AND state='leased' AND lease_by <> :h"
+            ),
             {"t": target, "h": holder, "due": due, "now": now, "yes": True},
         )
         return done.rowcount
@@ -188,8 +199,10 @@ class LedgerQueries:
 
     def next_due(self, target: str) -> str | None:
         found = self.connection.execute(
-            text("SELECT MIN(CASE WHEN state='leased' THEN lease_until ELSE due_at END) FROM delivery "
-                 "WHERE target=:t AND state IN ('pending','deferred','unknown','leased')"),
+            text(
+                "SELECT MIN(CASE WHEN state='leased' THEN lease_until ELSE due_at END) FROM delivery "
+                "WHERE target=:t AND state IN ('pending','deferred','unknown','leased')"
+            ),
             {"t": target},
         ).scalar()
         return str(found) if found else None
@@ -222,18 +235,30 @@ class LedgerQueries:
         rows = self.select_in("SELECT record FROM referral WHERE record IN {in}", records)  # type: ignore[attr-defined]
         return {r["record"] for r in rows}
 
-    def referral_state(self, record: str, state: str, now: str, *, remote: str | None = None,
-                       answered: str | None = None, answer_enc: bytes | None = None) -> None:
+    def referral_state(
+        self,
+        record: str,
+        state: str,
+        now: str,
+        *,
+        remote: str | None = None,
+        answered: str | None = None,
+        answer_enc: bytes | None = None,
+    ) -> None:
         self.connection.execute(
-            text("UPDATE referral SET state=:state, updated=:now, remote=COALESCE(:remote, remote), "
-                 "answered_at=COALESCE(:answered, answered_at), answer_enc=COALESCE(:answer, answer_enc) WHERE record=:r"),
+            text(
+                "UPDATE referral SET state=:state, updated=:now, remote=COALESCE(:remote, remote), "
+                "answered_at=COALESCE(:answered, answered_at), answer_enc=COALESCE(:answer, answer_enc) WHERE record=:r"
+            ),
             {"r": record, "state": state, "now": now, "remote": remote, "answered": answered, "answer": answer_enc},
         )
 
     def open_referrals(self, after: str, limit: int) -> list[dict[str, Any]]:
         return self.rows(  # type: ignore[attr-defined,no-any-return]
-            text("SELECT * FROM referral WHERE state IN ('sent','arrived','missed') AND record > :after "
-                 "ORDER BY record LIMIT :limit"),
+            text(
+                "SELECT * FROM referral WHERE state IN ('sent','arrived','missed') AND record > :after "
+                "ORDER BY record LIMIT :limit"
+            ),
             {"after": after, "limit": limit},
         )
 
@@ -256,15 +281,19 @@ class LedgerQueries:
             {"c": connection, "result": result, "now": now},
         )
         self.connection.execute(
-            text("DELETE FROM beat WHERE connection=:c AND id NOT IN "
-                 "(SELECT id FROM beat WHERE connection=:c ORDER BY id DESC LIMIT 30)"),
+            text(
+                "DELETE FROM beat WHERE connection=:c AND id NOT IN "
+                "(SELECT id FROM beat WHERE connection=:c ORDER BY id DESC LIMIT 30)"
+            ),
             {"c": connection},
         )
 
     def fire(self, schedule: str, due: str, now: str) -> bool:
         """Claim this fire; False when another process has it."""
         done = self.connection.execute(
-            text("INSERT INTO fire (schedule, due, started) VALUES (:s, :d, :now) ON CONFLICT (schedule, due) DO NOTHING"),
+            text(
+                "INSERT INTO fire (schedule, due, started) VALUES (:s, :d, :now) ON CONFLICT (schedule, due) DO NOTHING"
+            ),
             {"s": schedule, "d": due, "now": now},
         )
         return done.rowcount == 1
@@ -274,8 +303,10 @@ class LedgerQueries:
     def delivery_first(self, target: str, period: str) -> bool:
         """No block of this period has been accepted by this target yet."""
         found = self.connection.execute(
-            text("SELECT 1 FROM delivery WHERE target=:t AND kind='block' AND accepted_digest IS NOT NULL "
-                 "AND key LIKE :p LIMIT 1"),
+            text(
+                "SELECT 1 FROM delivery WHERE target=:t AND kind='block' AND accepted_digest IS NOT NULL "
+                "AND key LIKE :p LIMIT 1"
+            ),
             {"t": target, "p": f"block/%/{period}"},
         ).first()
         return found is None
@@ -302,8 +333,11 @@ class LedgerQueries:
             {"s": schedule, "d": due, "now": now, "o": outcome},
         )
         self.connection.execute(
-            text("DELETE FROM fire WHERE schedule=:s AND due NOT IN (SELECT due FROM fire WHERE schedule=:s "
-                 "ORDER BY due DESC LIMIT 100)"), {"s": schedule},
+            text(
+                "DELETE FROM fire WHERE schedule=:s AND due NOT IN (SELECT due FROM fire WHERE schedule=:s "
+                "ORDER BY due DESC LIMIT 100)"
+            ),
+            {"s": schedule},
         )
 
     def last_fire(self, schedule: str) -> str | None:

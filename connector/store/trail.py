@@ -33,7 +33,9 @@ class TrailQueries:
         return self._number("SELECT COUNT(*) FROM head WHERE state='vanished'")
 
     def quarantined_by_source(self) -> dict[str, int]:
-        return {r["source"]: int(r["n"]) for r in self._rows("SELECT source, COUNT(*) AS n FROM quarantine GROUP BY source")}
+        return {
+            r["source"]: int(r["n"]) for r in self._rows("SELECT source, COUNT(*) AS n FROM quarantine GROUP BY source")
+        }
 
     def quarantined_by_code(self) -> dict[str, int]:
         return {r["code"]: int(r["n"]) for r in self._rows("SELECT code, COUNT(*) AS n FROM quarantine GROUP BY code")}
@@ -48,7 +50,9 @@ class TrailQueries:
 
     def oldest_waiting(self, target: str) -> str | None:
         found = self.connection.execute(
-            text("SELECT MIN(wanted_at) FROM delivery WHERE target=:t AND state IN ('pending','leased','deferred','unknown')"),
+            text(
+                "SELECT MIN(wanted_at) FROM delivery WHERE target=:t AND state IN ('pending','leased','deferred','unknown')"
+            ),
             {"t": target},
         ).scalar()
         return str(found) if found else None
@@ -72,18 +76,25 @@ class TrailQueries:
         return self._rows(
             "SELECT id, target, key, kind, record, state, generation, tries, due_at, reason, who, note, accepted_at, wanted_at, "
             f"updated FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
-            **where, after=after, limit=limit,
+            **where,
+            after=after,
+            limit=limit,
         )
 
     def delivery_ids(self, where: dict[str, Any]) -> list[int]:
         clauses = [f"{name}=:{name}" for name in where] or ["1=1"]
-        return [int(r["id"]) for r in self._rows(f"SELECT id FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id", **where)]
+        return [
+            int(r["id"])
+            for r in self._rows(f"SELECT id FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id", **where)
+        ]
 
     def list_quarantine(self, where: dict[str, Any], limit: int, after: int = 0) -> list[dict[str, Any]]:
         clauses = ["(:after = 0 OR id < :after)"] + [f"{name}=:{name}" for name in where]
         return self._rows(
             f"SELECT * FROM quarantine WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
-            **where, after=after, limit=limit,
+            **where,
+            after=after,
+            limit=limit,
         )
 
     # -- lineage
@@ -91,7 +102,10 @@ class TrailQueries:
     def cell_at(self, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any] | None:
         found = self._rows(
             "SELECT * FROM cell WHERE data_element=:e AND org_unit=:o AND period=:p AND combo=:c",
-            e=element, o=org_unit, p=period, c=combo,
+            e=element,
+            o=org_unit,
+            p=period,
+            c=combo,
         )
         return found[0] if found else None
 
@@ -100,7 +114,9 @@ class TrailQueries:
         return found[0] if found else None
 
     def cells_where(self, clause: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self._rows(f"SELECT * FROM cell WHERE {clause} ORDER BY period, org_unit, data_element, combo", **parameters)
+        return self._rows(
+            f"SELECT * FROM cell WHERE {clause} ORDER BY period, org_unit, data_element, combo", **parameters
+        )
 
     def cell_of(self, row: dict[str, Any]) -> dict[str, Any] | None:
         found = self._rows(
@@ -115,7 +131,9 @@ class TrailQueries:
             "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping FROM contribution c "
             "LEFT JOIN activity a ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
             "AND c.period=:period AND c.categories=:categories AND c.record > :after ORDER BY c.record LIMIT :limit",
-            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")}, after=after, limit=limit,
+            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+            after=after,
+            limit=limit,
         )
 
     def sums(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
@@ -133,13 +151,16 @@ class TrailQueries:
     def attempts(self, delivery: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT a.id, a.started, a.ended, d.verdict, d.reason, d.http_status, d.generation FROM attempt_delivery d "
-            "JOIN attempt a ON a.id=d.attempt WHERE d.delivery=:d ORDER BY a.id DESC LIMIT 50", d=delivery,
+            "JOIN attempt a ON a.id=d.attempt WHERE d.delivery=:d ORDER BY a.id DESC LIMIT 50",
+            d=delivery,
         )
 
     def revisions(self, source: str, stream: str, key: str) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT revision, received_at, deleted FROM body WHERE source=:s AND stream=:st AND key=:k ORDER BY received_at",
-            s=source, st=stream, k=key,
+            s=source,
+            st=stream,
+            k=key,
         )
 
     def head(self, record: str) -> dict[str, Any] | None:
@@ -156,7 +177,9 @@ class TrailQueries:
         )
 
     def quarantine_of(self, source: str, stream: str, key: str) -> dict[str, Any] | None:
-        found = self._rows("SELECT * FROM quarantine WHERE source=:s AND stream=:st AND key=:k", s=source, st=stream, k=key)
+        found = self._rows(
+            "SELECT * FROM quarantine WHERE source=:s AND stream=:st AND key=:k", s=source, st=stream, k=key
+        )
         return found[0] if found else None
 
     # -- what a person does
@@ -172,8 +195,10 @@ class TrailQueries:
         count = 0
         for id in ids:
             count += self.connection.execute(
-                text("UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, "
-                     "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"),
+                text(
+                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, "
+                    "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"
+                ),
                 {"i": id, "now": now},
             ).rowcount
         return count
@@ -198,7 +223,8 @@ class TrailQueries:
 
     def try_now(self, target: str) -> None:
         self.connection.execute(
-            text("UPDATE target_state SET due_at=NULL, refusals=0, reason=NULL, who=NULL WHERE target=:t"), {"t": target}
+            text("UPDATE target_state SET due_at=NULL, refusals=0, reason=NULL, who=NULL WHERE target=:t"),
+            {"t": target},
         )
         self.connection.execute(
             text("UPDATE source_state SET due_at=NULL, reason=NULL, who=NULL WHERE source=:t"), {"t": target}
@@ -206,8 +232,11 @@ class TrailQueries:
 
     def parked_who(self, target: str) -> str | None:
         found = self.connection.execute(
-            text("SELECT who FROM delivery WHERE target=:t AND state='parked' AND who IS NOT NULL "
-                 "GROUP BY who ORDER BY COUNT(*) DESC LIMIT 1"), {"t": target},
+            text(
+                "SELECT who FROM delivery WHERE target=:t AND state='parked' AND who IS NOT NULL "
+                "GROUP BY who ORDER BY COUNT(*) DESC LIMIT 1"
+            ),
+            {"t": target},
         ).scalar()
         return str(found) if found else None
 
@@ -223,25 +252,33 @@ class TrailQueries:
     def cell_forgotten(self, id: int) -> None:
         """What we sent is not there any more: it is wanted again."""
         self.connection.execute(
-            text("UPDATE cell SET accepted=NULL, accepted_at=NULL, state='wanted', released='overwrite' WHERE id=:i"), {"i": id}
+            text("UPDATE cell SET accepted=NULL, accepted_at=NULL, state='wanted', released='overwrite' WHERE id=:i"),
+            {"i": id},
         )
 
     def accepted_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT * FROM delivery WHERE target=:t AND state='accepted' AND id > :a ORDER BY id LIMIT :n",
-            t=target, a=after, n=limit,
+            t=target,
+            a=after,
+            n=limit,
         )
 
     def reopen(self, id: int, now: str) -> None:
         self.connection.execute(
-            text("UPDATE delivery SET state='pending', accepted_digest=NULL, due_at=:n, updated=:n, generation=generation+1 "
-                 "WHERE id=:i"), {"i": id, "n": now},
+            text(
+                "UPDATE delivery SET state='pending', accepted_digest=NULL, due_at=:n, updated=:n, generation=generation+1 "
+                "WHERE id=:i"
+            ),
+            {"i": id, "n": now},
         )
 
     def open_deliveries(self, target: str, limit: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT id, key, kind, state, reason, digest, accepted_digest FROM delivery WHERE target=:t AND state <> 'accepted' "
-            "ORDER BY id LIMIT :n", t=target, n=limit,
+            "ORDER BY id LIMIT :n",
+            t=target,
+            n=limit,
         )
 
     def held_referrals(self) -> list[dict[str, Any]]:
@@ -250,12 +287,16 @@ class TrailQueries:
     def resource_rows(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT * FROM delivery WHERE target=:t AND kind='resource' AND digest <> '' AND id > :a ORDER BY id LIMIT :n",
-            t=target, a=after, n=limit,
+            t=target,
+            a=after,
+            n=limit,
         )
 
     def keep_user(self, name: str, password: str, role: str, now: str) -> None:
         self.connection.execute(
-            text('INSERT INTO "user" (name, password, role, created, failures) VALUES (:n, :p, :r, :now, 0) '
-                 "ON CONFLICT (name) DO UPDATE SET password=excluded.password, role=excluded.role"),
+            text(
+                'INSERT INTO "user" (name, password, role, created, failures) VALUES (:n, :p, :r, :now, 0) '
+                "ON CONFLICT (name) DO UPDATE SET password=excluded.password, role=excluded.role"
+            ),
             {"n": name, "p": password, "r": role, "now": now},
         )

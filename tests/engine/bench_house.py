@@ -94,12 +94,25 @@ class Feed:
 
 def empty_pack(**changes: Any) -> Pack:
     values: dict[str, Any] = {
-        "id": "test", "version": "v1", "folder": Path("."), "name": {}, "zone": "Africa/Bamako", "languages": ("fr",),
+        "id": "test",
+        "version": "v1",
+        "folder": Path("."),
+        "name": {},
+        "zone": "Africa/Bamako",
+        "languages": ("fr",),
         "sources": {"app": SourceConfig("app", "cht", {}, "every 15m")},
         "targets": {"shelf": TargetConfig("shelf", "shelf", {}, "every 15m", "2026-01-01")},
-        "concepts": {}, "activities": {}, "forms": {}, "ignore": {"app": ("skipped",)}, "categories": {}, "indicators": {},
-        "data_sets": {}, "openmrs": {}, "retention": {},
-        "org_units": (OrgUnitRow("app", "site-1", "ML-1", "site", "", "Site 1", date(2020, 1, 1), None),), "deployments": (),
+        "concepts": {},
+        "activities": {},
+        "forms": {},
+        "ignore": {"app": ("skipped",)},
+        "categories": {},
+        "indicators": {},
+        "data_sets": {},
+        "openmrs": {},
+        "retention": {},
+        "org_units": (OrgUnitRow("app", "site-1", "ML-1", "site", "", "Site 1", date(2020, 1, 1), None),),
+        "deployments": (),
     }
     return Pack(**{**values, **changes})
 
@@ -114,11 +127,26 @@ def engine(tmp: Path, pack: Pack | None = None, *, url: str | None = None, shelf
     names = Names(pack.id)
     rng = random.Random(7)
     return Engine(
-        pack=pack, store=store, clock=HandClock(), random=rng.random, names=names, mapper=Mapper(pack), counter=Counter(pack),
-        builder=FhirBuilder(pack, names), sources={"app": Feed()}, targets={"shelf": shelf or Shelf()}, feeds={},
-        holder=f"test/{os.getpid()}", run="run-test", sign=cipher.sign,
+        pack=pack,
+        store=store,
+        clock=HandClock(),
+        random=rng.random,
+        names=names,
+        mapper=Mapper(pack),
+        counter=Counter(pack),
+        builder=FhirBuilder(pack, names),
+        sources={"app": Feed()},
+        targets={"shelf": shelf or Shelf()},
+        feeds={},
+        holder=f"test/{os.getpid()}",
+        run="run-test",
+        sign=cipher.sign,
     )
 
 
-def record(key: str, revision: str = "1", *, deleted: bool = False, form: str | None = "visit", body: Any = None) -> Record:
-    return Record("app", "reports", key, revision, form, body if body is not None else {"_id": key, "n": revision}, deleted)
+def record(
+    key: str, revision: str = "1", *, deleted: bool = False, form: str | None = "visit", body: Any = None
+) -> Record:
+    return Record(
+        "app", "reports", key, revision, form, body if body is not None else {"_id": key, "n": revision}, deleted
+    )

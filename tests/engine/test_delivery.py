@@ -17,10 +17,20 @@ def want(house: Engine, key: str, value: Any) -> None:
     from connector.identity import digest
 
     def work(unit: Any) -> None:
-        unit.want([{
-            "target": "shelf", "key": key, "kind": "answer", "digest": digest(value), "payload_enc": unit.seal("delivery", value),
-            "state": "pending", "due_at": house.now(), "now": house.now(),
-        }])
+        unit.want(
+            [
+                {
+                    "target": "shelf",
+                    "key": key,
+                    "kind": "answer",
+                    "digest": digest(value),
+                    "payload_enc": unit.seal("delivery", value),
+                    "state": "pending",
+                    "due_at": house.now(),
+                    "now": house.now(),
+                }
+            ]
+        )
 
     house.store.write(work)
 

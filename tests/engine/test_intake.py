@@ -77,12 +77,16 @@ def test_bodies_are_encrypted_at_rest(tmp_path: Path) -> None:
     intake.take_page(house, "app", page(record("a", body={"name": "Canari Sankaré-Test"})))
     house.store.close()
     for file in tmp_path.iterdir():
-        assert "Canari".encode() not in file.read_bytes()
+        assert b"Canari" not in file.read_bytes()
 
 
-@pytest.mark.parametrize(("error", "who", "result"), [
-    (PageUnreadable("cut"), "sysadmin", "deferred"), (SourceRefused("no"), "credentials", "refused"),
-])
+@pytest.mark.parametrize(
+    ("error", "who", "result"),
+    [
+        (PageUnreadable("cut"), "sysadmin", "deferred"),
+        (SourceRefused("no"), "credentials", "refused"),
+    ],
+)
 def test_a_source_that_fails_keeps_what_came_before(tmp_path: Path, error: Any, who: str, result: str) -> None:
     house = engine(tmp_path)
 

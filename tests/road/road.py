@@ -39,7 +39,11 @@ class Road:
 
     def relais(self, *arguments: str, timeout: float = 700) -> tuple[int, Any]:
         done = subprocess.run(
-            [PYTHON, "-m", "connector", *arguments, "--json"], env=self.env, capture_output=True, timeout=timeout, check=False
+            [PYTHON, "-m", "connector", *arguments, "--json"],
+            env=self.env,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
         )
         line = done.stdout.strip().splitlines()
         assert line, done.stderr.decode()[-3000:]
@@ -47,7 +51,10 @@ class Road:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [PYTHON, "-m", "connector", *arguments, "--json"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [PYTHON, "-m", "connector", *arguments, "--json"],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def ask(self, server: str, what: str) -> Any:
@@ -90,16 +97,21 @@ class Road:
 def no_twins(state: dict[str, Any]) -> None:
     """No second patient, encounter or appointment for the same person or referral, voided ones aside."""
     people = [
-        value for p in state["patients"] if not p["voided"] for kind, value in p["identifiers"] if kind.startswith("CHW")
+        value
+        for p in state["patients"] if not p["voided"]
+        for kind, value in p["identifiers"] if kind.startswith("CHW")
     ]  # fmt: skip
     assert len(people) == len(set(people)) > 0
     numbers = [a["number"] for a in state["appointments"]]
     assert len(numbers) == len(set(numbers)) > 0
     referred = [
-        (o["concept"], o["value"]) for e in state["encounters"] if not e["voided"] for o in e["obs"] if o["value"] in set(numbers)
+        (o["concept"], o["value"])
+        for e in state["encounters"]
+        if not e["voided"]
+        for o in e["obs"]
+        if o["value"] in set(numbers)
     ]
     consultations = 2  # the clinic's consultation quotes the number once too
     assert all(referred.count(one) <= consultations for one in set(referred))
     visits = [(e["patient"], e["type"], e["datetime"]) for e in state["encounters"] if not e["voided"]]
     assert len(visits) == len(set(visits)) > 0
-

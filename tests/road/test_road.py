@@ -45,9 +45,11 @@ def test_a_run_settles_and_a_second_run_sends_nothing(road: Road) -> None:
 def positive_visit(road: Road) -> dict[str, Any]:
     """A sick visit of a child with a positive test in a month that is sent."""
     for doc in road.ask("cht", "state")["docs"]:
-        if doc.get("form") == "assessment" and not doc.get("_deleted") and not doc.get("deleted"):
-            if doc["fields"].get("group_fever", {}).get("mrdt_result") == "positive" and "2026-08" in str(doc["fields"].get("visit_date", "")):
-                return dict(doc)
+        fields = doc.get("fields", {})
+        gone = doc.get("_deleted") or doc.get("deleted")
+        positive = fields.get("group_fever", {}).get("mrdt_result") == "positive"
+        if doc.get("form") == "assessment" and not gone and positive and "2026-08" in str(fields.get("visit_date", "")):
+            return dict(doc)
     raise AssertionError("no positive test in August")
 
 
@@ -75,8 +77,8 @@ def test_corrections_reach_dhis2_and_are_explained(road: Road) -> None:
     assert not [c for c in after["cells"] if c["data_element"] == "MH_B02_NUM"]
     assert len(after["revisions"]) >= 2
     _, why = road.relais(
-        "explain", "dhis2", "--data-element", cell["data_element"], "--org-unit", cell["org_unit"], "--period", cell["period"],
-        "--combo", cell["combo"],
+        "explain", "dhis2", "--data-element", cell["data_element"], "--org-unit", cell["org_unit"],
+        "--period", cell["period"], "--combo", cell["combo"],
     )  # fmt: skip
     assert edited["_id"] not in str(why["records"])
     assert sum(float(line["n"]) for line in why["led"]) == float(why["value"]["current"] or 0)
