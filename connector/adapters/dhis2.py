@@ -335,7 +335,11 @@ class Dhis2Target:
     async def _send(self, method: str, path: str, *, wrote: bool, **kwargs: Any) -> tuple[http.Answer, Any]:
         """One exchange. Raises _Stop for everything but an answer that has to be read further."""
         try:
-            answer = await http.request(self.client, method, path, max_bytes=self._max_bytes, headers=HEADERS, **kwargs)
+            given = {"max_bytes": self._max_bytes, "headers": HEADERS, **kwargs}
+            if method == "GET":  # a read changes nothing, so it is asked again within the attempt
+                answer = await http.read_with_retries(self.client, path, **given)
+            else:
+                answer = await http.request(self.client, method, path, **given)
         except http.NotSent as trouble:
             raise _unavailable("dhis2.unreachable") from trouble
         except http.Lost as lost:

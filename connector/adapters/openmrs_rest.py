@@ -5,6 +5,7 @@ The address of the client ends with the server's context path (``https://clinic.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,8 +21,10 @@ Json = dict[str, Any]
 
 _ROOT = "/ws/rest/v1/"
 _MAX_BYTES = 4 * 1024 * 1024
-#: A read whose answer broke off is asked once more: it changes nothing at the server.
-_READS = 2
+#: A read that got nothing usable is asked again at once: it changes nothing at the server.
+_READS = 3
+_PAUSE = 0.1  #: seconds before the second time, doubled before the third
+_AGAIN = frozenset({"openmrs.not_json", "openmrs.busy"})
 
 
 class Stop(Exception):
@@ -91,12 +94,12 @@ class Rest:
             except http.NotSent:
                 raise Stop("openmrs.unreachable") from None
             except http.Lost as lost:
-                if turn + 1 < _READS:
-                    continue
-                raise Stop("openmrs.unreachable", status=lost.status) from None
-            if said.code == "openmrs.not_json" and turn + 1 < _READS:
-                continue
-            return said
+                if turn + 1 == _READS:
+                    raise Stop("openmrs.unreachable", status=lost.status) from None
+            else:
+                if said.code not in _AGAIN or said.retry_after is not None or turn + 1 == _READS:
+                    return said
+            await asyncio.sleep(_PAUSE * 2**turn)
         raise AssertionError("unreachable")
 
     async def write(

@@ -22,7 +22,10 @@ from connector.errors import RelaisError, RunLocked
 LOCK = timedelta(seconds=90)
 BEAT = 20.0
 
-#: Rounds of one run: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
+#: Waits up to here are slept through by the target's own loop; longer ones by the run.
+SHORT = timedelta(seconds=5)
+
+#: Rounds in a row without a pause: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
 ROUNDS = 200
 
 EMPTY_SOURCE = {"received": 0, "new": 0, "repeated": 0, "quarantined": 0, "behind": 0}
@@ -89,7 +92,9 @@ def _take_over(engine: Engine, unit: Any) -> None:
 class Run:
     """The counts of one run, in the shape `relais run --json` prints."""
 
-    def __init__(self, engine: Engine, sources: list[str], targets: list[str]) -> None:
+    def __init__(
+        self, engine: Engine, sources: list[str], targets: list[str], wait: timedelta | None = None
+    ) -> None:
         self.engine = engine
         self.sources = {s: dict(EMPTY_SOURCE) for s in sources}
         self.targets = {t: {"accepted": 0, "rejected": 0, "values": 0} for t in targets}
@@ -97,6 +102,7 @@ class Run:
         self.cells = {"recounted": 0, "changed": 0}
         self.errors: dict[str, str] = {}
         self.started = engine.clock.now()
+        self.deadline = self.started + wait if wait else None
 
     async def pull(self) -> int:
         new = 0
@@ -124,8 +130,23 @@ class Run:
             self.cells[key] += count
         return counts["recounted"]
 
+    async def _deliver(self, target: str) -> dict[str, int]:
+        """Deliver to one target; with ``wait``, sleep on through its short waits, so that a slow or failing target
+        holds up no other one."""
+        engine = self.engine
+        totals = await delivery.deliver(engine, target)
+        while self.deadline is not None:
+            due = engine.store.read(lambda unit: _due(unit, target))
+            now = engine.clock.now()
+            if due is None or due > self.deadline or due - now > SHORT:
+                break
+            await engine.clock.sleep(max(0.02, (due - now).total_seconds()))
+            for name, count in (await delivery.deliver(engine, target)).items():
+                totals[name] += count
+        return totals
+
     async def deliver(self) -> int:
-        results = await asyncio.gather(*(delivery.deliver(self.engine, t) for t in self.targets))
+        results = await asyncio.gather(*(self._deliver(t) for t in self.targets))
         moved = 0
         for name, counts in zip(self.targets, results, strict=True):
             for key in ("accepted", "rejected", "values"):
@@ -201,14 +222,17 @@ def _standing(
     }
     for source, count in unit.quarantined_by_source().items():
         attention[f"quarantined:{source}"] = count
-    due: list[str] = []
-    for target in targets:
-        found = unit.next_due(target)
-        state = unit.row_of_target(target)
-        if found:
-            blocked = state.get("due_at") if state else None
-            due.append(max(found, blocked) if blocked else found)
-    return attention, states, min(due) if due else None
+    due = [found for target in targets if (found := _due(unit, target)) is not None]
+    return attention, states, stamp(min(due)) if due else None
+
+
+def _due(unit: Any, target: str) -> datetime | None:
+    """When something may be sent to the target next: its deliveries' due time, not before its own."""
+    found = unit.next_due(target)
+    if not found:
+        return None
+    blocked = unit.row_of_target(target).get("due_at")
+    return moment(max(found, blocked) if blocked else found)
 
 
 def exit_code(summary: Mapping[str, Any]) -> int:
@@ -225,14 +249,17 @@ async def once(
     engine: Engine, *, wait: timedelta | None = None, sources: list[str] | None = None, targets: list[str] | None = None
 ) -> dict[str, Any]:
     """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
-    run = Run(engine, sources or list(engine.sources), targets or list(engine.targets))
-    deadline = run.started + wait if wait else None
+    run = Run(engine, sources or list(engine.sources), targets or list(engine.targets), wait)
+    deadline = run.deadline
     engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
     with locked(engine):
-        for _ in range(ROUNDS):
+        busy = 0
+        while busy < ROUNDS:
             moved = await run.round()
             if moved:
+                busy += 1
                 continue
+            busy = 0
             summary = run.summary()
             if not (summary["outcome"] == "waiting" or run.errors) or deadline is None:
                 break

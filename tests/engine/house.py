@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from sqlalchemy import event
 
 from connector import bootstrap
-from connector.crypto import parse_master_key
 from connector.engine import delivery as delivering
 from connector.engine import reconcile as reconciling
 from connector.engine import runs
@@ -40,8 +40,10 @@ from connector.sandbox.fhir import FHIRSim
 from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import Plane
 from connector.settings import Settings
+from connector.store.database import SqlStore
 
 Doc = dict[str, Any]
+Change = Callable[[Pack], Pack]
 MASTER_KEY = "c" * 42 + "A"
 START = datetime(2026, 10, 6, 8, 0, tzinfo=UTC)
 URLS = {name: f"http://127.0.0.1:{port}" for name, port in zip(serve.NAMES, range(9101, 9105), strict=True)}
@@ -69,6 +71,15 @@ class Clock:
         return self.at.timestamp()
 
 
+class QuickStore(SqlStore):
+    """The real store, without waiting for the disk or long for a lock: no test here pulls the plug."""
+
+    def __init__(self, url: str, cipher: Any = None) -> None:
+        super().__init__(url, cipher, busy_seconds=0.1)
+        for engine in (self._writer, self._reader):
+            event.listen(engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous=OFF").close())
+
+
 class Wire(httpx.AsyncBaseTransport):
     """Between the connector and one simulator. ``instead(request)`` may answer in its place, or give None."""
 
@@ -76,7 +87,6 @@ class Wire(httpx.AsyncBaseTransport):
         self._app = httpx.ASGITransport(app=app)
         self.instead: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         self.seen: list[tuple[str, str]] = []  #: method and whole URL of every request
-        self.bodies: list[bytes] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.seen.append((request.method, str(request.url)))
@@ -164,11 +174,6 @@ def shipped() -> tuple[Pack, tuple[Finding, ...]]:
     return pack, tuple(findings)
 
 
-@lru_cache(maxsize=8)
-def _parts(which: str, version: str, live: str) -> Any:
-    raise AssertionError("filled by Road")
-
-
 @lru_cache(maxsize=1)
 def people() -> People:
     return People(7, Calendar.of("2026-07", 3, "Africa/Bamako"), 12, 24)
@@ -177,7 +182,7 @@ def people() -> People:
 class Road:
     """Simulators with the documents given and a connector wired to them; ``house`` is None after ``close``."""
 
-    def __init__(self, folder: Path, docs: list[Doc], change: Callable[[Pack], Pack] = lambda pack: pack) -> None:
+    def __init__(self, folder: Path, docs: list[Doc], change: Change, patients: list[Doc]) -> None:
         self.folder = folder
         self.files = folder / "files"
         self.clock = Clock()
@@ -186,7 +191,7 @@ class Road:
         self.dhis2 = DHIS2Sim(metadata.dhis2_metadata(people(), START.date()), [], Plane(7, clock=seconds))
         clinics = [{"code": area, "name": f"CSCom de {name}"} for area, _, name in people().areas]
         self.openmrs = OpenMRSSim(
-            {**openmrs_metadata.default_metadata(clinics), "now": START.isoformat()}, [], Plane(7, clock=seconds)
+            {**openmrs_metadata.default_metadata(clinics), "now": START.isoformat()}, patients, Plane(7, clock=seconds)
         )
         self.fhir = FHIRSim(Plane(7, clock=seconds))
         self.sims: dict[str, Any] = {"cht": self.cht, "dhis2": self.dhis2, "openmrs": self.openmrs, "fhir": self.fhir}
@@ -209,6 +214,7 @@ class Road:
         changed = self.change(replace(pack, sources=sources))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bootstrap, "load", lambda settings: (changed, list(findings)))
+            patch.setattr(bootstrap, "SqlStore", QuickStore)
             if changed.forms is pack.forms and changed.indicators is pack.indicators:
                 # Pure functions of the forms and indicators: made once for all tests.
                 patch.setattr(bootstrap, "Mapper", lambda p: _mapper())
@@ -224,7 +230,7 @@ class Road:
             self.house.close()
             self.house = None
 
-    def again(self, change: Callable[[Pack], Pack] | None = None) -> None:
+    def again(self, change: Change | None = None) -> None:
         """A new process on the same database, perhaps with another pack."""
         self.close()
         self.change = change or self.change
@@ -331,7 +337,7 @@ def _builder(names: Any) -> FhirBuilder:
     return FhirBuilder(shipped()[0], names)
 
 
-def target(name: str, **changes: Any) -> Callable[[Pack], Pack]:
+def target(name: str, **changes: Any) -> Change:
     """A change of the pack: other values for a target."""
 
     def change(pack: Pack) -> Pack:
@@ -341,20 +347,25 @@ def target(name: str, **changes: Any) -> Callable[[Pack], Pack]:
     return change
 
 
+def _as_shipped(pack: Pack) -> Pack:
+    return pack
+
+
 Make = Callable[..., Road]
 
 
 @pytest.fixture
 def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """``make_road(docs, change)``: a road with these documents (``a_few`` unless given)."""
+    """``make_road(docs, change, patients)``: a road with these documents (``a_few`` unless given), a change of the
+    pack, patients the clinic knows already."""
     for name in [name for name in os.environ if name.startswith("RELAIS_")]:
         monkeypatch.delenv(name)
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     made: list[Road] = []
 
-    def make(docs: list[Doc] | None = None, change: Callable[[Pack], Pack] = lambda pack: pack) -> Road:
-        made.append(Road(tmp_path, a_few() if docs is None else docs, change))
+    def make(docs: list[Doc] | None = None, change: Change = _as_shipped, patients: list[Doc] | None = None) -> Road:
+        made.append(Road(tmp_path, a_few() if docs is None else docs, change, patients or []))
         return made[-1]
 
     yield make
@@ -373,6 +384,3 @@ def said(road: Road, code: str) -> Any:
     assert len(reason.fr) > 10 and len(reason.en) > 10 and reason.fr != reason.en and str(reason.who), code
     return reason
 
-
-__all__ = ["ANNA", "MODIBO", "SITE", "START", "UNIT", "WORKERS", "Clock", "Road", "a_few", "date", "make_road", "meeting",
-           "parse_master_key", "person", "place", "report", "road", "said", "target", "visit"]  # fmt: skip

@@ -243,7 +243,7 @@ def test_one_broken_file_leaves_the_rest_readable(copy: PackCopy) -> None:
         ("connector.yaml", "live_from: 2026-07-06", "live_from: 20260706", "live_from.invalid", ""),
         ("connector.yaml", "silent_after: 35d", "silent_after: always", "span.invalid", ""),
         ("connector.yaml", "schedule: every 10m", "schedule: every day", "schedule.invalid", ""),
-        ("connector.yaml", "0 3 * * sun", "0 3 * * 0", "schedule.weekday_number", "Write mon, tue, wed"),
+        ("connector.yaml", "30 2 * * *", "30 2 * * 0", "schedule.weekday_number", "Write mon, tue, wed"),
         (
             "forms/cht/assessment.yaml",
             "worker: contact._id",

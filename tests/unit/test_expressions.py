@@ -229,10 +229,34 @@ def test_the_day_is_counted_in_the_zone_of_the_pack() -> None:
 
 
 def test_comparisons_with_what_was_not_asked_do_not_count() -> None:
-    """"Not asked" is absent, never "no"."""
+    """ "Not asked" is absent, never "no"."""
     for text in ("a = false", "a != true", "a < 5", "a >= 5", "a in ['x']", "'x' in a"):
         assert not compile_expression(text).truth({})
         assert not engine_only(text).truth({})
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ([False, True], True),
+        ([0, ""], False),
+        ([], False),
+        ([[True]], True),
+        ([0, [1]], True),
+        ({}, False),
+        ({"x": 0}, True),
+        (0, False),
+        (0.5, True),
+        ("", False),
+        ("no", True),
+        (None, False),
+    ],
+)
+def test_what_counts_as_true(value: Any, wanted: bool) -> None:
+    """JSONata's ``$boolean``, in both."""
+    assert compile_expression("a or b")({"a": value}) is wanted
+    assert engine_only("a or b")({"a": value}) is wanted
+    assert compile_expression("a").truth({"a": value}) is wanted
 
 
 def test_first_of_takes_the_first_answer() -> None:

@@ -155,7 +155,7 @@ def _hero(view: View, cell: Row) -> dict[str, Any]:
         "pill": key,
         "meaning": meaning,
         "text": w("hero." + key, **values),
-        "reason": "" if state == "held" else cell["reason"] or "",
+        "reason": (cell["reason"] or "") if state == "rejected" else "",
         "accepted_differs": (accepted or "") != (ours or ""),
         "there_differs": there is not None and there != (ours or ""),
     }

@@ -1,0 +1,593 @@
+"""What goes wrong outside: each fault has a clear sentence, loses nothing and stops nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from connector.engine import runs
+from connector.errors import StoreBusy, StoreFull, WrongKey
+from connector.mappings.pack import Pack
+from connector.sandbox import openmrs_metadata
+from connector.sandbox.plane import START_PAGE
+from tests.engine.house import (
+    ANNA, BEHIND, MASTER_KEY, MODIBO, SITE, UNIT, Doc, Make, Road, a_few, meeting, person, report, said, visit,
+)  # fmt: skip
+from tests.unit.pack_copy import PackCopy
+
+ANNAS = ("MH_A04", "A2_Y1_4-SEX_F")  #: Anna's visit of each month
+
+
+def good_ones_arrived(road: Road, extra: int = 0) -> None:
+    """The documents of ``a_few`` are counted at DHIS2 as they should be; ``extra`` more visits of Anna in August."""
+    held = [road.value(*ANNAS, period) for period in ("202607", "202608", "202609")]
+    assert held == ["1", str(1 + extra), "1"]
+
+
+def kept(road: Road, key: str) -> Any:
+    """The body of a record as it lies in the store."""
+    row = road.one("SELECT body_enc FROM body WHERE key=:k ORDER BY received_at DESC LIMIT 1", k=key)
+    return road.engine.store.read(lambda unit: unit.open("body", row["body_enc"]))
+
+
+def quarantined_alone(road: Road, bad: Doc, code: str, who: str) -> None:
+    """``bad`` waits with this reason, its body is kept, everything else arrived."""
+    road.cht.put(bad)
+    summary = road.settle()
+    assert road.quarantined() == {bad["_id"]: code}
+    assert road.one("SELECT who FROM quarantine")["who"] == who == str(said(road, code).who)
+    assert (summary["outcome"], summary["attention"]["quarantined"], runs.exit_code(summary)) == ("settled", 1, 3)
+    assert kept(road, bad["_id"])["fields"] == bad["fields"]
+    good_ones_arrived(road)
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_an_unknown_form(road: Road) -> None:
+    quarantined_alone(road, report("odd", "census_2026", "2026-08-10", {"n": 1}), "form.unknown", "mapping")
+
+
+def test_a_record_without_any_date(road: Road) -> None:
+    bad = visit("odd")
+    del bad["fields"]["visit_date"], bad["reported_date"]
+    quarantined_alone(road, bad, "date.missing", "chw_data")
+    road.cht.put({**bad, "fields": {**bad["fields"], "visit_date": "2026-08-20"}})
+    road.settle()
+    assert road.quarantined() == {}, "mended in the app, it flows by itself"
+    good_ones_arrived(road, extra=1)
+
+
+def test_a_record_without_a_place(road: Road) -> None:
+    bad = visit("odd")
+    del bad["contact"]
+    quarantined_alone(road, bad, "place.missing", "chw_data")
+
+
+def test_a_missing_answer_is_not_asked_and_never_no(road: Road) -> None:
+    bad = visit("odd", "2026-08-20")
+    del bad["fields"]["group_fever"]
+    road.cht.put(bad)
+    road.settle()
+    good_ones_arrived(road, extra=1)
+    assert road.quarantined() == {}
+    assert road.value("MH_B01_DEN", "A3_Y0_4-SEX_F") == "1", "fever was not asked: not in the denominator"
+
+
+def test_a_wrong_type_leaves_that_fact_out_and_the_record_in(road: Road) -> None:
+    bad = visit("odd", "2026-08-20", group_nutrition={"muac_score": "one hundred"}, hours_since_onset={"a": [1]})
+    bad["fields"]["group_fever"]["patient_fever"] = {"answer": "yes"}
+    road.cht.put(bad)
+    summary = road.settle()
+    assert (summary["outcome"], summary["attention"]["quarantined"]) == ("settled", 0)
+    good_ones_arrived(road, extra=1)
+    assert road.value("MH_B01_DEN", "A3_Y0_4-SEX_F") == "1"
+    activity = road.engine.store.read(lambda unit: unit.activities(["cht/reports/odd"]))["cht/reports/odd"]
+    flagged = road.engine.store.read(lambda unit: unit.open("activity", activity["activity_enc"]))
+    assert "muac_mm" in str(flagged) and "one hundred" not in str(flagged)
+
+
+@pytest.mark.parametrize("fields", ["a text", ["a", "list"], 7, None])
+def test_a_record_whose_fields_are_no_fields(road: Road, fields: Any) -> None:
+    road.cht.put({**visit("odd"), "fields": fields, "reported_date": "soon"})
+    road.settle()
+    assert road.quarantined()["odd"] in ("date.missing", "date.invalid")
+    good_ones_arrived(road)
+
+
+def test_a_date_that_is_none(road: Road) -> None:
+    quarantined_alone(road, visit("odd", "the 10th of August"), "date.invalid", "chw_data")
+
+
+def test_a_date_in_the_future(road: Road) -> None:
+    quarantined_alone(road, visit("odd", "2026-10-07"), "date.future", "chw_data")
+    road.later(days=2)
+    road.actions.remap(None, "operator")
+    road.settle()
+    assert road.quarantined() == {}
+    assert road.cell(*ANNAS, "202610")["value"] == "1"
+
+
+def test_a_place_without_an_org_unit(road: Road) -> None:
+    quarantined_alone(road, visit("odd", site="site-99"), "place.no_org_unit", "mapping")
+
+
+def test_an_org_unit_closed_at_the_date(make_road: Make) -> None:
+    def closed(pack: Pack) -> Pack:
+        rows = tuple(
+            replace(r, valid_to=date(2026, 8, 15)) if (r.source, r.place) == ("cht", SITE) else r for r in pack.org_units
+        )
+        return replace(pack, org_units=rows)
+
+    road = make_road(a_few()[:-2], closed)  # what is left is from before that day
+    road.cht.put(visit("late", "2026-08-16"))
+    road.settle()
+    assert road.quarantined() == {"late": "place.closed_at_date"}
+    assert str(said(road, "place.closed_at_date").who) == "mapping"
+    assert (road.value(*ANNAS, "202607"), road.value(*ANNAS, "202608")) == ("1", "1")
+
+
+def test_an_org_unit_closed_at_dhis2_alone(road: Road) -> None:
+    road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = "2026-08-31"
+    summary = road.settle()
+    row = road.delivery(f"block/MH_SEC/{UNIT}/202609")
+    assert (row["state"], row["reason"], summary["attention"]["parked"]) == ("parked", "dhis2.org_unit_closed", 1)
+    assert row["who"] == str(said(road, row["reason"]).who)
+    assert [road.value(*ANNAS, p) for p in ("202607", "202608", "202609")] == ["1", "1", None]
+    road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = None
+    road.actions.retry([row["id"]], "operator")
+    road.settle()
+    good_ones_arrived(road)
+
+
+def test_a_person_without_a_birth_date_counts_as_of_unknown_age(road: Road) -> None:
+    road.cht.put(person("person-x", born=None))
+    road.cht.put(visit("odd", "2026-08-20", subject="person-x"))
+    summary = road.settle()
+    assert (summary["outcome"], summary["attention"]["quarantined"]) == ("settled", 0)
+    good_ones_arrived(road)
+    assert road.value("MH_A04", "A2_UNK-SEX_F") == "1"
+    road.cht.edit("person-x", {"date_of_birth": "2024-01-01"})
+    road.settle()
+    good_ones_arrived(road, extra=1)
+    assert road.value("MH_A04", "A2_UNK-SEX_F") in (None, "0"), "what was sent is kept true"
+
+
+# ---------------------------------------------------------------- the CHT server
+
+
+def counted_once(road: Road) -> None:
+    assert len(road.rows("SELECT DISTINCT record, indicator, part, categories FROM contribution")) == len(
+        road.rows("SELECT record FROM contribution")
+    )
+    good_ones_arrived(road)
+
+
+@pytest.mark.parametrize("lost", ["cursor", "database"])
+def test_a_cursor_the_server_no_longer_knows(road: Road, lost: str) -> None:
+    road.settle()
+    before, writes = road.values(), road.writes()
+    if lost == "cursor":
+        sql = "UPDATE source_state SET cursor='12-of another server' WHERE source='cht'"
+        road.engine.store.write(lambda unit: unit.connection.exec_driver_sql(sql))
+    else:
+        road.cht.recreate()
+    summary = road.settle()
+    assert summary["outcome"] == "settled" and summary["sources"]["cht"]["received"] >= 10, "read from the start again"
+    assert (road.values(), road.writes()) == (before, writes), "nothing is counted or sent twice"
+    counted_once(road)
+    said(road, "source.cursor_lost")
+    pages = [orjson.loads(r["detail"]) for r in road.rows("SELECT detail FROM audit WHERE event='page.received'")]
+    assert any(page["replay"] for page in pages)
+
+
+def _json(status: int, document: Any, **headers: str) -> httpx.Response:
+    return httpx.Response(status, content=orjson.dumps(document), headers={"content-type": "application/json", **headers})
+
+
+CHT_FAULTS: dict[str, tuple[Callable[[], httpx.Response], str, int]] = {
+    "401": (lambda: _json(401, {"code": 401, "error": "unauthorized"}), "source.credentials", 4),
+    "429": (lambda: _json(429, {"code": 429}, **{"retry-after": "30"}), "source.waiting", 5),
+    "502": (lambda: httpx.Response(502, text="Bad Gateway"), "source.unavailable", 5),
+    "its start-up page": (
+        lambda: httpx.Response(200, content=START_PAGE, headers={"content-type": "text/html"}),
+        "source.page_unreadable", 5,
+    ),
+    "a cut page": (
+        lambda: httpx.Response(200, content=b'{"results":[{"id":"a","cha', headers={"content-type": "application/json"}),
+        "source.page_unreadable", 5,
+    ),
+    "garbage": (
+        lambda: httpx.Response(200, content=b"\x00\xff{]", headers={"content-type": "application/json"}),
+        "source.page_unreadable", 5,
+    ),
+    "another shape": (lambda: _json(200, {"rows": []}), "source.page_unreadable", 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", CHT_FAULTS)
+def test_cht_answers_something_else(road: Road, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, code, exit_code = CHT_FAULTS[fault]
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    road.settle()
+    cursor = road.one("SELECT cursor FROM source_state WHERE source='cht'")["cursor"]
+    road.cht.put(visit("late", "2026-08-25"))
+    road.write_meetings("01", [meeting(1)])
+    wire = road.wires["cht"]
+    wire.instead = lambda request: answer() if "_changes" in str(request.url) else None
+    summary = road.run()
+    assert summary["errors"] == {"cht": code} and runs.exit_code(summary) == exit_code
+    assert road.one("SELECT cursor, reason FROM source_state WHERE source='cht'") == {"cursor": cursor, "reason": code}
+    said(road, code)
+    assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2500", "the other sources flow on"
+    good_ones_arrived(road)
+    wire.instead = lambda request: None
+    road.actions.resume("cht", "operator")
+    assert road.settle()["errors"] == {}
+    good_ones_arrived(road, extra=1)
+
+
+def test_cht_that_waits_is_asked_again_by_itself(road: Road) -> None:
+    asked: list[str] = []
+
+    def twice(request: httpx.Request) -> httpx.Response | None:
+        if "_changes" not in str(request.url):
+            return None
+        asked.append(str(request.url))
+        return _json(429, {}, **{"retry-after": "30"}) if len(asked) <= 2 else None
+
+    road.wires["cht"].instead = twice
+    summary = road.settle()
+    assert (summary["outcome"], summary["errors"]) == ("settled", {})
+    assert len(asked) >= 3
+    good_ones_arrived(road)
+
+
+def test_refused_credentials_are_not_tried_on_and_on(road: Road) -> None:
+    """Ten failed logins lock everybody out of CHT (findings-cht 26), so a person resumes it (DECISIONS 6)."""
+    road.wires["cht"].instead = lambda request: _json(401, {"code": 401, "error": "unauthorized"})
+    road.settle(hours=48)
+    assert len(road.wires["cht"].seen) == 1
+
+
+def _paged(**settings: Any) -> Callable[[Pack], Pack]:
+    def change(pack: Pack) -> Pack:
+        cht = replace(pack.sources["cht"], settings={**pack.sources["cht"].settings, **settings})
+        return replace(pack, sources={**pack.sources, "cht": cht})
+
+    return change
+
+
+def test_a_page_that_is_too_big_is_asked_for_in_smaller_ones(make_road: Make) -> None:
+    road = make_road(None, _paged(max_bytes=4000, max_document_bytes=6000))
+    road.cht.put(visit("huge", note="x" * 9000))
+    road.cht.put(visit("big", "2026-08-20", note="x" * 4500))
+    summary = road.settle()
+    assert (summary["outcome"], summary["errors"]) == ("settled", {})
+    assert road.quarantined() == {"huge": "record.unreadable"}
+    assert "document.too_big" in str(road.rows("SELECT detail FROM quarantine"))
+    said(road, "record.unreadable")
+    good_ones_arrived(road, extra=1)
+    limits = {url.partition("&limit=")[2].partition("&")[0] for _, url in road.wires["cht"].seen if "_changes" in url}
+    assert len(limits) > 3
+
+
+class Endless(httpx.AsyncByteStream):
+    """A page of 100 MB that counts how much of it was read."""
+
+    read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(1600):
+            Endless.read += 65536
+            yield b" " * 65536
+
+
+def test_a_hundred_megabytes_are_never_read_to_the_end(make_road: Make) -> None:
+    road = make_road(None, _paged(max_bytes=1_000_000))
+    Endless.read = 0
+    road.write_meetings("01", [meeting(1)])
+    road.wires["cht"].instead = lambda request: (
+        httpx.Response(200, stream=Endless(), headers={"content-type": "application/json"})
+        if "_changes" in str(request.url) else None
+    )  # fmt: skip
+    summary = road.run()
+    assert summary["errors"] == {"cht": "source.page_unreadable"}
+    requests = sum("_changes" in url for _, url in road.wires["cht"].seen)
+    assert Endless.read <= requests * 1_100_000, "each answer is dropped at the bound"
+    assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2500"
+    road.wires["cht"].instead = lambda request: None
+    road.settle()
+    good_ones_arrived(road)
+
+
+# ---------------------------------------------------------------- DHIS2
+
+AUGUST = f"block/MH_SEC/{UNIT}/202608"
+
+
+def others_arrived(road: Road) -> None:
+    assert [road.value(*ANNAS, p) for p in ("202607", "202609")] == ["1", "1"]
+    states = {r["target"] for r in road.rows("SELECT target FROM delivery WHERE state<>'accepted' AND kind<>'completion'")}
+    assert states <= {"dhis2"}, "OpenMRS, FHIR and the answers are not held up"
+
+
+def parked_in_august(road: Road, reason: str) -> dict[str, Any]:
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"]) == ("parked", reason)
+    assert row["who"] == str(said(road, reason).who) != "nobody"
+    completions = {(c["period"], c["completed"]) for c in road.dhis2.state()["completions"]}
+    assert completions == {("202607", True), ("202609", True)}, "a month with a refused value is not complete"
+    return row
+
+
+def mended(road: Road, row: dict[str, Any]) -> None:
+    road.dhis2.refuse = []
+    road.actions.retry([row["id"]], "operator")
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+    assert road.rows("SELECT id FROM cell WHERE accepted IS NULL OR accepted <> value") == []
+    assert len(road.dhis2.state()["completions"]) == 3
+
+
+def test_dhis2_refuses_some_values(road: Road) -> None:
+    road.dhis2.refuse = [{"match": {"dataElement": "MH_B01_NUM", "period": "202608"}, "code": "E7619"}]
+    summary = road.settle()
+    assert (summary["outcome"], runs.exit_code(summary)) == ("needs_a_person", 3)
+    row = parked_in_august(road, "dhis2.E7619")
+    assert road.value(*ANNAS) == "1", "the good values of the block are in"
+    states = {r["data_element"]: r["state"] for r in road.rows("SELECT * FROM cell WHERE period='202608'")}
+    assert {e for e, state in states.items() if state == "rejected"} == {"MH_B01_NUM"}
+    assert {r["reason"] for r in road.rows("SELECT reason FROM cell WHERE state='rejected'")} == {"dhis2.E7619"}
+    others_arrived(road)
+    mended(road, row)
+
+
+def test_dhis2_refuses_all_values(road: Road) -> None:
+    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7613"}]
+    road.settle()
+    row = parked_in_august(road, "dhis2.E7613")
+    assert not [key for key in road.values() if key[2] == "202608"]
+    others_arrived(road)
+    mended(road, row)
+
+
+@pytest.mark.parametrize("how", ["aborted", "unknown", "not_assigned"])
+def test_dhis2_refuses_the_data_set(road: Road, how: str) -> None:
+    road.write_meetings("01", [meeting(1)])
+    sets = road.dhis2.metadata.by_code("dataSets", "MH_SEC")
+    if how == "aborted":
+        road.dhis2.refuse = [{"match": {"dataSet": "MH_SEC", "period": "202608"}, "request": "E7600"}]
+    elif how == "unknown":
+        hidden = road.dhis2.metadata._by["dataSets", "CODE"].pop("MH_SEC")
+    else:
+        sets["orgUnits"].remove(UNIT)
+    road.settle()
+    reason = {"aborted": "dhis2.E7600", "unknown": "dhis2.data_set_missing", "not_assigned": "dhis2.org_unit_not_assigned"}[how]
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"], row["who"]) == ("parked", reason, str(said(road, reason).who))
+    assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2500", "another data set flows"
+    if how == "aborted":
+        others_arrived(road)
+    elif how == "unknown":
+        road.dhis2.metadata._by["dataSets", "CODE"]["MH_SEC"] = hidden
+    else:
+        sets["orgUnits"].append(UNIT)
+    road.dhis2.refuse = []
+    parked = [r["id"] for r in road.rows("SELECT id FROM delivery WHERE state='parked'")]
+    road.actions.retry(parked, "operator")
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+def test_dhis2_refuses_the_user(road: Road) -> None:
+    road.dhis2.refuse = [{"status": 401, "message": "Bad credentials"}]
+    road.dhis2.users[0]["token"] = "d2p_AnotherToken000000000000000000000000001"
+    road.dhis2.doors.reset()
+    wire = road.wires["dhis2"]
+    wire.instead = lambda request: _json(401, {"httpStatusCode": 401, "status": "ERROR", "message": "Bad credentials"})
+    summary = road.run()
+    assert summary["errors"] == {"dhis2": "dhis2.credentials"} and runs.exit_code(summary) == 4
+    assert len(wire.seen) == 1, "the target stops at once"
+    assert {r["tries"] for r in road.rows("SELECT tries FROM delivery WHERE target='dhis2'")} == {0}
+    said(road, "dhis2.credentials")
+    others = road.rows("SELECT id FROM delivery WHERE target<>'dhis2' AND state<>'accepted'")
+    assert others == [], "the clinics and the FHIR server are served"
+    for _ in range(3):  # asked again after 10, 30, 60 minutes: DHIS2 says 401 when its database is down, too
+        road.later(minutes=61)
+        road.run()
+    assert road.one("SELECT who FROM target_state WHERE target='dhis2'")["who"] == "credentials"
+    assert road.rows("SELECT id FROM delivery WHERE state='parked'") == []
+    road.dhis2.refuse = []
+    wire.instead = lambda request: None
+    road.dhis2.users[0]["token"] = road.engine.pack.targets["dhis2"].settings["token"]
+    road.dhis2.doors.reset()
+    road.actions.resume("dhis2", "operator")
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+def test_dhis2_refuses_the_period_for_good(road: Road) -> None:
+    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7640"}]
+    road.settle()
+    row = parked_in_august(road, "dhis2.E7640")
+    assert row["who"] == "ministry"
+    others_arrived(road)
+    mended(road, row)
+
+
+def test_dhis2_has_not_opened_the_period_yet(road: Road) -> None:
+    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7641"}]
+    summary = road.run()
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"], row["who"]) == ("deferred", "dhis2.E7641", "nobody")
+    assert (summary["outcome"], summary["attention"]["parked"], runs.exit_code(summary)) == ("waiting", 0, 5)
+    others_arrived(road)
+    road.dhis2.refuse = []
+    assert road.settle()["outcome"] == "settled", "it goes by itself once the period is open"
+    good_ones_arrived(road)
+
+
+def test_a_period_that_stays_closed_for_a_week_parks_nothing(road: Road) -> None:
+    """Values of a month not yet open at DHIS2 wait, unparked (DECISIONS 5)."""
+    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7641"}]
+    for _ in range(14):
+        road.run()
+        road.later(hours=12)
+    assert road.delivery(AUGUST)["state"] == "deferred"
+
+
+def test_dhis2_counts_short(road: Road) -> None:
+    road.dhis2.refuse = [{"match": {"dataElement": "MH_A04", "period": "202608"}, "short": True, "times": 1}]
+    summary = road.run()
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"]) == ("deferred", "dhis2.counted_short") and summary["outcome"] == "waiting"
+    said(road, "dhis2.counted_short")
+    assert road.value(*ANNAS) is None
+    others_arrived(road)
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+# ---------------------------------------------------------------- OpenMRS
+
+
+def test_openmrs_refuses_an_identifier(make_road: Make) -> None:
+    """A case variant of a unique identifier is somebody else to us and taken to OpenMRS (recordings/openmrs-2.8/086)."""
+    theirs = {
+        "uuid": "theirs", "given": "K", "family": "T", "gender": "F", "birthdate": None,
+        "identifiers": [{
+            "type": "CHW Patient ID", "value": ANNA.upper(), "location": openmrs_metadata.location_uuid("area-1"),
+        }],
+    }  # fmt: skip
+    road = make_road(patients=[theirs])
+    road.cht.put(visit("second", "2026-08-20", subject=MODIBO, refer=True))
+    summary = road.settle()
+    row = road.delivery("cht/reports/visit-08-1", "openmrs")
+    assert (row["state"], row["reason"], summary["outcome"]) == ("parked", "openmrs.identifier_in_use", "needs_a_person")
+    assert row["who"] == str(said(road, row["reason"]).who) != "nobody"
+    state = road.openmrs.state()
+    assert [a["number"] for a in state["appointments"]] == ["second"], "the other referral is at the clinic"
+    good_ones_arrived(road)
+    for patient in road.openmrs.rows.patients.values():
+        for identifier in patient["identifiers"]:
+            if identifier["identifier"] == ANNA.upper():
+                identifier["identifier"] = "somebody-else"
+    road.actions.retry([row["id"]], "clinic")
+    assert road.settle()["outcome"] == "settled"
+    assert sorted(a["number"] for a in road.openmrs.state()["appointments"]) == ["second", "visit-08-1"]
+
+
+# ---------------------------------------------------------------- the store
+
+
+def test_a_full_disk_takes_in_nothing_and_goes_on_when_there_is_room(road: Road) -> None:
+    road.settle()
+    before = {t: road.rows(f'SELECT COUNT(*) AS n FROM "{t}"') for t in ("body", "head", "activity", "contribution")}
+    cursor = road.one("SELECT cursor FROM source_state WHERE source='cht'")
+    for n in range(40):
+        road.cht.put(visit(f"more-{n}", "2026-08-20", note="y" * 9000))
+    with road.engine.store._writer.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(StoreFull) as full:
+        road.run()
+    assert "disk is full" in str(full.value) and "sysadmin" in str(full.value)
+    after = {t: road.rows(f'SELECT COUNT(*) AS n FROM "{t}"') for t in before}
+    assert (after, road.one("SELECT cursor FROM source_state WHERE source='cht'")) == (before, cursor)
+    with road.engine.store._writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road, extra=40)
+
+
+def test_a_locked_database_writes_nothing_and_goes_on_afterwards(road: Road, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "relais" / "relais.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusy) as busy:
+        road.run()
+    assert "locked by another program" in str(busy.value) and busy.value.exit_code == 5
+    assert road.rows("SELECT id FROM run") == [] and not any(sim.plane.log for sim in road.sims.values())
+    other.execute("ROLLBACK")
+    other.close()
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+# ---------------------------------------------------------------- starting wrongly
+
+
+def relais(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The command line in this process; returns the exit code."""
+    from connector import cli
+
+    monkeypatch.setattr(sys, "argv", ["relais", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+def test_a_wrong_master_key_writes_nothing(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    road.settle()
+    road.close()
+    file = tmp_path / "relais" / "relais.db"
+
+    def digest() -> tuple[str, list[str]]:
+        return hashlib.sha256(file.read_bytes()).hexdigest(), sorted(p.name for p in file.parent.iterdir())
+
+    before = digest()
+    monkeypatch.setenv("RELAIS_MASTER_KEY", "d" + MASTER_KEY[1:])
+    assert relais(monkeypatch, "run", "--once") == 2
+    words = " ".join(capfd.readouterr().err.split())
+    assert "key.wrong" in words and "Nothing was written" in words and "relais key new" in words
+    assert digest() == before
+    with pytest.raises(WrongKey):
+        road.open()
+    monkeypatch.setenv("RELAIS_MASTER_KEY", MASTER_KEY)
+    road.open()
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+TYPOS = {
+    "a fact in a condition": ("indicators/sec-core.yaml", "numerator: caregiver_understood = true", "numerator: caregiver_understod = true", "caregiver_understood"),
+    "a key of a form": ("forms/cht/assessment.yaml", "worker: contact._id", "wroker: contact._id", "worker"),
+    "an activity": ("forms/cht/assessment.yaml", "activity: sick_visit", "activity: sik_visit", "sick_visit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("typo", TYPOS)
+def test_a_pack_with_a_typo(
+    make_road: Make, tmp_path: Path, typo: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, right, wrong, meant = TYPOS[typo]
+    copy = PackCopy(tmp_path)
+    line = copy.change(file, right, wrong)
+    monkeypatch.setenv("RELAIS_PACK", str(copy.folder))
+    make_road([]).close()  # sets the environment and leaves an empty database
+    before = hashlib.sha256((tmp_path / "relais" / "relais.db").read_bytes()).hexdigest()
+    assert relais(monkeypatch, "run", "--once", "--json") == 2
+    told = orjson.loads(capfd.readouterr().out.splitlines()[-1])
+    assert told["error"] == "config.pack_broken"
+    place = next(part for part in told["message"].splitlines() if f"{Path(file).name}:{line}" in part)
+    assert meant in place, "it names what was probably meant"
+    assert hashlib.sha256((tmp_path / "relais" / "relais.db").read_bytes()).hexdigest() == before
+    assert relais(monkeypatch, "check", "--json") == 3
+    findings = orjson.loads(capfd.readouterr().out.splitlines()[-1])["findings"]
+    assert any(f["line"] == line and f["file"].endswith(file) and meant in f["message"] + f["fix"] for f in findings)
+
+
+def test_every_simulator_has_a_wire() -> None:
+    assert set(BEHIND.values()) == {"cht", "dhis2", "openmrs", "fhir"} and timedelta(0) is not None
