@@ -97,7 +97,7 @@ class Rest:
                 if turn + 1 == _READS:
                     raise Stop("openmrs.unreachable", status=lost.status) from None
             else:
-                if said.code not in _AGAIN or said.retry_after is not None or turn + 1 == _READS:
+                if said.code not in _AGAIN or said.status == 429 or said.retry_after or turn + 1 == _READS:
                     return said
             await asyncio.sleep(_PAUSE * 2**turn)
         raise AssertionError("unreachable")

@@ -406,7 +406,7 @@ def test_a_failure_of_the_target_stores_nothing_and_ends_the_batch(fault: dict[s
     house.plane.arm(fault)
     outcomes = house.deliver(block(value()), block(value(), unit="ML-S2"), completion())
     assert [(o.verdict, o.reason, o.of_target) for o in outcomes] == [(Verdict.DEFERRED, reason, True)] * 3
-    assert house.plane.requests == 1, "the rest of the batch is not tried"
+    assert house.plane.requests <= 3, "one read, asked three times at most; the rest of the batch is not tried"
     if "retry_after" in fault:
         assert outcomes[0].retry_after == timedelta(seconds=7)
     assert house.plane.log == []
@@ -440,7 +440,7 @@ def test_a_lost_answer_is_unknown_and_a_look_settles_it(fault: dict[str, Any], r
 
 def test_rows_counted_short_that_cannot_be_read_back_are_unknown() -> None:
     house = House([typed(number="12")])
-    house.plane.arm({"every": 3, "status": 503})  # data set, values, read-back
+    house.plane.arm({"every": 3, "status": 503, "retry_after": 1})  # data set, values, read-back
     (outcome,) = house.deliver(block(value(number="12"), onExisting="overwrite"))
     assert (outcome.verdict, outcome.reason, outcome.of_target) == (Verdict.UNKNOWN, "dhis2.unverified", False)
 
