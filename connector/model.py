@@ -251,6 +251,12 @@ class Outcome:
     of_target: bool = False
     http_status: int | None = None
     answer: str = ""
+    patient: bool = False  #: waits for a state to change (parent missing, period not open): parked by age only
+
+    @property
+    def unanswered(self) -> bool:
+        """Nothing was heard: no answer about the delivery, so no try is counted."""
+        return self.verdict is Verdict.UNKNOWN and self.http_status is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -465,7 +465,10 @@ def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], out
             verdict, reason = (Verdict.REJECTED if rejected else Verdict.DEFERRED), answers.block_reason(bad)
         elif per_value and all(fate.held for fate in per_value):
             reason = per_value[0].reason
-    return Outcome(verdict, reason, per_value=per_value, http_status=outcome.http_status, answer=outcome.answer)
+    return Outcome(
+        verdict, reason, per_value=per_value, http_status=outcome.http_status, answer=outcome.answer,
+        patient=verdict is Verdict.DEFERRED,  # a period not open yet opens by itself
+    )  # fmt: skip
 
 
 def _refused(code: str) -> _Stop:

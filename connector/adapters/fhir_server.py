@@ -303,7 +303,8 @@ def _entry_outcome(row: Mapping[str, Any], payload: Mapping[str, Any]) -> Outcom
     text = orjson.dumps(row.get("outcome") or {}).decode()
     if not 200 <= status < 300:
         verdict, reason = _meaning(status, text)
-        return Outcome(verdict, reason, http_status=status, answer=text[:2000])
+        patient = reason == "fhir.reference_missing"  # until the parent is there
+        return Outcome(verdict, reason, http_status=status, answer=text[:2000], patient=patient)
     reason = "fhir.created" if status == 201 else "fhir.unchanged" if "NO_CHANGE" in text else "fhir.updated"
     if payload.get("deleted"):
         reason = "fhir.deleted"

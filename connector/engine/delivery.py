@@ -128,7 +128,8 @@ def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Ite
     gone: list[dict[str, Any]] = []
     for row in rows:
         unsure = bool(row["unsure"]) or row["state"] == State.LEASED
-        if not unsure and row["digest"] == row["accepted_digest"]:
+        # A block is judged by its cells below: a released or forgotten value leaves its wanted state as it was.
+        if not unsure and row["kind"] != "block" and row["digest"] == row["accepted_digest"]:
             nothing.append(row)
             continue
         cells: list[dict[str, Any]] = []
@@ -380,11 +381,15 @@ def _other(
         return {**base, "state": State.PARKED, "tries": row["tries"] + 1}
     unknown = outcome.verdict is Verdict.UNKNOWN
     state = State.UNKNOWN if unknown else State.DEFERRED
-    tries = row["tries"] if outcome.of_target or outcome.reason == "lane.busy" else row["tries"] + 1
+    counted = not (outcome.of_target or outcome.unanswered or outcome.reason == "lane.busy")
+    tries = row["tries"] + counted
     wait = timedelta(0)
     if not outcome.of_target:
         found = retry.due_after(
-            max(tries, 1), random=engine.random, scale=engine.retry_scale, retry_after=outcome.retry_after
+            min(max(tries, 1), len(retry.TRIES)) if outcome.patient else max(tries, 1),
+            random=engine.random,
+            scale=engine.retry_scale,
+            retry_after=outcome.retry_after,
         )
         if found is None:
             return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown}
@@ -406,6 +411,8 @@ def _other(
 def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]) -> bool:
     """Move the target's own due time when the failure is the target's. Returns whether to go on now."""
     own = next((o for o in outcomes if o.of_target), None)
+    if own is None and all(o.unanswered for o in outcomes):
+        own = outcomes[0]  # silence for a whole batch is the target's own trouble
     now = engine.clock.now()
     if own is None:
         after = retry.after_success(health)

@@ -249,7 +249,7 @@ async def once(
     engine: Engine, *, wait: timedelta | None = None, sources: list[str] | None = None, targets: list[str] | None = None
 ) -> dict[str, Any]:
     """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
-    run = Run(engine, sources or list(engine.sources), targets or list(engine.targets), wait)
+    run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
     deadline = run.deadline
     engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
     with locked(engine):

@@ -25,8 +25,18 @@ TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
 #: What a connection of each kind may be told, beside what every one may.
 SETTINGS = {
     "cht": ("url", "user", "password", "database", "page_size", "max_pages", "max_bytes", "max_document_bytes"),
-    "files": ("folder", "format", "form", "key", "action", "delimiter", "pattern", "revision",
-              "max_line_bytes", "max_file_bytes"),
+    "files": (
+        "folder",
+        "format",
+        "form",
+        "key",
+        "action",
+        "delimiter",
+        "pattern",
+        "revision",
+        "max_line_bytes",
+        "max_file_bytes",
+    ),
     "openmrs": ("url", "user", "password", "profile", "settles_within", "max_answer_bytes"),
     "dhis2": ("url", "user", "password", "token", "expected", "settles_within", "max_answer_bytes"),
     "fhir_server": ("url", "user", "password", "token", "bundle", "settles_within", "max_answer_bytes"),
@@ -57,7 +67,15 @@ class Secrets:
         return text
 
     def resolve(self, node: Scalar) -> str:
-        return _REFERENCE.sub(lambda match: self._value(match, node.at), node.text)
+        text = _REFERENCE.sub(lambda match: self._value(match, node.at), node.text)
+        if "${" in _REFERENCE.sub("", node.text):
+            self.findings.add(
+                "secret.name",
+                node.at,
+                "this names no variable and no file",
+                "Write ${NAME}, ${NAME:-default} or ${file:NAME}; a name has letters, digits, _ . and - only.",
+            )
+        return text
 
     def _value(self, match: re.Match[str], at: Place) -> str:
         kind, name, default = match.groups()
@@ -83,7 +101,7 @@ class Secrets:
         return ""
 
     def _file(self, name: str) -> str | None:
-        if self.folder is None or ".." in name:
+        if self.folder is None:  # a name has no slash, so it stays in the folder
             return None
         path = self.folder / name
         if not path.is_file() or path.stat().st_size > 65_536:

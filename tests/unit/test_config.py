@@ -337,6 +337,20 @@ def test_a_secret_file_lies_in_the_folder_of_secrets(copy: PackCopy, tmp_path: P
     assert pack.targets["dhis2"].settings.get("token") != "outside"
 
 
+@pytest.mark.parametrize(
+    "reference", ["${file:../connector.yaml}", "${}", "${A B}", "${file:}", "${RELAIS_DHIS2_TOKEN"]
+)
+def test_a_reference_that_is_none_is_an_error_not_a_password(copy: PackCopy, reference: str) -> None:
+    copy.change("connector.yaml", "token: ${RELAIS_DHIS2_TOKEN}", f'token: "{reference}"')
+    assert only(copy.findings()).code == "secret.name"
+
+
+def test_a_table_lies_in_the_pack(copy: PackCopy, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("answer,concept\nconvulsions,sign_convulsions\n")
+    copy.change("forms/cht/assessment.yaml", "codes: tables/danger_signs.csv", "codes: ../outside.csv")
+    assert "table.missing" in copy.codes()
+
+
 def test_secrets_are_resolved_in_the_connector_file_only(copy: PackCopy) -> None:
     copy.change("concepts.yaml", 'en: "Fever"', 'en: "${RELAIS_DHIS2_TOKEN}"')
     pack, _ = copy.load()
