@@ -74,9 +74,12 @@ class House:
         self.store.close()
 
 
-def load(settings: Settings) -> tuple[Pack, list[Finding]]:
-    """The pack and what lint says of it. Raises PackBroken when nothing can be loaded."""
-    pack, findings = pack_config.load_pack(settings.pack, os.environ, settings.secrets_dir)
+def load(settings: Settings, *, strict: bool = True) -> tuple[Pack, list[Finding]]:
+    """The pack and what lint says of it; without ``strict`` a missing secret is only a warning.
+
+    Raises PackBroken when nothing can be loaded.
+    """
+    pack, findings = pack_config.load_pack(settings.pack, os.environ, settings.secrets_dir, strict=strict)
     return pack, findings + lint.lint(pack)
 
 
@@ -199,6 +202,7 @@ def build(
         retry_scale=settings.retry_scale,
         run=f"run-{stamp(clock.now())}",
         sign=cipher.sign,
+        public_key=cipher.public_key,
         heads=settings.heads,
     )
     new_pack(engine)

@@ -2,7 +2,7 @@
 
     make bench
     BENCH_VISITS=1000 BENCH_BIG=3000 make bench     (quick; BENCH_BIG=0: without the second size)
-    BENCH_PROFILE=profile.out make bench            (cProfile of the connector at BENCH_VISITS; the table is then slower)
+    BENCH_PROFILE=profile.out make bench            (cProfile of the connector at BENCH_VISITS; slower)
     BENCH_VALIDATE=1 make bench                     (the FHIR simulator validates, which costs its own time)
 
 The simulators run in a process of their own and the connector in another, with its database in a file and
@@ -101,8 +101,8 @@ def measure() -> dict[str, Any]:
     whole, cpu = time.perf_counter() - ready, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = {
-        "summary": summary, "spent": spent, "worked": worked, "whole": whole, "cpu": cpu, "start": ready - started, "peak_mb": peak,
-        "counting_bare": house.store.read(_counting_bare),
+        "summary": summary, "spent": spent, "worked": worked, "whole": whole, "cpu": cpu,
+        "start": ready - started, "peak_mb": peak, "counting_bare": house.store.read(_counting_bare),
     }  # fmt: skip
     house.close()
     return found
@@ -192,21 +192,23 @@ def map_only() -> dict[str, Any]:
         orjson.dumps(built)
     bare = time.perf_counter() - started
     house.close()
-    return {"visits": len(visits), "resources": valid, "contributions": counted, "seconds": seconds, "cpu": cpu, "bare": bare}
+    return {
+        "visits": len(visits), "resources": valid, "contributions": counted, "seconds": seconds, "cpu": cpu,
+        "bare": bare,
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------- the bare loop
 
 
 def bare() -> dict[str, Any]:
-    """The recorded requests once more, in their order and on one connection per server. Seconds and bytes per server."""
+    """The recorded requests once more, in their order, on one connection per server: seconds and bytes per server."""
     import httpx
     import orjson
 
     environment = os.environ
-    roots = {
-        name: "/".join(environment[f"RELAIS_{name.upper()}_URL"].split("/")[:3]) for name in ("cht", "dhis2", "openmrs", "fhir")
-    }  # fmt: skip
+    names = ("cht", "dhis2", "openmrs", "fhir")
+    roots = {name: "/".join(environment[f"RELAIS_{name.upper()}_URL"].split("/")[:3]) for name in names}
     for name in ("dhis2", "fhir", "openmrs"):
         httpx.post(f"{roots[name]}/_sandbox/reset", timeout=120).raise_for_status()
     seconds, size, count = dict.fromkeys(roots, 0.0), dict.fromkeys(roots, 0), dict.fromkeys(roots, 0)
@@ -292,7 +294,8 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     resources, values = targets["fhir"]["accepted"], targets["dhis2"]["values"]
     received = summary["sources"]["cht"]["received"]
     worked = found["worked"]
-    table = Table(title=f"Relais, {visits:,} visits: {summary['outcome']}, {resources:,} FHIR resources and {values:,} DHIS2 values accepted")
+    done = f"{summary['outcome']}, {resources:,} FHIR resources and {values:,} DHIS2 values accepted"
+    table = Table(title=f"Relais, {visits:,} visits: {done}")
     table.add_column("stage")
     for name in ("count", "of", "seconds", "per second", "own CPU s", "bare loop s", "times bare"):
         table.add_column(name, justify="left" if name == "of" else "right")
@@ -306,7 +309,8 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     row("intake: fetch, encrypt, keep", received, "records", spent["intake"], worked["intake"], loop["seconds"]["cht"])
     row("mapping, pure, one core", pure["visits"], "visits", pure["seconds"], pure["cpu"], pure["bare"])
     row("mapping, kept and wanted", summary["activities"], "records", spent["mapping"], worked["mapping"], None)
-    row("counting", summary["cells"]["recounted"], "cells", spent["counting"], worked["counting"], found["counting_bare"])
+    cells = summary["cells"]["recounted"]
+    row("counting", cells, "cells", spent["counting"], worked["counting"], found["counting_bare"])
     row("delivery to FHIR", resources, "resources", spent["fhir"], worked["fhir"], loop["seconds"]["fhir"])
     row("delivery to DHIS2", values, "values", spent["dhis2"], worked["dhis2"], loop["seconds"]["dhis2"])
     shown = ("intake", "mapping", "counting", "fhir", "dhis2")
@@ -316,20 +320,29 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     table.add_section()
     row("the whole", visits, "visits", found["whole"], found["cpu"], loop["whole"])
     table.add_section()
-    table.add_row(f"peak memory at {visits:,} visits", f"{found['peak_mb']:,.0f}", "MB", "", "", "", "", "")
+
+    def fact(name: str, value: str, unit: str, seconds: str = "", cpu: str = "") -> None:
+        table.add_row(name, value, unit, seconds, "", cpu, "", "")
+
+    fact(f"peak memory at {visits:,} visits", f"{found['peak_mb']:,.0f}", "MB")
     if big is not None:
-        table.add_row(f"peak memory at {BIG:,} visits", f"{big['peak_mb']:,.0f}", "MB", f"{big['whole']:.2f}", "", "", "")
-        table.add_row("  ratio", f"{big['peak_mb'] / found['peak_mb']:.2f}", "", f"{big['whole'] / found['whole']:.2f}", "", "", "")
-    table.add_row(f"database at {visits:,} visits", f"{found['database_mb']:,.0f}", "MB", "", "", "", "", "")
-    table.add_row("bytes sent and received", f"{sum(loop['bytes'].values()) / 1e6:,.0f}", "MB", "", "", "", "", "")
+        took = [f"{big[name]:.2f}" for name in ("whole", "cpu")]
+        fact(f"peak memory at {BIG:,} visits", f"{big['peak_mb']:,.0f}", "MB", *took)
+        ratios = [f"{big[name] / found[name]:.2f}" for name in ("peak_mb", "whole", "cpu")]
+        fact(f"  {BIG / visits:g} times the visits", ratios[0], "times", *ratios[1:])
+    fact(f"database at {visits:,} visits", f"{found['database_mb']:,.0f}", "MB")
+    fact("bytes sent and received", f"{sum(loop['bytes'].values()) / 1e6:,.0f}", "MB")
     console = Console(width=120)
     console.print(table)
-    console.print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, SQLite file, synchronous=FULL; "
-        f"simulators in their own process, FHIR validation there {'on' if os.environ.get('BENCH_VALIDATE') == '1' else 'off'}; "
-        f"load when it began {os.getloadavg()[2]:.1f}; pure mapping made {pure['resources'] / pure['visits']:.2f} valid "
-        f"resources and {pure['contributions'] / pure['visits']:.1f} contributions a visit.", soft_wrap=True, highlight=False,
-    )  # fmt: skip
+    validation = "on" if os.environ.get("BENCH_VALIDATE") == "1" else "off"
+    per_visit = [pure[name] / pure["visits"] for name in ("resources", "contributions")]
+    lines = (
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; load of the last minute "
+        f"{os.getloadavg()[0]:.1f} (2 would be this bench alone).",
+        f"SQLite file, synchronous=FULL; simulators in their own process, FHIR validation there {validation}.",
+        f"Pure mapping made {per_visit[0]:.2f} valid resources and {per_visit[1]:.1f} contributions a visit.",
+    )
+    console.print("\n".join(lines), highlight=False)
 
 
 def main() -> int:

@@ -94,7 +94,7 @@ def test(
     json: Json = False,
 ) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
-    made, findings = bootstrap.load(_settings(pack))
+    made, findings = bootstrap.load(_settings(pack), strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
         raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
     results = examples.run_examples(made)
@@ -180,6 +180,7 @@ def audit_verify(
         default = Path(settings.heads) if not settings.heads.startswith("syslog:") else None
         file = heads or (default if default and default.exists() else None)
         document = store.read(lambda unit: trail.verify(unit, file, cipher.public_key))
+        store.write(lambda unit: unit.keep_fact("audit_verified", "ok" if document["ok"] else document["reason"]))
     finally:
         store.close()
     if json:

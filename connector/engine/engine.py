@@ -47,6 +47,7 @@ class Engine:
     run: str = ""
     sign: Callable[[bytes], bytes] = lambda data: b""  #: signs the heads of the audit trail
     heartbeat: bool = False  #: renew the run lock from a thread of its own (not in a simulation)
+    public_key: Any = None  #: verifies them
     heads: str = ""  #: where signed heads are kept
     progress: Callable[[str, int], None] = lambda _stage, _count: None
     #: Resources built in this process and not yet delivered, by delivery key and digest; bounded by the writer.

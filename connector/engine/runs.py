@@ -25,6 +25,9 @@ BEAT = 20.0
 #: Waits up to here are slept through by the target's own loop; longer ones by the run.
 SHORT = timedelta(seconds=5)
 
+#: A trail up to here is read again at the end of each run (a fraction of a second); a longer one at night.
+VERIFIED = 20_000
+
 #: Rounds in a row without a pause: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
 ROUNDS = 200
 
@@ -268,6 +271,8 @@ async def once(
                 break
             await engine.clock.sleep(pause)
         seal(engine)
+        if engine.store.read(lambda unit: unit.audit_count()) <= VERIFIED:
+            verify(engine)
         summary = run.summary()
     engine.store.write(
         lambda unit: unit.end_run(engine.run, summary["outcome"], orjson.dumps(summary).decode(), engine.now())
@@ -300,3 +305,13 @@ def seal(engine: Engine) -> None:
         pass
     if engine.heads:
         engine.store.read(lambda unit: audit.export(unit, engine.heads))
+
+
+def verify(engine: Engine) -> bool:
+    """Read the whole audit trail again and keep the answer for ``relais status``."""
+    if engine.public_key is None:
+        return False
+    place = Path(engine.heads) if engine.heads and not engine.heads.startswith("syslog:") else None
+    found = engine.store.read(lambda unit: audit.verify(unit, place, engine.public_key))
+    engine.store.write(lambda unit: unit.keep_fact("audit_verified", "ok" if found["ok"] else found["reason"]))
+    return bool(found["ok"])

@@ -61,6 +61,7 @@ class Schedule:
         if nightly:
             for name in engine.pack.targets:
                 self._add(f"reconcile/{name}", nightly, partial(self.reconcile, name))
+        self._add("verify", "15 3 * * *", self.verify)
         self.scheduler.add_job(
             self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )
@@ -107,6 +108,9 @@ class Schedule:
         await referrals.poll(self.engine)
         Mapping(self.engine).run()
         tally.tally(self.engine)
+
+    async def verify(self) -> None:
+        runs.verify(self.engine)
 
     async def reconcile(self, name: str) -> None:
         await reconciling.reconcile(self.engine, name)

@@ -196,7 +196,7 @@ class TrailQueries:
         for id in ids:
             count += self.connection.execute(
                 text(
-                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, "
+                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, note=NULL, "
                     "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"
                 ),
                 {"i": id, "now": now},

@@ -101,7 +101,9 @@ def at_site(site: str) -> Doc:
     return {"_id": site, "parent": {"_id": area, "parent": {"_id": "district-1"}}}
 
 
-def person(key: str, name: str = "Personne Fictive", born: str | None = "2024-03-11", sex: str | None = "female") -> Doc:
+def person(
+    key: str, name: str = "Personne Fictive", born: str | None = "2024-03-11", sex: str | None = "female"
+) -> Doc:
     doc: Doc = {"_id": key, "type": "contact", "contact_type": "person", "name": name, "parent": {"_id": f"home-{key}"}}
     return {**doc, **({"date_of_birth": born} if born else {}), **({"sex": sex} if sex else {})}
 
@@ -111,7 +113,9 @@ def place(key: str, kind: str, parent: str | None) -> Doc:
     return {**doc, "parent": {"_id": parent}} if parent else doc
 
 
-def report(key: str, form: str, day: str, fields: Mapping[str, Any], *, worker: str = WORKERS[0], site: str = SITE) -> Doc:
+def report(
+    key: str, form: str, day: str, fields: Mapping[str, Any], *, worker: str = WORKERS[0], site: str = SITE
+) -> Doc:
     return {
         "_id": key, "type": "data_record", "form": form, "content_type": "xml",
         "reported_date": int(datetime.fromisoformat("2026-10-01T10:00:00+00:00").timestamp() * 1000),
@@ -342,7 +346,9 @@ def target(name: str, **changes: Any) -> Change:
 
     def change(pack: Pack) -> Pack:
         changed: TargetConfig = replace(pack.targets[name], **changes)
-        return replace(pack, version=f"{pack.version}+{sorted(changes.items())}", targets={**pack.targets, name: changed})
+        return replace(
+            pack, version=f"{pack.version}+{sorted(changes.items())}", targets={**pack.targets, name: changed}
+        )
 
     return change
 
@@ -383,4 +389,3 @@ def said(road: Road, code: str) -> Any:
     reason = bootstrap.REASONS[code]
     assert len(reason.fr) > 10 and len(reason.en) > 10 and reason.fr != reason.en and str(reason.who), code
     return reason
-

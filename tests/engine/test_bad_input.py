@@ -138,7 +138,8 @@ def test_a_place_without_an_org_unit(road: Road) -> None:
 def test_an_org_unit_closed_at_the_date(make_road: Make) -> None:
     def closed(pack: Pack) -> Pack:
         rows = tuple(
-            replace(r, valid_to=date(2026, 8, 15)) if (r.source, r.place) == ("cht", SITE) else r for r in pack.org_units
+            replace(r, valid_to=date(2026, 8, 15)) if (r.source, r.place) == ("cht", SITE) else r
+            for r in pack.org_units
         )
         return replace(pack, org_units=rows)
 
@@ -216,7 +217,9 @@ def test_a_cursor_the_server_no_longer_knows(road: Road, lost: str) -> None:
 
 
 def _json(status: int, document: Any, **headers: str) -> httpx.Response:
-    return httpx.Response(status, content=orjson.dumps(document), headers={"content-type": "application/json", **headers})
+    return httpx.Response(
+        status, content=orjson.dumps(document), headers={"content-type": "application/json", **headers}
+    )
 
 
 CHT_FAULTS: dict[str, tuple[Callable[[], httpx.Response], str, int]] = {
@@ -336,7 +339,7 @@ def test_a_hundred_megabytes_are_never_read_to_the_end(make_road: Make) -> None:
     good_ones_arrived(road)
 
 
-@pytest.mark.xfail(strict=True, reason="adapters/cht.py: TooBig of the page without documents is no SourceError and ends the run")
+@pytest.mark.xfail(strict=True, reason="adapters/cht.py: TooBig of a page without documents ends the run")
 def test_a_server_that_only_sends_a_hundred_megabytes_is_one_source_that_waits(make_road: Make) -> None:
     road = make_road(None, _paged(max_bytes=1_000_000))
     Endless.read = 0
@@ -355,7 +358,9 @@ AUGUST = f"block/MH_SEC/{UNIT}/202608"
 
 def others_arrived(road: Road) -> None:
     assert [road.value(*ANNAS, p) for p in ("202607", "202609")] == ["1", "1"]
-    states = {r["target"] for r in road.rows("SELECT target FROM delivery WHERE state<>'accepted' AND kind<>'completion'")}
+    states = {
+        r["target"] for r in road.rows("SELECT target FROM delivery WHERE state<>'accepted' AND kind<>'completion'")
+    }
     assert states <= {"dhis2"}, "OpenMRS, FHIR and the answers are not held up"
 
 
@@ -479,7 +484,7 @@ def test_dhis2_has_not_opened_the_period_yet(road: Road) -> None:
     good_ones_arrived(road)
 
 
-@pytest.mark.xfail(strict=True, reason="engine/delivery.py: E7641 counts as a try of the delivery and parks after nine of them")
+@pytest.mark.xfail(strict=True, reason="engine/delivery.py: E7641 counts as a try, nine of them park")
 def test_a_period_that_stays_closed_for_a_week_parks_nothing(road: Road) -> None:
     """Values of a month not yet open at DHIS2 wait, unparked (DECISIONS 5)."""
     road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7641"}]
@@ -505,7 +510,7 @@ def test_dhis2_counts_short(road: Road) -> None:
 
 
 def test_openmrs_refuses_an_identifier(make_road: Make) -> None:
-    """A case variant of a unique identifier is somebody else to us and taken to OpenMRS (recordings/openmrs-2.8/086)."""
+    """A case variant of a unique identifier: another one to us, the same to OpenMRS (recordings/openmrs-2.8/086)."""
     theirs = {
         "uuid": "theirs", "given": "K", "family": "T", "gender": "F", "birthdate": None,
         "identifiers": [{
@@ -516,7 +521,11 @@ def test_openmrs_refuses_an_identifier(make_road: Make) -> None:
     road.cht.put(visit("second", "2026-08-20", subject=MODIBO, refer=True))
     summary = road.settle()
     row = road.delivery("cht/reports/visit-08-1", "openmrs")
-    assert (row["state"], row["reason"], summary["outcome"]) == ("parked", "openmrs.identifier_in_use", "needs_a_person")
+    assert (row["state"], row["reason"], summary["outcome"]) == (
+        "parked",
+        "openmrs.identifier_in_use",
+        "needs_a_person",
+    )
     assert row["who"] == str(said(road, row["reason"]).who) != "nobody"
     state = road.openmrs.state()
     assert [a["number"] for a in state["appointments"]] == ["second"], "the other referral is at the clinic"
@@ -604,11 +613,13 @@ def test_a_wrong_master_key_writes_nothing(
     good_ones_arrived(road)
 
 
+SEC, ASSESSMENT = "indicators/sec-core.yaml", "forms/cht/assessment.yaml"
+#: File, what is right, what is wrong, what was meant.
 TYPOS = {
-    "a fact in a condition": ("indicators/sec-core.yaml", "numerator: caregiver_understood = true", "numerator: caregiver_understod = true", "caregiver_understood"),
-    "a key of a form": ("forms/cht/assessment.yaml", "worker: contact._id", "wroker: contact._id", "worker"),
-    "an activity": ("forms/cht/assessment.yaml", "activity: sick_visit", "activity: sik_visit", "sick_visit"),
-}  # fmt: skip
+    "a fact in a condition": (SEC, "caregiver_understood = true", "caregiver_understod = true", "caregiver_understood"),
+    "a key of a form": (ASSESSMENT, "worker: contact._id", "wroker: contact._id", "worker"),
+    "an activity": (ASSESSMENT, "activity: sick_visit", "activity: sik_visit", "sick_visit"),
+}
 
 
 @pytest.mark.parametrize("typo", TYPOS)
@@ -634,7 +645,7 @@ def test_a_pack_with_a_typo(
     assert any(f["line"] == named and f["file"].endswith(file) and meant in f["message"] + f["fix"] for f in findings)
 
 
-@pytest.mark.xfail(strict=True, reason="mappings/lint.py: a condition is named by the line its indicator begins at, not by its own")
+@pytest.mark.xfail(strict=True, reason="mappings/lint.py: a condition is named by the line of its indicator")
 def test_a_typo_is_named_by_its_own_line(tmp_path: Path) -> None:
     file, right, wrong, _ = TYPOS["a fact in a condition"]
     copy = PackCopy(tmp_path)

@@ -63,7 +63,9 @@ def test_an_equal_value_there_is_ours_without_sending(road: Road) -> None:
     road.type_in(*A04, "1")
     summary = road.settle()
     assert summary["attention"]["held_values"] == 0 and road.cell(*A04)["state"] == "accepted"
-    stored_by = {v["storedBy"] for v in road.dhis2.state()["values"] if v["dataElement"] == A04[0] and v["period"] == "202608"}
+    stored_by = {
+        v["storedBy"] for v in road.dhis2.state()["values"] if v["dataElement"] == A04[0] and v["period"] == "202608"
+    }
     assert stored_by == {"admin"}
 
 
@@ -155,7 +157,11 @@ def test_a_value_changed_there_is_kept_when_our_figure_moves_on(road: Road) -> N
     road.cht.put(visit("more", "2026-08-21"))
     summary = road.settle()
     assert (summary["attention"]["held_values"], road.value(*A04), road.value(*B02)) == (1, "9", "2")
-    assert (held(road)["reason"], held(road)["there"], held(road)["accepted"]) == ("dhis2.value_changed_there", "9", "1")
+    assert (held(road)["reason"], held(road)["there"], held(road)["accepted"]) == (
+        "dhis2.value_changed_there",
+        "9",
+        "1",
+    )
     said(road, "dhis2.value_changed_there")
     road.actions.release(held(road)["id"], "overwrite", "ministry")
     road.settle()

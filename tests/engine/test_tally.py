@@ -10,7 +10,20 @@ import pytest
 
 from connector.engine import tally
 from tests.engine.house import (
-    ANNA, MODIBO, UNIT, WORKERS, Doc, Make, Road, a_few, meeting, person, place, report, target, visit,
+    ANNA,
+    MODIBO,
+    UNIT,
+    WORKERS,
+    Doc,
+    Make,
+    Road,
+    a_few,
+    meeting,
+    person,
+    place,
+    report,
+    target,
+    visit,
 )  # fmt: skip
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
@@ -184,7 +197,9 @@ def test_sums_and_distinct_counts(make_road: Make) -> None:
 
     road = make_road([*a_few(), stock("s1", WORKERS[0], 3), stock("s2", WORKERS[0], 2), stock("s3", WORKERS[1], 0)])
     area = "ML-KKO-D1-A1"
-    road.write_meetings("01", [meeting(1, saved=2500), meeting(2, saved="1 250"), meeting(3, group="GE-A1-02", saved=0)])
+    road.write_meetings(
+        "01", [meeting(1, saved=2500), meeting(2, saved="1 250"), meeting(3, group="GE-A1-02", saved=0)]
+    )
     assert road.settle()["outcome"] == "settled"
     assert road.value("MH_F01_NUM", "PRODUCT_TDR", unit=area) == "1", "one worker, whatever she reports how often"
     assert road.value("MH_F01_DEN", "PRODUCT_TDR", unit=area) == "2"
