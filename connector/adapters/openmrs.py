@@ -23,6 +23,7 @@ Source of the rules: recordings/openmrs-2.8 (numbers in the comments) and its fi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -54,6 +55,10 @@ _PATIENT = "custom:(uuid,voided,identifiers:(identifier,identifierType:(uuid),vo
 _ENCOUNTER = "custom:(uuid,voided,patient:(uuid),location:(uuid),obs:(concept:(uuid),value,voided))"
 #: An appointment may have been moved to an earlier day by the clinic; the number is exact, so a wide window is cheap.
 _WINDOW = timedelta(days=7)
+
+
+#: Patients carried at the same time; creations still go one by one (lane).
+_AT_ONCE = 3
 
 
 class _Attempt:
@@ -107,14 +112,27 @@ class OpenmrsTarget:
     # ------------------------------------------------------------ ports.Target
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
-        outcomes: list[Outcome] = []
-        stopped: Outcome | None = None
-        for delivery in batch:
-            outcome = stopped or await self._one(_Attempt(delivery, progress))
-            outcomes.append(outcome)
-            if outcome.of_target and stopped is None:
-                stopped = Outcome(Verdict.DEFERRED, outcome.reason, of_target=True, retry_after=outcome.retry_after)
-        return outcomes
+        """A few patients at a time, the referrals of one patient in order; when the server itself is in trouble the
+        rest of the batch is not tried."""
+        outcomes: dict[int, Outcome] = {}
+        stopped: list[Outcome] = []
+        people: dict[str, list[int]] = {}
+        for n, delivery in enumerate(batch):
+            identifiers = (delivery.payload.get("patient") or {}).get("identifier") or [{}]
+            people.setdefault(str(identifiers[0].get("value") or n), []).append(n)
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def carry(numbers: list[int]) -> None:
+            async with turn:
+                for n in numbers:
+                    outcomes[n] = outcome = stopped[0] if stopped else await self._one(_Attempt(batch[n], progress))
+                    if outcome.of_target and not stopped:
+                        stopped.append(
+                            Outcome(Verdict.DEFERRED, outcome.reason, of_target=True, retry_after=outcome.retry_after)
+                        )
+
+        await asyncio.gather(*(carry(numbers) for numbers in people.values()))
+        return [outcomes[n] for n in range(len(batch))]
 
     async def look_up(self, delivery: Delivery) -> Observed | None:
         try:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ class Progress:
 
     @asynccontextmanager
     async def lane(self, name: str) -> AsyncIterator[None]:
+        """The lane in the database keeps other processes out, the lock the other tasks of this one."""
+        async with self.engine.turns.setdefault(name, asyncio.Lock()), self._lane(name):
+            yield
+
+    @asynccontextmanager
+    async def _lane(self, name: str) -> AsyncIterator[None]:
         engine = self.engine
         until = stamp(engine.clock.now() + LANE)
         if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):

@@ -3,6 +3,7 @@ transport), all of them arguments so that a simulation can drive the very code t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,8 @@ class Engine:
     public_key: Any = None  #: verifies them
     heads: str = ""  #: where signed heads are kept
     progress: Callable[[str, int], None] = lambda _stage, _count: None
+    #: One lock per lane, for the tasks of this process.
+    turns: dict[str, asyncio.Lock] = field(default_factory=dict)
     #: Resources built in this process and not yet delivered, by delivery key and digest; bounded by the writer.
     built: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 

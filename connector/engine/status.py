@@ -46,7 +46,11 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "quarantined": quarantined,
         "parked": parked,
         "held_values": unit.held(),
-        "audit": {"ok": unit.fact("audit_verified") == "ok", "entries": unit.audit_count(), "last_head": unit.last_head()},
+        "audit": {
+            "ok": unit.fact("audit_verified") == "ok",
+            "entries": unit.audit_count(),
+            "last_head": unit.last_head(),
+        },
     }
 
 
