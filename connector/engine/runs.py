@@ -28,7 +28,7 @@ SHORT = timedelta(seconds=5)
 #: A trail up to here is read again at the end of each run (a fraction of a second); a longer one at night.
 VERIFIED = 20_000
 
-#: Rounds in a row without a pause: far above what a fixpoint needs; a bound, so that a loop of ours cannot run for ever.
+#: Rounds in a row without a pause: far above what a fixpoint needs, so that a loop of ours cannot run for ever.
 ROUNDS = 200
 
 EMPTY_SOURCE = {"received": 0, "new": 0, "repeated": 0, "quarantined": 0, "behind": 0}

@@ -250,14 +250,24 @@ def test_a_run_of_the_command_says_no_canary(road: Road, tmp_path: Path) -> None
     road.openmrs.plane.arm([{"every": 5, "status": 503}])
     with serving(road) as urls:
         env = {
-            **os.environ, "RELAIS_CHT_URL": urls["cht"], "RELAIS_DHIS2_URL": urls["dhis2"], "RELAIS_FHIR_URL": f"{urls['fhir']}/fhir",
-            "RELAIS_OPENMRS_URL": f"{urls['openmrs']}/openmrs", "RELAIS_CHT_PASSWORD": PASSWORD, "RELAIS_DHIS2_TOKEN": TOKEN,
-            "RELAIS_OPENMRS_PASSWORD": PASSWORD, "RELAIS_LOG_LEVEL": "debug", "RELAIS_HOME": str(tmp_path / "fresh"),
-        }  # fmt: skip
+            **os.environ,
+            "RELAIS_CHT_URL": urls["cht"],
+            "RELAIS_CHT_PASSWORD": PASSWORD,
+            "RELAIS_DHIS2_URL": urls["dhis2"],
+            "RELAIS_DHIS2_TOKEN": TOKEN,
+            "RELAIS_OPENMRS_URL": f"{urls['openmrs']}/openmrs",
+            "RELAIS_OPENMRS_PASSWORD": PASSWORD,
+            "RELAIS_FHIR_URL": f"{urls['fhir']}/fhir",
+            "RELAIS_LOG_LEVEL": "debug",
+            "RELAIS_HOME": str(tmp_path / "fresh"),
+        }
         done = subprocess.run(
-            [sys.executable, "-m", "connector", "run", "--once", "--wait", "20s"], env=env, capture_output=True, timeout=120,
+            [sys.executable, "-m", "connector", "run", "--once", "--wait", "20s"],
+            env=env,
+            capture_output=True,
+            timeout=120,
             check=False,
-        )  # fmt: skip
+        )
     assert done.returncode in (3, 5), done.stderr
     assert NAME in str(road.fhir.state()), "the canary was on its way"
     clean(done.stdout, "stdout")
