@@ -78,7 +78,10 @@ class ChtSource:
                 if limit > 1:
                     limit //= 2
                     continue
-                results, last, pending = await self._changes(seq, 1, documents=False)
+                try:
+                    results, last, pending = await self._changes(seq, 1, documents=False)
+                except TooBig as error:  # a single row without its document: this is no feed
+                    raise PageUnreadable("the feed never ends") from error
                 results = [await self._with_document(row) for row in results]
             records = [record for row in results for record in self._records(row)]
             yield Page(records, Cursor(last, instance), behind=pending, replay=replay)

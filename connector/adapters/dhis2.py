@@ -285,6 +285,9 @@ class Dhis2Target:
         if periods.period_type(period) != data_set.period_type:
             raise _refused("dhis2.period_type")
         if not reading and not unit.open_in(period):
+            if remembered:  # it may have been opened again since
+                self._data_sets.pop(code, None)
+                return await self._where(payload, reading=reading)
             raise _refused("dhis2.org_unit_closed")
         return _Where(data_set, unit, period, attribute)
 

@@ -300,16 +300,22 @@ def _entry_outcome(row: Mapping[str, Any], payload: Mapping[str, Any]) -> Outcom
     """One ``entry.response`` as an outcome (01-04, 30, 41, 46)."""
     digits = str(row.get("status", ""))[:3]
     status = int(digits) if digits.isdigit() else 0
-    text = orjson.dumps(row.get("outcome") or {}).decode()
     if not 200 <= status < 300:
+        text = orjson.dumps(row.get("outcome") or {}).decode()
         verdict, reason = _meaning(status, text)
         patient = reason == "fhir.reference_missing"  # until the parent is there
         return Outcome(verdict, reason, http_status=status, answer=text[:2000], patient=patient)
-    reason = "fhir.created" if status == 201 else "fhir.unchanged" if "NO_CHANGE" in text else "fhir.updated"
+    reason = "fhir.created" if status == 201 else "fhir.unchanged" if _unchanged(row) else "fhir.updated"
     if payload.get("deleted"):
         reason = "fhir.deleted"
     remote_id = str(row.get("location") or _name(payload))
     return Outcome(Verdict.ACCEPTED, reason, remote_id=remote_id, http_status=status)
+
+
+def _unchanged(row: Mapping[str, Any]) -> bool:
+    """HAPI's word for a PUT that made no new version (03)."""
+    outcome = row.get("outcome")
+    return bool(outcome) and b"NO_CHANGE" in orjson.dumps(outcome)
 
 
 def _whole(answer: Answer) -> Outcome:

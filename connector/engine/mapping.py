@@ -6,7 +6,7 @@ activities are completed at once; a person who comes later marks her activities 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -21,6 +21,8 @@ from connector.identity import digest
 from connector.mappings import people
 from connector.mappings.codec import activity_from, activity_to, entity_from, entity_to
 from connector.model import Activity, Contribution, Entity, Mapped, Record, Who
+
+NOTHING = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
 
 #: Records per chunk: one transaction stays well under 50 ms per 100 of them.
 CHUNK = 500
@@ -130,18 +132,23 @@ class Mapping:
         self.registering = sorted({f.name for f in engine.pack.forms.values() if f.registers})
 
     def run(self) -> dict[str, int]:
-        """Map until no head is dirty. Returns counts: mapped, quarantined, resources."""
-        totals = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
+        """Map until no head is dirty. Returns counts: mapped, quarantined, deleted, resources, invalid."""
+        totals: dict[str, int] = {}
+        for counts in self.chunks():
+            for name, count in counts.items():
+                totals[name] = totals.get(name, 0) + count
+        return {**NOTHING, **totals}
+
+    def chunks(self) -> Iterator[dict[str, int]]:
+        """Map chunk by chunk, so that what follows from one can go on its way before the next."""
         for forms in (self.registering, None):
             after = 0
             while True:
                 counts, after = self.chunk(forms, after)
                 if counts is None:
                     break
-                for name, count in counts.items():
-                    totals[name] += count
                 self.engine.progress("map", sum(counts[n] for n in ("mapped", "quarantined", "deleted")))
-        return totals
+                yield counts
 
     def chunk(self, forms: Sequence[str] | None, after: int) -> tuple[dict[str, int] | None, int]:
         engine = self.engine

@@ -12,7 +12,7 @@ from connector.mappings.codec import activity_from, entity_from
 from connector.model import Activity, Entity
 
 #: Resources kept in memory between mapping and delivery; beyond it they are rebuilt from the stored activity.
-KEEP = 5_000
+KEEP = 10_000
 
 
 def of_activity(engine: Engine, activity: Activity, facts: Mapping[str, Any], known: bool) -> list[dict[str, Any]]:
@@ -23,9 +23,8 @@ def key_of(resource: Mapping[str, Any]) -> str:
     return f"{resource['resourceType']}/{resource['id']}"
 
 
-def wanted_row(engine: Engine, target: str, resource: dict[str, Any], record: str | None, mark: str) -> dict[str, Any]:
+def wanted_row(target: str, resource: dict[str, Any], record: str | None, mark: str, now: str) -> dict[str, Any]:
     """The delivery row of one resource; an invalid one is parked for the mapping author."""
-    now = engine.now()
     valid = r4.is_valid(resource)
     return {
         "target": target,
@@ -62,12 +61,13 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
         for resource in made:
             wanted[key_of(resource)] = (digest(resource), resource, work.record.id)
     before = unit.digests(config.name, wanted)
+    now = engine.now()
     rows: list[dict[str, Any]] = []
     invalid = 0
     for key, (mark, resource, record) in wanted.items():
         if before.get(key) == mark:
             continue
-        row = wanted_row(engine, config.name, resource, record, mark)
+        row = wanted_row(config.name, resource, record, mark, now)
         invalid += row["state"] == "parked"
         if record is None:
             row["payload_enc"] = unit.seal("delivery", resource)
@@ -135,23 +135,26 @@ def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dic
 
 def _of_records(engine: Engine, unit: Any, records: Iterable[str]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
-    for record in records:
-        row = unit.entity_of_record(record)
-        if row is not None:
-            made += engine.builder.entity_resources(entity_from(unit.open("entity", row["entity_enc"])))
-    activities = [activity_from(unit.open("activity", r["activity_enc"])) for r in unit.activities(records).values()]
+    chosen = list(records)
+    for row in unit.entities_of_records(chosen):
+        made += engine.builder.entity_resources(entity_from(unit.open("entity", row["entity_enc"])))
+    activities = [activity_from(unit.open("activity", r["activity_enc"])) for r in unit.activities(chosen).values()]
+    known = people_of(unit, activities)
     for activity in activities:
-        person = person_of(unit, activity)
+        person = known.get(f"{activity.source}/{activity.subject}")
         made += of_activity(engine, activity, people.complete(activity, person), person is not None)
     return made
 
 
-def person_of(unit: Any, activity: Activity) -> Entity | None:
-    """The subject of an activity as the registry knows it now."""
-    if not activity.subject:
-        return None
-    for kind in ("person", "place"):
-        row = unit.entities(kind, activity.source, [activity.subject]).get(activity.subject)
-        if row:
-            return entity_from(unit.open("entity", row["entity_enc"]))
-    return None
+def people_of(unit: Any, activities: Iterable[Activity]) -> dict[str, Entity]:
+    """The subjects of these activities as the registry knows them now, by ``source/key``."""
+    by_source: dict[str, set[str]] = {}
+    for activity in activities:
+        if activity.subject:
+            by_source.setdefault(activity.source, set()).add(activity.subject)
+    found: dict[str, Entity] = {}
+    for source, keys in by_source.items():
+        for kind in ("place", "person"):
+            for key, row in unit.entities(kind, source, keys).items():
+                found[f"{source}/{key}"] = entity_from(unit.open("entity", row["entity_enc"]))
+    return found

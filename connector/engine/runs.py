@@ -85,6 +85,8 @@ def _dead(ours: str, theirs: str) -> bool:
 
 
 def _take_over(engine: Engine, unit: Any) -> None:
+    longest = max((t.capabilities.settles_within for t in engine.targets.values()), default=timedelta(0))
+    unit.free_lanes(engine.holder, stamp(engine.clock.now() + longest * engine.quiet_scale))
     for name, target in engine.targets.items():
         quiet = target.capabilities.settles_within * engine.quiet_scale
         count = unit.take_over_leases(name, engine.holder, stamp(engine.clock.now() + quiet), engine.now())
@@ -95,9 +97,7 @@ def _take_over(engine: Engine, unit: Any) -> None:
 class Run:
     """The counts of one run, in the shape `relais run --json` prints."""
 
-    def __init__(
-        self, engine: Engine, sources: list[str], targets: list[str], wait: timedelta | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, sources: list[str], targets: list[str], wait: timedelta | None = None) -> None:
         self.engine = engine
         self.sources = {s: dict(EMPTY_SOURCE) for s in sources}
         self.targets = {t: {"accepted": 0, "rejected": 0, "values": 0} for t in targets}
@@ -121,11 +121,25 @@ class Run:
                 self.errors.pop(name, None)
         return new
 
-    def map(self) -> int:
-        counts = MappingJob(self.engine).run()
-        for key, count in counts.items():
-            self.mapped[key] += count
-        return counts["mapped"] + counts["deleted"] + counts["quarantined"]
+    async def map(self) -> int:
+        """Map everything; the resources of a chunk leave while they are in memory, so that none is built twice."""
+        engine = self.engine
+        server = engine.target_of("fhir_server")
+        leaves = server is not None and server.name in self.targets
+        moved = 0
+        for counts in MappingJob(engine).chunks():
+            for key, count in counts.items():
+                self.mapped[key] += count
+            moved += counts["mapped"] + counts["deleted"] + counts["quarantined"]
+            if leaves and server is not None:
+                await self._send(server.name)
+        return moved
+
+    async def _send(self, target: str) -> dict[str, int]:
+        counts = await delivery.deliver(self.engine, target)
+        for key in ("accepted", "rejected", "values"):
+            self.targets[target][key] += counts[key]
+        return counts
 
     def tally(self) -> int:
         counts = tally.tally(self.engine)
@@ -167,7 +181,7 @@ class Run:
     async def round(self) -> int:
         """One pass over everything; returns how much moved."""
         moved = await self.pull()
-        moved += self.map()
+        moved += await self.map()
         moved += self.tally()
         moved += await self.deliver()
         moved += tally.completions(self.engine)

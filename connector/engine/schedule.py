@@ -17,7 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from connector.engine import delivery, intake, referrals, runs, tally
 from connector.engine import reconcile as reconciling
-from connector.engine.engine import Engine, stamp
+from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
 from connector.engine.status import span
 
@@ -83,16 +83,21 @@ class Schedule:
                 self.engine.store.write(lambda unit: unit.fired(id, due, self.engine.now(), outcome))
 
         now = self.engine.clock.now()
+        when = trigger(text, self.engine.pack.zone)
         last = self.engine.store.read(lambda unit: unit.last_fire(id))
-        missed = last is None or last < stamp(due_time(text, now))
+        if last is None:
+            missed = text.startswith("every ")  # what has an hour of its own waits for it
+        else:
+            after = when.get_next_fire_time(moment(last), moment(last))
+            missed = after is not None and after <= now
         self.scheduler.add_job(
             fire,
-            trigger(text, self.engine.pack.zone),
+            when,
             id=id,
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
-            **({"next_run_time": now} if missed and text.startswith("every ") else {}),
+            **({"next_run_time": now} if missed else {}),
         )
 
     async def pull(self, name: str) -> None:

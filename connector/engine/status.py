@@ -14,7 +14,10 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
 
 def span(text: str) -> timedelta:
     """A span such as ``15m``, ``12h``, ``3d``. Raises ValueError."""
-    return timedelta(**{_UNITS[text[-1]]: float(text[:-1])})
+    unit = _UNITS.get(text[-1:])
+    if unit is None:
+        raise ValueError(f"{text!r} is not a span such as 15m")
+    return timedelta(**{unit: float(text[:-1])})
 
 
 def status(engine: Engine, version: str) -> dict[str, Any]:

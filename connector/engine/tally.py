@@ -230,7 +230,7 @@ def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None
             "now": engine.now(),
         }
     else:
-        row = resources.wanted_row(engine, config.name, resource, None, digest(resource))
+        row = resources.wanted_row(config.name, resource, None, digest(resource), engine.now())
         row["payload_enc"] = unit.seal("delivery", resource)
     unit.want([row])
 

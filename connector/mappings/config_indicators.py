@@ -108,10 +108,12 @@ def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
     if den is None or alone is None:
         return {}
     if whole == "true":
-        return {"num": Predicate(part, alone, alone), "den": always()}
+        return {"num": Predicate(part, alone, alone, entry.place("numerator")), "den": always()}
     both = f"({whole}) and ({part})"
     num = reading.compile(both, at, entry.what)
-    return {"num": Predicate(both, num, alone), "den": Predicate(whole, den)} if num else {}
+    if num is None:
+        return {}
+    return {"num": Predicate(both, num, alone, entry.place("numerator")), "den": Predicate(whole, den, at=at)}
 
 
 def always() -> Predicate:

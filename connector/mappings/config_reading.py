@@ -44,7 +44,7 @@ class Reading:
             self.findings.add("value.type", node.at, f"{what} must be an expression", "")
             return None
         compiled = self.compile(node.text, node.at, what)
-        return Predicate(node.text, compiled) if compiled else None
+        return Predicate(node.text, compiled, at=node.at) if compiled else None
 
     def table(self, name: str, at: Place) -> dict[str, str | None]:
         """A two-column CSV of the pack: what the form writes -> what it means (``~`` or empty: not asked)."""

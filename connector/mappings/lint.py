@@ -202,7 +202,7 @@ def _sources(pack: Pack) -> Iterator[tuple[str, Place]]:
                 yield rule.source, _at(rule.at)
     for indicator in pack.indicators.values():
         for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
-            yield predicate.source, _at(indicator.at)
+            yield predicate.source, _at(predicate.at or indicator.at)
     for predicate in pack.derived.values():
         yield predicate.source, Place("activities.yaml", 1)
 
@@ -276,9 +276,12 @@ def _indicator(pack: Pack, indicator: Indicator, produced: Mapping[str, set[str]
             f"{indicator.id}: no form gives the list {indicator.each}",
             nearest(indicator.each, facts),
         )
-    for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
-        for name in sorted(names_read(predicate.evaluate, predicate.source)):
-            _known_fact(pack, indicator, name, facts, findings)
+    told: set[str] = set()
+    parts = sorted(indicator.parts.items())  # the denominator first: a numerator repeats its names
+    for predicate in (*(one for _, one in parts), *(indicator.amount or {}).values()):
+        for name in sorted(names_read(predicate.evaluate, predicate.source) - told):
+            told.add(name)
+            _known_fact(pack, indicator, name, facts, findings, at=predicate.at)
     for category_id in indicator.by:
         category = pack.categories.get(category_id)
         if category is None:
@@ -294,11 +297,12 @@ def _indicator(pack: Pack, indicator: Indicator, produced: Mapping[str, set[str]
 
 
 def _known_fact(
-    pack: Pack, indicator: Indicator, name: str, facts: set[str], findings: Findings, why: str = ""
-) -> None:
+    pack: Pack, indicator: Indicator, name: str, facts: set[str], findings: Findings, why: str = "",
+    at: Place | None = None,
+) -> None:  # fmt: skip
     if name in pack.derived:
         return
-    at = _at(indicator.at)
+    at = _at(at or indicator.at)
     if name not in pack.concepts and name not in PERSON_FACTS:
         findings.add(
             "fact.unknown",

