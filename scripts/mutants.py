@@ -3,9 +3,9 @@
     scripts/mutants.sh [--seed 7] [--count 30] [--show 12]
 
 One run of the fast tests that know mappings or engine tells which test passes through which line; each fault is then
-given only to the tests that pass through its line, quickest first. A fault on a line through which no test passes has survived. The same seed
-plants the same faults. Exit 1 when fewer than 25 in 30 are noticed. A line may say ``# pragma: no mutate`` with the
-reason when a fault there changes nothing anybody could see (the size of a cache).
+given only to the tests that pass through its line, quickest first. A fault on a line through which no test passes has
+survived. The same seed plants the same faults. Exit 1 when fewer than 25 in 30 are noticed. A line may say
+``# pragma: no mutate`` with the reason when a fault there changes nothing anybody could see (the size of a cache).
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def tests_by_line(folder: Path, workers: int) -> tuple[dict[tuple[str, int], set
         if any(word in path.read_text(encoding="utf-8") for word in KNOWS)
     ]
     done = run(
-        folder, *here, "-m", FAST, "-n", str(workers), "--dist", "worksteal", f"--junitxml={report}", "-o", "junit_family=xunit1", "--cov",
-        "--cov-context=test", "--cov-report=", "--cov-fail-under=0",
+        folder, *here, "-m", FAST, "-n", str(workers), "--dist", "worksteal", f"--junitxml={report}",
+        "-o", "junit_family=xunit1", "--cov", "--cov-context=test", "--cov-report=", "--cov-fail-under=0",
     )  # fmt: skip
     if done.returncode != 0:
         print(done.stdout[-3000:], file=sys.stderr)
