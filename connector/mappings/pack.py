@@ -165,7 +165,7 @@ class Predicate:
     evaluate: Callable[[Mapping[str, Any]], Any]
     #: of a numerator: its own condition, for where the denominator's is known to hold
     alone: Callable[[Mapping[str, Any]], Any] | None = None
-    at: "Place | None" = None
+    at: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
