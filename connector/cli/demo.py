@@ -27,17 +27,6 @@ START_SECONDS = 90
 SETTLE = timedelta(minutes=10)
 
 
-def read_env(file: Path) -> dict[str, str]:
-    """The variables of an env file (``NAME=value`` lines, as the sandbox writes it)."""
-    found = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        line = line.removeprefix("export ").strip()
-        if line and not line.startswith("#") and "=" in line:
-            name, _, value = line.partition("=")
-            found[name] = value.strip().strip("'\"")
-    return found
-
-
 class Sandbox:
     """The simulators in a process of their own."""
 
@@ -101,6 +90,7 @@ def compare(env_file: Path, seed: int, attention: dict[str, int], codes: dict[st
 def demo(*, once: bool, seed: int, zone: str, dhis2: str, openmrs: str, port: int, json: bool) -> int:
     """Play it. Returns the exit code: 0 only if everything settled and is exactly as expected."""
     from connector.sandbox import oracle
+    from connector.sandbox.serve import read_env
 
     home = Path(os.environ.get("RELAIS_HOME", "var")) / "demo"
     shutil.rmtree(home, ignore_errors=True)

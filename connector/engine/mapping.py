@@ -89,15 +89,7 @@ def _translate(engine: Engine, record: Record, today: date) -> Work:
 
 def _known_people(unit: Any, works: Sequence[Work], fresh: dict[tuple[str, str, str], Entity]) -> dict[str, Entity]:
     """Subjects of these activities as the registry (and this very chunk) knows them."""
-    found: dict[str, Entity] = {}
-    by_source: dict[str, set[str]] = {}
-    for work in works:
-        if work.activity and work.activity.subject:
-            by_source.setdefault(work.activity.source, set()).add(work.activity.subject)
-    for source, keys in by_source.items():
-        for kind in ("person", "place"):
-            for key, row in unit.entities(kind, source, keys).items():
-                found[f"{source}/{key}"] = entity_from(unit.open("entity", row["entity_enc"]))
+    found = resources.people_of(unit, [w.activity for w in works if w.activity])
     for (source, _kind, key), entity in fresh.items():
         found[f"{source}/{key}"] = entity
     return found

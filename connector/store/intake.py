@@ -162,9 +162,6 @@ class IntakeQueries:
         found = statement(DIRTY.text.replace("WHERE h.dirty", f"WHERE h.dirty AND h.form IN {clause}"))
         return self.rows(found, {"after": after, "limit": limit, "list": orjson.dumps(list(forms)).decode()})
 
-    def count_dirty(self) -> int:
-        return int(self.connection.execute(text("SELECT COUNT(*) FROM head WHERE dirty")).scalar() or 0)
-
     def clean_heads(self, rows: list[dict[str, Any]]) -> None:
         self.execute(CLEAN_HEAD, [{"no": False, **r} for r in rows])
 

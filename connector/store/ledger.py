@@ -93,9 +93,6 @@ class LedgerQueries:
             text("SELECT * FROM delivery WHERE target=:target AND key=:key"), {"target": target, "key": key}
         )
 
-    def delivery_by_id(self, id: int) -> dict[str, Any] | None:
-        return self.row(text("SELECT * FROM delivery WHERE id=:id"), {"id": id})  # type: ignore[attr-defined,no-any-return]
-
     def deliveries_of(self, target: str, records: Iterable[str]) -> list[dict[str, Any]]:
         return self.select_in(  # type: ignore[attr-defined,no-any-return]
             "SELECT id, record, key, digest, state, accepted_digest, tries, unsure FROM delivery "
