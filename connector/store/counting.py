@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import many
+from connector.store.intake import dicts, many
 
 INSERT_CONTRIBUTION = text(
     "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version) "
@@ -76,7 +76,7 @@ class CountingQueries:
             many(self.connection, TOUCH, cells)
 
     def recount(self, limit: int) -> list[dict[str, Any]]:
-        return [dict(r) for r in self.connection.execute(RECOUNT, {"limit": limit}).mappings()]
+        return dicts(self.connection.execute(RECOUNT, {"limit": limit}))
 
     def untouch(self, cells: list[dict[str, Any]]) -> None:
         if cells:
@@ -84,7 +84,7 @@ class CountingQueries:
 
     def cells(self, block: tuple[str, str, str]) -> list[dict[str, Any]]:
         parameters = {"data_set": block[0], "org_unit": block[1], "period": block[2]}
-        return [dict(r) for r in self.connection.execute(BLOCK_CELLS, parameters).mappings()]
+        return dicts(self.connection.execute(BLOCK_CELLS, parameters))
 
     def keep_cells(self, rows: list[dict[str, Any]]) -> None:
         if rows:

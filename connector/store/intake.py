@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import TextClause, text
+from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.engine import Connection
 
 #: Values of one IN list.
@@ -39,8 +39,8 @@ UPSERT_HEAD = text(
     "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at"
 )
 DIRTY = text(
-    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, b.body_enc, b.unreadable, "
-    "b.changed_at FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, b.body_enc, "
+    "b.unreadable FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
     "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
 )
 CLEAN_HEAD = text("UPDATE head SET dirty=:no, state=:state WHERE record=:record AND revision=:revision")
@@ -98,6 +98,13 @@ def many(connection: Connection, statement: TextClause, rows: Sequence[Mapping[s
         connection.exec_driver_sql(sql, [dict(row) for row in rows])
 
 
+def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:
+    """All rows of a textual statement as dicts, straight from the driver's tuples: a mapping object for each row
+    costs more than the row."""
+    names = list(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.cursor.fetchall()]
+
+
 @lru_cache(maxsize=200)
 def statement(sql: str) -> TextClause:
     return text(sql)
@@ -107,7 +114,7 @@ class IntakeQueries:
     connection: Connection
 
     def rows(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        return [dict(r) for r in self.connection.execute(statement, parameters or {}).mappings()]
+        return dicts(self.connection.execute(statement, parameters or {}))
 
     def row(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         found = self.connection.execute(statement, parameters or {}).mappings().first()

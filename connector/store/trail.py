@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.store.intake import dicts, statement
+
 
 class TrailQueries:
     connection: Connection
 
     def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        return [dict(r) for r in self.connection.execute(text(sql), parameters).mappings()]
+        return dicts(self.connection.execute(statement(sql), parameters))
 
     def _number(self, sql: str, **parameters: Any) -> int:
         return int(self.connection.execute(text(sql), parameters).scalar() or 0)
