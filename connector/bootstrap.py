@@ -107,11 +107,15 @@ def open_store(settings: Settings, *, queued: bool = False, create: bool = True)
     key = master_key(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = (QueuedStore if queued else SqlStore)(settings.database)
-    if store.schema() is not None:
-        store.read(lambda unit: crypto.check_key(unit.connection, key))
-    elif create:
-        store.create()
-    cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
+    try:
+        if store.schema() is not None:
+            store.read(lambda unit: crypto.check_key(unit.connection, key))
+        elif create:
+            store.create()
+        cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
+    except Exception:
+        store.close()
+        raise
     cipher.read = lambda fn: store.read(lambda unit: fn(unit.connection))
     store.cipher = cipher
     return store, cipher

@@ -271,8 +271,8 @@ async def once(
     """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
     run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
     deadline = run.deadline
-    engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
     with locked(engine):
+        engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
         busy = 0
         while busy < ROUNDS:
             moved = await run.round()
