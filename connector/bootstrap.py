@@ -25,7 +25,7 @@ from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
 from connector.adapters.reasons import Reason
-from connector.engine import audit
+from connector.engine import audit, runs
 from connector.engine.engine import Engine, stamp
 from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
@@ -225,10 +225,11 @@ def build(
 
 
 def _holder() -> str:
-    """Names this process: machine, boot and process id, so that a killed one is recognised after a restart."""
+    """Names this process: machine, boot, process id and the tick it began at, so that a killed one is told from a
+    living one that got its number, as the first process of a restarted container does."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     since = boot.read_text().strip()[:8] if boot.exists() else ""
-    return f"{socket.gethostname()}/{since}/{os.getpid()}"
+    return f"{socket.gethostname()}/{since}/{os.getpid()}-{runs.began(os.getpid()) or ''}"
 
 
 def new_pack(engine: Engine) -> int:

@@ -288,12 +288,15 @@ class Capabilities:
     ``resend_is_safe``: the same state sent twice is one state (DHIS2 upsert, PUT under our id) and the answer says what
     is held, so after the quiet time an unsure delivery is sent again instead of looked up one by one. Never where a
     request creates something (OpenMRS).
+
+    ``ordered``: a delivery waits for an earlier one of its subject that was tried and is still open.
     """
 
     max_batch: int
     settles_within: timedelta
     can_delete: bool = True
     resend_is_safe: bool = False
+    ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

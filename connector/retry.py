@@ -33,6 +33,10 @@ PERSON_AT = 3
 #: No server keeps us away longer than this, whatever its Retry-After says.
 LONGEST = 24 * _H
 
+#: Of what is sent while a target has failed lately, at most one in so many is a retry (the rest is sent for the first
+#: time). Source: "retry budget" of Finagle and gRPC; with retries alone waiting, they start slowly instead.
+BUDGET = 10
+
 #: Due time of a target that is not tried by itself any more; a person resumes it.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -66,6 +70,9 @@ class TargetHealth:
     failures: int = 0  #: in a row, of the target itself
     refusals: int = 0  #: in a row, of our credentials
     due_at: datetime | None = None
+    #: Deliveries answered since the last failure; None: long enough that the failure no longer counts.
+    good: int | None = None
+    slow: bool = False  #: the breaker was open: begin again with few
 
     def may_try(self, now: datetime) -> bool:
         return self.due_at is None or self.due_at <= now
@@ -75,15 +82,35 @@ class TargetHealth:
         """True when only one delivery may go, to see whether the target lives again."""
         return self.breaker != "closed"
 
+    def limit(self, full: int) -> int:
+        """How many deliveries may leave together, ``full`` when all is well: one after a failure, to see; after an
+        outage then twice as many with every batch that is answered."""
+        if self.probing or self.failures or self.refusals:
+            return 1
+        return full if self.good is None or not self.slow else max(1, min(full, self.good))
+
+    def retries(self, full: int, fresh: int) -> int:
+        """How many retries may leave beside ``fresh`` deliveries sent for the first time, of at most ``full``; alone
+        they begin with one and double."""
+        if self.good is None:
+            return full
+        return max(1, fresh // BUDGET if fresh else min(full, self.good))
+
 
 def before_try(health: TargetHealth) -> TargetHealth:
     """A try leaves: an open breaker becomes half open. Call only when ``may_try``."""
     return replace(health, breaker="half_open") if health.breaker == "open" else health
 
 
-def after_success(health: TargetHealth) -> TargetHealth:
-    """The target answered sensibly (even if it refused a delivery): all counters back to nought."""
-    return TargetHealth()
+def after_success(health: TargetHealth, answered: int = 1, full: int = 1) -> TargetHealth:
+    """The target answered ``answered`` deliveries sensibly (even if it refused them): failures back to nought. Once it
+    has answered BUDGET full batches since the last failure, the failure is forgotten."""
+    if health.good is None and not health.failures and not health.probing:
+        return TargetHealth()
+    good = (health.good or 0) + answered
+    if good >= BUDGET * full:
+        return TargetHealth()
+    return TargetHealth(good=good, slow=(health.slow or health.probing) and good < full)
 
 
 def after_failure(
@@ -104,6 +131,8 @@ def after_failure(
         failures=failures,
         refusals=health.refusals,
         due_at=now + _not_before(wait, retry_after),
+        good=0,
+        slow=opened or health.slow,
     )
 
 
@@ -123,6 +152,8 @@ def after_refusal(
         failures=health.failures,
         refusals=refusals,
         due_at=now + wait if probes and not locked else NEVER,
+        good=0,
+        slow=True,
     )
 
 

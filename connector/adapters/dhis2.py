@@ -78,7 +78,7 @@ class Dhis2Target:
         self.name = name
         self.settings = settings
         settles = timedelta(seconds=float(settings.get("settles_within", 180)))
-        self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True)
+        self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True, ordered=False)
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
         self._data_sets: dict[str, DataSet] = {}
         token = str(settings.get("token") or "")

@@ -22,7 +22,7 @@ import orjson
 from connector import retry
 from connector.engine import audit, referrals, resources, tally
 from connector.engine.engine import Engine, moment, stamp
-from connector.errors import LaneBusy, TargetUnreadable
+from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
 
 #: A lease outlives the longest request; after it another worker takes over and looks up first.
@@ -78,6 +78,8 @@ def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
         failures=int(state["failures"]),
         refusals=int(state["refusals"]),
         due_at=moment(due) if due else None,
+        good=state["good"],
+        slow=bool(state["slow"]),
     )
 
 
@@ -89,8 +91,7 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
         health = health_of(state)
         if state.get("paused") or not health.may_try(engine.clock.now()):
             return totals
-        limit = 1 if health.probing else engine.targets[target].capabilities.max_batch
-        counts, healthy = await _batch(engine, target, limit, health)
+        counts, healthy = await _batch(engine, target, health)
         if counts is None:
             return totals
         for name, count in counts.items():
@@ -101,10 +102,8 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
             return totals
 
 
-async def _batch(
-    engine: Engine, target: str, limit: int, health: retry.TargetHealth
-) -> tuple[dict[str, int] | None, bool]:
-    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, limit))
+async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tuple[dict[str, int] | None, bool]:
+    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health))
     if not items:
         return (
             (None, True)
@@ -120,14 +119,47 @@ async def _batch(
 # ---------------------------------------------------------------- claim
 
 
-def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Item], int | None]:
+def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str) -> list[dict[str, Any]]:
+    """What may leave now: all that is due, or while the target has failed lately a batch with few retries in it."""
+    full = engine.targets[target].capabilities.max_batch
+    limit = health.limit(full)
+    if health.good is None:
+        return list(unit.claim(target, now, limit))
+    fresh = unit.claim(target, now, limit, only="fresh")
+    retries = unit.claim(target, now, min(limit, health.retries(full, len(fresh))), only="retries")
+    return [*retries, *fresh[: limit - len(retries)]]
+
+
+def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """What of it may leave now: a delivery waits for an earlier one of its subject that was tried and is still open.
+    None: nothing was due."""
+    if not rows:
+        return None
+    if not engine.targets[target].capabilities.ordered:
+        return rows
+    claimed = {row["id"] for row in rows}
+    tried = unit.tried(target, {row["subject"] for row in rows if row["subject"]})
+    first: dict[str, dict[str, Any]] = {}
+    for one in tried:  # by id
+        if one["id"] not in claimed:
+            first.setdefault(one["subject"], one)
+    behind = {row["id"]: first[row["subject"]] for row in rows if row["subject"] in first}
+    behind = {id: one for id, one in behind.items() if one["id"] < id}
+    soon = stamp(engine.clock.now() + timedelta(seconds=1))
+    unit.wait_until([{"id": id, "due_at": max(one["due_at"], soon)} for id, one in behind.items()])
+    return [row for row in rows if row["id"] not in behind]
+
+
+def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -> tuple[list[Item], int | None]:
     """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
 
     What the target already holds (back to the accepted state) is settled at once, without a request.
     """
     now = engine.now()
-    rows = unit.claim(target, now, limit)
-    if not rows:
+    if unit.lane_of_another("run", engine.holder, now):
+        raise RunLocked(RunLocked.__doc__)  # this process slept so long that another took over
+    rows = _in_order(engine, unit, target, _due(engine, unit, target, health, now))
+    if rows is None:
         return [], None
     items: list[Item] = []
     nothing: list[dict[str, Any]] = []
@@ -154,11 +186,12 @@ def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Ite
         else:
             payload = unit.open("delivery", row["payload_enc"])
         items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
-    unit.settle_accepted([_accepted(r, now) for r in nothing])
+    unit.settle_accepted([_accepted(r, now, engine.holder) for r in nothing])
     unit.settle_other(
         [
             {
                 "id": r["id"],
+                "by": engine.holder,
                 "generation": r["generation"],
                 "state": State.PARKED,
                 "tries": r["tries"],
@@ -199,9 +232,10 @@ def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Ite
     return items, attempt
 
 
-def _accepted(row: Mapping[str, Any], now: str, remote: str | None = None) -> dict[str, Any]:
+def _accepted(row: Mapping[str, Any], now: str, by: str, remote: str | None = None) -> dict[str, Any]:
     return {
         "id": row["id"],
+        "by": by,
         "generation": row["generation"],
         "digest": row["digest"],
         "no": False,
@@ -294,7 +328,7 @@ def _settle(
         if live["generation"] != row["generation"]:
             overtaken.append(_overtaken(engine, item, outcome, live, remote, now))
         elif outcome.verdict is Verdict.ACCEPTED:
-            accepted.append(_accepted(row, now, remote))
+            accepted.append(_accepted(row, now, engine.holder, remote))
         else:
             other.append(_other(engine, item, outcome, live, remote, now))
         if (
@@ -358,6 +392,7 @@ def _overtaken(
     due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unsure else now
     return {
         "id": item.row["id"],
+        "by": engine.holder,
         "generation": item.row["generation"],
         "unsure": unsure,
         "due_at": due,
@@ -374,6 +409,7 @@ def _other(
     row = item.row
     base = {
         "id": row["id"],
+        "by": engine.holder,
         "generation": row["generation"],
         "reason": outcome.reason,
         "who": engine.who(outcome.reason),
@@ -422,7 +458,7 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
         own = outcomes[0]  # silence for a whole batch is the target's own trouble
     now = engine.clock.now()
     if own is None:
-        after = retry.after_success(health)
+        after = retry.after_success(health, len(outcomes), engine.targets[target].capabilities.max_batch)
     elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
         probes = engine.pack.targets[target].kind == "dhis2"
         locked = any(word in own.reason for word in LOCKED)
@@ -441,6 +477,8 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
             breaker=after.breaker,
             failures=after.failures,
             refusals=after.refusals,
+            good=after.good,
+            slow=after.slow,
             reason=own.reason if own else None,
             who=str(who),
             now=stamp(now),

@@ -73,15 +73,22 @@ def _beat(engine: Engine, stop: threading.Event) -> None:
             _renew(engine)
 
 
+def began(process: int) -> str | None:
+    """The clock tick a process of this machine began at; None when there is none (or no /proc to ask)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
 def _dead(ours: str, theirs: str) -> bool:
     """The holder was a process of this very machine (same boot) that is no more."""
     machine, _, process = theirs.rpartition("/")
-    return (
-        machine == ours.rpartition("/")[0]
-        and process.isdigit()
-        and not Path(f"/proc/{process}").exists()
-        and Path("/proc/self").exists()
-    )
+    number, _, tick = process.partition("-")
+    if machine != ours.rpartition("/")[0] or not number.isdigit() or not Path("/proc/self").exists():
+        return False
+    at = began(int(number))
+    return at is None or bool(tick and at != tick)
 
 
 def _take_over(engine: Engine, unit: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.engine import Connection
 
 from connector.store.intake import many
@@ -24,14 +24,20 @@ WANT = text(
 )
 #: One index range per state, so that a claim costs the same with a thousand rows waiting or a million.
 _DUE = "SELECT id, due_at FROM delivery WHERE target=:target AND state='{state}' AND due_at <= :now{more} ORDER BY due_at, id LIMIT :limit"
-CLAIM = text(
-    "SELECT * FROM delivery WHERE id IN (SELECT id FROM ("
-    + " UNION ALL ".join(
-        f"SELECT * FROM ({_DUE.format(state=state, more=more)}) AS {state}"
-        for state, more in (("pending", ""), ("deferred", ""), ("unknown", ""), ("leased", " AND lease_until < :now"))
+_FRESH = (("pending", ""),)
+_RETRIES = (("deferred", ""), ("unknown", ""), ("leased", " AND lease_until < :now"))
+
+
+def _claim(states: tuple[tuple[str, str], ...]) -> TextClause:
+    ranges = (f"SELECT * FROM ({_DUE.format(state=state, more=more)}) AS {state}" for state, more in states)
+    return text(
+        "SELECT * FROM delivery WHERE id IN (SELECT id FROM ("
+        + " UNION ALL ".join(ranges)
+        + ") AS due ORDER BY due_at, id LIMIT :limit) ORDER BY due_at, id"
     )
-    + ") AS due ORDER BY due_at, id LIMIT :limit) ORDER BY due_at, id"
-)
+
+
+CLAIM, CLAIM_FRESH, CLAIM_RETRIES = _claim(_FRESH + _RETRIES), _claim(_FRESH), _claim(_RETRIES)
 LEASE = text(
     "UPDATE delivery SET state='leased', lease_until=:until, lease_by=:by, updated=:now, "
     "unsure=(unsure OR state='leased') WHERE id=:id"
@@ -40,15 +46,17 @@ PROGRESS = text("UPDATE delivery SET step=:step, remote=:remote WHERE id=:id")
 SETTLE_ACCEPTED = text(
     "UPDATE delivery SET state='accepted', accepted_digest=:digest, accepted_generation=:generation, accepted_at=:now, "
     "unsure=:no, tries=0, step='', remote=:remote, reason=NULL, who=NULL, lease_until=NULL, lease_by=NULL, updated=:now "
-    "WHERE id=:id AND generation=:generation"
+    "WHERE id=:id AND generation=:generation AND (lease_by=:by OR lease_by IS NULL)"
 )
 SETTLE_OVERTAKEN = text(
     "UPDATE delivery SET state='pending', accepted_digest=COALESCE(:digest, accepted_digest), unsure=:unsure, due_at=:due_at, "
-    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation<>:generation"
+    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation<>:generation "
+    "AND (lease_by=:by OR lease_by IS NULL)"
 )
 SETTLE_OTHER = text(
     "UPDATE delivery SET state=:state, tries=:tries, unsure=:unsure, due_at=:due_at, reason=:reason, who=:who, "
-    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation=:generation"
+    "remote=:remote, step=:step, lease_until=NULL, lease_by=NULL, updated=:now WHERE id=:id AND generation=:generation "
+    "AND (lease_by=:by OR lease_by IS NULL)"
 )
 NEW_ATTEMPT = text(
     "INSERT INTO attempt (target, started, size, verdict, run) VALUES (:target, :now, :size, 'open', :run) RETURNING id"
@@ -67,8 +75,8 @@ MAKE_TARGET = text(
     "ON CONFLICT (target) DO NOTHING"
 )
 KEEP_TARGET = text(
-    "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, reason=:reason, "
-    "who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
+    "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, good=:good, "
+    "slow=:slow, reason=:reason, who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
 )
 TAKE_LANE = text(
     "INSERT INTO lane (name, holder, until, fence) VALUES (:name, :holder, :until, 1) ON CONFLICT (name) DO UPDATE SET "
@@ -127,9 +135,27 @@ class LedgerQueries:
 
     # -- attempts
 
-    def claim(self, target: str, now: str, limit: int) -> list[dict[str, Any]]:
+    def claim(self, target: str, now: str, limit: int, *, only: str = "") -> list[dict[str, Any]]:
+        """What is due, longest waiting first; ``only``: ``fresh`` (never tried) or ``retries``."""
+        if limit <= 0:
+            return []
+        query = {"": CLAIM, "fresh": CLAIM_FRESH, "retries": CLAIM_RETRIES}[only]
         parameters = {"target": target, "now": now, "limit": limit}
-        return self.rows(CLAIM, parameters)  # type: ignore[attr-defined,no-any-return]
+        return self.rows(query, parameters)  # type: ignore[attr-defined,no-any-return]
+
+    def tried(self, target: str, subjects: Iterable[str]) -> list[dict[str, Any]]:
+        """Open deliveries of these subjects that were tried already, by id."""
+        found = self.select_in(  # type: ignore[attr-defined]
+            "SELECT id, subject, due_at FROM delivery WHERE target=:target AND state IN ('deferred', 'unknown') "
+            "AND subject IN {in}",
+            set(subjects),
+            target=target,
+        )
+        return sorted(found, key=lambda row: int(row["id"]))
+
+    def wait_until(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            many(self.connection, text("UPDATE delivery SET due_at=:due_at WHERE id=:id"), rows)
 
     def lease(self, rows: list[dict[str, Any]]) -> None:
         if rows:
@@ -226,6 +252,13 @@ class LedgerQueries:
 
     def leave_lane(self, name: str, holder: str) -> None:
         self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
+
+    def lane_of_another(self, name: str, holder: str, now: str) -> bool:
+        found = self.connection.execute(
+            text("SELECT 1 FROM lane WHERE name=:n AND holder <> :h AND until >= :now"),
+            {"n": name, "h": holder, "now": now},
+        ).first()
+        return found is not None
 
     # -- referrals
 

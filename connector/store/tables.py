@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -231,6 +232,8 @@ delivery = Table(
 )
 Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at, delivery.c.id)
 Index("ix_delivery_record", delivery.c.record)
+_tried = delivery.c.state.in_(["deferred", "unknown"])
+Index("ix_delivery_tried", delivery.c.target, delivery.c.subject, sqlite_where=_tried, postgresql_where=_tried)
 
 #: One request (or step of one); written before it leaves.
 attempt = Table(
@@ -267,6 +270,8 @@ target_state = Table(
     Column("breaker", Text, nullable=False, default="closed"),  #: closed | open | half_open
     Column("failures", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),  #: credentials refused in a row
+    Column("good", Integer),  #: deliveries answered since the last failure; NULL: it no longer counts
+    Column("slow", Boolean, nullable=False, server_default=text("false")),  #: begins again with few after an outage
     Column("reason", Text),
     Column("who", Text),
     Column("last_success", Text),

@@ -7,13 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from sqlalchemy import text
+
 from connector.engine import delivery as delivering
-from connector.engine.engine import Engine
+from connector.engine.engine import Engine, stamp
+from connector.errors import RunLocked
 from connector.model import Capabilities, State
+from connector.retry import TargetHealth
 from tests.engine.bench_house import Shelf, engine
 
 
-def want(house: Engine, key: str, value: Any) -> None:
+def want(house: Engine, key: str, value: Any, subject: str | None = None) -> None:
     from connector.identity import digest
 
     def work(unit: Any) -> None:
@@ -23,6 +28,7 @@ def want(house: Engine, key: str, value: Any) -> None:
                     "target": "shelf",
                     "key": key,
                     "kind": "answer",
+                    "subject": subject,
                     "digest": digest(value),
                     "payload_enc": unit.seal("delivery", value),
                     "state": "pending",
@@ -37,6 +43,11 @@ def want(house: Engine, key: str, value: Any) -> None:
 
 def row(house: Engine, key: str) -> dict[str, Any]:
     found: dict[str, Any] = house.store.read(lambda unit: unit.delivery("shelf", key))
+    return found
+
+
+def rows(house: Engine) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = house.store.read(lambda unit: unit._rows("SELECT * FROM delivery"))
     return found
 
 
@@ -226,7 +237,7 @@ def test_a_lease_that_ran_out_is_looked_up_first(tmp_path: Path) -> None:
     house = engine(tmp_path)
     shelf: Any = house.targets["shelf"]
     want(house, "a", {"v": 1})
-    items, attempt = house.store.write(lambda unit: delivering._claim(house, unit, "shelf", 10))
+    items, attempt = house.store.write(lambda unit: delivering._claim(house, unit, "shelf", TargetHealth()))
     shelf.held["a"] = dict(items[0].delivery.payload)  # the request arrived; then the process was killed
     assert attempt is not None
     deliver(house)
@@ -260,3 +271,114 @@ def test_after_thirty_days_a_waiting_delivery_is_parked(tmp_path: Path) -> None:
     later(house, days=31)
     deliver(house)
     assert (row(house, "a")["state"], row(house, "a")["reason"]) == (State.PARKED, "delivery.too_old")
+
+
+# ---------------------------------------------------------------- a target that fails, order, overlap
+
+
+class Noting(Shelf):
+    """Notes what came together, and is down while told so."""
+
+    capabilities = Capabilities(max_batch=20, settles_within=timedelta(seconds=60))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.down = False
+
+    async def deliver(self, batch: Any, progress: Any) -> Any:
+        self.batches.append([one.key for one in batch])
+        if self.down:
+            self.faults = ["down"] * len(batch)
+        return await super().deliver(batch, progress)
+
+
+def test_after_an_outage_it_begins_slowly_with_what_waited_longest(tmp_path: Path) -> None:
+    shelf = Noting()
+    house = engine(tmp_path, shelf=shelf)
+    keys = [f"k{n:03}" for n in range(100)]
+    for key in keys:
+        want(house, key, {})
+        later(house, seconds=1)
+    shelf.down = True
+    for _ in range(200):
+        deliver(house)
+        later(house, minutes=1)
+    assert [len(b) for b in shelf.batches[:4]] == [20, 1, 1, 1], "one batch, then probes"
+    assert len(shelf.batches) < 30, "seldom"
+    assert {r["state"] for r in rows(house)} == {"pending", "deferred"} and all(r["tries"] == 0 for r in rows(house))
+    shelf.down, shelf.batches = False, []
+    later(house, minutes=30)
+    deliver(house)
+    sizes = [len(batch) for batch in shelf.batches]
+    assert sizes[:5] == [1, 1, 2, 4, 8] and max(sizes) == 20
+    sent = [key for batch in shelf.batches for key in batch]
+    assert sorted(sent) == keys, "each once"
+    assert {r["state"] for r in rows(house)} == {"accepted"}
+
+
+def test_retries_leave_room_for_what_was_never_sent(tmp_path: Path) -> None:
+    shelf = Noting()
+    house = engine(tmp_path, shelf=shelf)
+    for n in range(20):
+        want(house, f"old{n:02}", {})
+    shelf.down = True
+    deliver(house)
+    for n in range(100):
+        want(house, f"new{n:03}", {})
+    shelf.down, shelf.batches = False, []
+    later(house, minutes=1)
+    deliver(house)
+    full = [batch for batch in shelf.batches if any(key.startswith("new") for key in batch)]
+    assert [sum(key.startswith("old") for key in batch) for batch in full] == [2, 2, 2, 2, 2, 1]
+    assert {r["state"] for r in rows(house)} == {"accepted"}
+
+
+def test_a_later_delivery_of_a_subject_waits_for_the_earlier_one(tmp_path: Path) -> None:
+    shelf = Noting()
+    house = engine(tmp_path, shelf=shelf)
+    shelf.faults = ["defer"]
+    want(house, "first", {}, subject="person")
+    deliver(house)
+    want(house, "second", {}, subject="person")
+    want(house, "other", {}, subject="somebody else")
+    deliver(house)
+    assert set(shelf.held) == {"other"}
+    for _ in range(3):
+        later(house, minutes=1)
+        deliver(house)
+    assert [key for batch in shelf.batches for key in batch] == ["first", "other", "first", "second"]
+
+
+def test_a_parked_one_holds_nobody_up(tmp_path: Path) -> None:
+    house = engine(tmp_path, shelf=Noting())
+    house.targets["shelf"].faults = ["refuse"]  # type: ignore[attr-defined]
+    want(house, "first", {}, subject="person")
+    deliver(house)
+    want(house, "second", {}, subject="person")
+    deliver(house)
+    assert row(house, "first")["state"] == "parked" and row(house, "second")["state"] == "accepted"
+
+
+def test_who_lost_the_lock_while_asleep_sends_nothing_more(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    want(house, "a", {"v": 1})
+    until = stamp(house.clock.now() + timedelta(minutes=1))
+    house.store.write(lambda unit: unit.take_lane("run", "another/1", house.now(), until))
+    with pytest.raises(RunLocked):
+        deliver(house)
+    assert not house.targets["shelf"].held  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_comes_after_the_lease_went_to_another_settles_nothing(tmp_path: Path) -> None:
+    class Slow(Shelf):
+        async def deliver(self, batch: Any, progress: Any) -> Any:
+            house.store.write(
+                lambda unit: unit.execute(text("UPDATE delivery SET lease_by='another/1' WHERE key='a'"), {})
+            )
+            return await super().deliver(batch, progress)
+
+    house = engine(tmp_path, shelf=Slow())
+    want(house, "a", {"v": 1})
+    deliver(house)
+    assert row(house, "a")["state"] == "leased" and row(house, "a")["lease_by"] == "another/1"

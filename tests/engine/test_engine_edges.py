@@ -25,6 +25,7 @@ from connector.errors import MappingError, RunLocked, SourceUnavailable, TargetU
 from connector.identity import digest
 from connector.mappings.pack import OrgUnitRow, SourceConfig, TargetConfig
 from connector.model import Cursor, Delivery, Outcome, Page
+from connector.retry import TargetHealth
 from tests.engine.bench_house import Feed, Shelf, empty_pack, engine, record
 from tests.engine.house import MODIBO, UNIT, WORKERS, Make, Road, a_few, person, place, report, target, visit
 
@@ -277,7 +278,7 @@ def test_a_killed_process_of_this_machine_loses_its_lock_and_its_requests_become
     ours, house.holder = house.holder, "test/99999999"
     until = stamp(house.clock.now() + runs.LOCK)
     house.store.write(lambda unit: unit.take_lane("run", house.holder, house.now(), until))
-    house.store.write(lambda unit: delivering._claim(house, unit, "shelf", 1))
+    house.store.write(lambda unit: delivering._claim(house, unit, "shelf", TargetHealth(breaker="half_open")))
     shelf(house).held["one"] = {"n": 1}  # its request had arrived
     house.holder = ours
 
@@ -315,12 +316,15 @@ def test_the_lock_is_renewed_while_a_run_lasts(tmp_path: Path, monkeypatch: pyte
     [
         ("boot-1/10", "boot-1/99999999", True),
         ("boot-1/10", "boot-1/living", False),
+        ("boot-1/10", "boot-1/living-now", False),
+        ("boot-1/10", "boot-1/living-1", True),  # its number belongs to another process now
         ("boot-1/10", "boot-2/99999999", False),  # another machine, or before a reboot: its lock runs out by itself
         ("boot-1/10", "boot-1/other", False),
     ],
 )
 def test_who_is_known_to_be_dead(ours: str, theirs: str, dead: bool) -> None:
-    assert runs._dead(ours, theirs.replace("living", str(os.getpid()))) is dead
+    tick = str(runs.began(os.getpid()))
+    assert runs._dead(ours, theirs.replace("living", str(os.getpid())).replace("now", tick)) is dead
 
 
 # ---------------------------------------------------------------- a run

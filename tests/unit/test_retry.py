@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from connector.model import Who
 from connector.retry import (
+    BUDGET,
     FAILURES,
     LONGEST,
     NEVER,
@@ -89,7 +90,8 @@ def test_one_probe_decides_whether_the_breaker_closes() -> None:
     probe = before_try(_failed(OPENS_AT))
     assert probe.breaker == "half_open" and probe.probing
     assert after_failure(probe, NOW, random=lambda: 0.0).breaker == "open"
-    assert after_success(probe) == TargetHealth()
+    closed = after_success(probe)
+    assert (closed.breaker, closed.failures, closed.due_at) == ("closed", 0, None)
     assert before_try(TargetHealth()) == TargetHealth() and not TargetHealth().probing
 
 
@@ -118,7 +120,46 @@ def test_where_a_wrong_try_can_lock_the_account_nobody_tries_by_himself(probes: 
 
 
 def test_a_success_after_refusals_clears_them() -> None:
-    assert after_success(after_refusal(TargetHealth(), NOW, probes=True)) == TargetHealth()
+    after = after_success(after_refusal(TargetHealth(), NOW, probes=True))
+    assert (after.refusals, after.breaker, after.due_at) == (0, "closed", None)
+
+
+def test_after_an_outage_it_begins_with_one_and_doubles() -> None:
+    health, sizes = _failed(OPENS_AT), []
+    while health.good is not None:
+        sizes.append(health.limit(200))
+        health = after_success(before_try(health), sizes[-1], 200)
+    assert sizes[:9] == [1, 1, 2, 4, 8, 16, 32, 64, 128]
+    assert set(sizes[9:]) == {200} and sum(sizes) >= BUDGET * 200, "then the failure is forgotten"
+
+
+def test_one_failure_alone_does_not_make_it_slow_but_its_retries_are_few() -> None:
+    assert _failed(1).limit(200) == 1, "one, to see"
+    health = after_success(_failed(1), 200, 200)
+    assert health.limit(200) == 200
+    assert health.retries(200, fresh=200) == 20 and health.retries(200, fresh=0) == 200
+    assert _failed(1).retries(200, fresh=0) == 1
+    assert TargetHealth().retries(200, fresh=200) == 200
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 300), st.integers(0, 300)), min_size=1, max_size=80))
+def test_retries_are_at_most_a_tenth_while_a_target_fails(batches: list[tuple[bool, int, int]]) -> None:
+    """Whatever waits: a tenth of what is sent, but for the one that goes with fewer than ten others."""
+    full = 50
+    health = _failed(1)
+    retried = sent = alone = 0
+    for fails, fresh_waiting, retries_waiting in batches:
+        if health.good is None:
+            break
+        fresh = min(fresh_waiting, health.limit(full))
+        retries = min(retries_waiting, health.retries(full, fresh))
+        fresh = min(fresh, health.limit(full) - retries)
+        retried, sent, alone = retried + retries, sent + retries + fresh, alone + (fresh < BUDGET)
+        assert retried <= sent / BUDGET + alone
+        if fails:
+            health = after_failure(health, NOW, random=lambda: 0.0)
+        else:
+            health = after_success(before_try(health), retries + fresh, full)
 
 
 def test_an_outage_between_refusals_does_not_clear_them() -> None:
