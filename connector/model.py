@@ -38,6 +38,48 @@ class State(StrEnum):
     RESOLVED = "resolved"
 
 
+#: What may follow what, and why. Every change of a delivery's state is one of these (the engine's tests run with a
+#: trigger that says no to any other); docs/delivery.md draws them.
+TRANSITIONS: Mapping[State, Mapping[State, str]] = {
+    State.PENDING: {
+        State.LEASED: "claimed: lease and attempt are written, then the request leaves",
+        State.ACCEPTED: "the target holds this state already: nothing is sent",
+        State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+    },
+    State.LEASED: {
+        State.ACCEPTED: "the target holds it, confirmed",
+        State.DEFERRED: "not now: its own wait, or the target's",
+        State.UNKNOWN: "no answer to be trusted, or the process that sent it is gone",
+        State.PARKED: "refused, out of tries, or waiting for more than the pack's limit",
+        State.PENDING: "a newer state was wanted meanwhile: this answer settles nothing",
+    },
+    State.DEFERRED: {
+        State.LEASED: "due",
+        State.ACCEPTED: "the target holds this state already: nothing is sent",
+        State.PENDING: "a newer state is wanted, or a person retries",
+        State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+    },
+    State.UNKNOWN: {
+        State.LEASED: "the quiet time is over: looked up, or sent again where the same state twice is one",
+        State.ACCEPTED: "the answer came after all",
+        State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+    },
+    State.ACCEPTED: {
+        State.PENDING: "a newer state is wanted, or the target no longer holds it",
+        State.PARKED: "a newer state is wanted that is not valid",
+    },
+    State.PARKED: {
+        State.PENDING: "a person retries, or a newer state is wanted",
+        State.UNKNOWN: "a person retries what is still uncertain: its quiet time first",
+        State.RESOLVED: "a person settles it with a note",
+    },
+    State.RESOLVED: {
+        State.PENDING: "a person retries, or a newer state is wanted",
+        State.UNKNOWN: "a person retries what is still uncertain: its quiet time first",
+    },
+}
+
+
 class Who(StrEnum):
     """Who must act, as the pages and ``relais status`` say it."""
 

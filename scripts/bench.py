@@ -35,6 +35,10 @@ sys.path.insert(0, str(ROOT))
 VISITS = int(os.environ.get("BENCH_VISITS") or 10_000)
 BIG = int(os.environ.get("BENCH_BIG") or 50_000)
 
+#: Visits carried over a line of so many milliseconds, all targets side by side.
+FAR = int(os.environ.get("BENCH_FAR") or 1_000)
+LATENCY = 20
+
 #: Visits mapped for the figure on one core.
 SAMPLE = 5_000
 
@@ -67,7 +71,8 @@ def measure() -> dict[str, Any]:
         async def deliver(self) -> int:
             return sum([await self._deliver(name) for name in self.targets])
 
-    runs.Run = OneByOne  # type: ignore[misc]
+    if not os.environ.get("BENCH_SIDE_BY_SIDE"):
+        runs.Run = OneByOne  # type: ignore[misc]
     house = bootstrap.build(Settings.load())
     house.engine.stage = timed
     bootstrap.settle_in()
@@ -194,6 +199,7 @@ def bare() -> dict[str, Any]:
     roots = {name: "/".join(environment[f"RELAIS_{name.upper()}_URL"].split("/")[:3]) for name in names}
     for name in ("dhis2", "fhir", "openmrs"):
         httpx.post(f"{roots[name]}/_sandbox/reset", timeout=120).raise_for_status()
+    slowed(environment, int(environment.get("BENCH_LATENCY") or 0))  # an emptied simulator has no faults any more
     seconds, size, count = dict.fromkeys(roots, 0.0), dict.fromkeys(roots, 0), dict.fromkeys(roots, 0)
     with open(environment["BENCH_REQUESTS"], "rb") as file, httpx.Client(timeout=120) as client:
         while line := file.readline():
@@ -247,20 +253,35 @@ def child(what: str, environment: Mapping[str, str], home: Path) -> dict[str, An
     return found
 
 
-def one_size(visits: int, *, more: bool) -> dict[str, Any]:
-    """The connector's run at this size; with ``more`` also the pure mapping and the bare loop."""
-    print(f"{visits:,} visits ...", file=sys.stderr, flush=True)
+def slowed(environment: Mapping[str, str], latency: int) -> None:
+    """Every simulator waits so many milliseconds before it answers."""
+    import httpx
+
+    for name in ("CHT", "DHIS2", "OPENMRS", "FHIR"):
+        root = "/".join(environment[f"RELAIS_{name}_URL"].split("/")[:3])
+        faults: dict[str, int] = {"delay_ms": latency, "every": 1} if latency else {}
+        httpx.post(f"{root}/_sandbox/faults", json=faults).raise_for_status()
+
+
+def one_size(visits: int, *, more: bool, latency: int = 0) -> dict[str, Any]:
+    """The connector's run at this size; with ``more`` also the pure mapping and the bare loop. ``latency``: ms that
+    every simulator waits before it answers."""
+    print(f"{visits:,} visits{f', {latency} ms away' if latency else ''} ...", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="relais-bench-") as made:
         folder = Path(made)
         # A copy: what is asked after the run goes on being recorded, and must not be replayed.
         requests, replayed = folder / "requests", folder / "replayed"
         with served(visits, folder, requests) as environment:
+            slowed(environment, latency)
             more_environment = {"BENCH_PROFILE_CHILD": os.environ.get("BENCH_PROFILE", "")} if more else {}
+            if latency:
+                more_environment = {"BENCH_SIDE_BY_SIDE": "1"}
             found = child("measure", {**environment, **more_environment}, folder / "home")
             found["database_mb"] = (folder / "home" / "relais.db").stat().st_size / 1e6
             if more:
                 shutil.copyfile(requests, replayed)
-                found["bare"] = child("bare", {**environment, "BENCH_REQUESTS": str(replayed)}, folder / "bare")
+                bare_environment = {"BENCH_REQUESTS": str(replayed), "BENCH_LATENCY": str(latency)}
+                found["bare"] = child("bare", {**environment, **bare_environment}, folder / "bare")
                 found["pure"] = child("map_only", environment, folder / "pure")
     return found
 
@@ -328,6 +349,28 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     console.print("\n".join(lines), highlight=False)
 
 
+def show_far(found: dict[str, Any]) -> None:
+    """What distance costs: targets side by side as in ``relais run``, each beside a loop that only sends its bytes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    loop, spent = found["bare"], found["spent"]
+    table = Table(title=f"{FAR:,} visits over a line of {LATENCY} ms")
+    for name in ("", "requests", "seconds", "bare loop s", "times bare"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, label in (("fhir", "delivery to FHIR"), ("dhis2", "delivery to DHIS2")):
+        bare = loop["seconds"][name]
+        table.add_row(
+            label, f"{loop['requests'][name]:,}", f"{spent[name]:.2f}", f"{bare:.2f}", f"{spent[name] / bare:.2f}"
+        )  # fmt: skip
+    whole = found["whole"]
+    table.add_row(
+        "the whole, end to end", f"{sum(loop['requests'].values()):,}", f"{whole:.2f}", f"{loop['whole']:.2f}",
+        f"{whole / loop['whole']:.2f}",
+    )  # fmt: skip
+    Console(width=110).print(table)
+
+
 def main() -> int:
     if len(sys.argv) > 1:
         work = {"measure": measure, "map_only": map_only, "bare": bare}[sys.argv[1]]
@@ -336,7 +379,17 @@ def main() -> int:
     found = one_size(VISITS, more=True)
     big = one_size(BIG, more=False) if BIG > 0 else None
     show(VISITS, found, big)
-    settled = all(one["summary"]["outcome"] == "settled" for one in (found, big) if one is not None)
+    far = one_size(FAR, more=True, latency=LATENCY) if FAR > 0 else None
+    if far is not None:
+        show_far(far)
+    if os.environ.get("BENCH_CORE") != "0":
+        from scripts import bench_core
+
+        print("the core by itself ...", file=sys.stderr, flush=True)
+        command = [sys.executable, str(ROOT / "scripts/bench_core.py"), "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+        bench_core.show(json.loads(done.stdout.splitlines()[-1]))
+    settled = all(one["summary"]["outcome"] == "settled" for one in (found, big, far) if one is not None)
     return 0 if settled else 3
 
 

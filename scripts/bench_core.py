@@ -1,4 +1,4 @@
-"""How fast the delivery core, intake and audit are by themselves: the real engine and store, a target that is a shelf in memory.
+"""How fast the delivery core, intake and audit are by themselves: the real engine and store, a target in memory.
 
     .venv/bin/python scripts/bench_core.py            (part of `make bench`)
     BENCH_POSTGRES=postgresql+psycopg://... also measures PostgreSQL
@@ -21,8 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sqlalchemy import text
 
@@ -53,7 +52,7 @@ class Quick(Shelf):
 
 
 def house(folder: Path, url: str | None = None) -> Engine:
-    return engine(folder, url=url, shelf=Quick())
+    return engine(folder, url=url, shelf=Quick(), watch=False)
 
 
 def want(house: Engine, first: int, count: int) -> None:

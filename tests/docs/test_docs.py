@@ -22,7 +22,7 @@ from connector.mappings import lint
 from connector.mappings.config_connections import SETTINGS
 from connector.mappings.examples import run_examples
 from connector.mappings.pack import Pack
-from connector.model import Cursor, Delivery, Finding, Severity, State, Verdict, Who
+from connector.model import TRANSITIONS, Cursor, Delivery, Finding, Severity, State, Verdict, Who
 from connector.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -330,3 +330,9 @@ def test_every_decision_page_has_its_four_parts_and_is_listed() -> None:
         for part in ("**Context.**", "**Decision.**", "**What it costs.**", "**What would change our mind.**"):
             assert part in text, f"{path.name}: {part}"
         assert f"({path.name})" in NAMED["docs/adr/README.md"]
+
+
+def test_the_page_on_deliveries_has_every_change_of_state_and_no_other() -> None:
+    there = set(re.findall(r"^\| `(\w+)` → `(\w+)` \| (.+) \|$", NAMED["docs/delivery.md"], re.M))
+    assert there == {(old, new, why) for old, news in TRANSITIONS.items() for new, why in news.items()}
+    assert set(TRANSITIONS) == set(State)

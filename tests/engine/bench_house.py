@@ -16,7 +16,18 @@ from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter
 from connector.mappings.pack import OrgUnitRow, Pack, SourceConfig, TargetConfig
-from connector.model import Capabilities, Cursor, Delivery, Finding, Observed, Outcome, Page, Record, Verdict
+from connector.model import (
+    TRANSITIONS,
+    Capabilities,
+    Cursor,
+    Delivery,
+    Finding,
+    Observed,
+    Outcome,
+    Page,
+    Record,
+    Verdict,
+)
 from connector.store.database import SqlStore
 
 
@@ -117,13 +128,29 @@ def empty_pack(**changes: Any) -> Pack:
     return Pack(**{**values, **changes})
 
 
-def engine(tmp: Path, pack: Pack | None = None, *, url: str | None = None, shelf: Shelf | None = None) -> Engine:
+def watch_states(store: SqlStore) -> None:
+    """From now on the database refuses a change of a delivery's state that the table of transitions does not have."""
+    allowed = ", ".join(f"'{old}>{new}'" for old, news in TRANSITIONS.items() for new in news)
+    store.write(
+        lambda unit: unit.connection.exec_driver_sql(
+            "CREATE TRIGGER IF NOT EXISTS transitions BEFORE UPDATE OF state ON delivery WHEN old.state <> new.state "
+            f"AND old.state || '>' || new.state NOT IN ({allowed}) "
+            "BEGIN SELECT RAISE(ABORT, 'no such transition'); END"
+        )
+    )
+
+
+def engine(
+    tmp: Path, pack: Pack | None = None, *, url: str | None = None, shelf: Shelf | None = None, watch: bool = True
+) -> Engine:
     pack = pack or empty_pack()
     store = SqlStore(url or f"sqlite:///{tmp}/relais.db")
     store.create()
     key = b"k" * 32
     cipher = store.write(lambda unit: Cipher.open(unit.connection, key))
     store.cipher = cipher
+    if watch:
+        watch_states(store)
     names = Names(pack.id)
     rng = random.Random(7)
     return Engine(

@@ -41,6 +41,7 @@ from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import Plane
 from connector.settings import Settings
 from connector.store.database import SqlStore
+from tests.engine.bench_house import watch_states
 
 Doc = dict[str, Any]
 Change = Callable[[Pack], Pack]
@@ -227,6 +228,7 @@ class Road:
             self.house = bootstrap.build(
                 Settings.load(), transport=lambda name: self.wires[name], clock=self.clock, rng=random.Random(7)
             )
+        watch_states(self.house.store)
 
     def close(self) -> None:
         if self.house is not None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from connector.engine import delivery as delivering
 from connector.engine.engine import Engine, stamp
-from connector.errors import RunLocked
+from connector.errors import RunLocked, StoreError
 from connector.model import Capabilities, State
 from connector.retry import TargetHealth
 from tests.engine.bench_house import Shelf, engine
@@ -382,3 +382,12 @@ def test_an_answer_that_comes_after_the_lease_went_to_another_settles_nothing(tm
     want(house, "a", {"v": 1})
     deliver(house)
     assert row(house, "a")["state"] == "leased" and row(house, "a")["lease_by"] == "another/1"
+
+
+def test_a_change_of_state_that_is_not_in_the_table_is_refused_here(tmp_path: Path) -> None:
+    """What every other test of the engine rests on."""
+    house = engine(tmp_path)
+    want(house, "a", {"v": 1})
+    deliver(house)
+    with pytest.raises(StoreError, match="no such transition"):
+        house.store.write(lambda unit: unit.execute(text("UPDATE delivery SET state='deferred'"), {}))
