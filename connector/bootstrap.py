@@ -98,7 +98,7 @@ def open_store(settings: Settings, *, queued: bool = False, create: bool = True)
     store = (QueuedStore if queued else SqlStore)(settings.database)
     if store.schema() is not None:
         store.read(lambda unit: crypto.check_key(unit.connection, key))
-    elif create:
+    if create:
         store.create()
     cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
     cipher.read = lambda fn: store.read(lambda unit: fn(unit.connection))
