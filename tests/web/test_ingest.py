@@ -17,13 +17,13 @@ import orjson
 import pytest
 import structlog
 
-from connector import bootstrap, logs
+from connector import logs
 from connector.cli.wiring import web_app
 from connector.engine import tokens
 from connector.errors import ConfigError, StoreFull
 from connector.mappings.pack import Pack
 from connector.store.database import QueuedStore, SqlStore
-from tests.engine.house import (  # noqa: F401
+from tests.engine.house import (
     ANNA,
     SITE,
     Change,
@@ -32,9 +32,7 @@ from tests.engine.house import (  # noqa: F401
     Road,
     a_few,
     environment,
-    make_road,
     meeting,
-    road,
     visit,
 )  # fmt: skip
 
@@ -106,7 +104,9 @@ def bodies(road: Road, key: str) -> dict[str, Any]:
 
 
 def entries(road: Road, event: str = "push.received") -> list[dict[str, Any]]:
-    return [orjson.loads(r["detail"]) for r in road.rows("SELECT detail FROM audit WHERE event=:e ORDER BY id", e=event)]
+    return [
+        orjson.loads(r["detail"]) for r in road.rows("SELECT detail FROM audit WHERE event=:e ORDER BY id", e=event)
+    ]
 
 
 def ordered(source: str, order: str) -> Change:
@@ -287,7 +287,11 @@ def test_a_pushed_row_and_a_pushed_item(road: Road) -> None:
     assert row.status_code == 202 and row.json()["key"] == "7"
     assert list(bodies(road, "7").values()) == [{"record_id": "7", "action": "upsert", "aire": "area-1"}]
     assert push(road, {"record_id": "7", "action": "delete"}, "outreach").json()["state"] == "kept", "rows have no time"
-    item = push(road, {"_id": 5, "_xform_id_string": "aGovASACO", "_uuid": "u", "_submission_time": "2026-08-01T10:00:00"}, "kobo")
+    item = push(
+        road,
+        {"_id": 5, "_xform_id_string": "aGovASACO", "_uuid": "u", "_submission_time": "2026-08-01T10:00:00"},
+        "kobo",
+    )
     assert item.status_code == 202 and head(road, "kobo/aGovASACO/5")["form"] == "aGovASACO"
 
 
@@ -307,7 +311,11 @@ def test_a_pushed_row_and_a_pushed_item(road: Road) -> None:
         ("cht", b"{}", ["_id", "_rev", "type"]),
         ("cht", b'{"_id": 5, "_rev": "1-a", "type": "contact"}', ["_id"]),
         ("cht", b'{"_id": "a\\u0000b", "_rev": "1-a", "type": "contact"}', ["_id"]),
-        ("cht", b'{"_id": "a", "_rev": "1-a", "type": "data_record", "form": "assessment"}', ["fields", "reported_date"]),
+        (
+            "cht",
+            b'{"_id": "a", "_rev": "1-a", "type": "data_record", "form": "assessment"}',
+            ["fields", "reported_date"],
+        ),
         ("odk", b'{"__id": "a"}', ["form"]),
         ("kobo", b'{"_xform_id_string": "f"}', ["meta/rootUuid"]),
         ("outreach", b'{"note": "x"}', ["record_id"]),
@@ -518,4 +526,3 @@ def test_the_audit_trail_says_who_pushed_and_the_status_that_the_source_speaks(r
     let_in(road, TOKEN.replace("0123", "4567"), name="p", role="observe")
     status = call(road, "GET", "/status.json", token=TOKEN.replace("0123", "4567")).json()
     assert [c["state"] for c in status["connections"] if c["name"] == "cht"] == ["ok"]
-    assert bootstrap.REASONS, "the road is the real one"

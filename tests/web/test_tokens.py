@@ -18,7 +18,7 @@ from connector.mappings.config_connections import SETTINGS
 from connector.settings import Settings
 from connector.store.database import SCHEMA, SqlStore
 from connector.web.auth import MAY
-from tests.engine.house import Make, Road, make_road, road, shipped  # noqa: F401
+from tests.engine.house import Road, shipped
 
 TOKEN = "relais_0123456789ab_" + "x" * 43
 
@@ -49,7 +49,9 @@ def test_the_commands(road: Road, capsys: pytest.CaptureFixture[str], monkeypatc
     assert token.strip() not in hint
     row = road.one("SELECT * FROM token")
     assert (row["name"], row["role"], row["source"], row["last_used"]) == ("cht", "submit", "cht", None)
-    assert row["digest"] == digest(token.strip().encode()) and token.strip() not in str(road.rows("SELECT * FROM audit"))
+    assert row["digest"] == digest(token.strip().encode()) and token.strip() not in str(
+        road.rows("SELECT * FROM audit")
+    )
     assert row["expires"][:10] > row["created"][:10]
 
     code, said, _ = run("new", "--name", "prometheus", "--role", "observe", "--json")
@@ -122,7 +124,16 @@ def test_a_new_token_takes_the_place_of_a_dead_one_only(road: Road) -> None:
 
 @pytest.mark.parametrize(
     "shown",
-    ["", "relais_", TOKEN[:-1], TOKEN + "x", TOKEN.replace("x", "y"), TOKEN.replace("ab_", "ac_"), TOKEN.upper(), "é" * 60],
+    [
+        "",
+        "relais_",
+        TOKEN[:-1],
+        TOKEN + "x",
+        TOKEN.replace("x", "y"),
+        TOKEN.replace("ab_", "ac_"),
+        TOKEN.upper(),
+        "é" * 60,
+    ],
 )
 def test_only_the_very_token_opens(road: Road, shown: str) -> None:
     make(road)

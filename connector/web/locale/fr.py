@@ -880,7 +880,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Il faut un jeton valable : Authorization: Bearer. L'administrateur en crée un par relais token new."
     ),
     "api.token.role": "Ce jeton sert à autre chose. Rien n'a été fait.",
-    "api.ingest.unknown_source": "Aucune source de ce nom ne reçoit d'envois. Rien n'a été gardé.",
+    "api.ingest.unknown_source": "Aucune source de ce nom ne reçoit de documents. Rien n'a été gardé.",
     "api.ingest.not_json": "Seul le JSON est accepté, sans compression (application/json). Rien n'a été gardé.",
     "api.ingest.too_large": "Le document dépasse la taille permise. Rien n'a été gardé.",
     "api.ingest.too_many": "Trop de documents en même temps. Rien n'a été gardé ; renvoyez-le plus tard.",
