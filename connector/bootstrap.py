@@ -110,7 +110,7 @@ def open_store(settings: Settings, *, queued: bool = False, create: bool = True)
     try:
         if store.schema() is not None:
             store.read(lambda unit: crypto.check_key(unit.connection, key))
-        elif create:
+        if create:
             store.create()
         cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
     except Exception:

@@ -24,8 +24,8 @@ from connector.store.unit import Unit
 
 T = TypeVar("T")
 
-#: Bumped with every migration; kept in ``meta``.
-SCHEMA = "0001"
+#: Bumped with every migration; kept in ``meta``. 0002: table ``token``.
+SCHEMA = "0002"
 
 
 def _sqlite_engine(url: str, *, writer: bool, busy_seconds: float) -> SqlEngine:
@@ -73,12 +73,19 @@ class SqlStore:
             self._writer = self._reader = create_engine(url, pool_pre_ping=True)
 
     def create(self) -> None:
-        """Make the tables of a new database and note the schema version. Harmless on an existing one."""
+        """Make the tables that are missing (all of them in a new database) and note the schema version. Harmless on
+        a database of this version, or of a later one."""
         try:
-            if not inspect(self._writer).has_table("meta"):
+            if (self.schema() or "") < SCHEMA:
                 with self._writer.begin() as connection:
                     metadata.create_all(connection)
-                    connection.execute(text("INSERT INTO meta (key, value) VALUES ('schema', :v)"), {"v": SCHEMA})
+                    connection.execute(
+                        text(
+                            "INSERT INTO meta (key, value) VALUES ('schema', :v) "
+                            "ON CONFLICT (key) DO UPDATE SET value=excluded.value"
+                        ),
+                        {"v": SCHEMA},
+                    )
         except DBAPIError as error:
             raise translated(error) from None
 
