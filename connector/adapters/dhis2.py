@@ -8,6 +8,7 @@ Settings: ``token`` (a bare one is sent as ``ApiToken``), ``settles_within`` (se
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ STRICT = {
 }
 #: Turns the redirect to the login page into an honest 401 (024).
 HEADERS = {"X-Requested-With": "XMLHttpRequest"}
+#: Blocks under way at once. The server imports each in a transaction of its own.
+_SIDE_BY_SIDE = 4
 #: Refusals after which the remembered metadata may be out of date.
 _STALE = {
     "dhis2.E7600",
@@ -88,21 +91,43 @@ class Dhis2Target:
     # ------------------------------------------------------------ the port
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
-        """One request per delivery, one after the other. A failure of the target ends the batch: the rest is not
-        sent and has the same outcome."""
-        outcomes: list[Outcome] = []
-        for delivery in batch:
-            if outcomes and outcomes[-1].of_target:
-                last = outcomes[-1]
-                outcomes.append(Outcome(last.verdict, last.reason, retry_after=last.retry_after, of_target=True))
-                continue
-            try:
-                outcomes.append(await self._one(delivery, progress))
-            except _Stop as stop:
-                outcomes.append(stop.outcome)
-            except LaneBusy:
-                outcomes.append(Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1)))
-        return outcomes
+        """One request per delivery; those of one data set and period one after the other, some of these groups side by
+        side, because on a long line the waiting costs more than the work. A failure of the target ends the batch: what
+        was not sent has the same outcome."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        for number, delivery in enumerate(batch):
+            groups.setdefault((delivery.payload["dataSet"], delivery.payload["period"]), []).append(number)
+        outcomes: dict[int, Outcome] = {}
+        failed: list[Outcome] = []
+        free = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def send(group: Sequence[int]) -> None:
+            for number in group:
+                async with free:
+                    if failed:
+                        last = failed[0]
+                        outcome = Outcome(last.verdict, last.reason, retry_after=last.retry_after, of_target=True)
+                    else:
+                        outcome = await self._outcome(batch[number], progress)
+                        if outcome.of_target:
+                            failed.append(outcome)
+                outcomes[number] = outcome
+
+        sending = [asyncio.ensure_future(send(group)) for group in groups.values()]
+        try:
+            await asyncio.gather(*sending)
+        finally:
+            for one in sending:  # after an error of ours nothing more may leave
+                one.cancel()
+        return [outcomes[number] for number in range(len(batch))]
+
+    async def _outcome(self, delivery: Delivery, progress: Progress) -> Outcome:
+        try:
+            return await self._one(delivery, progress)
+        except _Stop as stop:
+            return stop.outcome
+        except LaneBusy:
+            return Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1))
 
     async def _one(self, delivery: Delivery, progress: Progress) -> Outcome:
         if delivery.kind == "completion":
