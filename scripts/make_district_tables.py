@@ -1,6 +1,6 @@
 """Write ``org_units.csv`` and ``deployments.csv`` of a pack from the sandbox's district: its places never change.
 
-    python scripts/make_district_tables.py [config/mali-health]
+python scripts/make_district_tables.py [config/mali-health]
 """
 
 from __future__ import annotations

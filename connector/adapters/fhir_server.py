@@ -230,9 +230,7 @@ class FhirServerTarget:
         bundle = {"resourceType": "Bundle", "type": kind, "entry": entries}
         headers = {"Content-Type": _FHIR, "Accept": _FHIR}
         body = orjson.dumps(bundle, default=str)
-        answer = await request(
-            self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES
-        )
+        answer = await request(self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES)
         if answer.ok:
             document = answer.json()
             if document.get("type") != f"{kind}-response" or len(document.get("entry") or ()) != len(payloads):

@@ -273,16 +273,12 @@ class CHTSim:
             rows.append(row)
         answer: dict[str, Any] = {"results": rows, "last_seq": self._seq(places)}
         if not offline:
-            answer["pending"] = sum(
-                id is not None for n in range(_SHARDS) for id in self._feed[n][places[n] :]
-            )
+            answer["pending"] = sum(id is not None for n in range(_SHARDS) for id in self._feed[n][places[n] :])
         return _json(200, answer)
 
     def _own(self, doc: _Doc) -> bool:
         contact = doc.body.get("contact")
-        return doc.id == self.offline_user or (
-            isinstance(contact, Mapping) and contact.get("_id") == self.offline_user
-        )
+        return doc.id == self.offline_user or (isinstance(contact, Mapping) and contact.get("_id") == self.offline_user)
 
     # ------------------------------------------------------------ routes
 

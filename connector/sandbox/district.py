@@ -199,8 +199,12 @@ class District:
             given, family = self.people.name(rng, "female").split(" ", 1)
             patients.append(
                 {
-                    "uuid": uid(self.seed, "patient", n), "given": given, "family": family, "gender": "F",
-                    "birthdate": f"19{70 + n}-03-1{n}", "identifiers": [look_alike] if n == 0 else [],
+                    "uuid": uid(self.seed, "patient", n),
+                    "given": given,
+                    "family": family,
+                    "gender": "F",
+                    "birthdate": f"19{70 + n}-03-1{n}",
+                    "identifiers": [look_alike] if n == 0 else [],
                 }
             )
         return patients

@@ -201,9 +201,7 @@ class Visits:
         return g
 
     def _nutrition(self, rng: random.Random) -> Doc:
-        muac = rng.choices(
-            (rng.randrange(95, 115), rng.randrange(115, 125), rng.randrange(125, 165)), (4, 10, 86)
-        )[0]
+        muac = rng.choices((rng.randrange(95, 115), rng.randrange(115, 125), rng.randrange(125, 165)), (4, 10, 86))[0]
         g: Doc = {"muac_score": self._number(rng, muac)}
         if rng.random() < 0.8:
             g["has_oedema"] = "yes" if rng.random() < 0.015 else "no"

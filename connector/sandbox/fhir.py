@@ -35,6 +35,8 @@ from connector.sandbox.plane import App, Plane
 _BASE = "/fhir"
 _SEARCH = ("identifier", "_id", "_count", "_summary", "_elements")
 _STORAGE_CODES = "https://hapifhir.io/fhir/CodeSystem/hapi-fhir-storage-response-code"
+
+
 @dataclass(slots=True)
 class _Resource:
     version: int

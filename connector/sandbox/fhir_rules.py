@@ -226,5 +226,3 @@ def _issue(text: str, place: str) -> dict[str, Any]:
         "location": [place],
         "expression": [place],
     }
-
-

@@ -158,8 +158,12 @@ def _org_units(people: People) -> list[Json]:
             seen.add(row["org_unit"])
             units.append(
                 {
-                    "code": row["org_unit"], "id": uid11("orgUnit", row["org_unit"]), "name": row["name"],
-                    "parent": row["parent"] or None, "opening": "2015-01-01", "closed": None,
+                    "code": row["org_unit"],
+                    "id": uid11("orgUnit", row["org_unit"]),
+                    "name": row["name"],
+                    "parent": row["parent"] or None,
+                    "opening": "2015-01-01",
+                    "closed": None,
                 }
             )
     return units
@@ -195,8 +199,12 @@ def dhis2_metadata(people: People, today: date) -> Json:
     ]  # fmt: skip
     elements.append(
         {
-            "code": "SNIS_CONSULT", "id": uid11("element", "SNIS_CONSULT"), "name": "SNIS consultations",
-            "valueType": "INTEGER_ZERO_OR_POSITIVE", "zeroIsSignificant": False, "categoryCombo": "default",
+            "code": "SNIS_CONSULT",
+            "id": uid11("element", "SNIS_CONSULT"),
+            "name": "SNIS consultations",
+            "valueType": "INTEGER_ZERO_OR_POSITIVE",
+            "zeroIsSignificant": False,
+            "categoryCombo": "default",
         }
     )
     units = {"site": [s.code for s in people.sites], "cscom": [code for _, code, _ in people.areas]}
@@ -210,8 +218,14 @@ def dhis2_metadata(people: People, today: date) -> Json:
     ]  # fmt: skip
     sets.append(
         {
-            "code": "SNIS", "id": uid11("dataSet", "SNIS"), "name": "SNIS mensuel", "periodType": "Monthly",
-            "elements": ["SNIS_CONSULT"], "orgUnits": units["cscom"], "openFuturePeriods": 0, "expiryDays": 0,
+            "code": "SNIS",
+            "id": uid11("dataSet", "SNIS"),
+            "name": "SNIS mensuel",
+            "periodType": "Monthly",
+            "elements": ["SNIS_CONSULT"],
+            "orgUnits": units["cscom"],
+            "openFuturePeriods": 0,
+            "expiryDays": 0,
         }
     )
     return {

@@ -140,9 +140,7 @@ def _match(where: str, wanted: Mapping[Any, Any], there: Mapping[Any, Any], diff
     return len(keys), equal
 
 
-def _attention(
-    wanted: Json, said: Mapping[str, Any] | None, codes: Mapping[str, int] | None, differ: Any
-) -> bool:
+def _attention(wanted: Json, said: Mapping[str, Any] | None, codes: Mapping[str, int] | None, differ: Any) -> bool:
     if said is None:
         return True
     total = {**wanted, "quarantined": sum(wanted["quarantined"].values())}

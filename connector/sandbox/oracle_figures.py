@@ -426,4 +426,3 @@ def expected_attention(truth: Truth, district: District) -> dict[str, Any]:
     return {
         "quarantined": dict(sorted(reasons.items())), "held_values": held, "parked": 0, "vanished": 0, "matches": 0,
     }  # fmt: skip
-

@@ -109,7 +109,11 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    district: District, apps: Mapping[str, App], ports_from: int, folder: Path, env_file: Path | None,
+    district: District,
+    apps: Mapping[str, App],
+    ports_from: int,
+    folder: Path,
+    env_file: Path | None,
     openmrs: str = "o3",
 ) -> None:
     servers: dict[str, uvicorn.Server] = {}
