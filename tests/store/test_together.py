@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connector.engine import audit
+from connector.errors import StoreError
 from connector.store.database import SqlStore
 from tests.store.conftest import KINDS, Open, rows
 from tests.store.databases import ROOT
@@ -136,7 +137,7 @@ def test_the_audit_is_sealed_by_several_and_stays_one_chain(stores: list[SqlStor
             found.append(store.read(lambda u: audit.verify(u, None, key.public_key()))["reason"])
         return found
 
-    assert set(sum(at_once(stores, work, count=2), [])) == {""}
+    assert {reason for found in at_once(stores, work, count=2) for reason in found} == {""}
     found = stores[0].read(lambda u: audit.verify(u, None, key.public_key()))
     assert (found["ok"], found["entries"]) == (True, 32)
     sealed = rows(stores[0], "SELECT sequence FROM audit WHERE sequence IS NOT NULL ORDER BY sequence")
@@ -154,8 +155,6 @@ def test_a_reader_sees_one_moment_and_writes_nothing(opened: Open) -> None:
 
     assert store.read(look) == ("1", "1")
     assert store.read(lambda u: u.fact("x")) == "2"
-    from connector.errors import StoreError
-
     with pytest.raises(StoreError):
         store.read(lambda u: u.keep_fact("x", "3"))
     assert store.read(lambda u: u.fact("x")) == "2"
