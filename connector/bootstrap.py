@@ -40,7 +40,7 @@ from connector.mappings.indicators import Counter
 from connector.mappings.pack import Pack
 from connector.model import Finding, Severity
 from connector.settings import Settings
-from connector.store.database import QueuedStore, SqlStore
+from connector.store.database import QueuedStore, SqlStore, require_current
 
 REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
 
@@ -102,18 +102,24 @@ def master_key(settings: Settings) -> bytes:
     return crypto.read_master_key(value, settings.master_key_file)
 
 
-def open_store(settings: Settings, *, queued: bool = False, create: bool = True) -> tuple[SqlStore, crypto.Cipher]:
-    """The database with its cipher. Raises WrongKey before anything is written, ConfigError without a key."""
+def open_store(
+    settings: Settings, *, queued: bool = False, create: bool = True, upgrade: bool = False
+) -> tuple[SqlStore, crypto.Cipher]:
+    """The database with its cipher. A new one is given its tables (``create``), an older one only on demand
+    (``upgrade``). Raises WrongKey and SchemaDiffers before anything is written, ConfigError without a key."""
     key = master_key(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = (QueuedStore if queued else SqlStore)(settings.database)
     try:
-        if store.schema() is not None:
+        found = store.schema()
+        if found is not None:
             store.read(lambda unit: crypto.check_key(unit.connection, key))
-        if create:
+        if upgrade or (create and found is None):
             store.create()
+        else:
+            require_current(found)
         cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
-    except Exception:
+    except BaseException:
         store.close()
         raise
     cipher.read = lambda fn: store.read(lambda unit: fn(unit.connection))

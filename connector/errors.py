@@ -1,11 +1,11 @@
 """The error tree. Each docstring is the message: what happened, what Relais does now, what a person should do.
 
 RelaisError
-├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable
+├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable · SchemaDiffers
 ├── SourceError          SourceUnavailable · SourceRefused · SourceWaiting · CursorLost · PageUnreadable
 ├── PushUnreadable       nothing is kept, the sender is told
 ├── MappingError         the record goes to quarantine
-├── StoreError           StoreBusy · StoreFull · ChainBroken
+├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable
 └── RunLocked
 """
@@ -55,6 +55,13 @@ class KeyReadable(ConfigError):
     """The master key file can be read by others. Relais refuses it. Make it readable by its owner only (chmod 600)."""
 
     code = "key.readable"
+
+
+class SchemaDiffers(ConfigError):
+    """The tables of the database are not those of this version of Relais. Nothing was written. Run ``relais db
+    upgrade`` when they are older; when they are newer, install the newer Relais again."""
+
+    code = "database.schema"
 
 
 class SourceError(RelaisError):
@@ -145,6 +152,13 @@ class StoreBusy(StoreError):
 
     code = "store.busy"
     exit_code = 5
+
+
+class StoreUnreachable(StoreBusy):
+    """The database does not answer, or the connection to it broke. Relais assumes nothing of the step it was in and
+    tries again. If it stays, the sysadmin should look at the database server and the way to it."""
+
+    code = "store.unreachable"
 
 
 class StoreFull(StoreError):

@@ -16,10 +16,11 @@ from connector.cli.app import Json, app, house, leave, run_async
 from connector.cli.output import json_out, out, say, table
 from connector.engine import audit as trail
 from connector.engine import tokens
-from connector.errors import ConfigError, RelaisError
+from connector.errors import ConfigError, RelaisError, SchemaDiffers
 from connector.mappings import examples
 from connector.model import Finding, Severity
 from connector.settings import Settings
+from connector.store.database import SqlStore, require_current
 
 audit_app = typer.Typer(help="Journal d'audit / audit trail", no_args_is_help=True)
 db_app = typer.Typer(help="Base de données / database", no_args_is_help=True)
@@ -269,7 +270,7 @@ def doctor(json: Json = False) -> None:
 @db_app.command("upgrade")
 def db_upgrade(json: Json = False) -> None:
     """Créer ou mettre à jour les tables. / Create or upgrade the tables."""
-    store, _ = bootstrap.open_store(Settings.load())
+    store, _ = bootstrap.open_store(Settings.load(), upgrade=True)
     schema = store.schema()
     store.close()
     json_out({"schema": schema}) if json else out.print(f"schema {schema}")
@@ -277,11 +278,18 @@ def db_upgrade(json: Json = False) -> None:
 
 @db_app.command("check")
 def db_check(json: Json = False) -> None:
-    """Relire la base. / Check the database."""
-    store, _ = bootstrap.open_store(Settings.load(), create=False)
-    problems = store.check()
-    store.close()
-    json_out({"ok": not problems, "problems": problems}) if json else out.print("\n".join(problems) or "ok")
+    """Relire la base et dire si ses tables sont à jour. / Check the database, and that its tables are current."""
+    store = SqlStore(Settings.load().database)
+    try:
+        schema = store.schema()
+        problems = store.check() if schema is not None else []
+        require_current(schema)
+    except SchemaDiffers as error:
+        problems.append(str(error))
+    finally:
+        store.close()
+    document = {"ok": not problems, "schema": schema, "problems": problems}
+    json_out(document) if json else out.print("\n".join(problems) or "ok", markup=False)
     leave(3 if problems else 0)
 
 

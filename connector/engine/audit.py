@@ -276,6 +276,8 @@ def _rows(connection: Connection, order: Column[Any], where: Any) -> Iterator[Ma
         try:
             rows = connection.execute(page).mappings().all()
         except (DBAPIError, UnicodeDecodeError):  # SQLite: a byte that is no UTF-8
+            if connection.dialect.name != "sqlite":  # elsewhere it cannot be: the database itself is in trouble
+                raise
             if size == 1:
                 yield None
                 return

@@ -216,11 +216,13 @@ class _Plan:
 
 
 _ONE = Decimal(1)
+#: No record of a village adds so much: a slip of the finger, and more than a column of the database may hold.
+_ABSURD = 10**11
 
 
 def _amount(value: Any) -> Decimal | None:
-    """How much a record adds to a sum; nothing when it is absent or 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """How much a record adds to a sum; nothing when it is absent, 0 or absurd."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_ABSURD < value < _ABSURD:
         return None
     return Decimal(repr(value)) if value else None
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from connector.store.intake import dicts, many
+from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
     "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version) "
@@ -63,20 +64,22 @@ class CountingQueries:
     connection: Connection
 
     def contributions(self, records: Iterable[str]) -> list[dict[str, Any]]:
-        return self.select_in("SELECT * FROM contribution WHERE record IN {in}", records)  # type: ignore[attr-defined,no-any-return]
+        rows = self.select_in("SELECT * FROM contribution WHERE record IN {in}", records)  # type: ignore[attr-defined]
+        return [{**r, "amount": amount(r["amount"])} for r in rows]
 
     def replace_contributions(self, drop: Sequence[str], rows: list[dict[str, Any]]) -> None:
         if drop:
             many(self.connection, text("DELETE FROM contribution WHERE record=:r"), [{"r": r} for r in drop])
         if rows:
-            many(self.connection, INSERT_CONTRIBUTION, rows)
+            many(self.connection, INSERT_CONTRIBUTION, [{**r, "amount": stored(r["amount"])} for r in rows])
 
     def touch(self, cells: list[dict[str, Any]]) -> None:
         if cells:
             many(self.connection, TOUCH, cells)
 
     def recount(self, limit: int) -> list[dict[str, Any]]:
-        return dicts(self.connection.execute(RECOUNT, {"limit": limit}))
+        rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
+        return [{**row, "total": amount(row["total"])} for row in rows]
 
     def untouch(self, cells: list[dict[str, Any]]) -> None:
         if cells:

@@ -350,8 +350,9 @@ class LedgerQueries:
 
     def blocks(self, target: str, data_set: str) -> list[str]:
         rows = self.connection.execute(
-            text("SELECT key FROM delivery WHERE target=:t AND kind='block' AND key LIKE :p ORDER BY key"),
-            {"t": target, "p": f"block/{data_set}/%"},
+            # No LIKE: "_" is a letter of names, and SQLite's LIKE does not tell a from A.
+            text("SELECT key FROM delivery WHERE target=:t AND kind='block' AND SUBSTR(key, 1, :n) = :p ORDER BY key"),
+            {"t": target, "p": f"block/{data_set}/", "n": len(f"block/{data_set}/")},
         )
         return [str(r[0]) for r in rows]
 

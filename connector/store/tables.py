@@ -1,10 +1,16 @@
-"""The tables. One home for the schema; named queries live in ``queries.py``.
+"""The tables. One home for the schema; the named queries lie beside it.
+
+A change here needs a migration (``migrations/README.md``); a test compares the two.
 
 Columns ending in ``_enc`` are AES-256-GCM (``crypto.py``). Times are ISO 8601 UTC text with microseconds
 (``2026-11-22T06:00:00.000000Z``), the same on SQLite and PostgreSQL, so that they sort as text.
 """
 
 from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -14,17 +20,46 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Numeric,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
-    text,
+    false,
 )
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
-#: Facts about this database: pack_id, key check, schema version.
+#: Digits of an amount after the point.
+PLACES = 4
+
+
+@lru_cache(maxsize=10_000)
+def stored(amount: Any) -> int:
+    """An amount as it is kept: a whole number of ten-thousandths. SQLite has no decimals, and its SUM of anything but
+    whole numbers is a binary float's."""
+    return int(Decimal(amount).scaleb(PLACES).to_integral_value(ROUND_HALF_UP))
+
+
+def amount(kept: Any) -> Decimal:
+    """The amount again, of one row or of a SUM."""
+    return Decimal(kept or 0).scaleb(-PLACES)
+
+
+class Amount(TypeDecorator[Decimal]):
+    """A decimal with four digits after the point, added up exactly on both databases."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> int | None:
+        return None if value is None else stored(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Decimal | None:
+        return None if value is None else amount(value)
+
+
+#: Facts about this database: pack_id, key check.
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
 #: One wrapped data key per table and month.
@@ -133,7 +168,7 @@ contribution = Table(
     Column("org_unit", Text, nullable=False),
     Column("period", Text, nullable=False),
     Column("categories", Text, nullable=False),  #: "age=m2_11;sex=f", "" for none
-    Column("amount", Numeric(20, 4), nullable=False),
+    Column("amount", Amount, nullable=False),
     Column("distinct_key", Text, nullable=False, default=""),  #: keyed hash, "" when not distinct
     Column("date", Text, nullable=False),
     Column("version", Text, nullable=False),
@@ -271,7 +306,7 @@ target_state = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),  #: credentials refused in a row
     Column("good", Integer),  #: deliveries answered since the last failure; NULL: it no longer counts
-    Column("slow", Boolean, nullable=False, server_default=text("false")),  #: begins again with few after an outage
+    Column("slow", Boolean, nullable=False, server_default=false()),  #: begins again with few after an outage
     Column("reason", Text),
     Column("who", Text),
     Column("last_success", Text),

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from connector.store.intake import dicts, statement
+from connector.store.tables import amount
 
 
 class TrailQueries:
@@ -129,7 +130,7 @@ class TrailQueries:
         return found[0] if found else None
 
     def contributors(self, cell: dict[str, Any], after: str, limit: int) -> list[dict[str, Any]]:
-        return self._rows(
+        rows = self._rows(
             "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping FROM contribution c "
             "LEFT JOIN activity a ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
             "AND c.period=:period AND c.categories=:categories AND c.record > :after ORDER BY c.record LIMIT :limit",
@@ -137,15 +138,17 @@ class TrailQueries:
             after=after,
             limit=limit,
         )
+        return [{**r, "amount": amount(r["amount"])} for r in rows]
 
     def sums(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
         """Amounts of a cell by the reporters' place, for the ledger that must add up."""
-        return self._rows(
+        rows = self._rows(
             "SELECT a.place AS place, COUNT(*) AS records, SUM(c.amount) AS total FROM contribution c LEFT JOIN activity a "
             "ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period "
             "AND c.categories=:categories GROUP BY a.place ORDER BY a.place",
             **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
         )
+        return [{**r, "total": amount(r["total"])} for r in rows]
 
     def sends(self, cell: int) -> list[dict[str, Any]]:
         return self._rows("SELECT * FROM value_sent WHERE cell=:c ORDER BY id DESC LIMIT 50", c=cell)

@@ -8,15 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import text
 
 from connector import bootstrap, cli
 from connector.engine import tokens
 from connector.errors import ConfigError
 from connector.identity import digest
-from connector.mappings.config_connections import SETTINGS
-from connector.settings import Settings
-from connector.store.database import SCHEMA, SqlStore
+from connector.store.database import SqlStore
 from connector.web.auth import MAY
 from tests.engine.house import Road, shipped
 
@@ -166,24 +163,3 @@ def test_a_database_that_cannot_be_written_still_lets_in(road: Road) -> None:
 
 def test_every_role_of_a_token_may_something() -> None:
     assert set().union(*MAY.values()) == set(tokens.ROLES)
-
-
-def test_a_database_of_the_version_before_gets_the_table(road: Road) -> None:
-    """As ``relais db upgrade`` and every start do; what it held stays."""
-    road.settle()
-    values, heads = road.values(), road.rows("SELECT * FROM head")
-    road.engine.store.write(lambda unit: unit.connection.execute(text("DROP TABLE token")))
-    road.engine.store.write(lambda unit: unit.keep_fact("schema", "0001"))
-    road.again()
-    make(road)
-    assert road.engine.store.schema() == SCHEMA and road.rows("SELECT * FROM head") == heads
-    road.settle()
-    assert road.values() == values
-    road.engine.store.write(lambda unit: unit.keep_fact("schema", "9999"))
-    road.again()
-    assert road.engine.store.schema() == "9999", "a later version is left as it is"
-
-
-def test_secrets_of_webhooks_and_the_limit_are_settings() -> None:
-    assert all("webhook_secret" in SETTINGS[kind] for kind in ("cht", "files"))
-    assert Settings.load().ingest_limit == 5_000_000
