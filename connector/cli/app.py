@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,14 @@ def run_async(made: bootstrap.House, work: Callable[[], Coroutine[Any, Any, T]])
             await made.close_clients()
 
     return asyncio.run(inside())
+
+
+def me() -> str:
+    """Who gives the command, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
 
 
 def leave(code: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +14,11 @@ import orjson
 import typer
 
 from connector import __version__, bootstrap, crypto
-from connector.cli.app import Json, app, house, leave, run_async
+from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.output import json_out, out, say, table
 from connector.engine import audit as trail
+from connector.engine import audit_events
+from connector.engine.actions import Actions
 from connector.errors import ConfigError, RelaisError
 from connector.mappings import examples
 from connector.model import Finding, Severity
@@ -134,6 +138,7 @@ def export_fhir(
         if config is None:
             raise ConfigError("The pack has no FHIR target, so no resources are kept.")
         folder.mkdir(parents=True, exist_ok=True)
+        Actions(made.engine).read_audit("export.fhir", config.name, me())
         files: dict[str, Any] = {}
         after = 0
         try:
@@ -160,13 +165,32 @@ def export_fhir(
         finally:
             for file in files.values():
                 file.close()
-        made.store.write(
-            lambda unit: trail.record(
-                unit, at=made.engine.now(), event="export.fhir", who="cli", subject="export", detail=counts
-            )
-        )
+        Actions(made.engine).read_audit("export.fhir.done", config.name, me(), **counts)
     document = {"folder": str(folder), "files": counts}
     json_out(document) if json else table([say("type", "type"), "n"], sorted(counts.items()))
+
+
+@audit_app.command("export")
+def audit_export(
+    file: Annotated[Path | None, typer.Argument(help="NDJSON file to write; without it: stdout.")] = None,
+    after: Annotated[int, typer.Option(help="Only entries after this one (`last` of the export before).")] = 0,
+    json: Json = False,
+) -> None:
+    """Le journal en AuditEvent FHIR R4 (IHE BALP), NDJSON. / The trail as FHIR R4 AuditEvents (IHE BALP), NDJSON."""
+    if json and file is None:
+        raise typer.BadParameter(say("--json veut un fichier", "--json needs a file"))
+    exported, last = 0, after
+    with house(strict=False) as made:
+        Actions(made.engine).read_audit("export.audit", "audit", me(), after=after)
+        with file.open("wb") if file else nullcontext(sys.stdout.buffer) as lines:
+            for entry, resource in audit_events.events(made.engine, after):
+                lines.write(orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE))
+                exported, last = exported + 1, entry
+            lines.flush()
+    if json:
+        json_out({"file": str(file), "exported": exported, "last": last})
+    elif file:
+        out.print(say(f"{exported} événements, dernier {last}", f"{exported} events, last {last}"))
 
 
 @audit_app.command("verify")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from connector import __version__
-from connector.cli.app import Json, app, house, leave
+from connector.cli.app import Json, app, house, leave, me
 from connector.cli.output import json_out, out, say, state, table
 from connector.engine import lineage
 from connector.engine import plan as planning
@@ -26,13 +25,6 @@ def _where(pairs: list[str] | None) -> dict[str, Any]:
             raise typer.BadParameter(f"--where {pair}: target=, state=, kind=, reason= or record=")
         found[name] = value
     return found
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"
 
 
 @app.command()
@@ -153,6 +145,8 @@ def explain(
         raise typer.BadParameter("--data-element, --org-unit, --period")
     with house() as made:
         document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo)
+        if document is not None:
+            Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
     if document is None:
         json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
         leave(1)
@@ -195,6 +189,8 @@ def trace(
         records = [source] if key is None else made.store.read(lambda unit: unit.find_records(source, key))
         documents = [d for r in records if (d := lineage.trace(made.engine, r)) is not None]
         resources = {}
+        if documents:
+            Actions(made.engine).read_audit("record.traced", documents[0]["record"]["id"], me())
         if documents and documents[0]["resources"]:
             resources = made.store.read(lambda unit: _resources(made.engine, unit, documents[0]["record"]["id"]))
     if not documents:
@@ -283,7 +279,7 @@ def retry(
             chosen += made.store.read(lambda unit: unit.delivery_ids(_where(where)))
         if not chosen:
             raise typer.BadParameter(say("donner des numéros ou --where", "give ids or --where"))
-        count = 0 if dry_run else Actions(made.engine).retry(chosen, _me())
+        count = 0 if dry_run else Actions(made.engine).retry(chosen, me())
     document = {"chosen": len(chosen), "retried": count}
     json_out(document) if json else out.print(
         say(f"{count} sur {len(chosen)} remis en file", f"{count} of {len(chosen)} queued again")
@@ -296,7 +292,7 @@ def park(
 ) -> None:
     """Mettre des envois de côté. / Park deliveries."""
     with house() as made:
-        count = Actions(made.engine).park(ids, reason, _me())
+        count = Actions(made.engine).park(ids, reason, me())
     json_out({"parked": count}) if json else out.print(str(count))
 
 
@@ -306,7 +302,7 @@ def resolve(
 ) -> None:
     """Classer avec une note. / Resolve with a note."""
     with house() as made:
-        count = Actions(made.engine).resolve(ids, note, _me())
+        count = Actions(made.engine).resolve(ids, note, me())
     json_out({"resolved": count}) if json else out.print(str(count))
 
 
@@ -325,7 +321,7 @@ def _settle(decision: str, period: str | None, org_unit: str | None, cells: list
 
         chosen = made.store.read(held)
         for cell in chosen:
-            Actions(made.engine).release(cell, decision, _me())
+            Actions(made.engine).release(cell, decision, me())
         return len(chosen)
 
 
@@ -395,7 +391,7 @@ def quarantine(
 def remap(json: Json = False) -> None:
     """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again."""
     with house() as made:
-        count = Actions(made.engine).remap(None, _me())
+        count = Actions(made.engine).remap(None, me())
     json_out({"remapped": count}) if json else out.print(str(count))
 
 
@@ -403,7 +399,7 @@ def remap(json: Json = False) -> None:
 def pause(name: Annotated[str, typer.Argument()], reason: Annotated[str, typer.Option()], json: Json = False) -> None:
     """Mettre une connexion en pause. / Pause a connection."""
     with house() as made:
-        Actions(made.engine).pause(name, reason, None, _me())
+        Actions(made.engine).pause(name, reason, None, me())
     json_out({"paused": name}) if json else out.print(name)
 
 
@@ -411,5 +407,5 @@ def pause(name: Annotated[str, typer.Argument()], reason: Annotated[str, typer.O
 def resume(name: Annotated[str, typer.Argument()], json: Json = False) -> None:
     """Reprendre une connexion. / Resume a connection."""
     with house() as made:
-        Actions(made.engine).resume(name, _me())
+        Actions(made.engine).resume(name, me())
     json_out({"resumed": name}) if json else out.print(name)

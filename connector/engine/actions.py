@@ -103,6 +103,16 @@ class Actions:
 
         return int(self.engine.store.write(work))
 
-    def read_audit(self, event: str, subject: str, by: str) -> None:
-        """Write down that ``by`` was shown personal data about ``subject``."""
-        self.engine.store.write(lambda unit: self._write(unit, event, by, subject))
+    def read_audit(self, event: str, subject: str, by: str, **detail: Any) -> None:
+        """Write down that ``by`` is about to be shown personal data about ``subject``; before it is shown.
+
+        For a record the entry also says whom it is about, as a keyed hash.
+        """
+
+        def work(unit: Any) -> None:
+            row = unit.activities([subject]).get(subject) if event.startswith("record.") else None
+            if row is not None and row["subject"]:
+                detail["patient"] = unit.keyed(f"{subject.partition('/')[0]}/{row['subject']}")
+            self._write(unit, event, by, subject, **detail)
+
+        self.engine.store.write(work)

@@ -60,6 +60,10 @@ class TrailQueries:
     def audit_count(self) -> int:
         return self._number("SELECT COUNT(*) FROM audit")
 
+    def audit_entries(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Entries in the order written, sealed or not."""
+        return self._rows("SELECT * FROM audit WHERE id > :a ORDER BY id LIMIT :n", a=after, n=limit)
+
     def last_head(self) -> str | None:
         found = self.connection.execute(text("SELECT at FROM audit_head ORDER BY sequence DESC LIMIT 1")).scalar()
         return str(found) if found else None

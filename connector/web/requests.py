@@ -134,6 +134,13 @@ def may_call(request: Request, *, loopback: bool) -> bool:
     return gate.user_of(request) is not None
 
 
+def caller(request: Request) -> str:
+    """Who reads, for the audit: the user, or whoever holds the token."""
+    gate: Gate = request.app.state.gate
+    user = gate.user_of(request)
+    return user.name if user else "token"
+
+
 Signed = Annotated[View, Depends(signed_in)]
 Anyone = Annotated[View, Depends(anyone)]
 Posted = Annotated[Form, Depends(checked_form)]

@@ -71,6 +71,11 @@ class Recorder:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
+    @property
+    def acts(self) -> list[tuple[Any, ...]]:
+        """What was done, without what was read."""
+        return [call for call in self.calls if call[0] != "read_audit"]
+
     def retry(self, ids: Sequence[int], by: str) -> int:
         self.calls.append(("retry", list(ids), by))
         return len(ids)
