@@ -40,6 +40,12 @@ OWN_REASONS = {
         "En attente depuis plus de 30 jours ; mis de côté.",
         "Waiting for more than 30 days; parked.",
     ),
+    "delivery.parked_by_person": OwnReason(
+        Verdict.REJECTED,
+        Who.SYSADMIN,
+        "Une personne l'a mis de côté ; il attend qu'une personne le réessaie ou le classe.",
+        "A person parked it; it waits until a person retries or resolves it.",
+    ),
     "fhir.invalid": OwnReason(
         Verdict.REJECTED,
         Who.MAPPING,

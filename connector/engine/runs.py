@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, delivery, intake, referrals, tally
+from connector.engine import audit, delivery, intake, pauses, referrals, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
 from connector.errors import RelaisError, RunLocked
@@ -153,7 +153,7 @@ class Run:
         engine = self.engine
         totals = await delivery.deliver(engine, target)
         while self.deadline is not None:
-            due = engine.store.read(lambda unit: _due(unit, target))
+            due = engine.store.read(lambda unit: _due(engine, unit, target))
             now = engine.clock.now()
             if due is None or due > self.deadline or due - now > SHORT:
                 break
@@ -239,17 +239,21 @@ def _standing(
     }
     for source, count in unit.quarantined_by_source().items():
         attention[f"quarantined:{source}"] = count
-    due = [found for target in targets if (found := _due(unit, target)) is not None]
+    due = [found for target in targets if (found := _due(engine, unit, target)) is not None]
     return attention, states, stamp(min(due)) if due else None
 
 
-def _due(unit: Any, target: str) -> datetime | None:
-    """When something may be sent to the target next: its deliveries' due time, not before its own."""
+def _due(engine: Engine, unit: Any, target: str) -> datetime | None:
+    """When something may be sent to the target next: its deliveries' due time, not before its own, nor before a pause
+    is over; None when nothing waits or a person must resume it."""
     found = unit.next_due(target)
     if not found:
         return None
-    blocked = unit.row_of_target(target).get("due_at")
-    return moment(max(found, blocked) if blocked else found)
+    row = unit.row_of_target(target)
+    paused = pauses.of(engine, row)
+    if paused and not paused["until"]:
+        return None
+    return moment(max(t for t in (found, row.get("due_at"), paused and paused["until"]) if t))
 
 
 def exit_code(summary: Mapping[str, Any]) -> int:
@@ -306,7 +310,7 @@ def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -
         else:
             times.append(now + timedelta(seconds=5 * engine.retry_scale))
     if not times:
-        times.append(now + timedelta(seconds=0.2))
+        return None  # what waits, waits for a person
     due = min(times)
     if due > deadline:
         return None

@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import Connection
 
+from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.ledger import LedgerQueries
 from connector.store.trail import TrailQueries
 
 
-class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries):
+class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries):
     def __init__(self, connection: Connection, cipher: Any) -> None:
         self.connection = connection
         self.cipher = cipher

@@ -94,6 +94,9 @@ class Recorder:
     def resume(self, name: str, by: str) -> None:
         self.calls.append(("resume", name, by))
 
+    def try_now(self, name: str, by: str) -> None:
+        self.calls.append(("try_now", name, by))
+
     def release(self, cell_id: int, decision: str, by: str) -> None:
         self.calls.append(("release", cell_id, decision, by))
 

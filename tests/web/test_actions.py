@@ -197,6 +197,7 @@ def test_pause_and_resume(build: Callable[..., House]) -> None:
         data = {"csrf": token, "do": "pause", "name": "dhis2", "reason": "maintenance", "until": "2026-12-01"}
         assert (await client.post("/connexions/-", data=data)).status_code == 303
         assert (await client.post("/connexions/kobo", data={"csrf": token, "do": "resume"})).status_code == 303
+        assert (await client.post("/connexions/dhis2", data={"csrf": token, "do": "try"})).status_code == 303
         assert (await client.post("/connexions/-", data={**data, "reason": ""})).status_code == 422
         assert (await client.post("/connexions/-", data={**data, "until": "soon"})).status_code == 422
         assert (await client.post("/connexions/-", data={**data, "name": "nowhere"})).status_code == 404
@@ -206,6 +207,7 @@ def test_pause_and_resume(build: Callable[..., House]) -> None:
     assert house.actions.acts == [
         ("pause", "dhis2", "maintenance", datetime(2026, 12, 2, tzinfo=UTC), "demo"),
         ("resume", "kobo", "demo"),
+        ("try_now", "dhis2", "demo"),
     ], "a pause ends with its last day, in the pack's zone"
 
 
