@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import urllib.request
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +18,9 @@ from connector import __version__, bootstrap, crypto
 from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.output import json_out, out, say, table
 from connector.engine import audit as trail
-from connector.engine import audit_events
+from connector.engine import audit_events, restoring
 from connector.engine.actions import Actions
+from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError
 from connector.mappings import examples
 from connector.model import Finding, Severity
@@ -329,8 +331,31 @@ def db_restore(file: Path) -> None:
     if place.exists():
         raise ConfigError(f"{place} exists. Nothing was changed. Move it away first.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, place)
-    out.print(say("remis en place ; lancez : relais run --once", "restored; now run: relais run --once"))
+    part = place.with_name(place.name + ".part")
+    shutil.copyfile(file, part)
+    _shut(part)  # should somebody forget --after-restore, nothing leaves
+    part.rename(place)
+    out.print(
+        say("remis en place ; lancez : relais run --after-restore", "restored; now run: relais run --after-restore")
+    )
+
+
+def _shut(file: Path) -> None:
+    """Nothing is sent to any target of this database before it was compared."""
+    value = orjson.dumps(
+        {"reason": restoring.REASON, "by": restoring.BY, "until": None, "since": stamp(datetime.now(UTC))}
+    )
+    database = sqlite3.connect(file)
+    try:
+        with database:
+            database.execute("UPDATE target_state SET paused=? WHERE paused IS NULL", (value.decode(),))
+    except sqlite3.DatabaseError:
+        file.unlink()
+        raise ConfigError(
+            "The file is no database of Relais. Nothing was changed. Give one that `relais db backup` made."
+        ) from None
+    finally:
+        database.close()
 
 
 @key_app.command("new")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,20 @@ def export(unit: Any, destination: str) -> int:
     return 1
 
 
+def restart(unit: Any, destination: str, now: datetime | str, sign: Callable[[bytes], bytes]) -> int:
+    """After a restore: say elsewhere, signed, that the chain goes on from the head it has here. Returns how many heads
+    elsewhere were beyond it (what they vouched for is not in the backup); 0 writes nothing."""
+    if not heads.is_file(destination) or not Path(destination).is_file():
+        return 0
+    newest = _connection(unit).execute(select(_head).order_by(_head.c.sequence.desc()).limit(1)).mappings().first()
+    here = Head(**newest) if newest else Head(0, GENESIS, "")
+    beyond = sum(1 for head in heads.read(Path(destination)) if head.sequence > here.sequence)
+    if beyond:
+        bare = Head(here.sequence, here.hash, _stamp(now), restored=True)
+        heads.append(Path(destination), [replace(bare, signature=sign(bare.statement()).hex())])
+    return beyond
+
+
 # ---------------------------------------------------------------- checking
 
 
@@ -174,15 +189,16 @@ def verify(unit: Any, heads_file: Path | None, public_key: Ed25519PublicKey) -> 
 
     ``heads_file``: the heads kept elsewhere; without it a chain that was cut or computed anew *together with* its
     signed heads cannot be told from a shorter one. Returns ``{"ok", "entries", "first_bad", "heads", "reason",
-    "vouched"}``. ``first_bad``: place of the first bad entry in the chain (1 is the first; unsealed entries follow the
-    sealed ones), for a head that does not agree the first entry that no good head vouches for. ``vouched``: a good head
-    vouches for every entry up to here, so nothing before it was touched. ``reason`` is one of
+    "vouched", "restored"}``. ``first_bad``: place of the first bad entry in the chain (1 is the first; unsealed
+    entries follow the sealed ones), for a head that does not agree the first entry that no good head vouches for.
+    ``vouched``: a good head vouches for every entry up to here, so nothing before it was touched. ``restored``: when
+    the database was put back from a backup, as signed heads elsewhere say. ``reason`` is one of
     entry.changed · entry.missing · entry.inserted · entry.unreadable · chain.link · chain.rewritten (this entry, and
     perhaps others between ``vouched`` and it, with their hashes computed anew) · tail.cut · head.signature ·
     head.differs · head.removed · head.missing · head.order · heads.none.
     """
     connection = _connection(unit)
-    found: dict[str, Any] = {"ok": True, "first_bad": None, "reason": "", "vouched": 0}
+    found: dict[str, Any] = {"ok": True, "first_bad": None, "reason": "", "vouched": 0, "restored": []}
     try:
         sealed = _verify_sealed(connection, heads_file, public_key, found)
         _verify_unsealed(connection, sealed)
@@ -198,8 +214,11 @@ def _verify_sealed(
 ) -> int:
     """Walk the chain beside the heads here and elsewhere. Returns how many entries are sealed."""
     here = _Heads(_heads_here(connection), key)
-    kept_exist = heads_file is not None and heads_file.is_file()
-    kept = _Heads(heads.read(heads_file) if heads_file and kept_exist else iter(()), key)
+    elsewhere: Iterator[Head] = iter(())
+    if heads_file is not None and heads_file.is_file():
+        elsewhere, restarts = heads.kept(heads_file, key)
+        found["restored"] = [head.at for head in restarts]
+    kept = _Heads(elsewhere, key)
     place, previous = 0, GENESIS
     for row in _rows(connection, _entry.c.sequence, _entry.c.sequence > 0):
         place += 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, delivery, intake, pauses, referrals, tally
+from connector.engine import audit, delivery, intake, pauses, referrals, restoring, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
 from connector.errors import RelaisError, RunLocked
@@ -267,13 +267,23 @@ def exit_code(summary: Mapping[str, Any]) -> int:
 
 
 async def once(
-    engine: Engine, *, wait: timedelta | None = None, sources: list[str] | None = None, targets: list[str] | None = None
+    engine: Engine,
+    *,
+    wait: timedelta | None = None,
+    sources: list[str] | None = None,
+    targets: list[str] | None = None,
+    after_restore: bool = False,
 ) -> dict[str, Any]:
-    """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
+    """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up.
+
+    ``after_restore``: the database came from a backup, so targets are read back before anything is sent.
+    """
     run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
     deadline = run.deadline
     engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
     with locked(engine):
+        if after_restore:
+            run.errors.update(await _restored(engine, run))
         busy = 0
         while busy < ROUNDS:
             moved = await run.round()
@@ -296,6 +306,21 @@ async def once(
         lambda unit: unit.end_run(engine.run, summary["outcome"], orjson.dumps(summary).decode(), engine.now())
     )
     return summary
+
+
+async def _restored(engine: Engine, run: Run) -> dict[str, str]:
+    """Take in what came since the backup, then compare. Returns the targets that could not be read, with the reason."""
+    restoring.shut(engine)
+    reading = Run(engine, list(run.sources), [])
+    for _ in range(ROUNDS):
+        moved = await reading.pull()
+        moved += await reading.map()
+        if not moved + reading.tally():
+            break
+    run.sources, run.mapped, run.cells = reading.sources, reading.mapped, reading.cells
+    if reading.errors:  # what would be compared is not yet what is true; every target stays shut
+        return {**reading.errors, **dict.fromkeys(engine.targets, restoring.REASON)}
+    return await restoring.compare(engine)
 
 
 def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -> float | None:

@@ -257,6 +257,42 @@ class TrailQueries:
             {"i": id},
         )
 
+    def cell_was_accepted(self, id: int, value: str, now: str) -> None:
+        """The target holds this from us, though nothing here remembers that it was sent."""
+        cell = self.cell_by_id(id) or {}
+        state = "accepted" if cell.get("value") == value else "wanted"
+        self.connection.execute(
+            text(
+                "UPDATE cell SET accepted=:v, accepted_at=:now, there=NULL, reason=NULL, state=CASE WHEN state='shadow' "
+                "THEN state ELSE :s END WHERE id=:i"
+            ),
+            {"v": value, "now": now, "s": state, "i": id},
+        )
+        self.connection.execute(
+            text(
+                "INSERT INTO value_sent (cell, attempt, value, verdict, reason, at) "
+                "VALUES (:i, 0, :v, 'accepted', 'restored.found', :now)"
+            ),
+            {"i": id, "v": value, "now": now},
+        )
+
+    def waiting_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT * FROM delivery WHERE target=:t AND state IN ('pending','deferred','unknown','leased') AND id > :a "
+            "ORDER BY id LIMIT :n",
+            t=target,
+            a=after,
+            n=limit,
+        )
+
+    def are_unsure(self, ids: list[int], now: str) -> None:
+        """Look before sending: something is there under these keys."""
+        for id in ids:
+            self.connection.execute(
+                text("UPDATE delivery SET unsure=:yes, state='unknown', due_at=:now, updated=:now WHERE id=:i"),
+                {"i": id, "now": now, "yes": True},
+            )
+
     def accepted_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT * FROM delivery WHERE target=:t AND state='accepted' AND id > :a ORDER BY id LIMIT :n",
