@@ -180,6 +180,16 @@ class Dhis2Target:
         except _Stop as stop:
             raise TargetUnreadable(stop.outcome.reason) from stop
 
+    async def read_stored_by_us(self, data_set: str, org_unit: str, period: str) -> dict[Cell, tuple[str, bool]]:
+        """As ``read_block``, with whether our own user stored the value. Raises TargetUnreadable."""
+        try:
+            where = await self._where({"dataSet": data_set, "orgUnit": org_unit, "period": period}, reading=True)
+            me = await self._get("/api/me", {"fields": "username"})
+            rows = await self._read_rows(where)
+        except _Stop as stop:
+            raise TargetUnreadable(stop.outcome.reason) from stop
+        return {cell: (str(row["value"]), row.get("storedBy") == me.get("username")) for cell, row in rows.items()}
+
     # ------------------------------------------------------------ a block
 
     async def _block(self, delivery: Delivery, where: _Where) -> Outcome:
@@ -332,10 +342,13 @@ class Dhis2Target:
 
     async def _read(self, where: _Where) -> Rows:
         """The block as the server holds it. Raises _Stop."""
+        return {cell: str(row["value"]) for cell, row in (await self._read_rows(where)).items()}
+
+    async def _read_rows(self, where: _Where) -> dict[Cell, Mapping[str, Any]]:
         query = {"dataSet": where.data_set.id, "period": where.period, "orgUnit": where.unit.id}
         body = await self._get("/api/dataValueSets", query)
         codes = where.data_set.codes()
-        rows: Rows = {}
+        rows: dict[Cell, Mapping[str, Any]] = {}
         for row in body.get("dataValues") or ():
             cell = codes.get((row.get("dataElement"), row.get("categoryOptionCombo")))
             # Keys that are the same in all rows may be in the header only (2.43), then it is the block asked for.
@@ -344,7 +357,7 @@ class Dhis2Target:
                 and row.get("attributeOptionCombo", where.attribute) == where.attribute
                 and row.get("value") is not None
             ):
-                rows[cell] = str(row["value"])
+                rows[cell] = row
         return rows
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:

@@ -411,6 +411,49 @@ class OpenmrsTarget:
 
     # ------------------------------------------------------------ reading back
 
+    async def find_again(self, delivery: Delivery) -> Json | None:
+        """What the clinic holds of this referral, whatever our database remembers: the ids to go on with, None when
+        nothing living is there. For after a restore: a correction that was forgotten has an id made from an encounter
+        that was forgotten, too. Raises TargetUnreadable."""
+        a = _Attempt(delivery, _Silent())
+        place = (self.openmrs.get("places") or {}).get(a.payload.get("to") or "")
+        if not a.payload.get("encounter") or not a.payload.get("patient") or place is None:
+            return None
+        try:
+            patient = await self._search_patient(a, str(a.payload["patient"]["id"]))
+            rows = await self._our_encounters(patient, str(a.payload["number"])) if patient else []
+            if not rows:
+                return None
+            body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
+            newest = rows[-1]
+            mark = said(body) if await self._holds(newest, body) else str(a.remote.get("said") or "")
+        except Stop as stop:
+            raise TargetUnreadable(stop.code) from None
+        return {**a.remote, "patient": patient, "encounter": str(newest["uuid"]), "said": mark}
+
+    async def _our_encounters(self, patient: str, number: str) -> list[Json]:
+        """The living referral encounters of a patient that carry this number."""
+        concept, found, start = self.openmrs["concepts"]["number"], [], 0
+        while True:
+            page = await self.rest.get(
+                "encounter", patient=patient, encounterType=self.openmrs["encounter_type"], v=_ENCOUNTER,
+                limit="50", startIndex=str(start),
+            )  # fmt: skip
+            rows = (page or {}).get("results") or []
+            found += [
+                row
+                for row in rows
+                if not row.get("voided")
+                and any(
+                    (obs.get("concept") or {}).get("uuid") == concept and obs.get("value") == number
+                    for obs in row.get("obs") or []
+                    if not obs.get("voided")
+                )
+            ]
+            start += len(rows)
+            if len(rows) < 50 or start >= 1000:
+                return found
+
     async def _look_up(self, delivery: Delivery) -> Observed | None:
         a = _Attempt(delivery, _Silent())
         place = (self.openmrs.get("places") or {}).get(a.payload.get("to") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -51,13 +52,21 @@ def run_async(made: bootstrap.House, work: Callable[[], Coroutine[Any, Any, T]])
     return asyncio.run(inside())
 
 
+def me() -> str:
+    """Who gives the command, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
+
+
 def leave(code: int) -> None:
     raise typer.Exit(code)
 
 
 def main() -> None:
     """Entry point: every error of ours becomes its sentence and its exit code."""
-    from connector.cli import keeping, looking, sandbox, tokens, working  # noqa: F401  registers the commands
+    from connector.cli import acting, keeping, looking, sandbox, tokens, working  # noqa: F401  registers the commands
 
     try:
         code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value

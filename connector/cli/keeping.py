@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import urllib.request
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +15,12 @@ import orjson
 import typer
 
 from connector import __version__, bootstrap, crypto
-from connector.cli.app import Json, app, house, leave, run_async
+from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.output import json_out, out, say, table
 from connector.engine import audit as trail
-from connector.engine import tokens
+from connector.engine import audit_events, restoring, tokens
+from connector.engine.actions import Actions
+from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
 from connector.mappings import examples
 from connector.model import Finding, Severity
@@ -136,6 +141,7 @@ def export_fhir(
         if config is None:
             raise ConfigError("The pack has no FHIR target, so no resources are kept.")
         folder.mkdir(parents=True, exist_ok=True)
+        Actions(made.engine).read_audit("export.fhir", config.name, me())
         files: dict[str, Any] = {}
         after = 0
         try:
@@ -162,13 +168,32 @@ def export_fhir(
         finally:
             for file in files.values():
                 file.close()
-        made.store.write(
-            lambda unit: trail.record(
-                unit, at=made.engine.now(), event="export.fhir", who="cli", subject="export", detail=counts
-            )
-        )
+        Actions(made.engine).read_audit("export.fhir.done", config.name, me(), **counts)
     document = {"folder": str(folder), "files": counts}
     json_out(document) if json else table([say("type", "type"), "n"], sorted(counts.items()))
+
+
+@audit_app.command("export")
+def audit_export(
+    file: Annotated[Path | None, typer.Argument(help="NDJSON file to write; without it: stdout.")] = None,
+    after: Annotated[int, typer.Option(help="Only entries after this one (`last` of the export before).")] = 0,
+    json: Json = False,
+) -> None:
+    """Le journal en AuditEvent FHIR R4 (IHE BALP), NDJSON. / The trail as FHIR R4 AuditEvents (IHE BALP), NDJSON."""
+    if json and file is None:
+        raise typer.BadParameter(say("--json veut un fichier", "--json needs a file"))
+    exported, last = 0, after
+    with house(strict=False) as made:
+        Actions(made.engine).read_audit("export.audit", "audit", me(), after=after)
+        with file.open("wb") if file else nullcontext(sys.stdout.buffer) as lines:
+            for entry, resource in audit_events.events(made.engine, after):
+                lines.write(orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE))
+                exported, last = exported + 1, entry
+            lines.flush()
+    if json:
+        json_out({"file": str(file), "exported": exported, "last": last})
+    elif file:
+        out.print(say(f"{exported} événements, dernier {last}", f"{exported} events, last {last}"))
 
 
 @audit_app.command("verify")
@@ -318,8 +343,31 @@ def db_restore(file: Path) -> None:
     if place.exists():
         raise ConfigError(f"{place} exists. Nothing was changed. Move it away first.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, place)
-    out.print(say("remis en place ; lancez : relais run --once", "restored; now run: relais run --once"))
+    part = place.with_name(place.name + ".part")
+    shutil.copyfile(file, part)
+    _shut(part)  # should somebody forget --after-restore, nothing leaves
+    part.rename(place)
+    out.print(
+        say("remis en place ; lancez : relais run --after-restore", "restored; now run: relais run --after-restore")
+    )
+
+
+def _shut(file: Path) -> None:
+    """Nothing is sent to any target of this database before it was compared."""
+    value = orjson.dumps(
+        {"reason": restoring.REASON, "by": restoring.BY, "until": None, "since": stamp(datetime.now(UTC))}
+    )
+    database = sqlite3.connect(file)
+    try:
+        with database:
+            database.execute("UPDATE target_state SET paused=? WHERE paused IS NULL", (value.decode(),))
+    except sqlite3.DatabaseError:
+        file.unlink()
+        raise ConfigError(
+            "The file is no database of Relais. Nothing was changed. Give one that `relais db backup` made."
+        ) from None
+    finally:
+        database.close()
 
 
 @key_app.command("new")

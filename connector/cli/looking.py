@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from connector import __version__
-from connector.cli.app import Json, app, house, leave
+from connector.cli.app import Json, app, house, leave, me
 from connector.cli.output import json_out, out, say, state, table
 from connector.engine import lineage
 from connector.engine import plan as planning
@@ -18,7 +17,7 @@ from connector.engine.actions import Actions
 Where = Annotated[list[str] | None, typer.Option("--where", help="target=…, state=…, kind=…, reason=…, record=…")]
 
 
-def _where(pairs: list[str] | None) -> dict[str, Any]:
+def chosen(pairs: list[str] | None) -> dict[str, Any]:
     found = {}
     for pair in pairs or []:
         name, _, value = pair.partition("=")
@@ -26,13 +25,6 @@ def _where(pairs: list[str] | None) -> dict[str, Any]:
             raise typer.BadParameter(f"--where {pair}: target=, state=, kind=, reason= or record=")
         found[name] = value
     return found
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"
 
 
 @app.command()
@@ -61,7 +53,7 @@ def status(json: Json = False) -> None:
                     c.get("waiting", ""),
                     c.get("parked", ""),
                     (c.get("last_success") or "")[:16],
-                    _sentence(reasons, c.get("reason")),
+                    pause_words(c["paused"]) if c.get("paused") else _sentence(reasons, c.get("reason")),
                 ]
                 for c in document["connections"]
             ],
@@ -73,6 +65,17 @@ def status(json: Json = False) -> None:
             )
         )
     leave(standing.exit_code(document))
+
+
+def pause_words(paused: dict[str, Any]) -> str:
+    """Who paused it, why, and until when."""
+    until = paused.get("until")
+    ends = say(f"en pause jusqu'à {until[:16]}", f"paused until {until[:16]}") if until else say("en pause", "paused")
+    return f"{ends} ({paused.get('by') or '–'}: {paused.get('reason') or '–'})"
+
+
+def note_words(row: dict[str, Any]) -> str:
+    return f"{row['note']} ({row['note_by'] or '–'})" if row.get("note") else ""
 
 
 def _sentence(reasons: Any, code: str | None) -> str:
@@ -153,6 +156,8 @@ def explain(
         raise typer.BadParameter("--data-element, --org-unit, --period")
     with house() as made:
         document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo)
+        if document is not None:
+            Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
     if document is None:
         json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
         leave(1)
@@ -195,6 +200,8 @@ def trace(
         records = [source] if key is None else made.store.read(lambda unit: unit.find_records(source, key))
         documents = [d for r in records if (d := lineage.trace(made.engine, r)) is not None]
         resources = {}
+        if documents:
+            Actions(made.engine).read_audit("record.traced", documents[0]["record"]["id"], me())
         if documents and documents[0]["resources"]:
             resources = made.store.read(lambda unit: _resources(made.engine, unit, documents[0]["record"]["id"]))
     if not documents:
@@ -251,10 +258,13 @@ def deliveries(
 ) -> None:
     """Les envois, les plus récents d'abord. / Deliveries, newest first."""
     with house() as made:
-        rows = made.store.read(lambda unit: unit.list_deliveries(_where(where), limit, after))
+        rows = made.store.read(lambda unit: unit.list_deliveries(chosen(where), limit, after))
+        paused = [c for c in standing.status(made.engine, __version__)["connections"] if c["state"] == "paused"]
     if json:
         json_out(rows)
         return
+    for one in paused:
+        out.print(f"[yellow]{one['name']}[/]: {pause_words(one['paused'])}")
     table(
         [
             "id",
@@ -264,50 +274,13 @@ def deliveries(
             say("essais", "tries"),
             say("raison", "reason"),
             say("qui", "who"),
+            say("note", "note"),
         ],
-        [[r["id"], r["target"], r["key"], state(r["state"]), r["tries"], r["reason"], r["who"]] for r in rows],
+        [
+            [r["id"], r["target"], r["key"], state(r["state"]), r["tries"], r["reason"], r["who"], note_words(r)]
+            for r in rows
+        ],
     )
-
-
-@app.command()
-def retry(
-    ids: Annotated[list[int] | None, typer.Argument()] = None,
-    where: Where = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
-    json: Json = False,
-) -> None:
-    """Réessayer des envois. / Retry deliveries."""
-    with house() as made:
-        chosen = list(ids or [])
-        if where:
-            chosen += made.store.read(lambda unit: unit.delivery_ids(_where(where)))
-        if not chosen:
-            raise typer.BadParameter(say("donner des numéros ou --where", "give ids or --where"))
-        count = 0 if dry_run else Actions(made.engine).retry(chosen, _me())
-    document = {"chosen": len(chosen), "retried": count}
-    json_out(document) if json else out.print(
-        say(f"{count} sur {len(chosen)} remis en file", f"{count} of {len(chosen)} queued again")
-    )
-
-
-@app.command()
-def park(
-    ids: Annotated[list[int], typer.Argument()], reason: Annotated[str, typer.Option()], json: Json = False
-) -> None:
-    """Mettre des envois de côté. / Park deliveries."""
-    with house() as made:
-        count = Actions(made.engine).park(ids, reason, _me())
-    json_out({"parked": count}) if json else out.print(str(count))
-
-
-@app.command()
-def resolve(
-    ids: Annotated[list[int], typer.Argument()], note: Annotated[str, typer.Option()], json: Json = False
-) -> None:
-    """Classer avec une note. / Resolve with a note."""
-    with house() as made:
-        count = Actions(made.engine).resolve(ids, note, _me())
-    json_out({"resolved": count}) if json else out.print(str(count))
 
 
 def _settle(decision: str, period: str | None, org_unit: str | None, cells: list[int] | None) -> int:
@@ -325,7 +298,7 @@ def _settle(decision: str, period: str | None, org_unit: str | None, cells: list
 
         chosen = made.store.read(held)
         for cell in chosen:
-            Actions(made.engine).release(cell, decision, _me())
+            Actions(made.engine).release(cell, decision, me())
         return len(chosen)
 
 
@@ -395,21 +368,5 @@ def quarantine(
 def remap(json: Json = False) -> None:
     """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again."""
     with house() as made:
-        count = Actions(made.engine).remap(None, _me())
+        count = Actions(made.engine).remap(None, me())
     json_out({"remapped": count}) if json else out.print(str(count))
-
-
-@app.command()
-def pause(name: Annotated[str, typer.Argument()], reason: Annotated[str, typer.Option()], json: Json = False) -> None:
-    """Mettre une connexion en pause. / Pause a connection."""
-    with house() as made:
-        Actions(made.engine).pause(name, reason, None, _me())
-    json_out({"paused": name}) if json else out.print(name)
-
-
-@app.command()
-def resume(name: Annotated[str, typer.Argument()], json: Json = False) -> None:
-    """Reprendre une connexion. / Resume a connection."""
-    with house() as made:
-        Actions(made.engine).resume(name, _me())
-    json_out({"resumed": name}) if json else out.print(name)

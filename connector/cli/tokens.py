@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.cli.app import Json, app, house
-from connector.cli.looking import _me
+from connector.cli.app import Json, app, house, me
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import tokens
 from connector.engine.status import span
@@ -32,7 +31,7 @@ def token_new(
         raise typer.BadParameter("--expires: 90d, 12h") from None
     token = f"relais_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
     with house(strict=False) as made:
-        found = tokens.make(made.engine, token, name=name, role=role, by=_me(), lasts=lasts, source=source)
+        found = tokens.make(made.engine, token, name=name, role=role, by=me(), lasts=lasts, source=source)
     if json:
         json_out({"token": token, **found})
         return
@@ -82,7 +81,7 @@ def token_revoke(
 ) -> None:
     """Ne plus laisser entrer ce jeton. / Let this token in no more."""
     with house(strict=False) as made:
-        changed = tokens.revoke(made.engine, name, _me())
+        changed = tokens.revoke(made.engine, name, me())
     if json:
         json_out({"revoked": name, "changed": changed})
     else:

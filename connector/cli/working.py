@@ -71,6 +71,9 @@ def run(
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Only these targets.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Pull, map and count; send nothing.")] = False,
+    after_restore: Annotated[
+        bool, typer.Option("--after-restore", help="The database came from a backup: read the targets back first.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Aller chercher, traduire, compter, envoyer, relever les réponses. / Pull, map, tally, deliver, poll."""
@@ -79,7 +82,12 @@ def run(
         made.engine.progress = step
         limit = span(wait) if wait else None
         targets = [] if dry_run else target
-        summary = run_async(made, lambda: runs.once(made.engine, wait=limit, sources=source, targets=targets))
+        if after_restore and (dry_run or source or target):
+            raise typer.BadParameter(say("--after-restore vaut pour tout", "--after-restore is for everything"))
+        summary = run_async(
+            made,
+            lambda: runs.once(made.engine, wait=limit, sources=source, targets=targets, after_restore=after_restore),
+        )
     if json:
         json_out(summary)
     else:

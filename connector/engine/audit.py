@@ -10,7 +10,9 @@ limit: entries newer than the last exported head can be cut off unseen; ``seal``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from connector.identity import canonical, digest
 GENESIS = "0" * 64
 
 #: Entries read at once when verifying.
-_PAGE = 500
+_PAGE = 1000
 
 # Names only, for building statements; the schema's home is store/tables.py, which the engine must not import.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -156,6 +158,20 @@ def export(unit: Any, destination: str) -> int:
     return 1
 
 
+def restart(unit: Any, destination: str, now: datetime | str, sign: Callable[[bytes], bytes]) -> int:
+    """After a restore: say elsewhere, signed, that the chain goes on from the head it has here. Returns how many heads
+    elsewhere were beyond it (what they vouched for is not in the backup); 0 writes nothing."""
+    if not heads.is_file(destination) or not Path(destination).is_file():
+        return 0
+    newest = _connection(unit).execute(select(_head).order_by(_head.c.sequence.desc()).limit(1)).mappings().first()
+    here = Head(**newest) if newest else Head(0, GENESIS, "")
+    beyond = sum(1 for head in heads.read(Path(destination)) if head.sequence > here.sequence)
+    if beyond:
+        bare = Head(here.sequence, here.hash, _stamp(now), restored=True)
+        heads.append(Path(destination), [replace(bare, signature=sign(bare.statement()).hex())])
+    return beyond
+
+
 # ---------------------------------------------------------------- checking
 
 
@@ -172,44 +188,55 @@ def verify(unit: Any, heads_file: Path | None, public_key: Ed25519PublicKey) -> 
     """Read the whole trail again, in bounded memory.
 
     ``heads_file``: the heads kept elsewhere; without it a chain that was cut or computed anew *together with* its
-    signed heads cannot be told from a shorter one. Returns ``{"ok", "entries", "first_bad", "heads", "reason"}``:
-    ``first_bad`` is the place of the first bad entry in the chain (1 is the first; unsealed entries follow the sealed
-    ones), for a head that does not agree the first entry that no good head vouches for. ``reason`` is one of
-    entry.changed · entry.missing · entry.inserted · entry.unreadable · chain.link · tail.cut · head.signature ·
+    signed heads cannot be told from a shorter one. Returns ``{"ok", "entries", "first_bad", "heads", "reason",
+    "vouched", "restored"}``. ``first_bad``: place of the first bad entry in the chain (1 is the first; unsealed
+    entries follow the sealed ones), for a head that does not agree the first entry that no good head vouches for.
+    ``vouched``: a good head vouches for every entry up to here, so nothing before it was touched. ``restored``: when
+    the database was put back from a backup, as signed heads elsewhere say. ``reason`` is one of
+    entry.changed · entry.missing · entry.inserted · entry.unreadable · chain.link · chain.rewritten (this entry, and
+    perhaps others between ``vouched`` and it, with their hashes computed anew) · tail.cut · head.signature ·
     head.differs · head.removed · head.missing · head.order · heads.none.
     """
     connection = _connection(unit)
-    found: dict[str, Any] = {"ok": True, "first_bad": None, "reason": ""}
+    found: dict[str, Any] = {"ok": True, "first_bad": None, "reason": "", "vouched": 0, "restored": []}
     try:
-        sealed = _verify_sealed(connection, heads_file, public_key)
+        sealed = _verify_sealed(connection, heads_file, public_key, found)
         _verify_unsealed(connection, sealed)
     except _Bad as bad:
-        found = {"ok": False, "first_bad": bad.entry, "reason": bad.reason}
+        found.update(ok=False, first_bad=bad.entry, reason=bad.reason)
     found["entries"] = connection.execute(select(func.count()).select_from(_entry)).scalar_one()
     found["heads"] = connection.execute(select(func.count()).select_from(_head)).scalar_one()
     return found
 
 
-def _verify_sealed(connection: Connection, heads_file: Path | None, key: Ed25519PublicKey) -> int:
+def _verify_sealed(
+    connection: Connection, heads_file: Path | None, key: Ed25519PublicKey, found: dict[str, Any]
+) -> int:
     """Walk the chain beside the heads here and elsewhere. Returns how many entries are sealed."""
     here = _Heads(_heads_here(connection), key)
-    kept_exist = heads_file is not None and heads_file.is_file()
-    kept = _Heads(heads.read(heads_file) if heads_file and kept_exist else iter(()), key)
+    elsewhere: Iterator[Head] = iter(())
+    if heads_file is not None and heads_file.is_file():
+        elsewhere, restarts = heads.kept(heads_file, key)
+        found["restored"] = [head.at for head in restarts]
+    kept = _Heads(elsewhere, key)
     place, previous = 0, GENESIS
     for row in _rows(connection, _entry.c.sequence, _entry.c.sequence > 0):
         place += 1
         if row is None:
             raise _Bad(place, "entry.unreadable")
-        if row["sequence"] != place:
-            raise _Bad(place, "entry.missing")
-        if row["digest"] != _digest(row):
+        *told, own, sequence, before, link = row
+        if sequence != place:
+            raise _Bad(place, "entry.missing" if not _is_number(sequence) or sequence > place else "entry.inserted")
+        if own != digest(told):
             raise _Bad(place, "entry.changed")
-        if row["previous"] != previous or row["hash"] != _link(place, previous, row["digest"]):
-            raise _Bad(place, "chain.link")
-        previous = row["hash"]
-        was_kept = kept.agree(place, previous)
-        if not here.agree(place, previous) and was_kept:
-            raise _Bad(place, "head.removed")
+        if before != previous or link != _link(place, previous, own):
+            raise _broken(place, before, own, link)
+        previous = link
+        if place >= kept.at or place >= here.at:
+            was_kept = kept.agree(place, previous)
+            if not here.agree(place, previous, kept.good) and was_kept:
+                raise _Bad(place, "head.removed")
+            found["vouched"] = max(here.good, kept.good)
     if here.waiting or kept.waiting:
         raise _Bad(place + 1, "tail.cut")
     if connection.execute(select(_entry.c.id).where(_entry.c.sequence <= 0).limit(1)).first():
@@ -221,12 +248,27 @@ def _verify_sealed(connection: Connection, heads_file: Path | None, key: Ed25519
     return place
 
 
+def _broken(place: int, before: Any, own: str, link: Any) -> _Bad:
+    """Which entry a link that does not fit accuses. One that holds together by itself was not touched: what was put
+    before it is false."""
+    if link == _link(place, before, own):
+        return _Bad(max(1, place - 1), "chain.rewritten")
+    if link == _link(place - 1, before, own):
+        return _Bad(max(1, place - 1), "entry.inserted")
+    return _Bad(place, "chain.link")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int)
+
+
 def _verify_unsealed(connection: Connection, place: int) -> None:
     for row in _rows(connection, _entry.c.id, _entry.c.sequence.is_(None)):
         place += 1
         if row is None:
             raise _Bad(place, "entry.unreadable")
-        if row["digest"] != _digest(row) or row["previous"] is not None or row["hash"] is not None:
+        *told, own, _, before, link = row
+        if own != digest(told) or before is not None or link is not None:
             raise _Bad(place, "entry.changed")
 
 
@@ -237,53 +279,57 @@ class _Heads:
         self._stream = stream
         self._key = key
         self.good = 0  #: last place that a head vouched for
-        self._next = next(stream, None)
+        self._take()
+
+    def _take(self) -> None:
+        self._next = next(self._stream, None)
+        head = self._next
+        #: the place the next head speaks of; 0 when that cannot be told, so that it is looked at now
+        self.at: float = math.inf if head is None else head.sequence if _is_number(head.sequence) else 0
 
     @property
     def waiting(self) -> bool:
         """There are heads beyond the end of the chain."""
         return self._next is not None
 
-    def agree(self, place: int, hashed: str) -> bool:
-        """True when a head vouches for this place, False when none speaks of it. Raises _Bad when one disagrees."""
+    def agree(self, place: int, hashed: str, vouched: int = 0) -> bool:
+        """True when a head vouches for this place, False when none speaks of it. Raises _Bad when one disagrees, with
+        the first entry that neither these heads nor others (up to ``vouched``) vouch for."""
         spoke = False
-        while (head := self._next) is not None and not (isinstance(head.sequence, int) and head.sequence > place):
+        while self.at <= place and (head := self._next) is not None:
+            first = place if vouched >= place else max(self.good, vouched) + 1
             if not head.is_signed_by(self._key):
-                raise _Bad(place, "head.signature")
+                raise _Bad(first, "head.signature")
             if head.sequence < place:
-                raise _Bad(self.good + 1, "head.order")
+                raise _Bad(first, "head.order")
             if head.hash != hashed:
-                raise _Bad(self.good + 1, "head.differs")
+                raise _Bad(first, "head.differs")
             spoke, self.good = True, place
-            self._next = next(self._stream, None)
+            self._take()
         return spoke
 
 
 def _heads_here(connection: Connection, after: int = 0) -> Iterator[Head]:
     for row in _rows(connection, _head.c.sequence, _head.c.sequence > after):
-        yield Head(**row) if row is not None else Head(0, "", "", "")  # unreadable: no signature fits
+        yield Head(*row) if row is not None else Head(0, "", "", "")  # unreadable: no signature fits
 
 
-def _rows(connection: Connection, order: Column[Any], where: Any) -> Iterator[Mapping[str, Any] | None]:
-    """Rows by ``order``, a page at a time; None in the place of one that cannot be read, and that is the last."""
+def _rows(connection: Connection, order: Column[Any], where: Any) -> Iterator[Sequence[Any] | None]:
+    """Rows by ``order``, streamed: never more than a page in memory. None in the place of one that cannot be read, and
+    that is the last."""
     table = order.table
-    size = _PAGE
-    after: Any = None
-    while True:
-        page = select(table).where(where).order_by(order).limit(size)
-        if after is not None:
-            page = page.where(order > after)
-        try:
-            rows = connection.execute(page).mappings().all()
-        except (DBAPIError, UnicodeDecodeError):  # SQLite: a byte that is no UTF-8
-            if connection.dialect.name != "sqlite":  # elsewhere it cannot be: the database itself is in trouble
-                raise
-            if size == 1:
-                yield None
-                return
-            size = 1
-            continue
-        yield from (dict(row) for row in rows)
-        if len(rows) < size:
-            return
-        after = rows[-1][order.name]
+    ordered = select(table).where(where).order_by(order, *table.primary_key)
+    seen = 0
+    streaming = {"stream_results": True, "max_row_buffer": _PAGE}
+    try:
+        for page in connection.execute(ordered, execution_options=streaming).partitions(_PAGE):
+            yield from page
+            seen += len(page)
+        return
+    except (DBAPIError, UnicodeDecodeError):  # SQLite: a byte that is no UTF-8, somewhere in the page after ``seen``
+        if connection.dialect.name != "sqlite":  # elsewhere it cannot be: the database itself is in trouble
+            raise
+    try:
+        yield from connection.execute(ordered.offset(seen), execution_options={"yield_per": 1})
+    except (DBAPIError, UnicodeDecodeError):
+        yield None

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, referrals, resources, tally
+from connector.engine import audit, pauses, referrals, resources, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -89,7 +89,7 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
     while True:
         state = engine.store.write(lambda unit: unit.target_state(target))
         health = health_of(state)
-        if state.get("paused") or not health.may_try(engine.clock.now()):
+        if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
             return totals
         counts, healthy = await _batch(engine, target, health)
         if counts is None:

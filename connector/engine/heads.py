@@ -29,10 +29,13 @@ class Head:
     hash: str  #: of the last of them
     at: str
     signature: str = ""  #: Ed25519 over ``statement``, hex
+    #: The database was put back to this head from a backup: heads beyond it that were written before do not count.
+    restored: bool = False
 
     def statement(self) -> bytes:
         """What is signed."""
-        return canonical({"relais": "audit-head", "sequence": self.sequence, "hash": self.hash, "at": self.at})
+        what = "audit-restored" if self.restored else "audit-head"
+        return canonical({"relais": what, "sequence": self.sequence, "hash": self.hash, "at": self.at})
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
         try:
@@ -42,7 +45,10 @@ class Head:
         return True
 
     def line(self) -> bytes:
-        return canonical(asdict(self)) + b"\n"
+        told = asdict(self)
+        if not self.restored:
+            del told["restored"]
+        return canonical(told) + b"\n"
 
 
 def _parse(line: bytes) -> Head | None:
@@ -51,7 +57,8 @@ def _parse(line: bytes) -> Head | None:
         found: Any = orjson.loads(line)
         if not isinstance(found, dict) or not isinstance(found["sequence"], int):
             return None
-        return Head(found["sequence"], str(found["hash"]), str(found["at"]), str(found["signature"]))
+        hashed, at, signature = (str(found[name]) for name in ("hash", "at", "signature"))
+        return Head(found["sequence"], hashed, at, signature, found.get("restored") is True)
     except (ValueError, KeyError):
         return None
 
@@ -63,6 +70,21 @@ def read(file: Path) -> Iterator[Head]:
             head = _parse(line)
             if head is not None:
                 yield head
+
+
+def kept(file: Path, key: Ed25519PublicKey) -> tuple[Iterator[Head], list[Head]]:
+    """The heads that count, in order, and the restarts among them: after a restore from a backup the chain goes on from
+    an earlier head, and the head that says so is signed like any other."""
+    restarts = [(place, head) for place, head in enumerate(read(file)) if head.restored and head.is_signed_by(key)]
+
+    def counting() -> Iterator[Head]:
+        for place, head in enumerate(read(file)):
+            if head.sequence and not any(
+                place < later and head.sequence > restart.sequence for later, restart in restarts
+            ):
+                yield head
+
+    return counting(), [head for _, head in restarts]
 
 
 def last_in(file: Path) -> int:

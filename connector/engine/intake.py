@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
-from connector.engine import audit
+from connector.engine import audit, pauses
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
 from connector.identity import digest
@@ -169,7 +169,7 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
     """
     totals: dict[str, Any] = {"received": 0, "new": 0, "repeated": 0, "ignored": 0, "behind": 0, "error": None}
     state = engine.store.write(lambda unit: unit.source_state(source))
-    if state.get("paused"):
+    if pauses.holds(engine, "source_state", source, state):
         return totals
     if state.get("due_at") and moment(state["due_at"]) > engine.clock.now():
         totals["error"] = state["reason"]

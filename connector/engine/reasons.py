@@ -40,6 +40,26 @@ OWN_REASONS = {
         "En attente depuis plus de 30 jours ; mis de côté.",
         "Waiting for more than 30 days; parked.",
     ),
+    "delivery.parked_by_person": OwnReason(
+        Verdict.REJECTED,
+        Who.SYSADMIN,
+        "Une personne l'a mis de côté ; il attend qu'une personne le réessaie ou le classe.",
+        "A person parked it; it waits until a person retries or resolves it.",
+    ),
+    "restored.not_compared": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "La base vient d'une sauvegarde et cette cible n'a pas encore été relue ; rien n'y part. Lancer : relais run "
+        "--after-restore.",
+        "The database came from a backup and this target was not read back yet; nothing is sent there. Run: relais run "
+        "--after-restore.",
+    ),
+    "restored.found": OwnReason(
+        Verdict.ACCEPTED,
+        Who.NOBODY,
+        "Relue à la cible après une restauration : elle la tient de nous.",
+        "Read back from the target after a restore: it has it from us.",
+    ),
     "fhir.invalid": OwnReason(
         Verdict.REJECTED,
         Who.MAPPING,

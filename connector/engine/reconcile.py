@@ -12,6 +12,9 @@ from connector.engine import audit, tally
 from connector.engine.engine import Engine
 from connector.model import Delivery
 
+#: Requests a second at most: reading back is never urgent, and the server has other users.
+PER_SECOND = 50
+
 #: Rows shown in ``items``; the counts cover everything.
 ITEMS = 500
 
@@ -35,6 +38,21 @@ async def reconcile(engine: Engine, target: str, period: str | None = None, *, r
     return result
 
 
+class Pace:
+    """Slows a row of requests down to ``PER_SECOND``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.clock = engine.clock
+        self.since = engine.clock.now()
+        self.count = 0
+
+    async def step(self) -> None:
+        self.count += 1
+        ahead = self.count / PER_SECOND - (self.clock.now() - self.since).total_seconds()
+        if ahead > 0.1:
+            await self.clock.sleep(ahead)
+
+
 def _item(result: dict[str, Any], kind: str, **fields: Any) -> None:
     result[kind] += 1
     if len(result["items"]) < ITEMS:
@@ -46,11 +64,13 @@ async def _dhis2(engine: Engine, target: str, period: str | None, result: dict[s
     shadow = config.mode == "shadow"
     adapter: Any = engine.targets[target]
     blocks = engine.store.read(lambda unit: unit.cell_blocks(period))
+    pace = Pace(engine)
     for data_set, org_unit, pe in blocks:
         cells = engine.store.read(lambda unit, b=(data_set, org_unit, pe): unit.cells(b))
         ours = [c for c in cells if (c["value"] if shadow else c["accepted"]) not in (None, "") and c["state"] != "old"]
         if not ours and not shadow:
             continue
+        await pace.step()
         there = dict(await adapter.read_block(engine.pack.data_sets[data_set].code, org_unit, pe))
         drifted = []
         for cell in ours:
@@ -104,6 +124,7 @@ def _reopen(
 async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: bool) -> None:
     after = 0
     adapter = engine.targets[target]
+    pace = Pace(engine)
     while True:
         rows = engine.store.read(lambda unit, after=after: unit.accepted_deliveries(target, after, 200))
         if not rows:
@@ -113,6 +134,7 @@ async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: b
             delivery = engine.store.read(lambda unit, r=row: payload_of(engine, unit, r))
             if delivery is None:
                 continue
+            await pace.step()
             observed = await adapter.look_up(delivery)
             if observed is not None and observed.matches:
                 result["equal"] += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, intake
+from connector.engine import audit, intake, pauses
 from connector.engine.engine import Engine
 from connector.identity import digest
 from connector.mappings.codec import activity_from
@@ -175,6 +175,10 @@ def answer_document(
 async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
     """Ask the clinic about every open referral, by id. Answers enter the inbox as records of source ``openmrs``."""
     counts = {"asked": 0, "new": 0}
+    clinic = engine.target_of("openmrs")
+    row = engine.store.read(lambda unit: unit.row_of_target(clinic.name)) if clinic else {}
+    if clinic and pauses.holds(engine, "target_state", clinic.name, row):
+        return counts
     for name, feed in engine.feeds.items():
         after = ""
         while True:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, delivery, intake, referrals, tally
+from connector.engine import audit, delivery, intake, pauses, referrals, restoring, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
 from connector.errors import RelaisError, RunLocked
@@ -168,7 +168,7 @@ class Run:
         engine = self.engine
         moved = await self._attempt(target)
         while self.deadline is not None:
-            due = engine.store.read(lambda unit: _due(unit, target))
+            due = engine.store.read(lambda unit: _due(engine, unit, target))
             now = engine.clock.now()
             if due is None or due > self.deadline or due - now > SHORT:
                 break
@@ -249,18 +249,21 @@ def _standing(
     }
     for source, count in unit.quarantined_by_source().items():
         attention[f"quarantined:{source}"] = count
-    due = [found for target in targets if (found := _due(unit, target)) is not None]
+    due = [found for target in targets if (found := _due(engine, unit, target)) is not None]
     return attention, states, stamp(min(due)) if due else None
 
 
-def _due(unit: Any, target: str) -> datetime | None:
-    """When something may be sent to the target next: its deliveries' due time, not before its own."""
+def _due(engine: Engine, unit: Any, target: str) -> datetime | None:
+    """When something may be sent to the target next: its deliveries' due time, not before its own, nor before a pause
+    is over; None when nothing waits or a person must resume it."""
     found = unit.next_due(target)
-    state = unit.row_of_target(target)
-    if not found or state.get("paused"):
-        return None  # what a person paused has no due time: waiting for it would ask again fifty times a second
-    blocked = state.get("due_at")
-    return moment(max(found, blocked) if blocked else found)
+    if not found:
+        return None
+    row = unit.row_of_target(target)
+    paused = pauses.of(engine, row)
+    if paused and not paused["until"]:
+        return None
+    return moment(max(t for t in (found, row.get("due_at"), paused and paused["until"]) if t))
 
 
 def exit_code(summary: Mapping[str, Any]) -> int:
@@ -274,13 +277,23 @@ def exit_code(summary: Mapping[str, Any]) -> int:
 
 
 async def once(
-    engine: Engine, *, wait: timedelta | None = None, sources: list[str] | None = None, targets: list[str] | None = None
+    engine: Engine,
+    *,
+    wait: timedelta | None = None,
+    sources: list[str] | None = None,
+    targets: list[str] | None = None,
+    after_restore: bool = False,
 ) -> dict[str, Any]:
-    """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
+    """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up.
+
+    ``after_restore``: the database came from a backup, so targets are read back before anything is sent.
+    """
     run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
     deadline = run.deadline
     with locked(engine):
         engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
+        if after_restore:
+            run.errors.update(await _restored(engine, run))
         busy = 0
         while busy < ROUNDS:
             moved = await run.round()
@@ -305,6 +318,21 @@ async def once(
     return summary
 
 
+async def _restored(engine: Engine, run: Run) -> dict[str, str]:
+    """Take in what came since the backup, then compare. Returns the targets that could not be read, with the reason."""
+    restoring.shut(engine)
+    reading = Run(engine, list(run.sources), [])
+    for _ in range(ROUNDS):
+        moved = await reading.pull()
+        moved += await reading.map()
+        if not moved + reading.tally():
+            break
+    run.sources, run.mapped, run.cells = reading.sources, reading.mapped, reading.cells
+    if reading.errors:  # what would be compared is not yet what is true; every target stays shut
+        return {**reading.errors, **dict.fromkeys(engine.targets, restoring.REASON)}
+    return await restoring.compare(engine)
+
+
 def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -> float | None:
     """Seconds until something is due again; None when the deadline comes first."""
     now = engine.clock.now()
@@ -317,7 +345,7 @@ def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -
         else:
             times.append(now + timedelta(seconds=5 * engine.retry_scale))
     if not times:
-        return None
+        return None  # what waits, waits for a person
     due = min(times)
     if due > deadline:
         return None

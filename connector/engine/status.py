@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
+from connector.engine import pauses
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -70,8 +69,8 @@ def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         "who": row.get("who") or "nobody",
         "reason": row.get("reason"),
     }
-    if row.get("paused"):
-        return {**base, "state": "paused", "paused": orjson.loads(row["paused"])}
+    if paused := pauses.of(engine, row):
+        return {**base, "state": "paused", "paused": paused}
     if not row or (row.get("last_success") is None and not row.get("reason")):
         return {**base, "state": "never_run"}
     if row.get("reason"):
@@ -105,8 +104,8 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         "next_try": row.get("due_at") or unit.next_due(name),
         "mode": config.mode,
     }
-    if row.get("paused"):
-        return {**base, "state": "paused", "paused": orjson.loads(row["paused"])}
+    if paused := pauses.of(engine, row):
+        return {**base, "state": "paused", "paused": paused}
     if row.get("reason"):
         return {**base, "state": "waiting" if base["who"] == "nobody" else "action_needed"}
     if base["parked"]:

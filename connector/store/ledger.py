@@ -19,7 +19,7 @@ WANT = text(
     "payload_enc=excluded.payload_enc, record=excluded.record, subject=excluded.subject, "
     "state=CASE WHEN delivery.state='leased' THEN 'leased' WHEN delivery.unsure THEN delivery.state ELSE excluded.state END, "
     "due_at=CASE WHEN delivery.unsure THEN delivery.due_at ELSE excluded.due_at END, "
-    "tries=0, reason=excluded.reason, who=NULL, note=NULL, wanted_at=excluded.wanted_at, updated=excluded.updated "
+    "tries=0, reason=excluded.reason, who=NULL, note=NULL, note_by=NULL, wanted_at=excluded.wanted_at, updated=excluded.updated "
     "WHERE delivery.digest <> excluded.digest OR :again"
 )
 #: One index range per state, so that a claim costs the same with a thousand rows waiting or a million.

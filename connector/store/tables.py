@@ -261,6 +261,7 @@ delivery = Table(
     Column("reason", Text),
     Column("who", Text),
     Column("note", Text),
+    Column("note_by", Text),  #: the person whose note it is
     Column("wanted_at", Text, nullable=False),
     Column("updated", Text, nullable=False),
     UniqueConstraint("target", "key", name="uq_delivery"),
@@ -269,6 +270,28 @@ Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at,
 Index("ix_delivery_record", delivery.c.record)
 _tried = delivery.c.state.in_(["deferred", "unknown"])
 Index("ix_delivery_tried", delivery.c.target, delivery.c.subject, sqlite_where=_tried, postgresql_where=_tried)
+
+#: Deliveries a person chose to act on, frozen when chosen. ``state``: open | done | cancelled.
+selection = Table(
+    "selection",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("what", Text, nullable=False),  #: retry
+    Column("filter", Text, nullable=False),  #: canonical JSON of the filter, {} when they were named one by one
+    Column("by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ended", Text),
+)
+
+selection_delivery = Table(
+    "selection_delivery",
+    metadata,
+    Column("selection", _Id, primary_key=True),
+    Column("position", _Id, primary_key=True),  #: order in which they were received
+    Column("delivery", _Id, nullable=False),
+    Column("outcome", Text),  #: NULL (not yet) | retried | quiet | held_already | moved_on
+)
 
 #: One request (or step of one); written before it leaves.
 attempt = Table(

@@ -63,6 +63,10 @@ class TrailQueries:
     def audit_count(self) -> int:
         return self._number("SELECT COUNT(*) FROM audit")
 
+    def audit_entries(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Entries in the order written, sealed or not."""
+        return self._rows("SELECT * FROM audit WHERE id > :a ORDER BY id LIMIT :n", a=after, n=limit)
+
     def last_head(self) -> str | None:
         found = self.connection.execute(text("SELECT at FROM audit_head ORDER BY sequence DESC LIMIT 1")).scalar()
         return str(found) if found else None
@@ -77,19 +81,12 @@ class TrailQueries:
         """Deliveries newest first; ``where``: target, state, kind, reason, record (each optional)."""
         clauses = ["(:after = 0 OR id < :after)"] + [f"{name}=:{name}" for name in where]
         return self._rows(
-            "SELECT id, target, key, kind, record, state, generation, tries, due_at, reason, who, note, accepted_at, wanted_at, "
+            "SELECT id, target, key, kind, record, state, generation, tries, due_at, reason, who, note, note_by, accepted_at, wanted_at, "
             f"updated FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
             **where,
             after=after,
             limit=limit,
         )
-
-    def delivery_ids(self, where: dict[str, Any]) -> list[int]:
-        clauses = [f"{name}=:{name}" for name in where] or ["1=1"]
-        return [
-            int(r["id"])
-            for r in self._rows(f"SELECT id FROM delivery WHERE {' AND '.join(clauses)} ORDER BY id", **where)
-        ]
 
     def list_quarantine(self, where: dict[str, Any], limit: int, after: int = 0) -> list[dict[str, Any]]:
         clauses = ["(:after = 0 OR id < :after)"] + [f"{name}=:{name}" for name in where]
@@ -195,26 +192,27 @@ class TrailQueries:
             text("UPDATE cell SET released=:d, state=:s WHERE id=:i"), {"d": decision, "s": state, "i": id}
         )
 
-    def retry_deliveries(self, ids: list[int], now: str) -> int:
-        """Parked, deferred and uncertain deliveries become due now; what the target holds already stays as it is."""
-        count = 0
-        for id in ids:
-            count += self.connection.execute(
-                text(
-                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, note=NULL, "
-                    "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"
-                ),
-                {"i": id, "now": now},
-            ).rowcount
-        return count
-
-    def set_delivery(self, ids: list[int], state: str, note: str, now: str) -> int:
+    def set_delivery(
+        self,
+        ids: list[int],
+        state: str,
+        now: str,
+        *,
+        note: str,
+        by: str,
+        reason: str | None = None,
+        who: str | None = None,
+    ) -> int:
+        """Park or resolve with a note; what is on its way, accepted or settled already is left alone."""
         allowed = "'parked'" if state == "resolved" else "'pending','deferred','unknown'"
         count = 0
         for id in ids:
             count += self.connection.execute(
-                text(f"UPDATE delivery SET state=:s, note=:n, updated=:now WHERE id=:i AND state IN ({allowed})"),
-                {"i": id, "s": state, "n": note, "now": now},
+                text(
+                    "UPDATE delivery SET state=:s, note=:n, note_by=:by, reason=COALESCE(:reason, reason), "
+                    f"who=COALESCE(:who, who), updated=:now WHERE id=:i AND state IN ({allowed})"
+                ),
+                {"i": id, "s": state, "n": note, "by": by, "reason": reason, "who": who, "now": now},
             ).rowcount
         return count
 
@@ -226,14 +224,17 @@ class TrailQueries:
         rows = self._rows("SELECT id, source, stream, key FROM quarantine")
         return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows if ids is None or int(r["id"]) in ids]
 
-    def try_now(self, target: str) -> None:
+    def try_now(self, name: str, *, forget: bool) -> None:
+        """Nothing stands in the way of one try; an open breaker lets one probe through. ``forget``: of the reason, too."""
+        known = ", reason=NULL, who=NULL" if forget else ""
         self.connection.execute(
-            text("UPDATE target_state SET due_at=NULL, refusals=0, reason=NULL, who=NULL WHERE target=:t"),
-            {"t": target},
+            text(
+                "UPDATE target_state SET due_at=NULL, refusals=0, breaker=CASE WHEN breaker='closed' AND failures=0 "
+                f"AND refusals=0 THEN 'closed' ELSE 'half_open' END{known} WHERE target=:t"
+            ),
+            {"t": name},
         )
-        self.connection.execute(
-            text("UPDATE source_state SET due_at=NULL, reason=NULL, who=NULL WHERE source=:t"), {"t": target}
-        )
+        self.connection.execute(text(f"UPDATE source_state SET due_at=NULL{known} WHERE source=:t"), {"t": name})
 
     def parked_who(self, target: str) -> str | None:
         found = self.connection.execute(
@@ -260,6 +261,42 @@ class TrailQueries:
             text("UPDATE cell SET accepted=NULL, accepted_at=NULL, state='wanted', released='overwrite' WHERE id=:i"),
             {"i": id},
         )
+
+    def cell_was_accepted(self, id: int, value: str, now: str) -> None:
+        """The target holds this from us, though nothing here remembers that it was sent."""
+        cell = self.cell_by_id(id) or {}
+        state = "accepted" if cell.get("value") == value else "wanted"
+        self.connection.execute(
+            text(
+                "UPDATE cell SET accepted=:v, accepted_at=:now, there=NULL, reason=NULL, state=CASE WHEN state='shadow' "
+                "THEN state ELSE :s END WHERE id=:i"
+            ),
+            {"v": value, "now": now, "s": state, "i": id},
+        )
+        self.connection.execute(
+            text(
+                "INSERT INTO value_sent (cell, attempt, value, verdict, reason, at) "
+                "VALUES (:i, 0, :v, 'accepted', 'restored.found', :now)"
+            ),
+            {"i": id, "v": value, "now": now},
+        )
+
+    def waiting_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            "SELECT * FROM delivery WHERE target=:t AND state IN ('pending','deferred','unknown','leased') AND id > :a "
+            "ORDER BY id LIMIT :n",
+            t=target,
+            a=after,
+            n=limit,
+        )
+
+    def are_unsure(self, ids: list[int], now: str) -> None:
+        """Look before sending: something is there under these keys."""
+        for id in ids:
+            self.connection.execute(
+                text("UPDATE delivery SET unsure=:yes, state='unknown', due_at=:now, updated=:now WHERE id=:i"),
+                {"i": id, "now": now, "yes": True},
+            )
 
     def accepted_deliveries(self, target: str, after: int, limit: int) -> list[dict[str, Any]]:
         return self._rows(

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import Connection
 
+from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.ledger import LedgerQueries
@@ -14,7 +15,7 @@ from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
 
 
-class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, TokenQueries):
+class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, TokenQueries):
     def __init__(self, connection: Connection, cipher: Any) -> None:
         self.connection = connection
         self.cipher = cipher

@@ -19,7 +19,7 @@ from connector.errors import StoreBusy, StoreFull
 from connector.web.context import Ingested, WebContext
 from connector.web.metrics import exposition
 from connector.web.reading import PAGE, deliveries, on, records
-from connector.web.requests import Denied, TooLarge, check_call, check_push, read_body
+from connector.web.requests import Denied, TooLarge, caller, check_call, check_push, read_body
 from connector.web.signing import webhook_valid
 from connector.web.wording import CATALOGUES, choose_language
 
@@ -164,7 +164,10 @@ def api_explain(request: Request) -> Response:
     if not all(q.get(k) for k in ("de", "ou", "pe")):
         return document({"error": "explain.address", "needs": ["de", "ou", "pe"]}, 422)
     found = _context(request).explain(q["de"], q["ou"], q["pe"], q.get("co") or "default", q.get("after"))
-    return document(found) if found else document({"error": "explain.nothing_there"}, 404)
+    if found is None:
+        return document({"error": "explain.nothing_there"}, 404)
+    _context(request).actions.read_audit("value.explained", f"{q['de']}/{q['ou']}/{q['pe']}", caller(request))
+    return document(found)
 
 
 @router.get("/api/v1/trace/{source}/{stream}/{key:path}")
@@ -172,7 +175,10 @@ def api_trace(request: Request, source: str, stream: str, key: str) -> Response:
     """The way of one record, personal data masked."""
     check_call(request, "read")
     found = _context(request).trace(f"{source}/{stream}/{key}", False)
-    return document(found) if found else document({"error": "trace.unknown_record"}, 404)
+    if found is None:
+        return document({"error": "trace.unknown_record"}, 404)
+    _context(request).actions.read_audit("record.traced", f"{source}/{stream}/{key}", caller(request))
+    return document(found)
 
 
 @router.post("/api/v1/ingest/{source}")

@@ -38,6 +38,10 @@ class Actions(Protocol):
 
     def resume(self, name: str, by: str) -> None: ...
 
+    def try_now(self, name: str, by: str) -> None:
+        """Do not wait for the due time: one try (one delivery as a probe) at the next pass."""
+        ...
+
     def release(self, cell_id: int, decision: str, by: str) -> None:
         """Settle a held value: ``overwrite`` sends ours, ``keep`` leaves the value found at the target."""
         ...

@@ -163,6 +163,16 @@ def check_push(request: Request, source: str) -> str:
     return bearer.name
 
 
+def caller(request: Request) -> str:
+    """Who reads, for the audit: the user, or whoever holds the token."""
+    token = shown(request)
+    if token is not None:
+        return f"token/{token.name}"
+    gate: Gate = request.app.state.gate
+    user = gate.user_of(request)
+    return user.name if user else "nobody"
+
+
 Signed = Annotated[View, Depends(signed_in)]
 Anyone = Annotated[View, Depends(anyone)]
 Posted = Annotated[Form, Depends(checked_form)]

@@ -457,7 +457,7 @@ def test_park_retry_and_resolve(tmp_path: Path) -> None:
     deliver(house)
     assert "bad" not in shelf(house).held
     events = [one["event"] for one in rows(house, "SELECT event FROM audit WHERE event LIKE 'person.%' ORDER BY id")]
-    assert events == [f"person.{one}" for one in ("park", "park", "resolve", "retry", "resolve")]
+    assert events == [f"person.{one}" for one in ("park", "park", "resolve", "retry", "retry.ended", "resolve")]
     assert {one["who"] for one in rows(house, "SELECT who FROM audit WHERE event LIKE 'person.%'")} != {"ana"}
 
 
@@ -470,6 +470,9 @@ def test_a_retry_of_an_uncertain_one_still_looks_first(tmp_path: Path) -> None:
     deliver(house)
     assert row(house, "one")["state"] == "unknown"
     assert Actions(house).retry([row(house, "one")["id"]], "ana") == 1
+    deliver(house)
+    assert row(house, "one")["state"] == "unknown", "a retry does not cut the quiet time short"
+    later(house, seconds=10)
     deliver(house)
     assert row(house, "one")["state"] == "accepted" and shelf(house).requests == 1
 

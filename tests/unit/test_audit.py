@@ -101,7 +101,15 @@ def trail(sealed: Path, tmp_path: Path) -> Trail:
 
 
 def test_an_honest_trail_is_whole(trail: Trail) -> None:
-    assert trail.verify() == {"ok": True, "entries": 8, "first_bad": None, "heads": 3, "reason": ""}
+    assert trail.verify() == {
+        "ok": True,
+        "entries": 8,
+        "first_bad": None,
+        "heads": 3,
+        "reason": "",
+        "vouched": 6,
+        "restored": [],
+    }
     assert trail.verify(elsewhere=False)["ok"]
 
 
@@ -118,7 +126,15 @@ def test_sealing_goes_on_where_it_stopped(trail: Trail) -> None:
     trail.record(1)
     trail.seal()
     assert trail.export() == 2
-    assert trail.verify() == {"ok": True, "entries": 9, "first_bad": None, "heads": 5, "reason": ""}
+    assert trail.verify() == {
+        "ok": True,
+        "entries": 9,
+        "first_bad": None,
+        "heads": 5,
+        "reason": "",
+        "vouched": 9,
+        "restored": [],
+    }
     assert [head.sequence for head in heads.read(trail.heads)] == [2, 4, 6, 8, 9]
 
 
@@ -270,7 +286,15 @@ def test_many_entries_are_read_in_pages(tmp_path: Path) -> None:
     while trail.seal():
         pass
     trail.export()
-    assert trail.verify() == {"ok": True, "entries": 1203, "first_bad": None, "heads": 2, "reason": ""}
+    assert trail.verify() == {
+        "ok": True,
+        "entries": 1203,
+        "first_bad": None,
+        "heads": 2,
+        "reason": "",
+        "vouched": 1203,
+        "restored": [],
+    }
     trail.sql("UPDATE audit SET who='x' WHERE sequence=1100")
     assert trail.verify()["first_bad"] == 1100
 

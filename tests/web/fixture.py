@@ -75,6 +75,11 @@ class Recorder:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
+    @property
+    def acts(self) -> list[tuple[Any, ...]]:
+        """What was done, without what was read."""
+        return [call for call in self.calls if call[0] != "read_audit"]
+
     def retry(self, ids: Sequence[int], by: str) -> int:
         self.calls.append(("retry", list(ids), by))
         return len(ids)
@@ -92,6 +97,9 @@ class Recorder:
 
     def resume(self, name: str, by: str) -> None:
         self.calls.append(("resume", name, by))
+
+    def try_now(self, name: str, by: str) -> None:
+        self.calls.append(("try_now", name, by))
 
     def release(self, cell_id: int, decision: str, by: str) -> None:
         self.calls.append(("release", cell_id, decision, by))

@@ -52,7 +52,7 @@ def test_nothing_happens_without_our_own_token(build: Callable[..., House], path
             assert (await client.post(path, data={**data, "csrf": token}, headers=headers)).status_code == 403
 
     run(house, steps)
-    assert not house.actions.calls
+    assert not house.actions.acts
 
 
 @pytest.mark.parametrize(("path", "data"), POSTS)
@@ -66,7 +66,7 @@ def test_a_viewer_may_not(build: Callable[..., House], path: str, data: dict[str
         assert answer.status_code == 403 and "For another role" in visible(answer.text)
 
     run(house, steps)
-    assert not house.actions.calls
+    assert not house.actions.acts
 
 
 @pytest.mark.parametrize(("path", "data"), POSTS)
@@ -79,7 +79,7 @@ def test_nobody_signed_in_is_sent_to_sign_in(build: Callable[..., House], path: 
         assert answer.status_code == 303 and answer.headers["location"] == "/connexion"
 
     run(house, steps)
-    assert not house.actions.calls
+    assert not house.actions.acts
 
 
 def test_retry_park_resolve_one(build: Callable[..., House]) -> None:
@@ -97,7 +97,7 @@ def test_retry_park_resolve_one(build: Callable[..., House]) -> None:
         assert (await client.post("/envois/1", data={"csrf": token, "do": "delete"})).status_code == 422
 
     run(house, steps)
-    assert house.actions.calls == [
+    assert house.actions.acts == [
         ("retry", [1], "demo"),
         ("resolve", [1], "agreed", "demo"),
         ("park", [4], "later", "demo"),
@@ -116,7 +116,7 @@ def test_an_uncertain_running_or_settled_delivery_cannot_be_picked(build: Callab
             assert answer.status_code == 303 and "done=" in answer.headers["location"]
 
     run(house, steps)
-    assert [c for c in house.actions.calls if c[1]] == []
+    assert [c for c in house.actions.acts if c[1]] == []
 
 
 def test_ticked_ones_only(build: Callable[..., House]) -> None:
@@ -129,7 +129,7 @@ def test_ticked_ones_only(build: Callable[..., House]) -> None:
         await client.post("/envois", data={**body, "do": "park", "note": "why"})
 
     run(house, steps)
-    assert house.actions.calls == [("retry", [1, 8], "demo"), ("park", [1, 8], "why", "demo")]
+    assert house.actions.acts == [("retry", [1, 8], "demo"), ("park", [1, 8], "why", "demo")]
 
 
 def test_all_means_the_set_that_was_shown(build: Callable[..., House]) -> None:
@@ -154,7 +154,7 @@ def test_all_means_the_set_that_was_shown(build: Callable[..., House]) -> None:
         assert (await client.post("/envois", data={**data, "frozen": ""})).status_code == 422
 
     run(house, steps)
-    assert house.actions.calls == [("retry", [1], "demo")]
+    assert house.actions.acts == [("retry", [1], "demo")]
 
 
 def test_a_page_cannot_be_made_to_claim_that_something_was_done(build: Callable[..., House]) -> None:
@@ -184,7 +184,7 @@ def test_a_held_value_is_kept_or_overwritten(build: Callable[..., House]) -> Non
         await client.post("/valeur", data={"csrf": csrf_of(page), "cell": "1", "decision": "overwrite"})
 
     run(house, steps)
-    assert house.actions.calls == [("release", 5, "keep", "demo"), ("release", 5, "overwrite", "demo")], (
+    assert house.actions.acts == [("release", 5, "keep", "demo"), ("release", 5, "overwrite", "demo")], (
         "only a held value can be settled"
     )
 
@@ -197,15 +197,17 @@ def test_pause_and_resume(build: Callable[..., House]) -> None:
         data = {"csrf": token, "do": "pause", "name": "dhis2", "reason": "maintenance", "until": "2026-12-01"}
         assert (await client.post("/connexions/-", data=data)).status_code == 303
         assert (await client.post("/connexions/kobo", data={"csrf": token, "do": "resume"})).status_code == 303
+        assert (await client.post("/connexions/dhis2", data={"csrf": token, "do": "try"})).status_code == 303
         assert (await client.post("/connexions/-", data={**data, "reason": ""})).status_code == 422
         assert (await client.post("/connexions/-", data={**data, "until": "soon"})).status_code == 422
         assert (await client.post("/connexions/-", data={**data, "name": "nowhere"})).status_code == 404
         assert (await client.post("/connexions/-", data={**data, "do": "stop"})).status_code == 422
 
     run(house, steps)
-    assert house.actions.calls == [
+    assert house.actions.acts == [
         ("pause", "dhis2", "maintenance", datetime(2026, 12, 2, tzinfo=UTC), "demo"),
         ("resume", "kobo", "demo"),
+        ("try_now", "dhis2", "demo"),
     ], "a pause ends with its last day, in the pack's zone"
 
 
@@ -221,7 +223,7 @@ def test_remap_a_group_and_ticked_ones(build: Callable[..., House]) -> None:
         ).status_code == 422
 
     run(house, steps)
-    assert house.actions.calls == [("remap", [1, 2], "demo"), ("remap", [3], "demo")]
+    assert house.actions.acts == [("remap", [1, 2], "demo"), ("remap", [3], "demo")]
 
 
 def test_a_form_too_large_is_refused(build: Callable[..., House]) -> None:
@@ -234,4 +236,4 @@ def test_a_form_too_large_is_refused(build: Callable[..., House]) -> None:
         ).status_code == 413
 
     run(house, steps)
-    assert not house.actions.calls
+    assert not house.actions.acts

@@ -238,6 +238,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "pause.text": "Rien n'est effacé : ce qui arrive pendant la pause attend.",
     "pause.do": "Mettre en pause",
     "pause.resume": "Reprendre {name}",
+    "pause.try": "Essayer {name} maintenant",
     "delivery.kind.referral": "Référence d'un patient",
     "delivery.kind.resource": "Ressource FHIR",
     "delivery.kind.answer": "Réponse à l'ASC",
@@ -386,6 +387,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "step.after": "après {seconds} s",
     "step.values": "prises : {n}<br>refusées : {n_refused}",
     "log.note": "Une personne a écrit : « {note} »",
+    "log.note_by": "{by} a écrit : « {note} »",
     "log.accepted": "{target} a accepté.",
     "log.rejected": "{target} a refusé.",
     "log.deferred": "Reporté : {target} n'a pas pu répondre.",
@@ -467,6 +469,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "notice.paused": "La connexion est en pause. Rien n'est effacé.",
     "notice.resumed": "La connexion est reprise.",
+    "notice.tried": "Elle sera essayée au prochain passage, un seul envoi d'abord.",
     "notice.released_keep": "La valeur de DHIS2 est gardée. C'est inscrit au journal.",
     "notice.released_overwrite": (
         "Notre valeur remplacera celle de DHIS2 au prochain passage. C'est inscrit au journal."

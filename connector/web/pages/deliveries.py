@@ -304,8 +304,9 @@ def _diagnosis(view: View, row: Row, one: Described) -> dict[str, Any]:
         "due": w.when(row["due_at"]),
         "note": row["note"] or "–",
     }
-    what = view.reason(row["reason"]) if row["reason"] else w(f"diag.{key}.what", **values)
-    if row["reason"] and row["state"] != "accepted":
+    told = bool(row["reason"]) and key not in ("parked", "resolved")  # there a person's own words say why
+    what = view.reason(row["reason"]) if told else w(f"diag.{key}.what", **values)
+    if told and row["state"] != "accepted":
         what = (
             Markup("{} <code>{}</code>").format(what, row["reason"]) if row["reason"] in view.context.reasons else what
         )

@@ -80,6 +80,7 @@ def overview(view: Signed) -> Response:
             "completions": view.read(cells.completions, month) if month else {},
             "status": status,
             "paused": [r for r in rows if r.state == "c.paused"],
+            "late": [r for r in rows if r.state in ("c.waiting", "c.action_needed") and r.next],
             "running": [r for r in rows if r.state != "c.paused"],
         },
     )
@@ -244,7 +245,7 @@ def schedule_words(view: View, schedule: str) -> str:
 
 @router.post("/connexions/{name}")
 def steer(view: Signed, form: Posted, name: str) -> Response:
-    """Pause or resume one source or target."""
+    """Pause or resume one source or target, or let it be tried without waiting."""
     if not view.may("act"):
         raise Refused("error.role")
     name = form.get("name") or name
@@ -253,6 +254,9 @@ def steer(view: Signed, form: Posted, name: str) -> Response:
     if form.get("do") == "resume":
         view.context.actions.resume(name, view.by)
         return redirect(f"/?{view.notice_query('resumed')}")
+    if form.get("do") == "try":
+        view.context.actions.try_now(name, view.by)
+        return redirect(f"/?{view.notice_query('tried')}")
     if form.get("do") != "pause":
         raise Refused("error.form")
     reason = form.get("reason")

@@ -47,6 +47,8 @@ def _record(view: View, source: str, stream: str, key: str, *, unmask: bool) -> 
     head = view.read(records.record_head, source, stream, key)
     if head is None:
         raise Missing(short(key))
+    if not unmask:  # what happened to somebody is personal, too, where no name is shown
+        view.context.actions.read_audit("record.read", id, view.by)
     document = view.context.trace(id, unmask) or {}
     activity = view.read(records.record_activity, id)
     referral = view.read(records.referral_one, id)

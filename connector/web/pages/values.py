@@ -87,6 +87,8 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
         )
     after = view.request.query_params.get("after") or None
     document = view.context.explain(element, org_unit, period, cell["combo"], after) or {}
+    if document.get("records"):
+        view.context.actions.read_audit("value.explained", f"{element}/{org_unit}/{period}", view.by)
     indicator = view.context.pack.indicators.get(cell["indicator"])
     led = _led(view, cell, indicator)
     counted = sum(n for _, n, _ in led)

@@ -1,4 +1,4 @@
-"""API tokens; how a target is doing since its last failure; what was tried of a subject."""
+"""API tokens; a target's pace after a failure; what was tried of a subject; what a person chose to act on."""
 
 from __future__ import annotations
 
@@ -28,3 +28,24 @@ def upgrade() -> None:
     op.add_column("target_state", sa.Column("slow", sa.Boolean, nullable=False, server_default=sa.false()))
     tried = sa.column("state", sa.Text).in_(["deferred", "unknown"])
     op.create_index("ix_delivery_tried", "delivery", ["target", "subject"], sqlite_where=tried, postgresql_where=tried)
+    op.add_column("delivery", sa.Column("note_by", sa.Text))
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "selection",
+        sa.Column("id", number, autoincrement=True, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("filter", sa.Text, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("at", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("ended", sa.Text),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "selection_delivery",
+        sa.Column("selection", number, nullable=False),
+        sa.Column("position", number, nullable=False),
+        sa.Column("delivery", number, nullable=False),
+        sa.Column("outcome", sa.Text),
+        sa.PrimaryKeyConstraint("selection", "position"),
+    )
