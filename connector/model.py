@@ -45,6 +45,7 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.LEASED: "claimed: lease and attempt are written, then the request leaves",
         State.ACCEPTED: "the target holds this state already: nothing is sent",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+        State.UNKNOWN: "after a restore: something is there under this key, looked at before anything is sent",
     },
     State.LEASED: {
         State.ACCEPTED: "the target holds it, confirmed",

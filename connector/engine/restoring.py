@@ -199,7 +199,7 @@ def _settle(engine: Engine, unit: Any, holds: list[Any], found: list[Any], unsur
     now = engine.now()
     for row in found:
         unit.note(row["id"], "encounter.there", row["remote"])
-    unit.settle_accepted([delivery._accepted(row, now) for row in holds])
+    unit.settle_accepted([delivery._accepted(row, now, engine.holder) for row in holds])
     for row in holds:
         if row["kind"] == "referral":
             referrals.settled(engine, unit, row, orjson.loads(row["remote"]))

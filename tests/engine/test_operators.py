@@ -21,6 +21,7 @@ from connector.engine import status as standing
 from connector.engine.actions import Actions
 from connector.engine.engine import Engine, moment, stamp
 from connector.identity import digest
+from connector.retry import TargetHealth
 from tests.engine.bench_house import Shelf, engine
 from tests.engine.house import Road
 
@@ -171,7 +172,7 @@ def test_an_uncertain_one_keeps_its_quiet_time(house: Engine, how: str) -> None:
 
 def test_one_on_its_way_is_left_alone(house: Engine) -> None:
     one = want(house, "a", {"n": 1})
-    house.store.write(lambda unit: delivering._claim(house, unit, "shelf", 1))
+    house.store.write(lambda unit: delivering._claim(house, unit, "shelf", TargetHealth(breaker="half_open")))
     counts = Actions(house).retry_selection(Actions(house).freeze([one], None, BY), BY)
     assert counts["moved_on"] == 1 and row(house, "a")["state"] == "leased"
 

@@ -234,7 +234,7 @@ def test_a_list_of_any_length_is_one_parameter(store: SqlStore, count: int) -> N
     found = store.read(lambda unit: unit.heads([*(f"cht/reports/{ODD}{n}" for n in range(count)), "not/there"]))
     assert len(found) == count
     store.write(lambda unit: unit.want([wanted(f"k{n}", record=ODD) for n in range(count)]))
-    ids = store.read(lambda unit: unit.delivery_ids({"target": "dhis2"}))
+    ids = [row["id"] for row in rows(store, "SELECT id FROM delivery WHERE target='dhis2'")]
     assert store.read(lambda unit: unit.generations([*ids, 10**12])).keys() == set(ids)
 
 
@@ -501,8 +501,8 @@ def test_what_a_person_does_to_deliveries(store: SqlStore) -> None:
     store.write(lambda unit: unit.want([wanted(s, state=s, due_at=LATER) for s in states]))
     ids = {s: store.read(lambda unit, s=s: delivery(unit, s))["id"] for s in states}
     everything = [*ids.values(), 10**12]
-    assert store.write(lambda unit: unit.set_delivery(everything, "resolved", ODD, NOW)) == 1
-    assert store.write(lambda unit: unit.set_delivery(everything, "parked", ODD, NOW)) == 3
+    assert store.write(lambda unit: unit.set_delivery(everything, "resolved", NOW, note=ODD, by="me")) == 1
+    assert store.write(lambda unit: unit.set_delivery(everything, "parked", NOW, note=ODD, by="me")) == 3
     assert store.read(lambda unit: delivery(unit, "pending"))["note"] == ODD
     assert store.write(lambda unit: unit.retry_deliveries(everything, NOW)) == 5
     assert {store.read(lambda unit, s=s: delivery(unit, s))["state"] for s in states} == {"pending", "accepted"}
