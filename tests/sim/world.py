@@ -55,6 +55,8 @@ ZONE = "Africa/Bamako"
 URLS = {name: f"http://127.0.0.1:{port}" for name, port in zip(serve.NAMES, range(9101, 9105), strict=True)}
 FORMS = (("cht", "assessment"), ("cht", "person"), ("openmrs", "referral_outcome"))
 INDICATORS = ("A04", "B01", "B02", "C01")
+#: Commits and exchanges of one world; far more than the longest needs.
+ENDLESS = 12_000
 
 
 class Crash(BaseException):
@@ -135,7 +137,11 @@ class Process:
     def boundary(self) -> None:
         """A place where the process may die."""
         self.alive()
-        if self.world.count("boundary") in self.world.plan.crashes and not self.world.calm:
+        number = self.world.count("boundary")
+        if number > ENDLESS:
+            self.world.fail(f"no end after {number} commits and exchanges")
+            raise self.world.failed or Broken()
+        if number in self.world.plan.crashes and not self.world.calm:
             self.die()
             raise Crash
 
@@ -368,7 +374,7 @@ class World:
         """A process that is started again whenever it dies."""
         rng = random.Random(f"{self.plan.seed} driver {name}")
         await asyncio.sleep(rng.uniform(0, 60))
-        while True:
+        while not self.calm:
             process: Process | None = None
             try:
                 process = Process(self, f"{name}{self.count('start')}", machine)
@@ -385,7 +391,8 @@ class World:
                     for task in process.tasks:
                         task.cancel()
                     process.close()
-            await asyncio.sleep(rng.uniform(5, 300))
+            if not self.calm:
+                await asyncio.sleep(rng.uniform(5, 300))
 
     def someone(self) -> Process | None:
         """A living process through which a person acts (the pages of ``serve``, a command)."""
@@ -395,7 +402,7 @@ class World:
     async def operator(self) -> None:
         """Retries, parks, pauses and resumes at unlucky moments."""
         rng = random.Random(f"{self.plan.seed} operator")
-        while True:
+        while not self.calm:
             await asyncio.sleep(rng.uniform(20, 900))
             process = self.someone()
             if process is None:
@@ -427,7 +434,7 @@ class World:
     async def reconciler(self) -> None:
         """``relais reconcile`` in a process of its own, beside the run."""
         rng = random.Random(f"{self.plan.seed} reconciler")
-        while True:
+        while not self.calm:
             await asyncio.sleep(rng.uniform(300, 3000))
             target = rng.choice(self.plan.targets)
             process: Process | None = None
