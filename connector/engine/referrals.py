@@ -178,7 +178,7 @@ async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
     for name, feed in engine.feeds.items():
         after = ""
         while True:
-            rows = engine.store.read(lambda unit, after=after: unit.open_referrals(after, limit))
+            rows = engine.store.read(lambda unit, after=after: _open(engine, unit, after, limit))
             if not rows:
                 break
             after = rows[-1]["record"]
@@ -197,6 +197,18 @@ async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
                 page = Page(records, Cursor(""), None)
                 counts["new"] += intake.take_page(engine, name, page)["new"]
     return counts
+
+
+def _open(engine: Engine, unit: Any, after: str, limit: int) -> list[dict[str, Any]]:
+    """Open referrals with the clinic's ids as the delivery knows them now: after a correction the encounter is another
+    one, and the one we voided ourselves must not be taken for the clinic's answer."""
+    rows: list[dict[str, Any]] = unit.open_referrals(after, limit)
+    config = engine.target_of("openmrs")
+    for row in rows if config is not None else ():
+        delivery = unit.delivery(config.name, row["record"])
+        if delivery is not None and orjson.loads(delivery["remote"]):
+            row["remote"] = delivery["remote"]
+    return rows
 
 
 def settled(engine: Engine, unit: Any, delivery: Mapping[str, Any], remote: Mapping[str, Any]) -> None:
