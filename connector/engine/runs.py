@@ -246,9 +246,10 @@ def _standing(
 def _due(unit: Any, target: str) -> datetime | None:
     """When something may be sent to the target next: its deliveries' due time, not before its own."""
     found = unit.next_due(target)
-    if not found:
-        return None
-    blocked = unit.row_of_target(target).get("due_at")
+    state = unit.row_of_target(target)
+    if not found or state.get("paused"):
+        return None  # what a person paused has no due time: waiting for it would ask again fifty times a second
+    blocked = state.get("due_at")
     return moment(max(found, blocked) if blocked else found)
 
 
@@ -306,7 +307,7 @@ def _pause(engine: Engine, run: Run, next_due: str | None, deadline: datetime) -
         else:
             times.append(now + timedelta(seconds=5 * engine.retry_scale))
     if not times:
-        times.append(now + timedelta(seconds=0.2))
+        return None
     due = min(times)
     if due > deadline:
         return None
