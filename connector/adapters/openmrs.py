@@ -218,7 +218,13 @@ class OpenmrsTarget:
         return str(said_.body["identifier"])
 
     async def _read_patient(self, uuid: str) -> Json | None:
-        row: Json | None = await self.rest.get(f"patient/{uuid}", v=_PATIENT)
+        return self._itself(await self.rest.get(f"patient/{uuid}", v=_PATIENT), uuid)
+
+    @staticmethod
+    def _itself(row: Any, uuid: str) -> Json | None:
+        """The row asked for; an answer about anything else is none (a proxy's word, half a page)."""
+        if row is not None and not (isinstance(row, dict) and str(row.get("uuid", "")).lower() == uuid.lower()):
+            raise Stop("openmrs.not_json", status=200)
         return row
 
     @staticmethod
@@ -304,8 +310,7 @@ class OpenmrsTarget:
         return self.names.uuid("Encounter", a.delivery.key, digest, noted), [*replaces, str(noted)], False
 
     async def _read_encounter(self, uuid: str) -> Json | None:
-        row: Json | None = await self.rest.get(f"encounter/{uuid}", v=_ENCOUNTER)
-        return row
+        return self._itself(await self.rest.get(f"encounter/{uuid}", v=_ENCOUNTER), uuid)
 
     async def _holds(self, row: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
         """Whether an encounter holds the wanted obs. A row as the create answered it is ours by definition."""
