@@ -354,8 +354,9 @@ def _overtaken(
     engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
 ) -> dict[str, Any]:
     """A newer state is wanted: this answer settles nothing, but an unknown one keeps the key quiet first."""
-    unsure = outcome.verdict is Verdict.UNKNOWN
-    due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unsure else now
+    unknown = outcome.verdict is Verdict.UNKNOWN
+    unsure = unknown or (item.delivery.unsure and outcome.verdict is not Verdict.ACCEPTED)  # of what left before
+    due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unknown else now
     return {
         "id": item.row["id"],
         "generation": item.row["generation"],
@@ -385,7 +386,7 @@ def _other(
         "due_at": now,
     }
     if outcome.verdict is Verdict.REJECTED:
-        return {**base, "state": State.PARKED, "tries": row["tries"] + 1}
+        return {**base, "state": State.PARKED, "tries": row["tries"] + 1, "unsure": item.delivery.unsure}
     unknown = outcome.verdict is Verdict.UNKNOWN
     state = State.UNKNOWN if unknown else State.DEFERRED
     counted = not (outcome.of_target or outcome.unanswered or outcome.reason == "lane.busy")

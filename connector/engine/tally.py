@@ -166,16 +166,19 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
 
 
 def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The changed values of a block and the cells behind them, in the same order."""
+    """The values of a block that changed, or that the target may hold otherwise, and the cells behind them, in order."""
     config = engine.target_of("dhis2")
     assert config is not None
     _, data_set, org_unit, period = key.split("/")
     cells = unit.cells((data_set, org_unit, period))
     sent = unit.values_once_sent([c["id"] for c in cells])
+    doubtful = unit.values_in_doubt([c["id"] for c in cells])
     values, behind = [], []
     for cell in cells:
         wanted = wanted_value(cell, config.vanished, cell["id"] in sent)
-        if wanted is None or wanted == cell["accepted"] or cell["state"] == "kept":
+        if wanted is None or cell["state"] == "kept":
+            continue
+        if wanted == cell["accepted"] and cell["id"] not in doubtful:
             continue
         before = sent.get(cell["id"], set())
         values.append(

@@ -118,5 +118,15 @@ class CountingQueries:
             found.setdefault(row["cell"], set()).add(row["value"])
         return found
 
+    def values_in_doubt(self, cells: Iterable[int]) -> set[int]:
+        """Cells for which something left after the value accepted last and no trusted answer came: whatever is wanted,
+        the target may hold another value."""
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT DISTINCT cell FROM value_sent s WHERE verdict IN ('open', 'unknown') AND NOT EXISTS (SELECT 1 FROM "
+            "value_sent a WHERE a.cell=s.cell AND a.verdict='accepted' AND a.attempt > s.attempt) AND cell IN {in}",
+            cells,
+        )
+        return {row["cell"] for row in rows}
+
     def held(self) -> int:
         return int(self.connection.execute(text("SELECT COUNT(*) FROM cell WHERE state='held'")).scalar() or 0)
