@@ -412,7 +412,8 @@ def _other(
         "state": state,
         "tries": tries,
         "unsure": unknown or item.delivery.unsure,
-        "due_at": stamp(now_moment + wait),
+        # What only the target stands in the way of keeps its place, so that nothing of the same subject overtakes it.
+        "due_at": stamp(now_moment + wait) if wait else row["due_at"],
     }
 
 
