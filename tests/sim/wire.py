@@ -36,6 +36,7 @@ class Exchange:
     path: str
     body: Any
     keys: frozenset[str]  #: what it would change, as the far side names it
+    since: str = ""  #: the cursor of a feed
 
     def __str__(self) -> str:
         return f"#{self.number} {self.name} {self.method} {self.path}"
@@ -74,7 +75,8 @@ class Wire(httpx.AsyncBaseTransport):
         process.boundary()
         body = orjson.loads(request.content) if request.content else None
         keys = keys_of(self.name, request.method, request.url.path, body)
-        x = Exchange(world.count("exchange"), self.name, request.method, request.url.path, body, keys)
+        x = Exchange(world.count("exchange"), self.name, request.method, request.url.path, body, keys,
+                     request.url.params.get("since", ""))  # fmt: skip
         fault = world.fault(x)
         world.trace(f"{process.name} {x}{f' !{fault}' if fault else ''} {' '.join(sorted(keys))}")
         world.watch()
