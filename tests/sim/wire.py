@@ -53,11 +53,11 @@ def keys_of(name: str, method: str, path: str, body: Any) -> frozenset[str]:
     elif name == "fhir" and method == "POST":
         found += [entry["request"]["url"] for entry in body["entry"]]
     elif name == "openmrs" and method == "POST" and path.endswith("/encounter"):
-        found.append(f"encounter {body['uuid']}")
+        found.append(f"encounter {body.get('uuid')}")
     elif name == "openmrs" and method == "POST" and path.endswith("/appointments"):
         found.append(f"appointment {body['appointmentNumber']}")
     elif name == "openmrs" and method == "POST" and path.endswith("/patient"):
-        found.append(f"patient {body['person']['uuid']}")
+        found.append(f"patient {body['person'].get('uuid')}")
     elif name == "cht_answers" and method == "PUT":
         found.append(path)
     return frozenset(found)

@@ -161,16 +161,15 @@ class Process:
         """What the heartbeat's thread does in production."""
         while True:
             await asyncio.sleep(runs.BEAT)
-            held = self.engine.store.read(lambda unit: unit.lane("run"))
-            if held and held["holder"] == self.engine.holder:
+            if self.world.rows("SELECT 1 FROM lane WHERE name='run' AND holder=?", self.engine.holder):
                 runs._renew(self.engine)
 
     async def work(self, rng: random.Random) -> None:
         """Run, wait for the next schedule, run again."""
         while True:
-            wait = rng.choice([None, timedelta(minutes=5), timedelta(minutes=30)])
+            wait = rng.choice([None, timedelta(minutes=3), timedelta(minutes=15)])
             await self.once(wait)
-            await asyncio.sleep(rng.uniform(60, 900))
+            await asyncio.sleep(rng.uniform(60, 600))
 
     async def once(self, wait: timedelta | None) -> dict[str, Any] | None:
         self.engine.run = f"run-{self.world.count('run')}"
@@ -410,7 +409,7 @@ class World:
         """Retries, parks, pauses and resumes at unlucky moments."""
         rng = random.Random(f"{self.plan.seed} operator")
         while not self.calm:
-            await asyncio.sleep(rng.uniform(20, 900))
+            await asyncio.sleep(rng.uniform(20, 500))
             process = self.someone()
             if process is None:
                 continue
@@ -442,7 +441,7 @@ class World:
         """``relais reconcile`` in a process of its own, beside the run."""
         rng = random.Random(f"{self.plan.seed} reconciler")
         while not self.calm:
-            await asyncio.sleep(rng.uniform(300, 3000))
+            await asyncio.sleep(rng.uniform(100, 1500))
             target = rng.choice(self.plan.targets)
             process: Process | None = None
             try:
@@ -463,7 +462,7 @@ class World:
     async def nurse(self) -> None:
         """A person mends refused credentials within the hour: nothing asks again by itself."""
         while True:
-            await asyncio.sleep(1200)
+            await asyncio.sleep(500)
             if (process := self.someone()) is not None:
                 try:
                     self.heal(process)
@@ -493,6 +492,9 @@ class World:
                 self.started = True
                 loop.run_until_complete(self._play())
         finally:
+            for process in self.processes:
+                process.dead = True
+            loop.run_until_complete(end())
             self.started = False
             self.database.close()
             loop.close()
@@ -552,6 +554,14 @@ class World:
                 self.fail(f"not settled within a day after the last fault: {shown} {waiting[:5]}")
                 return
             await asyncio.sleep(60)
+
+
+async def end() -> None:
+    """Nothing of a world outlives it."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 # ---------------------------------------------------------------- made once per process
