@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,6 @@ def all_teeth(workers: int, only: list[str]) -> int:
     from tests.sim import teeth
 
     names = only or list(teeth.BUGS)
-    found: Iterator[tuple[str, int | None, str, int]]
     missed = []
     print(f"{'planted bug':44} {'seed':>5}  found by")
     with pool(workers) as made:

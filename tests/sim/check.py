@@ -105,7 +105,8 @@ def tries(world: World) -> str:
     """What the target itself failed at counts against no delivery, and only a refusal parks one."""
     faults = set(world.plan.faults)
     if world.parked and not faults & PARKING and "operator" not in world.plan.actors:
-        return f"parked without a refusal: {[(r['target'], r['key'], r['tries'], r['reason']) for r in world.parked][:5]}"
+        shown = [(r["target"], r["key"], r["tries"], r["reason"]) for r in world.parked]
+        return f"parked without a refusal: {shown[:5]}"
     if faults and faults <= OF_TARGET and not world.plan.crashes:
         counted = world.rows(
             "SELECT d.key, a.reason FROM attempt_delivery a JOIN delivery d ON d.id=a.delivery "
@@ -137,7 +138,7 @@ def secrets(world: World) -> str:
     """Names of people are in encrypted columns only."""
     for table in world.rows("SELECT name FROM sqlite_master WHERE type='table'"):
         for row in world.rows(f"SELECT * FROM {table['name']}"):
-            for column in row.keys():
+            for column in tuple(row.keys()):
                 value = row[column]
                 text = value if isinstance(value, bytes) else str(value).encode()
                 if CANARY.encode() in text:

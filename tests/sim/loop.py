@@ -1,4 +1,4 @@
-"""Time that only jumps: an asyncio loop that never waits. When nothing is ready, the clock moves to the next due moment.
+"""Time that only jumps: an asyncio loop that never waits. When nothing is ready, the clock moves to what is due next.
 
 So the shipped code runs as it is (tasks, locks, sleeps), on one thread, in an order that depends on nothing but what
 it was given.

@@ -100,7 +100,8 @@ def _want(engine: Any, count: int) -> None:
                 [
                     {
                         "target": "dhis2", "key": f"k/{n:07d}", "kind": "answer", "subject": f"s/{n % 100}",
-                        "digest": str(n), "payload_enc": unit.seal("delivery", {"subject": f"s/{n % 100}", "number": n}),
+                        "digest": str(n),
+                        "payload_enc": unit.seal("delivery", {"subject": f"s/{n % 100}", "number": n}),
                         "state": "pending", "due_at": now, "now": now,
                     }
                     for n in range(start, min(start + 1000, count))

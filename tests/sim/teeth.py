@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,11 +11,11 @@ from unittest import mock
 
 from sqlalchemy import text
 
-from connector import http, retry
-from connector.adapters import cht_answers, dhis2, dhis2_answers, fhir_server, openmrs, openmrs_rest
-from connector.engine import audit, delivery, intake, mapping, resources, runs, tally
-from connector.model import Outcome, Verdict, ValueOutcome
-from connector.store import counting, ledger
+from connector import retry
+from connector.adapters import dhis2, dhis2_answers, openmrs, openmrs_rest
+from connector.engine import audit, delivery, intake, mapping, runs, tally
+from connector.model import ValueOutcome, Verdict
+from connector.store import ledger
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.ledger import LedgerQueries
@@ -146,11 +146,8 @@ def _deletions(stack: ExitStack) -> None:
 @bug("head pointer not moved on a known body")
 def _head(stack: ExitStack) -> None:
     def move_heads(self: Any, rows: Any) -> None:
-        known = {
-            (r["key"], r["revision"])
-            for r in self.rows(text("SELECT key, revision FROM body GROUP BY key, revision HAVING MAX(received_at) < :n"),
-                               {"n": rows[0]["now"] if rows else ""})
-        }  # fmt: skip
+        older = text("SELECT key, revision FROM body WHERE received_at < :now")
+        known = {(r["key"], r["revision"]) for r in self.rows(older, {"now": rows[0]["now"] if rows else ""})}
         before(self, [r for r in rows if (r["key"], r["revision"]) not in known])
 
     before = put(stack, IntakeQueries, "move_heads", move_heads)
@@ -218,10 +215,10 @@ def _second(stack: ExitStack) -> None:
 @bug("a killed runner's requests forgotten")
 def _killed(stack: ExitStack) -> None:
     def take_over(self: Any, target: str, holder: str, due: str, now: str) -> int:
-        return self.execute(
-            text("UPDATE delivery SET state='pending', due_at=:now WHERE target=:t AND state='leased' AND lease_by <> :h"),
-            {"t": target, "h": holder, "now": now},
+        pending = (
+            "UPDATE delivery SET state='pending', due_at=:now WHERE target=:t AND state='leased' AND lease_by <> :h"
         )
+        return int(self.execute(text(pending), {"t": target, "h": holder, "now": now}))
 
     put(stack, LedgerQueries, "take_over_leases", take_over)
 
@@ -248,25 +245,13 @@ def _step(stack: ExitStack) -> None:
 
 @bug("no revision check")
 def _revision(stack: ExitStack) -> None:
-    """A head is clean once it was mapped, whatever has come in since."""
-    from connector.store import intake as store_intake
-
-    def chunk(self: Any, forms: Any, after: int) -> Any:
-        def work(unit: Any, works: Any) -> Any:
-            return keep(self, unit, works)
-
-        keep = self._keep
-        return before(self, forms, after) if work else None
-
-    before = put(stack, mapping.Mapping, "chunk", chunk)
+    """Whatever is known already is taken for a repeat, so that an edit is never seen."""
 
     def take(engine: Any, unit: Any, records: Any, source: str) -> Any:
-        """An edit of something known is taken for a repeat."""
         known = unit.heads({r.id for r in records})
-        return taken(engine, unit, [r for r in records if r.deleted or r.id not in known], source)
+        return before(engine, unit, [r for r in records if r.deleted or r.id not in known], source)
 
-    taken = put(stack, intake, "take", take)
-    assert store_intake
+    before = put(stack, intake, "take", take)
 
 
 # ---------------------------------------------------------------- order
@@ -384,6 +369,3 @@ def _name(stack: ExitStack) -> None:
 @bug("a value in doubt taken as the accepted one")
 def _doubt(stack: ExitStack) -> None:
     put(stack, CountingQueries, "values_in_doubt", lambda self, cells: set())
-
-
-__all__ = ["BUGS", "Mapping", "Outcome", "cht_answers", "counting", "fhir_server", "http", "planted", "resources"]

@@ -38,6 +38,10 @@ class Exchange:
     keys: frozenset[str]  #: what it would change, as the far side names it
     since: str = ""  #: the cursor of a feed
 
+    @property
+    def writes(self) -> bool:
+        return self.method not in ("GET", "HEAD") and not self.path.endswith(("/search", "/identifier"))
+
     def __str__(self) -> str:
         return f"#{self.number} {self.name} {self.method} {self.path}"
 
@@ -115,17 +119,16 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def _sent(self, x: Exchange, fault: str | None, request: httpx.Request) -> httpx.Response:
         world = self.world
-        write = x.method not in ("GET", "HEAD")
         if fault == "lost_request":
             await asyncio.sleep(world.rng.choice([0.1, TIMEOUT]))
             raise httpx.ReadTimeout("lost", request=request)
         if fault == "fhir_conflict":
             await asyncio.sleep(0.1)
-            said = {"resourceType": "OperationOutcome", "issue": [
-                {"severity": "error", "code": "processing", "diagnostics": "HAPI-0823: Trying to update a version"}]}  # fmt: skip
+            issue = {"severity": "error", "code": "processing", "diagnostics": "HAPI-0823: Trying to update a version"}
+            said = {"resourceType": "OperationOutcome", "issue": [issue]}
             return self._json(409, said, request, "application/fhir+json")
         wait = world.rng.uniform(0.02, 0.6)
-        if fault == "late" and write:
+        if fault == "late":
             world.spawn(self._reach(x, request, world.rng.uniform(1.0, LATEST[self.name]), None))
             await asyncio.sleep(world.rng.choice([0.1, 0.5]))
             raise httpx.ReadTimeout("late", request=request)
@@ -176,9 +179,11 @@ class Wire(httpx.AsyncBaseTransport):
                 return self._json(500, said, request)
             case "truncated":
                 headers.pop("content-length", None)
-                return httpx.Response(answer.status_code, headers=headers, content=body[: len(body) // 2], request=request)
+                half = body[: len(body) // 2]
+                return httpx.Response(answer.status_code, headers=headers, content=half, request=request)
             case "garbage":
-                return httpx.Response(200, headers={"content-type": "application/json"}, content=b"\x00\xff{", request=request)
+                kind = {"content-type": "application/json"}
+                return httpx.Response(200, headers=kind, content=b"\x00\xff{", request=request)
             case "wrong_content":
                 return self._json(200, {"ok": 1, "status": "OK"}, request)
             case "empty":
@@ -198,8 +203,8 @@ def suits(fault: str, x: Exchange) -> bool:
     if fault.startswith("fhir_"):
         return x.name == "fhir" and x.method == "POST"
     if fault == "late":
-        return x.method not in ("GET", "HEAD") and x.name != "cht"
-    return fault != "413" or x.method not in ("GET", "HEAD")
+        return x.writes
+    return fault != "413" or x.writes
 
 
 def rules(fault: str | None) -> Iterable[dict[str, Any]]:
