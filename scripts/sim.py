@@ -110,7 +110,7 @@ def all_teeth(workers: int, only: list[str]) -> int:
     missed = []
     print(f"{'planted bug':44} {'seed':>5}  found by")
     with pool(workers) as made:
-        for name, seed, words, _ in made.imap(tooth, names):
+        for name, seed, words, _ in made.imap_unordered(tooth, names):
             print(f"{name:44} {'-' if seed is None else seed:>5}  {words[:110] or 'NOT FOUND'}", flush=True)
             missed += [name] if seed is None else []
     print(f"{len(names)} planted bugs, {len(names) - len(missed)} found")
