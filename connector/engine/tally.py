@@ -166,7 +166,7 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
 
 
 def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The values of a block that changed, or that the target may hold otherwise, and the cells behind them, in order."""
+    """The values of a block that changed, or that the target may hold otherwise, and the cells behind them."""
     config = engine.target_of("dhis2")
     assert config is not None
     _, data_set, org_unit, period = key.split("/")
