@@ -48,7 +48,7 @@ from connector.settings import Settings
 from connector.store.database import SqlStore
 from tests.sim import plan as plans
 from tests.sim import wire
-from tests.sim.loop import Loop
+from tests.sim.loop import Loop, Stuck
 from tests.sim.plan import Event, Plan
 
 START = datetime(2026, 10, 6, 8, 0, tzinfo=UTC)
@@ -679,6 +679,8 @@ def play(plan: Plan, *, keep_trace: bool = False) -> tuple[str | None, World]:
         return None, world
     except Broken as broken:
         return str(broken), world
+    except Stuck:
+        return "stuck: everybody waits and nothing will come", world
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
