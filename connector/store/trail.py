@@ -191,12 +191,13 @@ class TrailQueries:
         )
 
     def retry_deliveries(self, ids: list[int], now: str) -> int:
-        """Parked, deferred and uncertain deliveries become due now; what the target holds already stays as it is."""
+        """Parked, deferred and uncertain deliveries become due now, an uncertain one not before its quiet time is over;
+        what the target holds already stays as it is."""
         count = 0
         for id in ids:
             count += self.connection.execute(
                 text(
-                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=:now, note=NULL, "
+                    "UPDATE delivery SET state=CASE WHEN unsure THEN 'unknown' ELSE 'pending' END, tries=0, due_at=CASE WHEN unsure AND due_at > :now THEN due_at ELSE :now END, note=NULL, "
                     "updated=:now WHERE id=:i AND state IN ('parked','deferred','unknown','resolved')"
                 ),
                 {"i": id, "now": now},
