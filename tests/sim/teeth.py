@@ -312,7 +312,7 @@ def _breaker(stack: ExitStack) -> None:
 @bug("an outage counted as tries")
 def _outage(stack: ExitStack) -> None:
     def other(engine: Any, item: Any, outcome: Any, live: Any, remote: str, now: str) -> Any:
-        return before(engine, item, replace(outcome, of_target=False, unanswered=False), live, remote, now)
+        return {**before(engine, item, outcome, live, remote, now), "tries": item.row["tries"] + 1}
 
     before = put(stack, delivery, "_other", other)
 

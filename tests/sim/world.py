@@ -56,6 +56,8 @@ ZONE = "Africa/Bamako"
 URLS = {name: f"http://127.0.0.1:{port}" for name, port in zip(serve.NAMES, range(9101, 9105), strict=True)}
 FORMS = (("cht", "assessment"), ("cht", "person"), ("openmrs", "referral_outcome"))
 INDICATORS = ("A04", "B01", "B02", "C01")
+#: Reasons of the target itself.
+OUTAGES = ("dhis2.unreachable", "dhis2.busy", "dhis2.unavailable", "dhis2.credentials", "fhir.unreachable", "fhir.busy")
 #: Commits and exchanges of one world; far more than the longest needs.
 ENDLESS = 12_000
 
@@ -197,6 +199,7 @@ class World:
         self.flying: dict[str, wire.Exchange] = {}  #: key -> the exchange whose client still waits
         self.sailing: dict[str, tuple[int, wire.Exchange]] = {}  #: key -> requests not yet carried out
         self.generations: dict[int, int] = {}
+        self.tries: dict[int, int] = {}
         #: cursor -> what a reader up to it has been shown: revision, deleted, form
         self.covered: dict[str, dict[str, tuple[str, bool, str]]] = {"0": {}}
         self.checked_cursor = ""
@@ -318,7 +321,10 @@ class World:
         return self.database.execute(sql, values).fetchall()
 
     def watch(self) -> None:
-        for row in self.rows("SELECT id, generation FROM delivery"):
+        for row in self.rows("SELECT id, generation, tries, reason FROM delivery"):
+            if row["tries"] > self.tries.get(row["id"], 0) and row["reason"] in OUTAGES:
+                self.fail(f"an outage ({row['reason']}) counts as a try of delivery {row['id']}")
+            self.tries[row["id"]] = row["tries"]
             if row["generation"] < self.generations.get(row["id"], 0):
                 self.fail(f"the generation of delivery {row['id']} went back to {row['generation']}")
             self.generations[row["id"]] = row["generation"]
@@ -537,6 +543,9 @@ class World:
             for target in self.plan.targets:
                 Actions(process.engine).resume(target, "operator")  # ends a pause nobody was left to end
             self.heal(process)
+            # What the operator parked for a while and nobody was left to take up again.
+            held = [int(r["id"]) for r in self.rows("SELECT id FROM delivery WHERE state='parked' AND note IS NOT NULL")]
+            Actions(process.engine).retry(held, "operator")
             await self._settle(process, deadline)
             if self.failed is None:
                 self.parked = [dict(r) for r in self.rows("SELECT * FROM delivery WHERE state='parked' ORDER BY id")]
