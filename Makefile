@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -9,6 +9,9 @@ help:
 	@echo "make bench     speed and memory, as one table"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N seeded moments, then the same figures"
+	@echo "make sim SEEDS=2000         simulated worlds with faults, crashes and other actors (SEED=4711: one of them)"
+	@echo "make sim-teeth              planted bugs: does the simulation find them?"
+	@echo "make sim-outage N=100000    a target down for ten simulated days with N deliveries waiting"
 	@echo "make mutants   30 seeded faults in mappings and counting: do the tests notice?"
 
 demo:
@@ -31,3 +34,12 @@ road:
 
 kill:
 	@scripts/test.sh -s tests/road -k killed --kills $(or $(N),20)
+
+sim:
+	@scripts/sim.sh $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),200))
+
+sim-teeth:
+	@scripts/sim.sh --teeth
+
+sim-outage:
+	@scripts/sim.sh --outage $(or $(N),2000)

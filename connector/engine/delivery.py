@@ -436,13 +436,14 @@ def _other(
             retry_after=outcome.retry_after,
         )
         if found is None:
-            return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown}
+            return {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
         wait = found
     if unknown:
         wait = max(wait, _quiet(engine, row["target"]))
     now_moment = engine.clock.now()
     if now_moment - moment(row["wanted_at"]) > engine.park_after:
-        return {**base, "state": State.PARKED, "tries": tries, "unsure": unknown, "reason": "delivery.too_old"}
+        parked = {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
+        return {**parked, "reason": "delivery.too_old"}
     return {
         **base,
         "state": state,
@@ -451,6 +452,13 @@ def _other(
         # What only the target stands in the way of keeps its place, so that nothing of the same subject overtakes it.
         "due_at": stamp(now_moment + wait) if wait else row["due_at"],
     }
+
+
+def _doubt(engine: Engine, item: Item, outcome: Outcome) -> dict[str, Any]:
+    """What a parked delivery remembers: that its last request may still arrive, and until when."""
+    if outcome.verdict is not Verdict.UNKNOWN:
+        return {"unsure": item.delivery.unsure}
+    return {"unsure": True, "due_at": stamp(engine.clock.now() + _quiet(engine, item.row["target"]))}
 
 
 def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]) -> bool:
