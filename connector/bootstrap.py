@@ -102,23 +102,31 @@ def master_key(settings: Settings) -> bytes:
     return crypto.read_master_key(value, settings.master_key_file)
 
 
+def new_master_key(settings: Settings) -> bytes | None:
+    """The master key that is to take the other's place, where one is set."""
+    value = settings.new_master_key.get_secret_value() if settings.new_master_key else None
+    if value is None and settings.new_master_key_file is None:
+        return None
+    return crypto.read_master_key(value, settings.new_master_key_file)
+
+
 def open_store(
     settings: Settings, *, queued: bool = False, create: bool = True, upgrade: bool = False
 ) -> tuple[SqlStore, crypto.Cipher]:
     """The database with its cipher. A new one is given its tables (``create``), an older one only on demand
     (``upgrade``). Raises WrongKey and SchemaDiffers before anything is written, ConfigError without a key."""
-    key = master_key(settings)
+    key, new = master_key(settings), new_master_key(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = (QueuedStore if queued else SqlStore)(settings.database)
     try:
         found = store.schema()
         if found is not None:
-            store.read(lambda unit: crypto.check_key(unit.connection, key))
+            store.read(lambda unit: crypto.check_key(unit.connection, key, *([new] if new else [])))
         if upgrade or (create and found is None):
             store.create()
         else:
             require_current(found)
-        cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key))
+        cipher: crypto.Cipher = store.write(lambda unit: crypto.Cipher.open(unit.connection, key, new=new))
     except BaseException:
         store.close()
         raise

@@ -3,7 +3,8 @@
 * A **data key** per table and month encrypts (AES-256-GCM). It lies in ``data_key``, wrapped by the master key, so
   that the master key can change without touching a row and an old month can be made unreadable by one deletion.
 * The **hash key** is separate, wrapped likewise and never rotated: hashes made years ago must still compare.
-* The **signing key** (Ed25519, heads of the audit trail) is derived from the master key.
+* The **signing key** (Ed25519, heads of the audit trail) is derived from the first master key; when that is changed it
+  is kept, wrapped, so that heads signed years ago still verify.
 * The **key check** in ``meta`` tells a wrong master key before anything is written.
 
 An encrypted value is ``version (1 byte) | length of the key id (1) | key id | nonce (12) | ciphertext and tag``, with
@@ -18,7 +19,8 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ _VERSION = 1
 _NONCE = 12
 _KEY_CHECK = "key_check"
 _HASH_KEY = "hash"
+_SIGN_KEY = "sign"
+#: In ``meta``: raised when everything is to be encrypted with fresh data keys.
+_GENERATION = "key_generation"
 
 # Names only: the schema's home is store/tables.py, which imports nothing from here and which this must not import.
 _meta = table("meta", column("key", Text), column("value", Text))
@@ -115,8 +120,9 @@ def signing_key(master: bytes) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_derive(master, "sign"))
 
 
-def check_key(connection: Connection, master: bytes) -> bool:
-    """Does this master key belong to this database? True: yes. False: the database has none yet. Writes nothing.
+def check_key(connection: Connection, *masters: bytes) -> bool:
+    """Does one of these master keys belong to this database? True: yes. False: the database has none yet. Writes
+    nothing.
 
     Raises WrongKey when it belongs to another one.
     """
@@ -125,9 +131,79 @@ def check_key(connection: Connection, master: bytes) -> bool:
     stored = connection.execute(select(_meta.c.value).where(_meta.c.key == _KEY_CHECK)).scalar()
     if stored is None:
         return False
-    if not hmac.compare_digest(stored.encode(), _derive(master, "check").hex().encode()):
+    if not any(_is_of(stored, master) for master in masters):
         raise WrongKey()
     return True
+
+
+def _is_of(stored: str, master: bytes) -> bool:
+    return hmac.compare_digest(stored.encode(), _derive(master, "check").hex().encode())
+
+
+def rekey(connection: Connection, old: bytes, new: bytes) -> int:
+    """Wrap every data key again, with the new master key, in the transaction of ``connection``. No row is touched.
+    Returns how many keys; 0 when the new key is the database's already. Raises WrongKey when neither is.
+    """
+    stored = connection.execute(select(_meta.c.value).where(_meta.c.key == _KEY_CHECK)).scalar()
+    if stored is not None and _is_of(stored, new):
+        return 0
+    if stored is None or not _is_of(stored, old):
+        raise WrongKey()
+    before, after = AESGCM(_derive(old, "wrap")), AESGCM(_derive(new, "wrap"))
+    count = 0
+    for row in connection.execute(select(_data_key)).all():
+        key = _unwrapped([before], row.id, row.wrapped)
+        connection.execute(
+            _data_key.update().where(_data_key.c.id == row.id).values(wrapped=_wrapped(after, row.id, key))
+        )
+        count += 1
+    if not connection.execute(select(_data_key.c.id).where(_data_key.c.id == _SIGN_KEY)).first():
+        wrapped = _wrapped(after, _SIGN_KEY, signing_key(old).private_bytes_raw())
+        connection.execute(
+            _data_key.insert().values(id=_SIGN_KEY, wrapped=wrapped, created=_now_text(datetime.now(UTC)))
+        )
+        count += 1
+    check = _derive(new, "check").hex()
+    connection.execute(_meta.update().where(_meta.c.key == _KEY_CHECK).values(value=check))
+    return count
+
+
+def fresh_keys(connection: Connection) -> int:
+    """From now on encrypt with data keys that nobody has seen. Returns their generation."""
+    known = connection.execute(select(_meta.c.value).where(_meta.c.key == _GENERATION)).scalar()
+    generation = int(known or 0) + 1
+    if known is None:
+        connection.execute(_meta.insert().values(key=_GENERATION, value=str(generation)))
+    else:
+        connection.execute(_meta.update().where(_meta.c.key == _GENERATION).values(value=str(generation)))
+    return generation
+
+
+def key_of(blob: bytes) -> str:
+    """The id of the data key a value is encrypted with."""
+    return bytes(blob[2 : 2 + blob[1]]).decode("ascii")
+
+
+def generation_of(key_id: str) -> int:
+    """0 for ``body/2026-11``, 2 for ``body/2026-11.2``."""
+    return int(key_id.rpartition("/")[2].partition(".")[2] or 0)
+
+
+def _now_text(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _wrapped(wrapper: AESGCM, key_id: str, key: bytes) -> bytes:
+    nonce = os.urandom(_NONCE)
+    return nonce + wrapper.encrypt(nonce, key, key_id.encode())
+
+
+def _unwrapped(wrappers: Sequence[AESGCM], key_id: str, wrapped: bytes) -> bytes:
+    wrapped = bytes(wrapped)
+    for wrapper in wrappers:
+        with suppress(InvalidTag):
+            return wrapper.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], key_id.encode())
+    raise StoreError(f"The data key {key_id} was altered or is damaged.")
 
 
 # ---------------------------------------------------------------- the cipher
@@ -140,8 +216,12 @@ class Cipher:
     asked for data keys that another process has made since; it may be set later.
     """
 
-    def __init__(self, master: bytes, *, now: Callable[[], datetime], read: Read | None = None) -> None:
-        self._wrapper = AESGCM(_derive(master, "wrap"))
+    def __init__(
+        self, master: bytes, *, now: Callable[[], datetime], read: Read | None = None, new: bytes | None = None
+    ) -> None:
+        self._masters = [master, *([new] if new else [])]
+        self._wrappers = [AESGCM(_derive(one, "wrap")) for one in self._masters]
+        self._generation = 0
         self._now = now
         self.read = read
         self.signing = signing_key(master)
@@ -159,32 +239,42 @@ class Cipher:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         read: Read | None = None,
+        new: bytes | None = None,
     ) -> Cipher:
-        """Check the master key, make the hash key the first time, load the data keys.
+        """Check the master key, make the hash key the first time, load the data keys. ``new``: a master key that is
+        accepted, too, while one is being changed for the other.
 
         Raises WrongKey before anything is written.
         """
-        cipher = cls(master, now=now, read=read)
-        if not check_key(connection, master):
+        cipher = cls(master, now=now, read=read, new=new)
+        if not check_key(connection, *cipher._masters):
             if connection.execute(select(_data_key.c.id).limit(1)).first():
                 raise WrongKey("This database has encrypted data but no key check. Restore it from a backup.")
             check = _derive(master, "check").hex()
             connection.execute(_insert_new(connection, _meta).values(key=_KEY_CHECK, value=check))
-            if not check_key(connection, master):  # another process was first, perhaps with another key
+            if not check_key(connection, *cipher._masters):  # another process was first, perhaps with another key
                 raise StoreError("The key check could not be written.")
             cipher._store(connection, _HASH_KEY, os.urandom(32))
         for row in connection.execute(select(_data_key)):
             key = cipher._unwrap(row.id, row.wrapped)
             if row.id == _HASH_KEY:
                 cipher._hash_key = key
+            elif row.id == _SIGN_KEY:
+                cipher.signing = Ed25519PrivateKey.from_private_bytes(key)
             else:
                 cipher._keys[row.id] = AESGCM(key)
+        known = connection.execute(select(_meta.c.value).where(_meta.c.key == _GENERATION)).scalar()
+        cipher._generation = int(known or 0)
         return cipher
 
     @property
     def public_key(self) -> Ed25519PublicKey:
         """Verifies the signed heads."""
         return self.signing.public_key()
+
+    def use_generation(self, generation: int) -> None:
+        """Encrypt with data keys of this generation from now on (``fresh_keys``)."""
+        self._generation = generation
 
     def sign(self, data: bytes) -> bytes:
         return self.signing.sign(data)
@@ -197,7 +287,7 @@ class Cipher:
     def encrypt(self, connection: Connection, table: str, plaintext: bytes) -> bytes:
         """The encrypted value for a column of ``table``. Makes this month's data key when it is missing, in the
         transaction of ``connection``."""
-        key_id = f"{table}/{self._now():%Y-%m}"
+        key_id = f"{table}/{self._now():%Y-%m}" + (f".{self._generation}" if self._generation else "")
         sure = self._sure.get(key_id)
         key, head = sure if sure else self._current(connection, key_id)
         nonce = os.urandom(_NONCE)
@@ -261,22 +351,24 @@ class Cipher:
         return None if wrapped is None else self._unwrap(key_id, wrapped)
 
     def _store(self, connection: Connection, key_id: str, key: bytes) -> None:
-        """Insert unless another process was first: then its key is the one that counts."""
-        nonce = os.urandom(_NONCE)
+        """Insert unless another process was first: then its key is the one that counts.
+
+        Raises WrongKey when the master key was changed meanwhile: what we wrapped nobody could open after a restart.
+        """
+        stored = connection.execute(select(_meta.c.value).where(_meta.c.key == _KEY_CHECK)).scalar()
+        wrappers = [w for w, m in zip(self._wrappers, self._masters, strict=True) if stored and _is_of(stored, m)]
+        if not wrappers:
+            raise WrongKey(
+                "The master key of this database was changed. Nothing was written. Restart with the new one."
+            )
         connection.execute(
             _insert_new(connection, _data_key).values(
-                id=key_id,
-                wrapped=nonce + self._wrapper.encrypt(nonce, key, key_id.encode()),
-                created=self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                id=key_id, wrapped=_wrapped(wrappers[0], key_id, key), created=_now_text(self._now())
             )
         )
 
     def _unwrap(self, key_id: str, wrapped: bytes) -> bytes:
-        wrapped = bytes(wrapped)
-        try:
-            return self._wrapper.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], key_id.encode())
-        except InvalidTag:
-            raise StoreError(f"The data key {key_id} was altered or is damaged.") from None
+        return _unwrapped(self._wrappers, key_id, wrapped)
 
 
 def _insert_new(connection: Connection, into: Any) -> Any:

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     #: Key for what is encrypted at rest, or the file that holds it. Give one of the two.
     master_key: SecretStr | None = None
     master_key_file: Path | None = None
+    #: While the master key is being changed (``relais rekey``): the new one, accepted beside the old.
+    new_master_key: SecretStr | None = None
+    new_master_key_file: Path | None = None
     #: Folder of ``${file:NAME}`` secrets.
     secrets_dir: Path | None = None
     #: Where signed heads of the audit trail go: a file elsewhere, or ``syslog:``. Not set: ``home/heads``.

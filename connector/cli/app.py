@@ -66,7 +66,15 @@ def leave(code: int) -> None:
 
 def main() -> None:
     """Entry point: every error of ours becomes its sentence and its exit code."""
-    from connector.cli import acting, keeping, looking, sandbox, tokens, working  # noqa: F401  registers the commands
+    from connector.cli import (  # noqa: F401  registers the commands
+        acting,
+        keeping,
+        looking,
+        retention,
+        sandbox,
+        tokens,
+        working,
+    )
 
     try:
         code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value

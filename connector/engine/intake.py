@@ -45,6 +45,9 @@ def take(engine: Engine, unit: Any, records: Sequence[Record], source: str) -> d
     skipped = 0
     for record in wanted:
         head = heads.get(record.id) or known.get(record.id)
+        if head is not None and head.get("state") == "erased":
+            skipped += 1  # the person asked to be forgotten: nothing of this record comes in again
+            continue
         if head is None and record.deleted:
             skipped += 1  # a tombstone of something never received changes nothing
             continue

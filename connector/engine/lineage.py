@@ -71,6 +71,7 @@ def _explain(
                 "mapping": r["mapping"],
                 "amount": _number(r["amount"]),
                 "version": r["version"],
+                "purged": r["purged"],
             }
             for r in shown
         ],
@@ -144,8 +145,8 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
     head = unit.head(record)
     if head is None:
         return None
-    row = unit.activities([record]).get(record)
-    activity = activity_from(unit.open("activity", row["activity_enc"])) if row else None
+    row = unit.activity_row(record)
+    activity = activity_from(unit.open("activity", row["activity_enc"])) if row and row["activity_enc"] else None
     deliveries = unit.deliveries_of_record(record)
     cells = []
     for contribution in unit.contributions([record]):
@@ -175,6 +176,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
             "received_at": head["received_at"],
             "first_received": head["first_received"],
             "deleted": bool(head["deleted"]),
+            "purged": head["purged"],
             "date": row["date"] if row else None,
             "place": row["place"] if row else None,
             "worker": row["worker"] if row else None,
@@ -182,7 +184,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
             "kind": row["kind"] if row else None,
         },
         "revisions": unit.revisions(head["source"], head["stream"], head["key"]),
-        "mapping": {"file": activity.mapping, "version": activity.version, "form": activity.form} if activity else None,
+        "mapping": {"file": row["mapping"], "version": row["version"], "form": row["form"]} if row else None,
         "facts": [
             {
                 "name": name,

@@ -11,6 +11,7 @@ from connector.engine.tally import wanted_value
 def plan(engine: Engine, target: str | None = None, period: str | None = None, limit: int = 1000) -> dict[str, Any]:
     """Counts new, changed, removed, same; ``blocked`` (held, refused, too old, waiting for a person) and ``items``."""
     result: dict[str, Any] = {"new": 0, "changed": 0, "removed": 0, "same": 0, "blocked": [], "items": []}
+    result["frozen"] = engine.store.read(lambda unit: _frozen(engine, unit))
     for name, config in engine.pack.targets.items():
         if target not in (None, name):
             continue
@@ -19,6 +20,13 @@ def plan(engine: Engine, target: str | None = None, period: str | None = None, l
         else:
             engine.store.read(lambda unit, n=name: _deliveries(unit, n, result, limit))
     return result
+
+
+def _frozen(engine: Engine, unit: Any) -> int:
+    """Records whose text is purged, counted by a mapping that is not the present one: they stay as they are."""
+    present = {(source, form.name): form.version for (source, _), form in engine.pack.forms.items()}
+    rows = unit.purged_versions()
+    return sum(r["n"] for r in rows if present.get((r["source"], r["form"])) not in (None, r["version"]))
 
 
 def _cells(engine: Engine, unit: Any, config: Any, period: str | None, result: dict[str, Any], limit: int) -> None:

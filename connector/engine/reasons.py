@@ -46,6 +46,12 @@ OWN_REASONS = {
         "Une personne l'a mis de côté ; il attend qu'une personne le réessaie ou le classe.",
         "A person parked it; it waits until a person retries or resolves it.",
     ),
+    "person.erased": OwnReason(
+        Verdict.REJECTED,
+        Who.NOBODY,
+        "La personne a demandé l'oubli ; ce qui devait encore partir sur elle ne part plus.",
+        "The person asked to be forgotten; what was still to be sent about her is not sent.",
+    ),
     "restored.not_compared": OwnReason(
         Verdict.DEFERRED,
         Who.SYSADMIN,

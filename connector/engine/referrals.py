@@ -92,7 +92,7 @@ def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[di
         ):
             unit.unwant([before["id"]])
         else:
-            payload = {**unit.open("delivery", before["payload_enc"]), "deleted": True}
+            payload = {**(unit.open("delivery", before["payload_enc"]) or {}), "deleted": True}
             rows.append(
                 {
                     "target": target,

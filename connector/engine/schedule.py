@@ -15,7 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connector.engine import delivery, intake, referrals, runs, tally
+from connector.engine import delivery, intake, referrals, retention, runs, tally
 from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
@@ -62,6 +62,7 @@ class Schedule:
             for name in engine.pack.targets:
                 self._add(f"reconcile/{name}", nightly, partial(self.reconcile, name))
         self._add("verify", "15 3 * * *", self.verify)
+        self._add("purge", "45 1 * * *", self.purge)
         self.scheduler.add_job(
             self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )
@@ -116,6 +117,9 @@ class Schedule:
 
     async def verify(self) -> None:
         runs.verify(self.engine)
+
+    async def purge(self) -> None:
+        await asyncio.to_thread(retention.purge, self.engine)
 
     async def reconcile(self, name: str) -> None:
         await reconciling.reconcile(self.engine, name)

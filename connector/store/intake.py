@@ -31,13 +31,14 @@ SOURCE_FAILED = text(
 INSERT_BODY = text(
     "INSERT INTO body (source, stream, key, revision, form, deleted, body_enc, unreadable, changed_at, received_at) "
     "VALUES (:source, :stream, :key, :revision, :form, :deleted, :body_enc, :unreadable, :changed_at, :now) "
-    "ON CONFLICT (source, stream, key, revision) DO NOTHING"
+    "ON CONFLICT (source, stream, key, revision) DO UPDATE SET body_enc=excluded.body_enc "
+    "WHERE body.body_enc IS NULL AND excluded.body_enc IS NOT NULL"
 )
 UPSERT_HEAD = text(
     "INSERT INTO head (record, source, stream, key, revision, form, deleted, dirty, state, moves, first_received, "
     "received_at) VALUES (:record, :source, :stream, :key, :revision, :form, :deleted, :dirty, :state, 1, :now, :now) "
     "ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, form=COALESCE(excluded.form, head.form), deleted=excluded.deleted, "
-    "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at"
+    "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at, purged=NULL"
 )
 HEAD_AND_AGE = text(
     "SELECT h.revision, h.deleted, b.changed_at FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream "
@@ -63,9 +64,7 @@ UPSERT_ENTITY = text(
     ":record, :revision, :entity_enc, :digest, :now) ON CONFLICT (source, kind, key) DO UPDATE SET record=excluded.record, "
     "revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, updated=excluded.updated"
 )
-DIRTY_BY_SUBJECT = (
-    "UPDATE head SET dirty=:yes WHERE NOT deleted AND record IN (SELECT record FROM activity WHERE subject IN {in})"
-)
+DIRTY_BY_SUBJECT = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN {in})"
 UPSERT_QUARANTINE = text(
     "INSERT INTO quarantine (source, stream, key, revision, form, code, path, file, line, detail, who, version, at) "
     "VALUES (:source, :stream, :key, :revision, :form, :code, :path, :file, :line, :detail, :who, :version, :now) "
@@ -194,7 +193,9 @@ class IntakeQueries:
         count = 0
         for source, form in forms:
             count += self.execute(
-                text("UPDATE head SET dirty=:yes WHERE source=:source AND form=:form AND NOT deleted"),
+                text(
+                    "UPDATE head SET dirty=:yes WHERE source=:source AND form=:form AND NOT deleted AND purged IS NULL"
+                ),
                 {"yes": True, "source": source, "form": form},
             )
         return count
@@ -202,7 +203,9 @@ class IntakeQueries:
     def dirty_records(self, records: Iterable[str]) -> int:
         count = 0
         for record in records:
-            count += self.execute(text("UPDATE head SET dirty=:yes WHERE record=:r"), {"yes": True, "r": record})
+            count += self.execute(
+                text("UPDATE head SET dirty=:yes WHERE record=:r AND purged IS NULL"), {"yes": True, "r": record}
+            )
         return count
 
     def dirty_by_subject(self, subjects: Sequence[str]) -> int:
@@ -222,7 +225,7 @@ class IntakeQueries:
         self.execute(text("DELETE FROM activity WHERE record=:r"), [{"r": r} for r in records])
 
     def activities(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
-        rows = self.select_in("SELECT * FROM activity WHERE record IN {in}", records)
+        rows = self.select_in("SELECT * FROM activity WHERE LENGTH(activity_enc) > 0 AND record IN {in}", records)
         return {r["record"]: r for r in rows}
 
     def keep_entities(self, rows: list[dict[str, Any]]) -> None:

@@ -104,7 +104,7 @@ body = Table(
     Column("received_at", Text, nullable=False),
 )
 
-#: The revision that counts now. ``state``: received | mapped | quarantined | ignored | deleted | vanished.
+#: The revision that counts now. ``state``: received | mapped | quarantined | ignored | deleted | vanished | erased.
 head = Table(
     "head",
     metadata,
@@ -121,6 +121,7 @@ head = Table(
     Column("moves", Integer, nullable=False, default=1),
     Column("first_received", Text, nullable=False),
     Column("received_at", Text, nullable=False),
+    Column("purged", Text),  #: when its bodies were purged or erased; then it is not mapped again
 )
 Index("ix_head_dirty", head.c.id, sqlite_where=head.c.dirty, postgresql_where=head.c.dirty)
 
@@ -138,7 +139,7 @@ activity = Table(
     Column("worker", Text),
     Column("subject", Text),
     Column("org_unit", Text),  #: nearest mapped DHIS2 org unit on the date
-    Column("activity_enc", LargeBinary, nullable=False),
+    Column("activity_enc", LargeBinary, nullable=False),  #: empty when purged
     Column("mapped_at", Text, nullable=False),
 )
 Index("ix_activity_subject", activity.c.subject)

@@ -128,8 +128,8 @@ class TrailQueries:
 
     def contributors(self, cell: dict[str, Any], after: str, limit: int) -> list[dict[str, Any]]:
         rows = self._rows(
-            "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping FROM contribution c "
-            "LEFT JOIN activity a ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
+            "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping, h.purged FROM contribution c "
+            "LEFT JOIN activity a ON a.record=c.record LEFT JOIN head h ON h.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
             "AND c.period=:period AND c.categories=:categories AND c.record > :after ORDER BY c.record LIMIT :limit",
             **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
             after=after,

@@ -10,12 +10,13 @@ from sqlalchemy.engine import Connection
 from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
+from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
 
 
-class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, TokenQueries):
+class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries):
     def __init__(self, connection: Connection, cipher: Any) -> None:
         self.connection = connection
         self.cipher = cipher
@@ -27,8 +28,8 @@ class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, Choosing
         return blob
 
     def open(self, table: str, blob: bytes | None) -> Any:
-        """The value of an encrypted column; None for NULL."""
-        if blob is None:
+        """The value of an encrypted column; None for NULL and for what is purged."""
+        if not blob:  # never written, or purged
             return None
         return orjson.loads(self.cipher.decrypt(table, bytes(blob)))
 

@@ -544,7 +544,9 @@ class World:
                 Actions(process.engine).resume(target, "operator")  # ends a pause nobody was left to end
             self.heal(process)
             # What the operator parked for a while and nobody was left to take up again.
-            held = [int(r["id"]) for r in self.rows("SELECT id FROM delivery WHERE state='parked' AND note IS NOT NULL")]
+            held = [
+                int(r["id"]) for r in self.rows("SELECT id FROM delivery WHERE state='parked' AND note IS NOT NULL")
+            ]
             Actions(process.engine).retry(held, "operator")
             await self._settle(process, deadline)
             if self.failed is None:

@@ -82,6 +82,11 @@ class Trail:
         return found
 
 
+def whole(entries: int, *, heads: int, vouched: int) -> dict[str, Any]:
+    found = {"ok": True, "first_bad": None, "reason": "", "restored": []}
+    return {**found, "entries": entries, "heads": heads, "vouched": vouched}
+
+
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six entries sealed in heads of two, then two that are not sealed yet."""
@@ -101,15 +106,7 @@ def trail(sealed: Path, tmp_path: Path) -> Trail:
 
 
 def test_an_honest_trail_is_whole(trail: Trail) -> None:
-    assert trail.verify() == {
-        "ok": True,
-        "entries": 8,
-        "first_bad": None,
-        "heads": 3,
-        "reason": "",
-        "vouched": 6,
-        "restored": [],
-    }
+    assert trail.verify() == whole(8, heads=3, vouched=6)
     assert trail.verify(elsewhere=False)["ok"]
 
 
@@ -126,15 +123,7 @@ def test_sealing_goes_on_where_it_stopped(trail: Trail) -> None:
     trail.record(1)
     trail.seal()
     assert trail.export() == 2
-    assert trail.verify() == {
-        "ok": True,
-        "entries": 9,
-        "first_bad": None,
-        "heads": 5,
-        "reason": "",
-        "vouched": 9,
-        "restored": [],
-    }
+    assert trail.verify() == whole(9, heads=5, vouched=9)
     assert [head.sequence for head in heads.read(trail.heads)] == [2, 4, 6, 8, 9]
 
 
@@ -286,15 +275,7 @@ def test_many_entries_are_read_in_pages(tmp_path: Path) -> None:
     while trail.seal():
         pass
     trail.export()
-    assert trail.verify() == {
-        "ok": True,
-        "entries": 1203,
-        "first_bad": None,
-        "heads": 2,
-        "reason": "",
-        "vouched": 1203,
-        "restored": [],
-    }
+    assert trail.verify() == whole(1203, heads=2, vouched=1203)
     trail.sql("UPDATE audit SET who='x' WHERE sequence=1100")
     assert trail.verify()["first_bad"] == 1100
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
     tried = sa.column("state", sa.Text).in_(["deferred", "unknown"])
     op.create_index("ix_delivery_tried", "delivery", ["target", "subject"], sqlite_where=tried, postgresql_where=tried)
     op.add_column("delivery", sa.Column("note_by", sa.Text))
+    op.add_column("head", sa.Column("purged", sa.Text))
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "selection",
