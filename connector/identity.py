@@ -26,7 +26,7 @@ _HALF_LETTER = re.compile("[\ud800-\udfff]")
 
 
 def nameable(text: str) -> bool:
-    """Whether both databases can keep the text as the name of something: no zero byte, no half of a letter, no novel."""
+    """Whether both databases can keep the text as the name of something: no zero byte, no half letter, no novel."""
     return len(text) <= LONGEST and (text.isascii() or not _HALF_LETTER.search(text)) and "\x00" not in text
 
 
