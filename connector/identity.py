@@ -7,6 +7,7 @@ cannot meet production.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from typing import Any
 
@@ -17,6 +18,16 @@ ROOT = uuid.uuid5(uuid.NAMESPACE_URL, "urn:relais:namespace")
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ALPHANUMERIC = "0123456789" + _LETTERS
+
+
+#: Longer than the id of any source, shorter than what an index of PostgreSQL takes (2,700 bytes).
+LONGEST = 255
+_HALF_LETTER = re.compile("[\ud800-\udfff]")
+
+
+def nameable(text: str) -> bool:
+    """Whether both databases can keep the text as the name of something: no zero byte, no half letter, no novel."""
+    return len(text) <= LONGEST and (text.isascii() or not _HALF_LETTER.search(text)) and "\x00" not in text
 
 
 def canonical(value: Any) -> bytes:

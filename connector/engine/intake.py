@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 from connector.engine import audit, pauses
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
-from connector.identity import digest
+from connector.identity import digest, nameable
 from connector.model import Cursor, Page, Record
 from connector.ports import Pushable
 from connector.retry import NEVER
@@ -30,12 +31,26 @@ def _body_row(unit: Any, record: Record, now: str) -> dict[str, Any]:
     }
 
 
+def _named(record: Record) -> Record:
+    """The record under a name that can be kept: an impossible one is replaced by its digest, and the record goes to
+    quarantine instead of stopping its source."""
+    if nameable(record.key) and nameable(record.revision) and nameable(record.form or ""):
+        return record
+    key, revision, form = (
+        text if text is None or nameable(text) else f"unusable-{digest(text.encode('utf-8', 'surrogatepass'))[:32]}"
+        for text in (record.key, record.revision, record.form)
+    )
+    assert key is not None and revision is not None
+    return replace(record, key=key, revision=revision, form=form, unreadable=record.unreadable or "key.unusable")
+
+
 def take(engine: Engine, unit: Any, records: Sequence[Record], source: str) -> dict[str, int]:
     """Keep what is new of these records and move their heads. Returns counts: received, new, repeated, ignored.
 
     An exact repeat is a record equal to the head; A -> B -> A moves the head back to A. Pure but for ``unit``.
     """
     now = engine.now()
+    records = [_named(record) for record in records]
     ignored = set(engine.pack.ignore.get(source, ()))
     wanted = [r for r in records if r.deleted or r.unreadable or (r.form is not None and r.form not in ignored)]
     known = unit.heads({r.id for r in wanted})

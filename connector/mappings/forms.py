@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from connector.errors import MappingError
+from connector.identity import nameable
 from connector.mappings import concepts
 from connector.mappings.expressions import Compiled, ExpressionError, Together
 from connector.mappings.fact_functions import day_and_instant, zone_of
@@ -299,7 +300,8 @@ def _constant(value: Any, rule: FactRule, concept: Concept) -> Any:
 
 
 def _identifier(value: Any) -> str | None:
-    """A stable key as text, or None."""
+    """A stable key as text, or None; what no database can keep as a name is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
-    return str(value).strip() or None
+    text = str(value).strip()
+    return text if text and nameable(text) else None

@@ -1,5 +1,5 @@
 """Fixtures of the engine tests."""
 
-from tests.engine.house import make_road, road
+from tests.engine.house import database_kind, make_road, road
 
-__all__ = ["make_road", "road"]
+__all__ = ["database_kind", "make_road", "road"]

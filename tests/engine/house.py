@@ -42,6 +42,7 @@ from connector.sandbox.plane import Plane
 from connector.settings import Settings
 from connector.store.database import SqlStore
 from tests.engine.bench_house import watch_states
+from tests.store.databases import database
 
 Doc = dict[str, Any]
 Change = Callable[[Pack], Pack]
@@ -77,7 +78,7 @@ class QuickStore(SqlStore):
 
     def __init__(self, url: str, cipher: Any = None) -> None:
         super().__init__(url, cipher, busy_seconds=0.1)
-        for engine in (self._writer, self._reader):
+        for engine in (self._writer, self._reader) if self.sqlite else ():
             event.listen(engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous=OFF").close())
 
 
@@ -362,8 +363,18 @@ def _as_shipped(pack: Pack) -> Pack:
 Make = Callable[..., Road]
 
 
+#: ``RELAIS_TEST_DATABASE=postgres`` runs every test of the engine on PostgreSQL.
+DATABASE = os.environ.get("RELAIS_TEST_DATABASE", "sqlite")
+on_sqlite = pytest.mark.skipif(DATABASE != "sqlite", reason="looks into the SQLite file")
+
+
 @pytest.fixture
-def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def database_kind() -> str:
+    return DATABASE
+
+
+@pytest.fixture
+def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_kind: str) -> Iterator[Make]:
     """``make_road(docs, change, patients)``: a road with these documents (``a_few`` unless given), a change of the
     pack, patients the clinic knows already."""
     for name in [name for name in os.environ if name.startswith("RELAIS_")]:
@@ -371,14 +382,17 @@ def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     made: list[Road] = []
+    (tmp_path / "relais").mkdir()
 
     def make(docs: list[Doc] | None = None, change: Change = _as_shipped, patients: list[Doc] | None = None) -> Road:
         made.append(Road(tmp_path, a_few() if docs is None else docs, change, patients or []))
         return made[-1]
 
-    yield make
-    for road in made:
-        road.close()
+    with database(database_kind, tmp_path / "relais") as url:
+        monkeypatch.setenv("RELAIS_DATABASE_URL", url)
+        yield make
+        for road in made:
+            road.close()
 
 
 @pytest.fixture

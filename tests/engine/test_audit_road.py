@@ -18,7 +18,9 @@ from connector import bootstrap, cli
 from connector.engine import audit, heads
 from connector.engine.heads import Head
 from connector.settings import Settings
-from tests.engine.house import Make, visit
+from tests.engine.house import Make, on_sqlite, visit
+
+pytestmark = on_sqlite
 
 COLUMNS = ("at", "event", "who", "subject", "detail", "digest", "sequence", "previous", "hash")
 

@@ -31,6 +31,7 @@ from tests.engine.house import (
     Road,
     a_few,
     meeting,
+    on_sqlite,
     person,
     report,
     said,
@@ -539,6 +540,7 @@ def test_openmrs_refuses_an_identifier(make_road: Make) -> None:
 # ---------------------------------------------------------------- the store
 
 
+@on_sqlite
 def test_a_full_disk_takes_in_nothing_and_goes_on_when_there_is_room(road: Road) -> None:
     road.settle()
     before = {t: road.rows(f'SELECT COUNT(*) AS n FROM "{t}"') for t in ("body", "head", "activity", "contribution")}
@@ -559,6 +561,7 @@ def test_a_full_disk_takes_in_nothing_and_goes_on_when_there_is_room(road: Road)
     good_ones_arrived(road, extra=40)
 
 
+@on_sqlite
 def test_a_locked_database_writes_nothing_and_goes_on_afterwards(road: Road, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "relais" / "relais.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -585,6 +588,7 @@ def relais(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(left.value.code or 0)
 
 
+@on_sqlite
 def test_a_wrong_master_key_writes_nothing(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -619,6 +623,7 @@ TYPOS = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("typo", TYPOS)
 def test_a_pack_with_a_typo(
     make_road: Make, tmp_path: Path, typo: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

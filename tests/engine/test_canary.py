@@ -35,6 +35,7 @@ from tests.engine.house import (
     Road,
     a_few,
     meeting,
+    on_sqlite,
     person,
     place,
     report,
@@ -158,6 +159,7 @@ def log() -> Iterator[io.StringIO]:
     logging.getLogger().setLevel(before[1])
 
 
+@on_sqlite
 def test_no_canary_leaves_the_house_but_in_a_body(road: Road, tmp_path: Path, log: io.StringIO) -> None:
     through_trouble(road)
     logs.get().warning("delivery.parked", note=NAME, reason="dhis2.E7619")
