@@ -380,12 +380,15 @@ class OpenmrsTarget:
             raise Stop("openmrs.module_missing", status=404)
         if said_.code is not None:
             raise said_.stop()
+        found = listed(said_.body)
+        ours = [row for row in found if row.get("appointmentNumber") == window["appointmentNumber"]]
+        if found and not ours:  # the server compares the whole number: this answers another question
+            raise Stop("openmrs.not_json", status=said_.status)
         cancelled = set(a.remote.get("cancelled") or [])
         return [
             row
-            for row in listed(said_.body)
-            if row.get("appointmentNumber") == window["appointmentNumber"]
-            and not row.get("voided")
+            for row in ours
+            if not row.get("voided")
             and (uuid_of(row) not in cancelled or row.get("status") == "Scheduled")  # else asked, not yet done
         ]
 
@@ -404,7 +407,8 @@ class OpenmrsTarget:
             raise Stop("openmrs.lost")
         if said_.code in OF_TARGET:
             raise said_.stop()
-        if said_.code is None and not (isinstance(said_.body, dict) and said_.body.get("status") == "Cancelled"):
+        done = said_.body if isinstance(said_.body, dict) else {}
+        if said_.code is None and (done.get("uuid"), done.get("status")) != (uuid, "Cancelled"):
             now = await self.rest.row("appointments", uuid)
             if now is not None and now.get("status") == "Scheduled":
                 raise Stop("openmrs.lost", status=said_.status)
