@@ -6,13 +6,16 @@
         ├── TooBig       the answer is bigger than asked for; not read to the end
         └── NotJson      the answer is not what was asked for (a start-up page, a login page, half a body)
 
-Use ``request`` for one exchange, ``read_with_retries`` for a GET. Both read at most ``max_bytes``.
+Use ``request`` for one exchange, ``read_with_retries`` for a GET. Both read at most ``max_bytes``, unpacked, and give
+an exchange up after ``DEADLINE``, however slowly it still moves.
 """
 
 from __future__ import annotations
 
+import asyncio
 import http.cookiejar
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +31,9 @@ from connector.errors import ConfigError
 #: Bytes of an answer that are read unless the caller says otherwise.
 MAX_BYTES = 32 * 1024 * 1024
 
+#: Seconds for a whole exchange. The client's own limit is for one read; an answer that drips would pass it for ever.
+DEADLINE = 180.0
+
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NOT_SENT = (
     httpx.ConnectError,  # DNS, refused, TLS
@@ -36,6 +42,7 @@ _NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
+    httpx.InvalidURL,  # an id of theirs in the path, with a line end in it
 )
 _TRY_AGAIN = {502, 503, 504}
 
@@ -121,7 +128,7 @@ def make_client(
         raise ConfigError(f"the address of {url.host} holds a password; give user and password apart from it")
     if url.scheme == "http" and not (loopback or insecure):
         raise ConfigError(f"http:// to {url.host} is refused: passwords would travel in clear; use https://")
-    sent = {"Accept": "application/json", "User-Agent": "Relais", **(headers or {})}
+    sent = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "Relais", **(headers or {})}
     if token:
         sent["Authorization"] = token if " " in token else f"Bearer {token}"
     return httpx.AsyncClient(
@@ -139,20 +146,31 @@ def make_client(
 
 
 async def request(
-    client: httpx.AsyncClient, method: str, url: str, *, max_bytes: int = MAX_BYTES, **kwargs: Any
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    deadline: float = DEADLINE,
+    **kwargs: Any,
 ) -> Answer:
     """One exchange, whatever the status. ``kwargs`` are those of ``httpx.AsyncClient.build_request``.
 
     Raises NotSent, Lost or TooBig.
     """
+    status = None
     try:
-        response = await client.send(client.build_request(method, url, **kwargs), stream=True)
-    except httpx.HTTPError as error:
+        async with asyncio.timeout(deadline):
+            response = await client.send(client.build_request(method, url, **kwargs), stream=True)
+            status = response.status_code
+            try:
+                body = await _read(response, max_bytes)
+            finally:
+                await response.aclose()
+    except TimeoutError as error:
+        raise Lost(f"not answered to the end within {deadline:.0f} s", status=status) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _trouble(error) from error
-    try:
-        body = await _read(response, max_bytes)
-    finally:
-        await response.aclose()
     return Answer(response.status_code, response.headers, body)
 
 
@@ -214,12 +232,23 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
         if value.isdigit():
             seconds = float(value)
         else:
-            sent = headers.get("date")
-            now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
-            seconds = (parsedate_to_datetime(value) - now).total_seconds()
-    except (ValueError, TypeError):
+            seconds = (_instant(value) - _date(headers)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None
     return timedelta(seconds=min(max(seconds, 0.0), 86400.0))
+
+
+def _instant(text: str) -> datetime:
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000": UTC of a place not told
+
+
+def _date(headers: Mapping[str, str]) -> datetime:
+    """The server's clock, so that ours may be wrong; ours if it does not say."""
+    try:
+        return _instant(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return datetime.now(UTC)
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:
@@ -228,20 +257,38 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise TooBig(f"the answer has more than {max_bytes} bytes", status=response.status_code)
         return body
-    parts, size = [], 0
+    unpack = _unpacker(response)
+    parts, size, begun = [], 0, False
     try:
-        # The bound is on what unpacks, so that a small gzip body cannot fill the memory.
-        async for part in response.aiter_bytes():
+        async for part in response.aiter_raw():
+            begun = begun or bool(part)
+            if unpack is not None:
+                if unpack.eof:
+                    raise Lost("the answer goes on after its end", status=response.status_code)
+                # The bound is on what unpacks, so that a small body cannot fill the memory: no more is unpacked.
+                part = unpack.decompress(part, max_bytes - size + 1)
             size += len(part)
             if size > max_bytes:
                 raise TooBig(f"the answer has more than {max_bytes} bytes", status=response.status_code)
             parts.append(part)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, zlib.error) as error:
         raise Lost(f"the answer broke off: {type(error).__name__}", status=response.status_code) from error
+    if unpack is not None and begun and not unpack.eof:
+        raise Lost("the answer broke off inside its packing", status=response.status_code)
     return b"".join(parts)
 
 
-def _trouble(error: httpx.HTTPError) -> HttpTrouble:
+def _unpacker(response: httpx.Response) -> Any:
+    """None for a plain body. Raises Lost for a packing that was not asked for, such as one inside another."""
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding in ("gzip", "x-gzip"):
+        return zlib.decompressobj(31)
+    raise Lost("the answer is packed in a way that was not asked for", status=response.status_code)
+
+
+def _trouble(error: httpx.HTTPError | httpx.InvalidURL) -> HttpTrouble:
     """The class says all that matters; httpx's words may hold an address with its query, so they are not repeated."""
     kind = NotSent if isinstance(error, _NOT_SENT) else Lost
     return kind(type(error).__name__)

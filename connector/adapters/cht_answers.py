@@ -126,7 +126,7 @@ class ChtAnswersTarget:
         """Reachable and authorised. Whether the user may write shows only when something is written."""
         try:
             answer = await read_with_retries(self._client, f"{self._database}/")
-            found = "instance_start_time" in answer.json() if answer.ok else False
+            found = answer.ok and isinstance(said := answer.json(), dict) and "instance_start_time" in said
         except NotSent as error:
             return [self._finding("cht.unreachable", f"no connection ({error})")]
         except HttpTrouble as error:
@@ -146,7 +146,7 @@ class ChtAnswersTarget:
         try:
             answer = await self._send(document)
             if answer.status != 409:
-                return _outcome(answer, "cht.created")
+                return _outcome(answer, document, "cht.created")
             there = await self._there(document["_id"])
             if isinstance(there, Outcome):
                 return there
@@ -154,7 +154,7 @@ class ChtAnswersTarget:
                 return _from(answer, Verdict.DEFERRED, "cht.conflict")
             if _same(there, document):
                 return Outcome(Verdict.ACCEPTED, "cht.already_there", remote_id=document["_id"], http_status=200)
-            return _outcome(await self._send({**document, "_rev": there["_rev"]}), "cht.updated")
+            return _outcome(await self._send({**document, "_rev": there["_rev"]}), document, "cht.updated")
         except NotSent:
             return Outcome(Verdict.DEFERRED, "cht.unreachable", of_target=True)
         except Lost as error:
@@ -169,21 +169,25 @@ class ChtAnswersTarget:
             headers={"Content-Type": "application/json"},
             max_bytes=_MAX_BYTES,
         )
-        if answer.ok and answer.json().get("ok") is not True:
-            raise NotJson("not the answer of a database", status=answer.status)
+        if answer.ok:
+            said = answer.json()
+            if not isinstance(said, dict) or said.get("ok") is not True or said.get("id") != document["_id"]:
+                raise NotJson("not the answer to this document", status=answer.status)
         return answer
 
     async def _there(self, id: str) -> Mapping[str, Any] | Outcome | None:
         """The document under this id, None if there is none (or it is deleted), or why it cannot be read."""
         answer = await read_with_retries(self._client, self._path(id), max_bytes=_MAX_BYTES)
+        said = answer.json() if answer.ok or answer.status == 404 else None
         if answer.status == 404:
-            if answer.json().get("reason") in ("missing", "deleted"):  # 29, 30; anything else is a wrong database
-                return None
+            if isinstance(said, dict) and said.get("reason") in ("missing", "deleted"):  # 29, 30
+                return None  # anything else is a wrong database
             return _from(answer, Verdict.DEFERRED, "cht.wrong_address", of_target=True)
         if not answer.ok:
             return _refusal(answer)
-        document: Mapping[str, Any] = answer.json()
-        return document
+        if not isinstance(said, dict) or said.get("_id") != id or not isinstance(said.get("_rev"), str):
+            raise NotJson("not the document asked for", status=answer.status)
+        return said
 
     def _path(self, id: str) -> str:
         return f"{self._database}/{quote(id, safe='')}"
@@ -193,9 +197,9 @@ def _same(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return canonical({k: v for k, v in there.items() if k != "_rev"}) == canonical(wanted)
 
 
-def _outcome(answer: Answer, reason: str) -> Outcome:
+def _outcome(answer: Answer, document: Mapping[str, Any], reason: str) -> Outcome:
     if answer.ok:
-        return replace(_from(answer, Verdict.ACCEPTED, reason), remote_id=answer.json()["id"])
+        return replace(_from(answer, Verdict.ACCEPTED, reason), remote_id=document["_id"])
     if answer.status == 409:
         return _from(answer, Verdict.DEFERRED, "cht.conflict")
     return _refusal(answer)

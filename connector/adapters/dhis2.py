@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -42,6 +43,7 @@ _SIDE_BY_SIDE = 4
 #: Refusals after which the remembered metadata may be out of date.
 _STALE = {
     "dhis2.E7600",
+    "dhis2.E7604",
     "dhis2.E7610",
     "dhis2.E7612",
     "dhis2.E7613",
@@ -264,10 +266,10 @@ class Dhis2Target:
         if not payload["completed"]:
             query = {"ds": where.data_set.id, "pe": where.period, "ou": where.unit.id}
             answer, _ = await self._send("DELETE", "/api/completeDataSetRegistrations", params=query, wrote=True)
-            verdict, code = (
-                (Verdict.ACCEPTED, "dhis2.completed") if answer.ok else (Verdict.REJECTED, "dhis2.completion_refused")
-            )
-            return Outcome(verdict, code, http_status=answer.status, answer=answer.text(4000))
+            if answer.status == 204:  # 252, and again 204: 253
+                return Outcome(Verdict.ACCEPTED, "dhis2.completed", http_status=204)
+            code = "dhis2.unreadable_answer" if answer.ok else "dhis2.completion_refused"
+            return Outcome(answers.reason(code).verdict, code, http_status=answer.status, answer=answer.text(4000))
         if not periods.is_over(where.period, date.fromisoformat(payload["date"])):
             raise _refused("dhis2.period_not_over")
         row = {
@@ -294,7 +296,10 @@ class Dhis2Target:
         where = await self._where(payload)
         query = {"dataSet": where.data_set.id, "period": where.period, "orgUnit": where.unit.id}
         body = await self._get("/api/completeDataSetRegistrations", query)
-        for row in body.get("completeDataSetRegistrations") or ():
+        for row in _rows(body, "completeDataSetRegistrations", needed=False):  # 227: {} when there is none
+            place = (row.get("dataSet", where.data_set.id), row.get("period"), row.get("organisationUnit"))
+            if place != tuple(query.values()):
+                raise _unavailable("dhis2.unavailable")  # the answer to another question
             if row.get("attributeOptionCombo", where.attribute) == where.attribute:
                 done = bool(row.get("completed", True))
                 return Observed(done == payload["completed"], detail={"completed": done, "date": row.get("date")})
@@ -304,35 +309,24 @@ class Dhis2Target:
 
     async def _where(self, payload: Mapping[str, Any], *, reading: bool = False) -> _Where:
         """Resolve the codes; asks the server again once before it says that one is missing. Raises _Stop."""
-        code, period = payload["dataSet"], payload["period"]
-        remembered = code in self._data_sets
-        data_set = self._data_sets.get(code) or await self._find_data_set(code)
-        if data_set is not None and remembered and not _knows(data_set, payload):
-            data_set = await self._find_data_set(code)
-        if data_set is None:
+        remembered = self._data_sets.get(payload["dataSet"])
+        if remembered is not None and _knows(remembered, payload):
+            with suppress(_Stop):  # it may have been mended since
+                return _resolved(remembered, payload, reading=reading)
+        found = await self._find_data_set(payload["dataSet"])
+        if found is None:
             raise _refused("dhis2.data_set_missing")
-        unit = data_set.units.get(payload["orgUnit"])
-        attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
-        if unit is None:
-            raise _refused("dhis2.org_unit_not_assigned")
-        if attribute is None:
-            raise _refused("dhis2.combo_missing")
-        if periods.period_type(period) != data_set.period_type:
-            raise _refused("dhis2.period_type")
-        if not reading and not unit.open_in(period):
-            if remembered:  # it may have been opened again since
-                self._data_sets.pop(code, None)
-                return await self._where(payload, reading=reading)
-            raise _refused("dhis2.org_unit_closed")
-        return _Where(data_set, unit, period, attribute)
+        return _resolved(found, payload, reading=reading)
 
     async def _find_data_set(self, code: str) -> DataSet | None:
         query = {"filter": f"code:eq:{code}", "fields": FIELDS, "paging": "false"}
         body = await self._get("/api/dataSets", query)
         try:
-            found = [data_set_of(wire) for wire in body["dataSets"]]
+            found = [data_set_of(wire) for wire in _rows(body, "dataSets") if wire["code"] == code]
         except (KeyError, TypeError, AttributeError) as error:
             raise _unavailable("dhis2.unavailable") from error
+        if not found and body["dataSets"]:
+            raise _unavailable("dhis2.unavailable")  # the answer to another question
         self._data_sets.pop(code, None)
         if found:
             self._data_sets[code] = found[0]
@@ -349,9 +343,11 @@ class Dhis2Target:
         body = await self._get("/api/dataValueSets", query)
         codes = where.data_set.codes()
         rows: dict[Cell, Mapping[str, Any]] = {}
-        for row in body.get("dataValues") or ():
-            cell = codes.get((row.get("dataElement"), row.get("categoryOptionCombo")))
+        for row in _rows(body, "dataValues"):
             # Keys that are the same in all rows may be in the header only (2.43), then it is the block asked for.
+            if row.get("period", where.period) != where.period or row.get("orgUnit", where.unit.id) != where.unit.id:
+                raise _unavailable("dhis2.unavailable")  # the answer to another question
+            cell = codes.get((str(row.get("dataElement")), str(row.get("categoryOptionCombo"))))
             if (
                 cell
                 and row.get("attributeOptionCombo", where.attribute) == where.attribute
@@ -410,6 +406,30 @@ class Dhis2Target:
 
 
 # ---------------------------------------------------------------- pure parts
+
+
+def _resolved(data_set: DataSet, payload: Mapping[str, Any], *, reading: bool) -> _Where:
+    """Raises _Stop for what the server would take without a word (144, 146, 235-237) or refuse."""
+    period = payload["period"]
+    unit = data_set.units.get(payload["orgUnit"])
+    attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
+    if unit is None:
+        raise _refused("dhis2.org_unit_not_assigned")
+    if attribute is None:
+        raise _refused("dhis2.combo_missing")
+    if periods.period_type(period) != data_set.period_type:
+        raise _refused("dhis2.period_type")
+    if not reading and not unit.open_in(period):
+        raise _refused("dhis2.org_unit_closed")
+    return _Where(data_set, unit, period, attribute)
+
+
+def _rows(body: Mapping[str, Any], name: str, *, needed: bool = True) -> list[Mapping[str, Any]]:
+    """The list of objects under a name. Raises _Stop when it is not there or another thing is."""
+    rows = body.get(name) if needed else body.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise _unavailable("dhis2.unavailable")
+    return rows
 
 
 def _cell(value: Mapping[str, Any]) -> Cell:

@@ -6,6 +6,7 @@ their classes: DHIS2 2.42 ``ErrorCode``; behaviour: recordings/dhis2-2.42, findi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from connector.adapters.reasons import Reason
 from connector.model import Verdict, Who
 
+_CODE = re.compile(r"E\d{4}")
 _A, _R, _D, _U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
 
 #: Code -> verdict, who must act, and the sentence for that person.
@@ -391,9 +393,9 @@ def reason(code: str) -> Reason:
     return known or Reason(_R, Who.TARGET_ADMIN, f"DHIS2 refuse ({code}).", f"DHIS2 refuses ({code}).")
 
 
-def server_code(code: object) -> str:
-    """``E7612`` -> ``dhis2.E7612``; no code -> ``dhis2.row_refused``."""
-    return f"dhis2.{code}" if code else "dhis2.row_refused"
+def server_code(code: object, otherwise: str = "dhis2.row_refused") -> str:
+    """``E7612`` -> ``dhis2.E7612``; none, or what is no code (a reason is shown in clear) -> ``otherwise``."""
+    return f"dhis2.{code}" if isinstance(code, str) and _CODE.fullmatch(code) else otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,7 +450,8 @@ def _target(code: str) -> Fault:
 @dataclass(frozen=True, slots=True)
 class Import:
     """An import summary, counted. ``refused``: row -> code. ``fault``: the request as a whole. ``settled``: every row
-    that was not refused is in imported, updated or deleted, so that nothing need be read back."""
+    that was not refused is in imported, updated or deleted, so that nothing need be read back; counters that are no
+    counts, or a word of failure beside them, settle nothing."""
 
     refused: Mapping[int, str] = field(default_factory=dict)
     loose: str = ""  #: code of a conflict that names no row
@@ -466,10 +469,9 @@ def read_import(body: Any, sent: int, tries: int) -> Import:
     counts = summary.get("importCount") if isinstance(summary, Mapping) else None
     if not isinstance(summary, Mapping) or not isinstance(counts, Mapping):
         if isinstance(body, Mapping) and body.get("status") == "ERROR":  # the short form with a code: 269
-            code = body.get("errorCode")
-            return Import(fault=Fault(f"dhis2.{code}" if code else "dhis2.conflict", Verdict.REJECTED))
+            return Import(fault=Fault(server_code(body.get("errorCode"), "dhis2.conflict"), Verdict.REJECTED))
         return Import(fault=Fault("dhis2.unreadable_answer", Verdict.UNKNOWN))
-    conflicts = [c for c in summary.get("conflicts") or () if isinstance(c, Mapping)]
+    conflicts = _conflicts(summary)
     if str(summary.get("description", "")).startswith("The import process failed"):
         again = tries >= 2
         code = "dhis2.import_failed_again" if again else "dhis2.import_failed"
@@ -484,23 +486,25 @@ def read_import(body: Any, sent: int, tries: int) -> Import:
     for row in _rows(summary.get("rejectedIndexes")):
         if row < sent:
             refused.setdefault(row, "dhis2.row_refused")  # 061: refused without a conflict
-    stored = sum(_count(counts, name) for name in ("imported", "updated", "deleted"))
-    if summary.get("status") == "ERROR" and loose and not refused and not stored:  # 072, 154: the whole request
+    told = [_count(counts, name) for name in ("imported", "updated", "deleted")]
+    stored = sum(told) if all(count >= 0 for count in told) else -1
+    if summary.get("status") == "ERROR" and loose and not refused and stored == 0:  # 072, 154: the whole request
         return Import(fault=Fault(loose, reason(loose).verdict), loose=loose)
-    return Import(refused, loose, settled=stored == sent - len(refused) and not loose)
+    whole = stored == sent - len(refused) and not loose and summary.get("status") in ("SUCCESS", "WARNING")
+    return Import(refused, loose, settled=whole)
 
 
 def completion_fault(body: Any) -> str:
-    """The code for a refused completion: its conflicts have words only (232-242)."""
+    """The code for a refused completion: its conflicts have words only (232-242). Neither stored nor refused is no
+    answer to rely on."""
     summary = body.get("response") if isinstance(body, Mapping) else None
-    for conflict in (summary.get("conflicts") or ()) if isinstance(summary, Mapping) else ():
-        if isinstance(conflict, Mapping):
-            text = str(conflict.get("value", ""))
-            if conflict.get("object") == "dataElementOperand":
-                return "dhis2.compulsory_missing"
-            if "hierarchy" in text:
-                return "dhis2.E7617"
-    return "dhis2.completion_refused"
+    conflicts = _conflicts(summary) if isinstance(summary, Mapping) else []
+    for conflict in conflicts:
+        if conflict.get("object") == "dataElementOperand":
+            return "dhis2.compulsory_missing"
+        if "hierarchy" in str(conflict.get("value", "")):
+            return "dhis2.E7617"
+    return "dhis2.completion_refused" if conflicts else "dhis2.unreadable_answer"
 
 
 def block_reason(codes: Sequence[str]) -> str:
@@ -510,10 +514,20 @@ def block_reason(codes: Sequence[str]) -> str:
     return named.pop() if len(named) == 1 else "dhis2.rows_refused"
 
 
+def _conflicts(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = summary.get("conflicts")
+    return [c for c in listed if isinstance(c, Mapping)] if isinstance(listed, list) else []
+
+
 def _rows(value: Any) -> list[int]:
-    return [i for i in value if isinstance(i, int) and i >= 0] if isinstance(value, list) else []
+    return [i for i in value if _is_count(i)] if isinstance(value, list) else []
 
 
 def _count(counts: Mapping[str, Any], name: str) -> int:
-    value = counts.get(name)
-    return value if isinstance(value, int) else 0
+    """A counter; -1 for what is none, so that the rows are read back."""
+    value = counts.get(name, 0)
+    return value if _is_count(value) else -1
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -64,26 +64,35 @@ def data_set_of(wire: Mapping[str, Any]) -> DataSet:
         combo = entry.get("categoryCombo") or element["categoryCombo"]  # the data set's own comes first
         aggregation = str(element.get("aggregationType", "SUM"))
         elements[element["code"]] = Element(
-            element["id"],
+            _id(element),
             zero_counts=bool(element.get("zeroIsSignificant")) or aggregation.startswith("AVERAGE"),
             has_options="optionSet" in element,
             combos=_combos(combo),
         )
     units = {
         unit["code"]: Unit(
-            unit["id"], unit.get("path", ""), unit.get("openingDate", "")[:10], unit.get("closedDate", "")[:10]
+            _id(unit),
+            str(unit.get("path", "")),
+            str(unit.get("openingDate", ""))[:10],
+            str(unit.get("closedDate", ""))[:10],
         )
         for unit in wire.get("organisationUnits", ())
         if "code" in unit
     }
     return DataSet(
-        id=wire["id"],
+        id=_id(wire),
         period_type=wire["periodType"],
         writable=bool(wire.get("access", {}).get("data", {}).get("write", True)),
         elements=elements,
         units=units,
         attribute_combos=_combos(wire["categoryCombo"]),
     )
+
+
+def _id(wire: Mapping[str, Any]) -> str:
+    if not isinstance(wire["id"], str):
+        raise TypeError("an id is text")
+    return wire["id"]
 
 
 def _combos(combo: Mapping[str, Any]) -> dict[str, str]:

@@ -27,8 +27,8 @@ def examine(
     found: Mapping[str, DataSet | None],
 ) -> list[Finding]:
     """Findings for the server's version, our user and each expected data set."""
-    findings = [*_server(name, info), *_user(me)]
-    roots = {unit["id"] for unit in me.get("organisationUnits", ()) if "id" in unit}
+    roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
+    findings = [*_server(name, info), *_user(me, roots)]
     for code, wanted in expected.items():
         data_set = found.get(code)
         if data_set is None:
@@ -66,13 +66,18 @@ def _server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _user(me: Mapping[str, Any]) -> Iterator[Finding]:
+def _listed(body: Mapping[str, Any], name: str) -> list[Any]:
+    value = body.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _user(me: Mapping[str, Any], roots: set[str]) -> Iterator[Finding]:
     who = Who.TARGET_ADMIN
-    if not {"ALL", "F_DATAVALUE_ADD"} & set(me.get("authorities", ())):
+    if not {"ALL", "F_DATAVALUE_ADD"} & set(map(str, _listed(me, "authorities"))):
         yield _bad(
             "dhis2.credentials_no_authority", "our user may not enter data", "give it a role with F_DATAVALUE_ADD", who
         )
-    if not me.get("organisationUnits"):
+    if not roots:
         yield _bad(
             "dhis2.E7617",
             "our user has no org unit for data entry",

@@ -31,8 +31,8 @@ _RANK = {
         ("Organization", "Location", "Practitioner", "PractitionerRole", "Patient", "Group", "Encounter", "Condition")
     )
 }
-_HAPI = re.compile(r"HAPI-(\d{4})")
-_ENTRY = re.compile(r"Bundle\.entry\[(\d+)\]")
+_HAPI = re.compile(r"HAPI-(\d{4})", re.ASCII)
+_ENTRY = re.compile(r"Bundle\.entry\[(\d{1,6})\]", re.ASCII)
 _MISSING = {"1094", "1096"}  # absent or deleted target of a reference (15)
 
 REASONS: dict[str, Reason] = {
@@ -149,7 +149,9 @@ class FhirServerTarget:
     async def look_up(self, delivery: Delivery) -> Observed | None:
         """What is there under this id, compared without ``meta``. A wanted deletion matches when nothing is there.
         Raises TargetUnreadable."""
-        wanted = delivery.payload
+        return await self._look_up(delivery.payload)
+
+    async def _look_up(self, wanted: Mapping[str, Any]) -> Observed | None:
         headers = {"Accept": _FHIR, "Cache-Control": "no-cache"}
         try:
             answer = await read_with_retries(self._client, f"{self._base}/{_name(wanted)}", headers=headers)
@@ -160,9 +162,10 @@ class FhirServerTarget:
             there = answer.json()
         except HttpTrouble as error:
             raise TargetUnreadable(str(error)) from error
-        if there.get("resourceType") != wanted["resourceType"] or there.get("id") != wanted["id"]:
+        if not isinstance(there, dict) or f"{there.get('resourceType')}/{there.get('id')}" != _name(wanted):
             raise TargetUnreadable("not the resource asked for")
-        remote = {"version": (there.get("meta") or {}).get("versionId")}
+        meta = there.get("meta")
+        remote = {"version": meta.get("versionId") if isinstance(meta, dict) else None}
         return Observed(not wanted.get("deleted") and _content(there) == _content(wanted), remote=remote)
 
     async def probe(self) -> Sequence[Finding]:
@@ -171,10 +174,11 @@ class FhirServerTarget:
             answer = await read_with_retries(self._client, f"{self._base}/metadata", headers={"Accept": _FHIR})
             if not answer.ok:
                 return [self._finding(_whole(answer).reason, f"answers {answer.status}")]
-            version = answer.json().get("fhirVersion", "")
+            statement = answer.json()
+            version = statement.get("fhirVersion", "") if isinstance(statement, dict) else ""
         except NotSent as error:
             return [self._finding("fhir.unreachable", f"no connection ({error})")]
-        except (HttpTrouble, AttributeError) as error:
+        except HttpTrouble as error:
             return [self._finding("fhir.wrong_address", str(error))]
         if not str(version).startswith("4.0"):
             return [self._finding("fhir.wrong_address", f"speaks FHIR {version or '?'}, not 4.0")]
@@ -191,7 +195,7 @@ class FhirServerTarget:
         try:
             answer = await self._post(payloads, kind)
             if answer.ok:
-                return _per_entry(answer, payloads)
+                return await self._per_entry(answer, payloads)
             outcome = _whole(answer)
         except NotSent:
             return [Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)] * len(payloads)
@@ -233,9 +237,33 @@ class FhirServerTarget:
         answer = await request(self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES)
         if answer.ok:
             document = answer.json()
-            if document.get("type") != f"{kind}-response" or len(document.get("entry") or ()) != len(payloads):
+            rows = document.get("entry") if isinstance(document, dict) else None
+            if not isinstance(rows, list) or document.get("type") != f"{kind}-response" or len(rows) != len(payloads):
                 raise NotJson("not the answer to this bundle", status=answer.status)
+            if not all(isinstance(row, dict) and isinstance(row.get("response"), dict) for row in rows):
+                raise NotJson("an entry without its answer", status=answer.status)
         return answer
+
+    async def _per_entry(self, answer: Answer, payloads: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        """The entries one by one. A resource whose place is not told (HAPI always tells it) is read before it is
+        believed; one that is told to be another is not."""
+        outcomes = []
+        for entry, payload in zip(answer.json()["entry"], payloads, strict=True):
+            row = entry["response"]
+            outcome = _entry_outcome(row, payload)
+            if outcome.verdict is Verdict.ACCEPTED and not _is_place_of(row.get("location"), payload):
+                told = row.get("location") is not None
+                if told or not (payload.get("deleted") or await self._is_there(payload)):
+                    outcome = Outcome(Verdict.UNKNOWN, "fhir.no_answer", http_status=answer.status)
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _is_there(self, payload: Mapping[str, Any]) -> bool:
+        try:
+            seen = await self._look_up(payload)
+        except TargetUnreadable:
+            return False
+        return seen is not None and seen.matches
 
     def _entry(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         name = _name(payload)
@@ -247,6 +275,14 @@ class FhirServerTarget:
 
 def _name(payload: Mapping[str, Any]) -> str:
     return f"{payload['resourceType']}/{payload['id']}"
+
+
+def _is_place_of(location: Any, payload: Mapping[str, Any]) -> bool:
+    """``Patient/p-1/_history/3``, with or without an address before it, is the place of Patient p-1."""
+    if not isinstance(location, str):
+        return False
+    place = location.partition("/_history/")[0]
+    return place == _name(payload) or place.endswith(f"/{_name(payload)}")
 
 
 def _place(payload: Mapping[str, Any]) -> tuple[int, int]:
@@ -265,7 +301,8 @@ def _is_outcome(document: Any) -> bool:
 
 def _errors(document: Any) -> Iterable[Mapping[str, Any]]:
     issues = document.get("issue") if _is_outcome(document) else None
-    return [issue for issue in issues or () if issue.get("severity") in ("error", "fatal")]
+    listed = [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+    return [issue for issue in listed if issue.get("severity") in ("error", "fatal")]
 
 
 def _codes(answer: Answer) -> list[str]:
@@ -281,7 +318,8 @@ def _named(answer: Answer, count: int) -> dict[int, str]:
         return {}
     named: dict[int, str] = {}
     for issue in errors:
-        places = [*(issue.get("expression") or ()), *(issue.get("location") or ())]
+        told = [issue.get(name) for name in ("expression", "location")]
+        places = [str(place) for listed in told if isinstance(listed, list) for place in listed]
         found = next((int(m[1]) for place in places if (m := _ENTRY.match(place))), None)
         if found is None or found >= count:
             return {}
@@ -289,15 +327,10 @@ def _named(answer: Answer, count: int) -> dict[int, str]:
     return named
 
 
-def _per_entry(answer: Answer, payloads: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    rows = [entry.get("response") or {} for entry in answer.json()["entry"]]
-    return [_entry_outcome(row, payload) for row, payload in zip(rows, payloads, strict=True)]
-
-
 def _entry_outcome(row: Mapping[str, Any], payload: Mapping[str, Any]) -> Outcome:
     """One ``entry.response`` as an outcome (01-04, 30, 41, 46)."""
     digits = str(row.get("status", ""))[:3]
-    status = int(digits) if digits.isdigit() else 0
+    status = int(digits) if digits.isascii() and digits.isdigit() else 0
     if not 200 <= status < 300:
         text = orjson.dumps(row.get("outcome") or {}).decode()
         verdict, reason = _meaning(status, text)
@@ -306,7 +339,7 @@ def _entry_outcome(row: Mapping[str, Any], payload: Mapping[str, Any]) -> Outcom
     reason = "fhir.created" if status == 201 else "fhir.unchanged" if _unchanged(row) else "fhir.updated"
     if payload.get("deleted"):
         reason = "fhir.deleted"
-    remote_id = str(row.get("location") or _name(payload))
+    remote_id = str(row.get("location") or _name(payload))[:500]
     return Outcome(Verdict.ACCEPTED, reason, remote_id=remote_id, http_status=status)
 
 

@@ -34,7 +34,7 @@ import httpx
 from connector.adapters import openmrs_probe
 from connector.adapters.openmrs_answers import OF_TARGET, REASONS
 from connector.adapters.openmrs_feed import OpenmrsAnswers
-from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted
+from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted, listed, ref, uuid_of
 from connector.adapters.openmrs_rows import (
     appointment_body,
     encounter_body,
@@ -181,7 +181,7 @@ class OpenmrsTarget:
         known = a.remote.get("patient")
         if known:
             row = await self._read_patient(known)
-            if row is not None and not row["voided"]:
+            if row is not None and row.get("voided") is not True:
                 return str(known)  # 192: an encounter for a voided patient would be accepted without a word
         found = await self._search_patient(a, ours)
         if found is None and (known or a.step == "patient" or a.delivery.unsure):
@@ -199,12 +199,15 @@ class OpenmrsTarget:
             a.note("patient", openmrs_id=number)
             body = patient_body(a.payload, self.openmrs, place["location"], number)
             try:
-                row = await self.rest.create("patient", body, lambda: self._read_patient(ours))
+                row = await self.rest.create(
+                    "patient", body, lambda: self._read_patient(ours), lambda row: row.get("uuid") == ours
+                )
             except Stop as stop:
+                if REASONS[stop.code].verdict is Verdict.REJECTED:
+                    a.note("patient", openmrs_id=None)  # nobody has this number from us: the next try takes the next
                 if last or stop.code != "openmrs.identifier_in_use" or number not in stop.answer:
                     raise
-                a.note("patient", openmrs_id=None)  # somebody typed this number by hand: take the next one
-                continue
+                continue  # somebody typed this number by hand
             return self._living(row) or ours
         raise AssertionError("unreachable")
 
@@ -213,27 +216,21 @@ class OpenmrsTarget:
         said_ = await self.rest.read("POST", f"idgen/identifiersource/{source}/identifier", json={})
         if said_.code is not None:
             raise said_.stop()
-        if not isinstance(said_.body, dict) or not said_.body.get("identifier"):
-            raise Stop("openmrs.metadata_missing", status=said_.status)
-        return str(said_.body["identifier"])
+        number = said_.body.get("identifier") if isinstance(said_.body, dict) else None
+        if not isinstance(number, str) or not number.strip():
+            raise Stop("openmrs.not_json", status=said_.status)
+        return number
 
     async def _read_patient(self, uuid: str) -> Json | None:
-        return self._itself(await self.rest.get(f"patient/{uuid}", v=_PATIENT), uuid)
-
-    @staticmethod
-    def _itself(row: Any, uuid: str) -> Json | None:
-        """The row asked for; an answer about anything else is none (a proxy's word, half a page)."""
-        if row is not None and not (isinstance(row, dict) and str(row.get("uuid", "")).lower() == uuid.lower()):
-            raise Stop("openmrs.not_json", status=200)
-        return row
+        return await self.rest.row("patient", uuid, v=_PATIENT)
 
     @staticmethod
     def _living(row: Mapping[str, Any] | None) -> str | None:
         if row is None:
             return None
-        if row.get("voided"):
+        if row.get("voided") is True:
             raise Stop("openmrs.patient_voided")
-        return str(row["uuid"])
+        return uuid_of(row)
 
     async def _search_patient(self, a: _Attempt, ours: str) -> str | None:
         """The one living patient who carries exactly this identifier of exactly our type.
@@ -247,16 +244,14 @@ class OpenmrsTarget:
             page = await self.rest.get("patient", identifier=value, v=_PATIENT, limit="50", startIndex=str(start))
             if page is None:
                 raise Stop("openmrs.not_json", status=404)  # a search is never "not found"
-            rows = page.get("results") or []
+            rows = listed(page.get("results"))
             found += [
-                str(row["uuid"])
+                uuid_of(row)
                 for row in rows
                 if not row.get("voided")
                 and any(
-                    i.get("identifier") == value
-                    and not i.get("voided")
-                    and (i.get("identifierType") or {}).get("uuid") == kind
-                    for i in row.get("identifiers") or []
+                    i.get("identifier") == value and not i.get("voided") and ref(i, "identifierType") == kind
+                    for i in listed(row.get("identifiers") or [])
                 )
             ]
             start += len(rows)
@@ -281,14 +276,14 @@ class OpenmrsTarget:
         if row is None:
             a.note("encounter", encounter=uuid, said=digest, replaces=replaces or None, withdrawn=None)
             posted = {**body, "uuid": uuid, "patient": patient}
-            row = await self.rest.create("encounter", posted, lambda: self._read_encounter(uuid))
+            row = await self._create_encounter(posted)
             if not started and "voided" in row and not row["voided"] and not await self._holds(row, body):
                 # It was there before our first attempt (an earlier life of this database) and says something else.
                 replaces = [*replaces, uuid]
                 uuid = self.names.uuid("Encounter", a.delivery.key, digest, uuid)
                 a.note("encounter", encounter=uuid, said=digest, replaces=replaces)
-                row = await self.rest.create("encounter", {**posted, "uuid": uuid}, lambda: self._read_encounter(uuid))
-        if row.get("voided"):
+                row = await self._create_encounter({**posted, "uuid": uuid})
+        if row.get("voided") is True:
             a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
             return False
         if row.get("location") is None:
@@ -309,12 +304,18 @@ class OpenmrsTarget:
             return str(noted), replaces, True
         return self.names.uuid("Encounter", a.delivery.key, digest, noted), [*replaces, str(noted)], False
 
+    async def _create_encounter(self, body: Json) -> Json:
+        uuid = str(body["uuid"])
+        return await self.rest.create(
+            "encounter", body, lambda: self._read_encounter(uuid), lambda row: row.get("uuid") == uuid
+        )
+
     async def _read_encounter(self, uuid: str) -> Json | None:
-        return self._itself(await self.rest.get(f"encounter/{uuid}", v=_ENCOUNTER), uuid)
+        return await self.rest.row("encounter", uuid, v=_ENCOUNTER)
 
     async def _holds(self, row: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
         """Whether an encounter holds the wanted obs. A row as the create answered it is ours by definition."""
-        obs = row.get("obs") or []
+        obs = listed(row.get("obs") or [])
         if obs and "concept" not in obs[0]:
             return True
         references = {ref for item in body["obs"] for ref in (item["concept"], item["value"]) if _mapped(ref)}
@@ -322,7 +323,7 @@ class OpenmrsTarget:
             concept = await self.rest.get(f"concept/{reference}", v="custom:(uuid)")
             if concept is None:
                 return True  # cannot be compared; what is there stays
-            self._concepts[reference] = str(concept["uuid"])
+            self._concepts[reference] = uuid_of(concept)
         return same_findings(obs, body["obs"], self._concepts)
 
     async def _void_encounter(self, uuid: str, reason: str) -> None:
@@ -331,6 +332,10 @@ class OpenmrsTarget:
             raise Stop("openmrs.lost")
         if said_.code is not None and said_.status != 404:
             raise said_.stop()
+        if said_.status != 204:  # 184, 321: a void says nothing; what says something is not relied on
+            row = await self._read_encounter(uuid)
+            if row is not None and row.get("voided") is not True:
+                raise Stop("openmrs.lost", status=said_.status)
 
     # ------------------------------------------------------------ appointment
 
@@ -339,21 +344,27 @@ class OpenmrsTarget:
         if a.remote.get("appointment") and a.remote.get("service") == service:
             return
         rows = await self._search_appointments(a)
-        same = [row for row in rows if (row.get("service") or {}).get("uuid") == service]
+        same = [row for row in rows if ref(row, "service") == service]
         if rows and (same or a.remote.get("service") in (None, service)):
             best = sorted(same or rows, key=lambda row: row.get("status") == "Cancelled")[0]
-            a.note("appointment.there", appointment=str(best["uuid"]), service=service)
+            a.note("appointment.there", appointment=uuid_of(best), service=service)
             return
         touched = [row for row in rows if row.get("status") not in ("Scheduled", "Cancelled")]
         if touched:  # the patient is already there: whatever changed on our side, leave it
-            a.note("appointment.there", appointment=str(touched[0]["uuid"]), service=service)
+            a.note("appointment.there", appointment=uuid_of(touched[0]), service=service)
             return
         for row in rows:
             await self._cancel(a, row)
         a.note("appointment", service=service, appointment=None)
         body = appointment_body(a.payload, self.openmrs, place, patient, self.zone)
-        row = await self.rest.create("appointments", body, lambda: self._first_appointment(a))
-        a.note("appointment.there", appointment=str(row["uuid"]), service=service)
+        number = body["appointmentNumber"]
+        row = await self.rest.create(
+            "appointments",
+            body,
+            lambda: self._first_appointment(a),
+            lambda row: row.get("appointmentNumber") == number and bool(row.get("uuid")),
+        )
+        a.note("appointment.there", appointment=uuid_of(row), service=service)
         if row.get("location") is None:
             raise Stop("openmrs.location_dropped")  # 654
 
@@ -369,13 +380,16 @@ class OpenmrsTarget:
             raise Stop("openmrs.module_missing", status=404)
         if said_.code is not None:
             raise said_.stop()
+        found = listed(said_.body)
+        ours = [row for row in found if row.get("appointmentNumber") == window["appointmentNumber"]]
+        if found and not ours:  # the server compares the whole number: this answers another question
+            raise Stop("openmrs.not_json", status=said_.status)
         cancelled = set(a.remote.get("cancelled") or [])
         return [
             row
-            for row in said_.body or []
-            if row.get("appointmentNumber") == window["appointmentNumber"]
-            and not row.get("voided")
-            and (row.get("uuid") not in cancelled or row.get("status") == "Scheduled")  # else asked, not yet done
+            for row in ours
+            if not row.get("voided")
+            and (uuid_of(row) not in cancelled or row.get("status") == "Scheduled")  # else asked, not yet done
         ]
 
     async def _first_appointment(self, a: _Attempt) -> Json | None:
@@ -384,7 +398,7 @@ class OpenmrsTarget:
 
     async def _cancel(self, a: _Attempt, row: Mapping[str, Any]) -> None:
         """Cancel an appointment nobody has touched; a refusal means somebody just has."""
-        uuid = str(row["uuid"])
+        uuid = uuid_of(row)
         a.note(a.step, cancelled=[*(a.remote.get("cancelled") or []), uuid])
         if row.get("status") != "Scheduled":
             return
@@ -393,6 +407,11 @@ class OpenmrsTarget:
             raise Stop("openmrs.lost")
         if said_.code in OF_TARGET:
             raise said_.stop()
+        done = said_.body if isinstance(said_.body, dict) else {}
+        if said_.code is None and (done.get("uuid"), done.get("status")) != (uuid, "Cancelled"):
+            now = await self.rest.row("appointments", uuid)
+            if now is not None and now.get("status") == "Scheduled":
+                raise Stop("openmrs.lost", status=said_.status)
 
     # ------------------------------------------------------------ taken back
 
@@ -400,7 +419,7 @@ class OpenmrsTarget:
         noted = a.remote.get("encounter") or (a.payload.get("encounter") or {}).get("id")
         for uuid in dict.fromkeys(filter(None, [*(a.remote.get("replaces") or []), noted])):
             row = await self._read_encounter(str(uuid))
-            if row is not None and not row.get("voided"):
+            if row is not None and row.get("voided") is not True:
                 await self._void_encounter(str(uuid), "withdrawn by the community health worker")
         if self.profile == "o3":
             for row in await self._search_appointments(a):
@@ -466,23 +485,23 @@ class OpenmrsTarget:
         row = await self._read_encounter(uuid)
         appointments = await self._search_appointments(a) if self.profile == "o3" else []
         if a.payload.get("deleted"):
-            gone = row is None or bool(row.get("voided"))
+            gone = row is None or row.get("voided") is True
             return Observed(gone and all(r.get("status") != "Scheduled" for r in appointments))
         if row is None and not appointments:
             return None
         remote: Json = {}
         matches = False
         if row is not None:
-            remote = {"patient": (row.get("patient") or {}).get("uuid"), "encounter": uuid, "said": said(body)}
+            remote = {"patient": ref(row, "patient"), "encounter": uuid, "said": said(body)}
             holds = row.get("location") is not None and await self._holds(row, body)
-            matches = bool(row.get("voided")) or (holds and not replaces)
+            matches = row.get("voided") is True or (holds and not replaces)
         if appointments:
-            remote |= {"appointment": appointments[0]["uuid"], "service": appointments[0]["service"]["uuid"]}
-        elif self.profile == "o3" and not (row or {}).get("voided"):
+            remote |= {"appointment": uuid_of(appointments[0]), "service": ref(appointments[0], "service")}
+        elif self.profile == "o3" and (row or {}).get("voided") is not True:
             matches = False
         detail = {
-            "encounter": {"there": row is not None, "voided": bool((row or {}).get("voided"))},
-            "appointments": [{"uuid": r["uuid"], "status": r.get("status")} for r in appointments],
+            "encounter": {"there": row is not None, "voided": (row or {}).get("voided") is True},
+            "appointments": [{"uuid": uuid_of(r), "status": str(r.get("status"))} for r in appointments],
         }
         return Observed(matches, remote, detail)
 

@@ -242,6 +242,8 @@ _WORDS = tuple(
         (r"datetimeShouldBeBeforeCurrent", "openmrs.in_future"),
     )
 )
+#: Characters of a refusal that are read: its words are searched with patterns, and millions of them would take hours.
+_READ = 2000
 _FIELDS = {
     "gender": "openmrs.patient_data",
     "birthdate": "openmrs.patient_data",
@@ -303,10 +305,12 @@ def _text(body: Any) -> str:
     """Message, global errors and codes of field errors on one line."""
     error = _error(body)
     parts = [str(error.get("message") or "")]
-    for item in error.get("globalErrors") or []:
-        if isinstance(item, Mapping):
-            parts.append(f"{item.get('code')} {item.get('message')}")
+    parts += [f"{item.get('code')} {item.get('message')}" for item in _objects(error.get("globalErrors"))]
     fields = error.get("fieldErrors")
     for name, items in fields.items() if isinstance(fields, Mapping) else ():
-        parts.extend(f"{name}: {item.get('code')}" for item in items or [] if isinstance(item, Mapping))
-    return " · ".join(part for part in parts if part)
+        parts += [f"{name}: {item.get('code')}" for item in _objects(items)]
+    return " · ".join(part[:_READ] for part in parts if part)[:_READ]
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value[:50] if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from connector.adapters.openmrs_rest import Json, Rest, Stop
+from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
 from connector.adapters.openmrs_rows import stamp
 from connector.errors import SourceRefused, SourceUnavailable
 from connector.identity import digest
@@ -101,12 +101,14 @@ class OpenmrsAnswers:
         ours = referral.remote.get("encounter")
         patient = str(referral.remote["patient"])
         rows = await self._encounters(patient, referral.date)
-        if ours and all(row["uuid"] != ours for row in rows):
+        if ours and all(uuid_of(row) != ours for row in rows):
             # Lists leave voided rows out (324), and a merge moves them to another patient.
-            mine = await self.rest.get(f"encounter/{ours}", v=_OURS)
-            if mine is not None and mine.get("voided"):
-                return self._record(referral, "voided", _moment((mine.get("auditInfo") or {}).get("dateVoided")), {})
-            moved = ((mine or {}).get("patient") or {}).get("uuid")
+            mine = await self.rest.row("encounter", str(ours), v=_OURS) or {}
+            if mine.get("voided") is True:
+                history = mine.get("auditInfo")
+                when = _moment(history.get("dateVoided")) if isinstance(history, dict) else None
+                return self._record(referral, "voided", when, {})
+            moved = ref(mine, "patient")
             if moved and moved != patient:
                 rows = await self._encounters(str(moved), referral.date)
         status, when = await self._appointment(referral) if self.profile == "o3" else (None, None)
@@ -114,27 +116,29 @@ class OpenmrsAnswers:
             return self._record(referral, status, when, {})
         visit = self._visit_for(referral, rows)
         if visit is not None:
-            return self._record(referral, "completed", _moment(visit["encounterDatetime"]), self._written(visit))
+            return self._record(referral, "completed", _moment(visit.get("encounterDatetime")), self._written(visit))
         return self._record(referral, status, when, {}) if status else None
 
     async def _encounters(self, patient: str, since: date) -> list[Json]:
         """Living encounters of a patient from the day of the referral on, oldest first."""
         view = _ENCOUNTERS.format(diagnoses=_DIAGNOSES if self.profile == "o3" else "")
         rows: list[Json] = []
+        start = 0
         while True:
             page = await self.rest.get(
-                "encounter", patient=patient, fromdate=since.isoformat(), v=view, limit="100", startIndex=str(len(rows))
+                "encounter", patient=patient, fromdate=since.isoformat(), v=view, limit="100", startIndex=str(start)
             )
-            more = (page or {}).get("results") or []
+            more = [] if page is None else listed(page.get("results"))
             rows += [row for row in more if not row.get("voided")]
-            if len(more) < 100 or len(rows) >= 1000:
-                return sorted(rows, key=lambda row: (_moment(row["encounterDatetime"]) or _LONG_AGO, row["uuid"]))
+            start += len(more)
+            if len(more) < 100 or start >= 1000:
+                return sorted(rows, key=lambda row: (_moment(row.get("encounterDatetime")) or _LONG_AGO, uuid_of(row)))
 
     async def _appointment(self, referral: OpenReferral) -> tuple[str | None, datetime | None]:
         uuid = referral.remote.get("appointment")
         if not uuid:
             return None, None
-        row = await self.rest.get(f"appointments/{uuid}")
+        row = await self.rest.row("appointments", str(uuid))
         if row is not None and row.get("status") == "Cancelled":
             row = await self._booked_again(referral) or row
         if row is None:
@@ -154,7 +158,7 @@ class OpenmrsAnswers:
             raise said.stop()
         others = [
             row
-            for row in said.body or []
+            for row in listed(said.body)
             if row.get("appointmentNumber") == number and row.get("status") != "Cancelled" and not row.get("voided")
         ]
         return others[0] if others else None
@@ -169,7 +173,7 @@ class OpenmrsAnswers:
         latest: Any = None  # the referral encounter last seen while going forward in time
         first: Json | None = None
         for row in rows:
-            kind = (row.get("encounterType") or {}).get("uuid")
+            kind = ref(row, "encounterType")
             if kind == self.openmrs.get("encounter_type"):
                 latest = row["uuid"]
                 continue
@@ -178,7 +182,7 @@ class OpenmrsAnswers:
             quoted = self._obs(row, "number")
             if quoted == referral.number:
                 return row
-            at = _moment(row["encounterDatetime"])
+            at = _moment(row.get("encounterDatetime"))
             if quoted is None and first is None and latest == ours and at and at.astimezone(self.zone).date() <= until:
                 first = row
         return first
@@ -191,8 +195,8 @@ class OpenmrsAnswers:
 
     def _obs(self, row: Mapping[str, Any], name: str) -> str | None:
         concept = (self.openmrs.get("concepts") or {}).get(name)
-        for obs in row.get("obs") or []:
-            if concept and (obs.get("concept") or {}).get("uuid") == concept and not obs.get("voided"):
+        for obs in listed(row.get("obs") or []):
+            if concept and ref(obs, "concept") == concept and not obs.get("voided"):
                 value = obs.get("value")
                 return str(value.get("display") or value.get("uuid")) if isinstance(value, Mapping) else str(value)
         return None
@@ -218,9 +222,11 @@ _LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 
 def _diagnosis(visit: Mapping[str, Any]) -> str | None:
     """The first diagnosis of the visit note, coded or written (851)."""
-    rows = [d for d in visit.get("diagnoses") or [] if isinstance(d, Mapping) and not d.get("voided")]
-    for row in sorted(rows, key=lambda d: d.get("rank") or 9):
-        diagnosis = row.get("diagnosis") or {}
+    rows = [d for d in listed(visit.get("diagnoses") or []) if not d.get("voided")]
+    for row in sorted(rows, key=lambda d: d["rank"] if isinstance(d.get("rank"), int) else 9):
+        diagnosis = row.get("diagnosis")
+        if not isinstance(diagnosis, Mapping):
+            continue
         coded = diagnosis.get("coded")
         text = coded.get("display") if isinstance(coded, Mapping) else diagnosis.get("nonCoded")
         if text:
@@ -229,14 +235,17 @@ def _diagnosis(visit: Mapping[str, Any]) -> str | None:
 
 
 def _moment(text: Any) -> datetime | None:
-    """``2026-08-20T09:15:00.000+0300`` as an instant."""
+    """``2026-08-20T09:15:00.000+0300`` as an instant; None for what is none (or has no offset, or no year like ours)."""
     if not isinstance(text, str):
         return None
     try:
-        return datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return found if found.tzinfo and 1900 <= found.year < 9000 else None
 
 
 def _epoch(ms: Any) -> datetime | None:
-    return datetime.fromtimestamp(ms / 1000, UTC) if isinstance(ms, (int, float)) else None
+    if not isinstance(ms, int | float) or not abs(ms) < 2e14:
+        return None
+    return datetime.fromtimestamp(ms / 1000, UTC)

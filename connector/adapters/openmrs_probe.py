@@ -7,14 +7,14 @@ check is part of the safety, not a convenience.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from connector.adapters.openmrs_answers import REASONS
-from connector.adapters.openmrs_rest import Rest, Stop
+from connector.adapters.openmrs_rest import Rest, Stop, listed
 from connector.model import Finding, Severity, Who
 
 #: The server refuses an encounter that lies 90 seconds ahead of its clock (recordings/openmrs-2.8/289).
@@ -45,7 +45,7 @@ async def probe(
 
 
 def _modules(answer: Mapping[str, Any], profile: str) -> Iterator[Finding]:
-    started = {m.get("moduleId") for m in answer.get("results") or [] if m.get("started")}
+    started = {str(m.get("moduleId")) for m in listed(answer.get("results") or []) if m.get("started")}
     wanted = ["webservices.rest", "idgen", *(["appointments"] if profile == "o3" else [])]
     for module in wanted:
         if module not in started:
@@ -100,7 +100,7 @@ async def _check(rest: Rest, path: str, reference: str, place: str) -> list[Find
 
 
 async def _services(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
-    services = {s.get("uuid") for s in await rest.get("appointmentService/all/default") or []}
+    services = {str(s.get("uuid")) for s in await rest.list("appointmentService/all/default")}
     return [
         _error(
             "openmrs.metadata_missing",
@@ -117,9 +117,9 @@ async def _clock(rest: Rest, now: Callable[[], datetime]) -> list[Finding]:
     try:
         response = await rest.client.get("/ws/rest/v1/session")
         there = parsedate_to_datetime(response.headers["date"])
-    except (httpx.HTTPError, KeyError, ValueError):
+    except (httpx.HTTPError, KeyError, ValueError, TypeError, OverflowError):
         return []
-    behind = (now() - there).total_seconds()
+    behind = (now() - (there if there.tzinfo else there.replace(tzinfo=UTC))).total_seconds()
     if abs(behind) <= _SKEW_SECONDS:
         return []
     word = "behind" if behind > 0 else "ahead of"

@@ -6,6 +6,7 @@ The address of the client ends with the server's context path (``https://clinic.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,6 +69,30 @@ class Said:
         )
 
 
+#: A uuid of OpenMRS (char(38)); a concept of CIEL has one of digits and As.
+_UUID = re.compile(r"[0-9A-Za-z-]{1,38}")
+
+
+def listed(value: Any) -> list[Json]:
+    """A list of objects. Raises Stop for anything else: an answer of another form is not "none"."""
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise Stop("openmrs.not_json", status=200)
+    return value
+
+
+def uuid_of(row: Any) -> str:
+    """The uuid of an object; it will stand in addresses. Raises Stop."""
+    uuid = row.get("uuid") if isinstance(row, dict) else None
+    if not isinstance(uuid, str) or not _UUID.fullmatch(uuid):
+        raise Stop("openmrs.not_json", status=200)
+    return uuid
+
+
+def ref(row: Mapping[str, Any], name: str) -> str | None:
+    """The uuid of what a row refers to, None if to nothing."""
+    return None if row.get(name) is None else uuid_of(row[name])
+
+
 class Rest:
     """``GET``, ``POST`` and ``DELETE`` of one server. Keeps no cookie: a stale session answers 401 and carries the
     request out all the same (recordings/openmrs-2.8/388, 389)."""
@@ -75,11 +100,30 @@ class Rest:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
 
-    async def get(self, path: str, **params: str) -> Any:
-        """The body, or None for 404. Raises Stop."""
+    async def get(self, path: str, **params: str) -> Json | None:
+        """The object, or None for 404. Raises Stop."""
+        body = await self._get(path, params)
+        if body is not None and not isinstance(body, dict):
+            raise Stop("openmrs.not_json", status=200)
+        return body
+
+    async def row(self, path: str, uuid: str, **params: str) -> Json | None:
+        """The object of this uuid, or None for 404. Raises Stop, also when another one was answered."""
+        found = await self.get(f"{path}/{uuid}", **params)
+        if found is not None and uuid_of(found) != uuid:
+            raise Stop("openmrs.not_json", status=200)
+        return found
+
+    async def list(self, path: str, **params: str) -> list[Json]:
+        """Objects in a list; none for 404. Raises Stop."""
+        body = await self._get(path, params)
+        return [] if body is None else listed(body)
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> Any:
         said = await self.read("GET", path, params=params)
         if said.status == 404:
-            if said.html:  # the container's own page: OpenMRS itself is not there, or the address is wrong
+            # The container's own page, or a proxy's word: OpenMRS itself is not there, or the address is wrong.
+            if said.html or not (said.body is None or (isinstance(said.body, dict) and "error" in said.body)):
                 raise Stop("openmrs.not_json", status=404)
             return None
         if said.code is not None:
@@ -114,15 +158,18 @@ class Rest:
         except http.Lost:
             return None
 
-    async def create(self, path: str, body: Json, look: Callable[[], Awaitable[Json | None]]) -> Json:
-        """POST, and believe nothing but what is there afterwards.
+    async def create(
+        self, path: str, body: Json, look: Callable[[], Awaitable[Json | None]], mine: Callable[[Json], bool]
+    ) -> Json:
+        """POST, and believe nothing but what is there afterwards. ``mine``: is the row answered the one posted?
 
         The answer to a repeat comes in five shapes, an answer may be lost, 401 may have created the row, and 200 may
         hold an exception; so after anything but a plain success the row is looked for by our own id (findings,
         points 1, 2, 3, 6). Raises Stop: ``openmrs.lost`` when it may still appear.
         """
         said = await self.write("POST", path, json=body)
-        if said is not None and said.code is None and isinstance(said.body, dict) and said.body.get("uuid"):
+        if said is not None and said.code is None and isinstance(said.body, dict) and mine(said.body):
+            uuid_of(said.body)
             return said.body
         try:
             found = await look()
