@@ -247,7 +247,7 @@ def _holder() -> str:
 
 
 def new_pack(engine: Engine) -> int:
-    """When the pack changed since the last start, records of changed or new forms are mapped again."""
+    """When the pack changed since the last start, records of changed, new or dropped forms are mapped again."""
 
     def work(unit: Any) -> int:
         if unit.fact("pack_version") == engine.pack.version:
@@ -260,7 +260,10 @@ def new_pack(engine: Engine) -> int:
             for (source, name), form in engine.pack.forms.items()
             if everything or known.get(f"{source}/{name}") not in (None, form.version)
         ]
-        count: int = unit.dirty_forms(changed) if unit.fact("pack_version") else 0
+        gone = [(s, n) for s, _, n in (one.partition("/") for one in known) if (s, n) not in engine.pack.forms]
+        count: int = unit.dirty_forms(changed + gone) if unit.fact("pack_version") else 0
+        if everything:
+            unit.touch_all()  # also what lost its last record while its indicator was not in the pack
         quarantined = unit.dirty_records(unit.quarantine_records(None))
         unit.keep_fact("pack_version", engine.pack.version)
         unit.keep_fact("counting_version", counting)

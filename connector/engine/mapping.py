@@ -40,6 +40,9 @@ WHO = {
     "place.missing": Who.CHW_DATA,
 }
 
+#: Reasons that go away when the registry learns where a place is.
+PLACELESS = ("place.no_org_unit", "place.closed_at_date")
+
 
 @dataclass(slots=True)
 class Work:
@@ -86,14 +89,6 @@ def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> W
     except MappingError as error:
         work.error = error
     return work
-
-
-def _known_people(unit: Any, works: Sequence[Work], fresh: dict[tuple[str, str, str], Entity]) -> dict[str, Entity]:
-    """Subjects of these activities as the registry (and this very chunk) knows them."""
-    found = resources.people_of(unit, [w.activity for w in works if w.activity])
-    for (source, _kind, key), entity in fresh.items():
-        found[f"{source}/{key}"] = entity
-    return found
 
 
 def _count(engine: Engine, org_units: OrgUnits, works: Sequence[Work], known: dict[str, Entity], parents: Any) -> None:
@@ -165,12 +160,12 @@ class Mapping:
 
     def _keep(self, unit: Any, works: list[Work]) -> dict[str, int]:
         engine, now = self.engine, self.engine.now()
-        fresh = {(w.entity.source, w.entity.kind, w.entity.key): w.entity for w in works if w.entity}
-        known = _known_people(unit, works, fresh)
-        _count(engine, self.org_units, works, known, self._parents(unit))
+        # The registry first: what of this chunk is counted is counted with the people and places as they are now.
         self._keep_entities(unit, works, now)
+        known = resources.people_of(unit, [w.activity for w in works if w.activity])
+        _count(engine, self.org_units, works, known, self._parents(unit))
         good = [w for w in works if w.error is None and w.activity is not None]
-        gone = [w for w in works if w.error is not None or w.record.deleted]
+        gone = [w for w in works if w.error is not None or (w.activity is None and not w.fresh)]
         unit.keep_activities(
             [
                 {
@@ -218,26 +213,16 @@ class Mapping:
             "invalid": invalid,
         }
 
-    @staticmethod
-    def _parents(unit: Any) -> Any:
-        def parent_of(place: str) -> str | None:
-            for source in ("cht",):
-                row = unit.entities("place", source, [place]).get(place)
-                if row:
-                    parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent")
-                    return str(parent) if parent else None
-            return None
-
-        return parent_of
-
     def _keep_entities(self, unit: Any, works: list[Work], now: str) -> None:
+        """The registry as these records say, and everything that looks at what changed marked to be mapped again."""
+        self._drop_entities(unit, works)
         by_source: dict[tuple[str, str], list[Work]] = {}
         for work in works:
             if work.entity:
                 by_source.setdefault((work.entity.source, work.entity.kind), []).append(work)
         for (source, kind), group in by_source.items():
             known = unit.entities(kind, source, [w.entity.key for w in group if w.entity])
-            rows, moved = [], []
+            rows, moved, replaced, appeared = [], [], [], False
             for work in group:
                 entity = work.entity
                 assert entity is not None
@@ -246,6 +231,11 @@ class Mapping:
                 before = known.get(entity.key)
                 if before is None or before["digest"] != mark:
                     moved.append(entity.key)
+                    appeared = appeared or before is None
+                if kind == "place" and before is not None and before["digest"] != mark:
+                    old = entity_from(unit.open("entity", before["entity_enc"]))
+                    if old.data.get("parent") != entity.data.get("parent"):
+                        replaced.append(entity.key)
                 rows.append(
                     {
                         "source": source,
@@ -260,12 +250,55 @@ class Mapping:
                 )
             unit.keep_entities(rows)
             unit.dirty_by_subject(moved)
-        for work in works:
-            if work.record.deleted and work.record.form in self.registering:
-                before = unit.entity_of_record(work.record.id)
-                if before:
-                    unit.drop_entity(work.record.id)
-                    unit.dirty_by_subject([before["key"]])
+            if kind == "place" and (appeared or replaced):
+                self._replaced(unit, source, set(replaced))
+
+    def _drop_entities(self, unit: Any, works: list[Work]) -> None:
+        """Forget who or what these records registered and do no more. One that cannot be read now keeps its entity."""
+        now = {w.record.id: (w.entity.kind, w.entity.key) if w.entity else None for w in works if w.error is None}
+        dropped: dict[str, list[dict[str, Any]]] = {}
+        for row in unit.entities_of_records([w.record.id for w in works if not w.fresh and w.error is None]):
+            if now[row["record"]] != (row["kind"], row["key"]):
+                unit.drop_entity(row["record"])
+                dropped.setdefault(row["source"], []).append(row)
+        for source, rows in dropped.items():
+            unit.dirty_by_subject([row["key"] for row in rows])
+            places = {row["key"] for row in rows if row["kind"] == "place"}
+            if places:
+                self._replaced(unit, source, places)
+
+    def _replaced(self, unit: Any, source: str, places: set[str]) -> None:
+        """Mark what is where it is by the registry's word: records without an org unit, and those whose place has no
+        row of its own and lies in one of ``places``, which moved or went. (What stood between a place and the first
+        one that moved is as it was, so looking upwards now finds all of them.)"""
+        self.org_units.forget()
+        unit.dirty_records(unit.quarantined_for(source, PLACELESS))
+        if not places:
+            return
+        parent_of = self._parents(unit)
+        inside = []
+        for place in unit.places_of_activities():
+            current: str | None = place
+            for _ in range(10):
+                if current is None or self.org_units.known(source, current):
+                    break
+                if current in places:
+                    inside.append(place)
+                    break
+                current = parent_of(current)
+        unit.dirty_by_place(source, inside)
+
+    @staticmethod
+    def _parents(unit: Any) -> Any:
+        def parent_of(place: str) -> str | None:
+            for source in ("cht",):
+                row = unit.entities("place", source, [place]).get(place)
+                if row:
+                    parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent")
+                    return str(parent) if parent else None
+            return None
+
+        return parent_of
 
     @staticmethod
     def _recount(unit: Any, works: list[Work]) -> None:

@@ -23,6 +23,14 @@ class OrgUnits:
             self._by_code.setdefault(row.org_unit, []).append(row)
         self._cache: dict[tuple[str, str, date], OrgUnitRow] = {}
 
+    def known(self, source: str, place: str) -> bool:
+        """The table has a row of this place, whatever its dates."""
+        return (source, place) in self._by_place or ("*", place) in self._by_place
+
+    def forget(self) -> None:
+        """Look up again: places of the registry moved."""
+        self._cache.clear()
+
     def row(self, source: str, place: str, day: date, parent_of: Callable[[str], str | None]) -> OrgUnitRow:
         """The row of a place on a date. ``parent_of(place)`` is the registry's live parent.
 

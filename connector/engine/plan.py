@@ -56,7 +56,7 @@ def _cells(engine: Engine, unit: Any, config: Any, period: str | None, result: d
                         }
                     )
                 continue
-            wanted = wanted_value(cell, config.vanished, cell["id"] in sent)
+            wanted = wanted_value(engine.pack, cell, config.vanished, cell["id"] in sent)
             if wanted is None or wanted == cell["accepted"]:
                 result["same"] += wanted is not None
                 continue

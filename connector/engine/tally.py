@@ -16,6 +16,7 @@ from connector.engine import audit
 from connector.engine.engine import Engine
 from connector.identity import digest
 from connector.mappings import indicators
+from connector.mappings.pack import Pack
 
 #: Cells per transaction.
 CHUNK = 500
@@ -39,11 +40,14 @@ def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((p.partition("=")[0], p.partition("=")[2]) for p in text.split(";"))
 
 
-def wanted_value(cell: Mapping[str, Any], vanished: str, sent: bool) -> str | None:
+def wanted_value(pack: Pack, cell: Mapping[str, Any], vanished: str, sent: bool) -> str | None:
     """What the target should hold: a value, ``""`` for deleted there, or None for nothing of ours.
 
-    A cell once sent is kept true for ever, down to zero or deletion.
+    A cell once sent is kept true for ever, down to zero or deletion; but one whose indicator left the pack is left as
+    it is, here and there.
     """
+    if cell["indicator"] not in pack.indicators:
+        return None
     if cell["value"] is not None:
         return str(cell["value"])
     if cell["accepted"] is None and not sent:
@@ -78,9 +82,15 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         indicator = pack.indicators.get(row["indicator"])
         if indicator is None:
             continue  # the indicator left the pack; its cells stay as they are
-        element, combo = indicators.element_and_combo(
-            pack, row["indicator"], row["part"], parse_categories(row["categories"])
-        )
+        try:
+            element, combo = indicators.element_and_combo(
+                pack, row["indicator"], row["part"], parse_categories(row["categories"])
+            )
+        except KeyError:  # the pack has this part, category or option no more: it is called as it was
+            gone = unit.cell_of(row)
+            if gone is None:
+                continue
+            element, combo = gone["data_element"], gone["combo"]
         data_set = pack.data_sets[indicator.data_set]
         old = config is not None and not periods.not_before(row["period"], config.live_from)
         cells.append(
@@ -107,7 +117,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         changed += known is None or known["value"] != cell["value"]
         if known is not None and known["state"] in ("held", "kept"):
             cell["state"] = known["state"]
-        elif known is not None and known["accepted"] is not None and known["accepted"] == cell["value"]:
+        elif known is not None and _name(known) == _name(cell) and known["accepted"] == cell["value"] is not None:
             cell["state"] = "accepted"
     unit.keep_cells(cells)
     unit.untouch([{k: r[k] for k in ("indicator", "part", "org_unit", "period", "categories")} for r in rows])
@@ -128,6 +138,11 @@ def _address(cell: Mapping[str, Any]) -> tuple[str, ...]:
     return (cell["indicator"], cell["part"], cell["org_unit"], cell["period"], cell["categories"])
 
 
+def _name(cell: Mapping[str, Any]) -> tuple[str, str]:
+    """What DHIS2 knows it as."""
+    return (cell["data_element"], cell["combo"])
+
+
 def block_key(block: tuple[str, str, str]) -> str:
     return "block/" + "/".join(block)
 
@@ -141,7 +156,7 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
     sent = unit.values_once_sent([c["id"] for c in cells])
     wanted = []
     for cell in cells:
-        value = wanted_value(cell, config.vanished, cell["id"] in sent)
+        value = wanted_value(engine.pack, cell, config.vanished, cell["id"] in sent)
         if value is not None:
             wanted.append([cell["data_element"], cell["combo"], value])
     known = unit.delivery(config.name, block_key(block))
@@ -175,7 +190,7 @@ def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], 
     doubtful = unit.values_in_doubt([c["id"] for c in cells])
     values, behind = [], []
     for cell in cells:
-        wanted = wanted_value(cell, config.vanished, cell["id"] in sent)
+        wanted = wanted_value(engine.pack, cell, config.vanished, cell["id"] in sent)
         if wanted is None or cell["state"] == "kept":
             continue
         if wanted == cell["accepted"] and cell["id"] not in doubtful:

@@ -26,6 +26,10 @@ TAKE_TOUCHED = text(
     "SELECT indicator, part, org_unit, period, categories FROM touched "
     "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit"
 )
+TOUCH_ALL = text(
+    "INSERT INTO touched (indicator, part, org_unit, period, categories) SELECT indicator, part, org_unit, period, categories "
+    "FROM cell WHERE TRUE ON CONFLICT (indicator, part, org_unit, period, categories) DO NOTHING"
+)
 UNTOUCH = text(
     "DELETE FROM touched WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
     "AND categories=:categories"
@@ -40,11 +44,13 @@ RECOUNT = text(
     "AND c.period=t.period AND c.categories=t.categories "
     "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
 )
+#: What was accepted under one name says nothing of another: renamed in the pack, a cell is sent again.
 UPSERT_CELL = text(
     "INSERT INTO cell (indicator, part, org_unit, period, categories, data_set, data_element, combo, value, records, state, "
     "updated) VALUES (:indicator, :part, :org_unit, :period, :categories, :data_set, :data_element, :combo, :value, "
     ":records, :state, :now) ON CONFLICT (indicator, part, org_unit, period, categories) DO UPDATE SET "
     "value=excluded.value, records=excluded.records, updated=excluded.updated, data_set=excluded.data_set, "
+    "accepted=CASE WHEN cell.data_element=excluded.data_element AND cell.combo=excluded.combo THEN cell.accepted END, "
     "data_element=excluded.data_element, combo=excluded.combo, state=excluded.state"
 )
 BLOCK_CELLS = text(
@@ -76,6 +82,10 @@ class CountingQueries:
     def touch(self, cells: list[dict[str, Any]]) -> None:
         if cells:
             many(self.connection, TOUCH, cells)
+
+    def touch_all(self) -> None:
+        """Count every cell again."""
+        self.connection.execute(TOUCH_ALL)
 
     def recount(self, limit: int) -> list[dict[str, Any]]:
         rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))

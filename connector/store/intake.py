@@ -65,6 +65,7 @@ UPSERT_ENTITY = text(
     "revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, updated=excluded.updated"
 )
 DIRTY_BY_SUBJECT = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN {in})"
+DIRTY_BY_PLACE = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND source=:source AND record IN (SELECT record FROM activity WHERE place IN {in})"
 UPSERT_QUARANTINE = text(
     "INSERT INTO quarantine (source, stream, key, revision, form, code, path, file, line, detail, who, version, at) "
     "VALUES (:source, :stream, :key, :revision, :form, :code, :path, :file, :line, :detail, :who, :version, :now) "
@@ -216,6 +217,18 @@ class IntakeQueries:
         parameters = {"yes": True, "list": orjson.dumps(subjects).decode()}
         return self.execute(statement(DIRTY_BY_SUBJECT.replace("{in}", clause)), parameters)
 
+    def dirty_by_place(self, source: str, places: Sequence[str]) -> int:
+        """Mark the living records of a source that were made in these places to be mapped again."""
+        if not places:
+            return 0
+        clause = in_list(self.connection.dialect.name, places)
+        parameters = {"yes": True, "list": orjson.dumps(places).decode(), "source": source}
+        return self.execute(statement(DIRTY_BY_PLACE.replace("{in}", clause)), parameters)
+
+    def places_of_activities(self) -> list[str]:
+        rows = self.rows(text("SELECT DISTINCT place FROM activity WHERE place IS NOT NULL"))
+        return [str(r["place"]) for r in rows]
+
     # -- activities and entities
 
     def keep_activities(self, rows: list[dict[str, Any]]) -> None:
@@ -243,9 +256,6 @@ class IntakeQueries:
     def entities_of_records(self, records: Iterable[str]) -> list[dict[str, Any]]:
         return self.select_in("SELECT * FROM entity WHERE record IN {in}", records)
 
-    def entity_of_record(self, record: str) -> dict[str, Any] | None:
-        return self.row(text("SELECT * FROM entity WHERE record=:r"), {"r": record})
-
     def drop_entity(self, record: str) -> None:
         self.execute(text("DELETE FROM entity WHERE record=:r"), {"r": record})
 
@@ -253,6 +263,11 @@ class IntakeQueries:
 
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         self.execute(UPSERT_QUARANTINE, rows)
+
+    def quarantined_for(self, source: str, codes: Sequence[str]) -> list[str]:
+        """Records of a source that are in quarantine for one of these reasons."""
+        sql = "SELECT stream, key FROM quarantine WHERE source=:source AND code IN {in}"
+        return [f"{source}/{r['stream']}/{r['key']}" for r in self.select_in(sql, codes, source=source)]
 
     def leave_quarantine(self, rows: list[dict[str, Any]]) -> None:
         self.execute(LEAVE_QUARANTINE, rows)

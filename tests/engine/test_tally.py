@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -238,7 +239,10 @@ def test_a_figure_is_written_as_dhis2_reads_it(aggregate: str, row: dict[str, An
 def test_what_the_target_should_hold(
     value: str | None, accepted: str | None, sent: bool, vanished: str, wanted: str | None
 ) -> None:
-    assert tally.wanted_value({"value": value, "accepted": accepted}, vanished, sent) == wanted
+    pack: Any = SimpleNamespace(indicators={"A04": None})
+    cell = {"indicator": "A04", "value": value, "accepted": accepted}
+    assert tally.wanted_value(pack, cell, vanished, sent) == wanted
+    assert tally.wanted_value(pack, {**cell, "indicator": "Z99"}, vanished, sent) is None, "it left the pack"
 
 
 # ---------------------------------------------------------------- completion

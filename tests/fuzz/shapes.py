@@ -184,7 +184,9 @@ SHAPES: dict[str, Shape] = {
     # ---- packed in another way than said
     "gzip that is none": with_header(b"content-encoding", b"gzip"),
     "gzip not said": lambda given: given.saying(gzip.compress(given.body)),
-    "gzip without its end": lambda given: given.saying(gzip.compress(given.body)[:-12]).named(b"content-encoding", b"gzip"),
+    "gzip without its end": lambda given: given.saying(gzip.compress(given.body)[:-12]).named(
+        b"content-encoding", b"gzip"
+    ),
     "an unknown packing": with_header(b"content-encoding", b"secret"),
     "zstandard": with_header(b"content-encoding", b"zstd"),
     # ---- headers

@@ -327,7 +327,9 @@ class Blocks(TargetSpeaker):
         for element, combo in cells:
             old = rng.choice((None, None, None, "3"))
             if old is not None:
-                self.sim._type_in([{**of_dhis2.typed(element, old, combo, unit), "period": period, "storedBy": "relais"}])
+                self.sim._type_in(
+                    [{**of_dhis2.typed(element, old, combo, unit), "period": period, "storedBy": "relais"}]
+                )
             number = rng.choice(("12", "0", "4711", "-4" if rng.random() < 0.2 else "5", None if old else "6"))
             values.append(of_dhis2.value(element, number, combo, neverSent=old is None, old=old))
         if rng.random() < 0.1:
@@ -340,7 +342,9 @@ class Blocks(TargetSpeaker):
 
     def plain(self) -> list[Delivery]:
         self.sim.reset()
-        return [of_dhis2.block(of_dhis2.value(), of_dhis2.value("MH_B", "3", "SEX_F"), of_dhis2.value("MH_B", "4", "SEX_M"))]
+        return [
+            of_dhis2.block(of_dhis2.value(), of_dhis2.value("MH_B", "3", "SEX_F"), of_dhis2.value("MH_B", "4", "SEX_M"))
+        ]
 
     def value_held(self, payload: Any, value: Any) -> bool:
         key = (value["dataElement"], payload["orgUnit"], payload["period"], value["categoryOptionCombo"], "default")
@@ -521,9 +525,7 @@ class Bundles(TargetSpeaker):
 
     def plain(self) -> list[Delivery]:
         self.sim.reset()
-        return of_fhir.deliveries(
-            of_fhir.patient("p-1"), of_fhir.observation("r-1"), of_fhir.gone("Patient", "p-999")
-        )
+        return of_fhir.deliveries(of_fhir.patient("p-1"), of_fhir.observation("r-1"), of_fhir.gone("Patient", "p-999"))
 
     @staticmethod
     def named(payload: Any) -> str:
@@ -689,7 +691,6 @@ class Referrals(TargetSpeaker):
             or any(node.get("uuid") == ours and node.get("voided") for node in objects)
         )
 
-
     def taken_back(self, ours: str, objects: list[Json]) -> bool:
         """The encounter was said to be gone, or its deletion done; the appointment to be cancelled, or not there."""
         gone = any(node.get("uuid") == ours and node.get("voided") is True for node in objects)
@@ -785,9 +786,7 @@ class ClinicAnswers(Speaker):
     async def play(self, rng: random.Random, spoil: Spoil) -> list[str]:
         if not self.open:
             await self.prepare()
-        feed = OpenmrsAnswers(
-            self.client, openmrs=of_openmrs.OPENMRS, settings={"profile": "o3"}, zone="Africa/Bamako"
-        )
+        feed = OpenmrsAnswers(self.client, openmrs=of_openmrs.OPENMRS, settings={"profile": "o3"}, zone="Africa/Bamako")
         asked = self.open if rng.random() < 0.3 else [rng.choice(self.open)]
         self.line.clear()
         self.line.spoil = spoil
