@@ -229,10 +229,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     if not value:
         return None
     try:
-        if value.isdigit():
-            seconds = float(value)
-        else:
-            seconds = (_instant(value) - _date(headers)).total_seconds()
+        seconds = float(value) if value.isdigit() else (_instant(value) - _date(headers)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
     return timedelta(seconds=min(max(seconds, 0.0), 86400.0))

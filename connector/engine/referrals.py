@@ -208,7 +208,9 @@ def _open(engine: Engine, unit: Any, after: str, limit: int) -> list[dict[str, A
     one, and the one we voided ourselves must not be taken for the clinic's answer."""
     rows: list[dict[str, Any]] = unit.open_referrals(after, limit)
     config = engine.target_of("openmrs")
-    for row in rows if config is not None else ():
+    if config is None:
+        return rows
+    for row in rows:
         delivery = unit.delivery(config.name, row["record"])
         if delivery is not None and orjson.loads(delivery["remote"]):
             row["remote"] = delivery["remote"]
