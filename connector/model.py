@@ -46,6 +46,7 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.ACCEPTED: "the target holds this state already: nothing is sent",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
         State.UNKNOWN: "after a restore: something is there under this key, looked at before anything is sent",
+        State.RESOLVED: "the person it is about was erased",
     },
     State.LEASED: {
         State.ACCEPTED: "the target holds it, confirmed",
@@ -53,17 +54,20 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.UNKNOWN: "no answer to be trusted, or the process that sent it is gone",
         State.PARKED: "refused, out of tries, or waiting for more than the pack's limit",
         State.PENDING: "a newer state was wanted meanwhile: this answer settles nothing",
+        State.RESOLVED: "the person it is about was erased",
     },
     State.DEFERRED: {
         State.LEASED: "due",
         State.ACCEPTED: "the target holds this state already: nothing is sent",
         State.PENDING: "a newer state is wanted, or a person retries",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+        State.RESOLVED: "the person it is about was erased",
     },
     State.UNKNOWN: {
         State.LEASED: "the quiet time is over: looked up, or sent again where the same state twice is one",
         State.ACCEPTED: "the answer came after all",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
+        State.RESOLVED: "the person it is about was erased",
     },
     State.ACCEPTED: {
         State.PENDING: "a newer state is wanted, or the target no longer holds it",

@@ -126,6 +126,7 @@ def test_pushed_records_count_as_if_they_had_been_pulled(
     pulled.settle()
     for name, value in environment(tmp_path / "pushed").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RELAIS_DATABASE_URL", raising=False)  # a database of its own
     pushed = Road(tmp_path / "pushed", a_few(), lambda pack: pack, [])
     try:
         let_in(pushed)
