@@ -467,6 +467,9 @@ def test_a_retry_of_an_uncertain_one_still_looks_first(tmp_path: Path) -> None:
     assert row(house, "one")["state"] == "unknown"
     assert Actions(house).retry([row(house, "one")["id"]], "ana") == 1
     deliver(house)
+    assert row(house, "one")["state"] == "unknown", "the lost request may still arrive: nobody may hurry that"
+    later(house, minutes=2)
+    deliver(house)
     assert row(house, "one")["state"] == "accepted" and shelf(house).requests == 1
 
 
