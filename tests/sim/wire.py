@@ -60,8 +60,6 @@ def keys_of(name: str, method: str, path: str, body: Any) -> frozenset[str]:
         found.append(f"encounter {body.get('uuid')}")
     elif name == "openmrs" and method == "POST" and path.endswith("/appointments"):
         found.append(f"appointment {body['appointmentNumber']}")
-    elif name == "openmrs" and method == "POST" and path.endswith("/patient"):
-        found.append(f"patient {body['person'].get('uuid')}")
     elif name == "cht_answers" and method == "PUT":
         found.append(path)
     return frozenset(found)
