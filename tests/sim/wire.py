@@ -131,6 +131,8 @@ class Wire(httpx.AsyncBaseTransport):
             await asyncio.sleep(world.rng.choice([0.1, 0.5]))
             raise httpx.ReadTimeout("late", request=request)
         reached = world.spawn(self._reach(x, request, wait, fault))
+        if x.writes:
+            world.meanwhile(self.process)
         answer = await asyncio.shield(reached)
         await asyncio.sleep(world.rng.uniform(0.02, 0.6))
         return await self._after(fault, answer, request)

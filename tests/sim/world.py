@@ -29,8 +29,9 @@ import tenacity.asyncio
 from sqlalchemy import event as sql_event
 
 from connector import bootstrap
-from connector.engine import runs
+from connector.engine import intake, runs, tally
 from connector.engine.actions import Actions
+from connector.engine.mapping import Mapping
 from connector.engine.reconcile import reconcile
 from connector.errors import RelaisError, TargetUnreadable
 from connector.mappings.fhir import FhirBuilder
@@ -192,6 +193,7 @@ class World:
         self.lines: list[str] | None = [] if keep_trace else None
         self.calm = False  #: True: no fault, no crash any more
         self.wrong = 0.0  #: seconds by which the wall clock is off
+        self.coming = list(plan.events)
         self.log: list[Event] = []  #: what was put in, as it happened
         self.history: dict[str, list[tuple[Any, str]]] = {}  #: document -> its (body, revision), oldest first
         self.processes: list[Process] = []
@@ -341,11 +343,37 @@ class World:
     # ------------------------------------------------------------ the input
 
     async def feed(self) -> None:
-        for event in self.plan.events:
-            await asyncio.sleep(max(0.0, event.at - self.seconds()))
-            if self.act(event):
-                self.log.append(event)
-                self.trace(f"input {event.what} {event.id}")
+        while self.coming:
+            await asyncio.sleep(max(0.0, self.coming[0].at - self.seconds()))
+            if self.coming and self.coming[0].at <= self.seconds():
+                self.happen()
+
+    def happen(self) -> Event | None:
+        """The next thing in the plan takes place."""
+        event = self.coming.pop(0)
+        if not self.act(event):
+            return None
+        self.log.append(event)
+        self.trace(f"input {event.what} {event.id}")
+        return event
+
+    def meanwhile(self, process: Process) -> None:
+        """While a request is out, the app pushes what has just changed: it is taken in, mapped and counted at once."""
+        soon = self.coming and self.coming[0].at < self.seconds() + 300
+        if "push" not in self.plan.actors or self.calm or not soon or self.rng.random() > 0.5:
+            return
+        event = self.happen()
+        document = self.cht._docs.get(event.id) if event is not None else None
+        if document is None:
+            return
+        engine = process.engine
+        row = {"id": document.id, "changes": [{"rev": document.rev}], "doc": document.whole()}
+        records = engine.sources["cht"]._records({**row, "deleted": document.deleted})  # type: ignore[attr-defined]
+        self.trace(f"pushed {document.id} {document.rev}")
+        with suppress(RelaisError):
+            engine.store.write(lambda unit: intake.take(engine, unit, records, "cht"))
+            Mapping(engine).run()
+            tally.tally(engine)
 
     def act(self, event: Event) -> bool:
         """Do it at the source; False when it cannot be done any more."""
@@ -517,7 +545,7 @@ class World:
             "operator": self.operator,
             "reconcile": self.reconciler,
         }
-        actors += [self.spawn(named[name]()) for name in self.plan.actors]
+        actors += [self.spawn(named[name]()) for name in self.plan.actors if name in named]
         feed = self.spawn(self.feed())
         await asyncio.sleep(self.plan.until)
         await feed
