@@ -361,6 +361,7 @@ def _whole(answer: Answer) -> Outcome:
         of_target=of_target,
         http_status=answer.status,
         answer=text[:2000],
+        patient=reason == "fhir.reference_missing",  # until the parent is there
     )
 
 

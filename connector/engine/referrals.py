@@ -89,6 +89,7 @@ def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[di
             and not before["tries"]
             and not before["unsure"]
             and before["state"] != "leased"
+            and not before["step"]  # a step is noted before its request: something may be there already
         ):
             unit.unwant([before["id"]])
         else:

@@ -194,7 +194,7 @@ def plan(seed: int) -> Plan:
         faults = tuple(f for f in OF_TARGET_ORDER if rng.random() < 0.5)
     elif mood < 0.4:
         faults = tuple(f for f in (*AFTER, *LATE, "lost_request") if rng.random() < 0.4)
-    actors = tuple(a for a in ("second", "operator", "reconcile") if rng.random() < 0.4)
+    actors = tuple(a for a in ("second", "operator", "reconcile", "push") if rng.random() < 0.4)
     crashes = tuple(sorted(rng.randrange(5, 300) for _ in range(rng.choice([0, 0, 1, 2, 3, 12]))))
     jumps: tuple[tuple[float, float], ...] = ()
     if rng.random() < 0.15:

@@ -155,7 +155,7 @@ def _head(stack: ExitStack) -> None:
 
 @bug("zero not sent")
 def _zero(stack: ExitStack) -> None:
-    def wanted_value(cell: Any, vanished: str, sent: bool) -> Any:
+    def wanted_value(pack: Any, cell: Any, vanished: str, sent: bool) -> Any:
         return None if cell["value"] is None else str(cell["value"])
 
     put(stack, tally, "wanted_value", wanted_value)

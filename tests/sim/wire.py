@@ -60,8 +60,6 @@ def keys_of(name: str, method: str, path: str, body: Any) -> frozenset[str]:
         found.append(f"encounter {body.get('uuid')}")
     elif name == "openmrs" and method == "POST" and path.endswith("/appointments"):
         found.append(f"appointment {body['appointmentNumber']}")
-    elif name == "openmrs" and method == "POST" and path.endswith("/patient"):
-        found.append(f"patient {body['person'].get('uuid')}")
     elif name == "cht_answers" and method == "PUT":
         found.append(path)
     return frozenset(found)
@@ -133,6 +131,8 @@ class Wire(httpx.AsyncBaseTransport):
             await asyncio.sleep(world.rng.choice([0.1, 0.5]))
             raise httpx.ReadTimeout("late", request=request)
         reached = world.spawn(self._reach(x, request, wait, fault))
+        if x.writes:
+            world.meanwhile(self.process)
         answer = await asyncio.shield(reached)
         await asyncio.sleep(world.rng.uniform(0.02, 0.6))
         return await self._after(fault, answer, request)
