@@ -3,6 +3,7 @@
 RelaisError
 ├── ConfigError          PackBroken · SecretMissing · WrongKey · KeyReadable · SchemaDiffers
 ├── SourceError          SourceUnavailable · SourceRefused · SourceWaiting · CursorLost · PageUnreadable
+├── PushUnreadable       nothing is kept, the sender is told
 ├── MappingError         the record goes to quarantine
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable
@@ -10,6 +11,8 @@ RelaisError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class RelaisError(Exception):
@@ -109,6 +112,17 @@ class PageUnreadable(SourceError):
 
     code = "source.page_unreadable"
     who = "sysadmin"
+
+
+class PushUnreadable(RelaisError):
+    """A document that was pushed cannot be read, or lacks what names it. Nothing of it was kept and the sender was
+    told so (422). Whoever set up the push should send the whole document. Carries names of fields, never a value."""
+
+    code = "ingest.unreadable"
+
+    def __init__(self, missing: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.missing = tuple(missing)  #: fields that are not there; empty: it is no JSON object
 
 
 class MappingError(RelaisError):

@@ -37,6 +37,21 @@ class Source(Protocol):
     async def probe(self) -> Sequence[Finding]: ...
 
 
+class Pushable(Protocol):
+    """A source that can also be pushed to: the same document makes the same record, pulled or pushed."""
+
+    def pushed(self, data: bytes, form: str | None) -> Record:
+        """The record in a pushed document (JSON). ``form`` is what the sender says where the document does not.
+
+        Raises ``PushUnreadable``.
+        """
+        ...
+
+    def newer(self, record: Record, revision: str, changed_at: datetime | None) -> bool:
+        """Is the record certainly newer than the revision of the same key given? False when it cannot be told."""
+        ...
+
+
 class Progress(Protocol):
     """What an adapter may tell the engine in the middle of an attempt; durable when the call returns."""
 

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     quiet_scale: float = Field(default=1.0, gt=0, le=100, allow_inf_nan=False)
     #: Factor on the waits between tries.
     retry_scale: float = Field(default=1.0, gt=0, le=100, allow_inf_nan=False)
+    #: Largest body of a pushed document, bytes.
+    ingest_limit: int = Field(default=5_000_000, ge=1_000, le=100_000_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

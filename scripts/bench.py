@@ -50,7 +50,7 @@ def measure() -> dict[str, Any]:
     """
     started = time.perf_counter()
     from connector import bootstrap
-    from connector.engine import delivery, runs
+    from connector.engine import runs
     from connector.settings import Settings
 
     spent: dict[str, float] = {}
@@ -63,31 +63,14 @@ def measure() -> dict[str, Any]:
         spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - before
         worked[stage] = worked.get(stage, 0.0) + time.process_time() - worked_before
 
-    class Timed(runs.Run):
-        async def pull(self) -> int:
-            with timed("intake"):
-                return await super().pull()
-
-        def map(self) -> int:
-            with timed("mapping"):
-                return super().map()
-
-        def tally(self) -> int:
-            with timed("counting"):
-                return super().tally()
-
+    class OneByOne(runs.Run):
         async def deliver(self) -> int:
-            moved = 0
-            for name, totals in self.targets.items():
-                with timed(name):
-                    counts = await delivery.deliver(self.engine, name)
-                for key in totals:
-                    totals[key] += counts[key]
-                moved += counts["accepted"] + counts["rejected"]
-            return moved
+            return sum([await self._deliver(name) for name in self.targets])
 
-    runs.Run = Timed  # type: ignore[misc]
+    runs.Run = OneByOne  # type: ignore[misc]
     house = bootstrap.build(Settings.load())
+    house.engine.stage = timed
+    bootstrap.settle_in()
 
     async def play() -> dict[str, Any]:
         try:
@@ -306,14 +289,14 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
             f"{cpu:.2f}", "-" if bare is None else f"{bare:.2f}", "-" if not bare else f"{seconds / bare:.1f}",
         )  # fmt: skip
 
-    row("intake: fetch, encrypt, keep", received, "records", spent["intake"], worked["intake"], loop["seconds"]["cht"])
+    row("intake: fetch, encrypt, keep", received, "records", spent["pull"], worked["pull"], loop["seconds"]["cht"])
     row("mapping, pure, one core", pure["visits"], "visits", pure["seconds"], pure["cpu"], pure["bare"])
-    row("mapping, kept and wanted", summary["activities"], "records", spent["mapping"], worked["mapping"], None)
+    row("mapping, kept and wanted", summary["activities"], "records", spent["map"], worked["map"], None)
     cells = summary["cells"]["recounted"]
-    row("counting", cells, "cells", spent["counting"], worked["counting"], found["counting_bare"])
+    row("counting", cells, "cells", spent["tally"], worked["tally"], found["counting_bare"])
     row("delivery to FHIR", resources, "resources", spent["fhir"], worked["fhir"], loop["seconds"]["fhir"])
     row("delivery to DHIS2", values, "values", spent["dhis2"], worked["dhis2"], loop["seconds"]["dhis2"])
-    shown = ("intake", "mapping", "counting", "fhir", "dhis2")
+    shown = ("pull", "map", "tally", "fhir", "dhis2")
     others = found["whole"] - sum(spent[name] for name in shown)
     others_cpu = found["cpu"] - sum(worked[name] for name in shown)
     table.add_row("other targets, sealing, the rest", "", "", f"{others:.2f}", "", f"{others_cpu:.2f}", "", "")

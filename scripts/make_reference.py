@@ -25,7 +25,7 @@ import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
-from connector.cli import keeping, looking, sandbox, working  # noqa: E402, F401  they register the commands
+from connector.cli import keeping, looking, sandbox, tokens, working  # noqa: E402, F401  they register the commands
 from connector.cli.app import app  # noqa: E402
 from connector.mappings import lint  # noqa: E402
 from connector.mappings.config_connections import SETTINGS  # noqa: E402
@@ -327,6 +327,7 @@ CONNECTION = {
     "revision": "columns that name the revision; else the digest of the row",
     "max_line_bytes": "longest line read, bytes",
     "max_file_bytes": "largest file read whole, bytes",
+    "webhook_secret": "pushes must be signed with it: `whsec_...`, or a list of two while one is replaced",
 }
 
 
@@ -488,7 +489,8 @@ def metrics() -> list[tuple[str, str, str, str]]:
 def metrics_page() -> str:
     out = [MADE, "# Metrics\n"]
     out.append(
-        "`GET /metrics` in the Prometheus format. From this machine it is open; from elsewhere one must be signed in. "
+        "`GET /metrics` in the Prometheus format. From this machine it is open; from elsewhere it takes a "
+        "[token](sysadmin.md#tokens-for-machines) with the role `observe`, or a person who is signed in. "
         "Nothing in it names a person. Labels hold the names of connections and states only.\n"
     )
     rows = [(code(name), kind, labels, text) for name, kind, labels, text in metrics()]

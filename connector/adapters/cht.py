@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +18,13 @@ import httpx
 from connector.errors import (
     CursorLost,
     PageUnreadable,
+    PushUnreadable,
     SourceError,
     SourceRefused,
     SourceUnavailable,
     SourceWaiting,
 )
-from connector.http import Answer, HttpTrouble, NotJson, TooBig, read_with_retries
+from connector.http import Answer, HttpTrouble, NotJson, TooBig, exact_json, read_with_retries
 from connector.model import Cursor, Finding, Page, Record, Severity, Who
 
 #: Ids of the app's own documents (the last pattern: 22).
@@ -104,6 +106,36 @@ class ChtSource:
         except TooBig:
             pass  # two documents bigger than a page: reading copes
         return []
+
+    # ------------------------------------------------------------ pushes
+
+    def pushed(self, data: bytes, form: str | None) -> Record:
+        """The record in a document as CHT's outbound push sends it: by itself, or as ``{"doc": ...}``.
+
+        What the push has filled in is taken out again (``_stripped``), so that the record is the one the feed brings.
+        ``form`` is not needed: a document says it. Raises PushUnreadable.
+        """
+        try:
+            document = exact_json(data)
+        except ValueError:
+            raise PushUnreadable from None
+        if isinstance(document, dict) and set(document) == {"doc"}:
+            document = document["doc"]
+        if not isinstance(document, dict):
+            raise PushUnreadable
+        missing = [name for name in ("_id", "_rev", "type") if not _named(document.get(name))]
+        if document.get("type") == "data_record":
+            missing += [name for name in ("fields", "reported_date") if name not in document]
+        if missing:  # a part of a document, kept under its revision, would stand in the way of the whole one
+            raise PushUnreadable(missing)
+        document = _stripped(document)
+        row = {"id": document["_id"], "changes": [{"rev": document["_rev"]}], "doc": document}
+        return self._records(row)[0]
+
+    def newer(self, record: Record, revision: str, changed_at: datetime | None) -> bool:
+        """By the number a revision begins with: it grows with each edit of a document. With equal numbers there is a
+        conflict, and only the feed says who won (21)."""
+        return _generation(record.revision) > _generation(revision)
 
     # ------------------------------------------------------------ requests
 
@@ -205,6 +237,47 @@ def _kind(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
         contact_type = document.get("contact_type")
         return "contacts", contact_type if isinstance(contact_type, str) and contact_type else str(kind)
     return None, None
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _generation(revision: str) -> int:
+    number = revision.partition("-")[0]
+    return int(number) if number.isdigit() and len(number) < 10 else 0
+
+
+def _stripped(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as the database holds it: before a push CHT puts whole contacts, with names and telephones, where
+    the database has ids (``minify`` of cht-core ``shared-libs/lineage``)."""
+    found = dict(document)
+    if found.get("parent"):
+        found["parent"] = _ids(found["parent"])
+    contact = found.get("contact")
+    if isinstance(contact, dict) and contact.get("_id"):
+        parent = {"parent": _ids(contact["parent"])} if contact.get("parent") else {}
+        found["contact"] = {"_id": contact["_id"], **parent}
+    if found.get("type") == "data_record":
+        found.pop("patient", None)
+        found.pop("place", None)
+    linked = found.get("linked_docs")
+    if isinstance(linked, dict):
+        found["linked_docs"] = {k: v["_id"] if isinstance(v, dict) and "_id" in v else v for k, v in linked.items()}
+    return found
+
+
+def _ids(place: Any) -> Any:
+    """A place and those above it, ids only."""
+    if not isinstance(place, dict) or not place.get("_id"):
+        return place
+    chain = [place["_id"]]
+    while isinstance(place := place.get("parent"), dict) and place.get("_id"):
+        chain.append(place["_id"])
+    found: dict[str, Any] = {}
+    for id in reversed(chain):
+        found = {"_id": id, **({"parent": found} if found else {})}
+    return found
 
 
 def _is_row(row: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from connector.errors import SourceUnavailable
+from connector.errors import PushUnreadable, SourceUnavailable
 from connector.http import exact_json
 from connector.identity import digest
 from connector.model import Cursor, Finding, Page, Record, Severity, Who
@@ -144,6 +144,34 @@ class FilesSource:
         text = f"{self.name}: no file {self._pattern} in {self._folder}"
         return [Finding("source.no_files", Severity.WARNING, text, "Put a file there.", who=Who.SYSADMIN)]
 
+    # ------------------------------------------------------------ pushes
+
+    def pushed(self, data: bytes, form: str | None) -> Record:
+        """The record in one submission as a line (ODK), an item (Kobo) or a row (CSV: an object of columns) has it.
+
+        ``form`` stands for the beginning of a file name. Raises PushUnreadable.
+        """
+        try:
+            body = exact_json(data.removeprefix(b"\xef\xbb\xbf"))
+        except ValueError:
+            raise PushUnreadable from None
+        if not isinstance(body, dict):
+            raise PushUnreadable
+        if self._kind == "csv":
+            if any(isinstance(cell, dict | list) for cell in body.values()):
+                raise PushUnreadable
+            cells = {column.strip(): str(cell).strip() for column, cell in body.items() if cell is not None}
+            body = {column: cell for column, cell in cells.items() if column and cell}
+        missing = [] if self._key_of(body) else [self._key[0]]
+        missing += [] if self._form_of(body, form or "") else ["form"]
+        if missing:
+            raise PushUnreadable(missing)
+        return self._record(body, form or "", 0, deleted=self._deleted(body))
+
+    def newer(self, record: Record, revision: str, changed_at: datetime | None) -> bool:
+        """By when the submission says it changed; a CSV row does not say."""
+        return record.changed_at is not None and changed_at is not None and record.changed_at > changed_at
+
     # ------------------------------------------------------------ files
 
     def _files(self) -> dict[str, Path]:
@@ -254,8 +282,7 @@ class FilesSource:
             if not line.whole:  # still being written
                 return None
             return self._unreadable(name, line.number, data, "line.not_json", mark)
-        deleted = _at(body, "__system.deletedAt") is not None
-        return self._record(body, name, line.number, deleted=deleted)
+        return self._record(body, name, line.number, deleted=self._deleted(body))
 
     def _row(self, line: _Line, name: str, mark: _Mark) -> Record | None:
         text = _text(line.data)
@@ -276,8 +303,7 @@ class FilesSource:
             return self._unreadable(name, line.number, line.data, "row.columns", mark)
         named = zip(mark.header, (cell.strip() for cell in cells), strict=True)
         body = {column: cell for column, cell in named if column and cell}
-        deleted = body.get(self._action, "").lower() == "delete"
-        return self._record(body, name, line.number, deleted=deleted)
+        return self._record(body, name, line.number, deleted=self._deleted(body))
 
     # ------------------------------------------------------------ whole documents
 
@@ -307,13 +333,23 @@ class FilesSource:
 
     def _record(self, body: Mapping[str, Any], name: str, number: int, *, deleted: bool = False) -> Record:
         form = self._form_of(body, name)
-        key = next((str(value) for path in self._key if (value := _at(body, path)) not in (None, "")), None)
+        key = self._key_of(body)
         named = [str(value) for path in self._revision if (value := _at(body, path)) is not None]
         revision = "/".join([*named, digest(body)[:16]])
         changed = next((at for path in self._format.changed if (at := _instant(_at(body, path)))), None)
-        if not key or any(ord(letter) < 32 for letter in key):
+        if key is None:
             key = f"{name}#{number}"
         return Record(self.name, form, key, revision, form, body, deleted=deleted, changed_at=changed)
+
+    def _key_of(self, body: Mapping[str, Any]) -> str | None:
+        """None: there is none that could name a record."""
+        key = next((str(value) for path in self._key if (value := _at(body, path)) not in (None, "")), None)
+        return None if key and any(ord(letter) < 32 for letter in key) else key
+
+    def _deleted(self, body: Mapping[str, Any]) -> bool:
+        if self._kind == "csv":
+            return str(body.get(self._action, "")).lower() == "delete"
+        return self._kind != "kobo" and _at(body, "__system.deletedAt") is not None
 
     def _unreadable(self, name: str, number: int, data: bytes, reason: str, mark: _Mark) -> Record:
         if number not in mark.bad and len(mark.bad) < _BAD_KEPT:

@@ -57,7 +57,7 @@ def leave(code: int) -> None:
 
 def main() -> None:
     """Entry point: every error of ours becomes its sentence and its exit code."""
-    from connector.cli import keeping, looking, sandbox, working  # noqa: F401  registers the commands
+    from connector.cli import keeping, looking, sandbox, tokens, working  # noqa: F401  registers the commands
 
     try:
         code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value

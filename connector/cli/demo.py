@@ -110,6 +110,7 @@ def demo(*, once: bool, seed: int, zone: str, dhis2: str, openmrs: str, port: in
         for name in ("RELAIS_DATABASE_URL", "RELAIS_MASTER_KEY", "RELAIS_MASTER_KEY_FILE", "RELAIS_AUDIT_HEADS"):
             os.environ.pop(name, None)
         made = bootstrap.build(Settings.load())
+        bootstrap.settle_in()
         codes: dict[str, int] = {}
         try:
             with Watching() as step:

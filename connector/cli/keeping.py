@@ -15,6 +15,7 @@ from connector import __version__, bootstrap, crypto
 from connector.cli.app import Json, app, house, leave, run_async
 from connector.cli.output import json_out, out, say, table
 from connector.engine import audit as trail
+from connector.engine import tokens
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
 from connector.mappings import examples
 from connector.model import Finding, Severity
@@ -240,6 +241,10 @@ def doctor(json: Json = False) -> None:
                 "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.",
                 "warning",
             )
+
+            for one in tokens.ending(made.engine):
+                remedy = "relais token new, then relais token revoke for this one"
+                note("tokens", False, f"{one['name']}: valid until {one['expires']}", remedy, "warning")
 
             async def probe() -> None:
                 for name, adapter in {**made.engine.sources, **made.engine.targets}.items():

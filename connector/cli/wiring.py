@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from connector import __version__, bootstrap
-from connector.engine import lineage
+from connector.engine import intake, lineage, tokens
 from connector.engine import status as standing
 from connector.engine.actions import Actions
-from connector.web.context import WebContext
+from connector.engine.engine import Engine
+from connector.errors import ConfigError, PushUnreadable
+from connector.mappings.pack import Pack
+from connector.web.context import Ingested, WebContext
+from connector.web.signing import webhook_key
 
 
 class Connections:
@@ -23,6 +28,42 @@ class Connections:
 
     def write(self, fn: Callable[[Any], Any]) -> Any:
         return self.store.write(lambda unit: fn(unit.connection))
+
+
+#: state of a receipt -> HTTP status
+_STATUS = {"received": 202, "kept": 202, "repeated": 200, "ignored": 200}
+#: Seconds until a push to a paused source should come again.
+_PAUSED = 300
+
+
+def ingest(engine: Engine, source: str, body: bytes, form: str | None, by: str) -> Ingested:
+    """Take a pushed document in and say so. Raises StoreBusy, StoreFull, StoreError."""
+    try:
+        receipt = intake.take_pushed(engine, source, body, form, f"token/{by}")
+    except PushUnreadable as error:
+        return Ingested(422, {"error": error.code, "missing": error.missing})
+    if receipt is None:
+        return Ingested(404, {"error": "ingest.unknown_source"})
+    if receipt["state"] == "paused":
+        return Ingested(503, {"error": "ingest.paused"}, retry_after=_PAUSED)
+    return Ingested(_STATUS[receipt["state"]], receipt)
+
+
+def webhook_keys(pack: Pack) -> dict[str, list[bytes]]:
+    """Source -> the keys of its ``webhook_secret``. Raises ConfigError for what is none."""
+    found: dict[str, list[bytes]] = {}
+    for source in pack.sources.values():
+        secrets = source.settings.get("webhook_secret")
+        if secrets is None:
+            continue
+        try:
+            found[source.name] = [webhook_key(str(s)) for s in (secrets if isinstance(secrets, list) else [secrets])]
+        except ValueError:
+            raise ConfigError(
+                f"webhook_secret of {source.name} is no secret: whsec_ and 24 to 64 bytes in base64 are expected. "
+                "Relais did not start."
+            ) from None
+    return found
 
 
 def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) -> Any:
@@ -44,6 +85,10 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
         actions=Actions(engine),
         reasons={code: (str(r.who), r.fr, r.en) for code, r in engine.reasons.items()},
         secret=hashlib.sha256(b"relais web " + bootstrap.master_key(made.settings)).digest(),
+        ingest=partial(ingest, engine),
+        bearer=partial(tokens.bearer, engine),
+        webhook_keys=webhook_keys(made.pack),
+        ingest_limit=made.settings.ingest_limit,
         version=__version__,
         ready=alive,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from connector import __version__
+from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, run_async
 from connector.cli.output import Watching, err, json_out, out, say, state, table
 from connector.engine import reconcile as reconciling
@@ -75,6 +75,7 @@ def run(
 ) -> None:
     """Aller chercher, traduire, compter, envoyer, relever les réponses. / Pull, map, tally, deliver, poll."""
     with house() as made, Watching() as step:
+        bootstrap.settle_in()
         made.engine.progress = step
         limit = span(wait) if wait else None
         targets = [] if dry_run else target
@@ -95,6 +96,7 @@ def serve() -> None:
     from connector.engine.schedule import Schedule
 
     with house(queued=True) as made:
+        bootstrap.settle_in()
         stopping = threading.Event()
 
         def work() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,6 +52,9 @@ class Engine:
     public_key: Any = None  #: verifies them
     heads: str = ""  #: where signed heads are kept
     progress: Callable[[str, int], None] = lambda _stage, _count: None
+    #: Entered around each stage of a run (``pull``, ``map``, ``tally``, ``completions``, ``poll`` and each target's
+    #: name), for whoever measures.
+    stage: Callable[[str], AbstractContextManager[None]] = lambda _name: nullcontext()
     #: One lock per lane, for the tasks of this process.
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
     #: Resources built in this process and not yet delivered, by delivery key and digest; bounded by the writer.

@@ -1,17 +1,18 @@
-"""Intake: pages of a source into bodies and heads, with the cursor in the same transaction."""
+"""Intake: pages of a source into bodies and heads, with the cursor in the same transaction; and pushed documents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from connector.engine import audit
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
 from connector.identity import digest, nameable
 from connector.model import Cursor, Page, Record
+from connector.ports import Pushable
 from connector.retry import NEVER
 
 
@@ -116,6 +117,64 @@ def take_page(engine: Engine, source: str, page: Page) -> dict[str, int]:
 
     result: dict[str, int] = engine.store.write(work)
     return result
+
+
+def take_pushed(engine: Engine, source: str, data: bytes, form: str | None, by: str) -> dict[str, Any] | None:
+    """Keep one pushed document in one transaction with its audit entry; durable when this returns.
+
+    Returns the receipt, None when there is no such source to push to. ``by`` names the sender. ``state``:
+
+    - ``received``: it is the head now, and the next run maps and counts it.
+    - ``kept``: its body is kept, but the head stays, as it is not certainly newer (``SourceConfig.order``). What is
+      pulled always moves the head, so a sender's late repeat cannot bring back what was corrected since.
+    - ``repeated``: it is the head, or was it before. Nothing is written.
+    - ``ignored``: nothing to map, or the pack ignores it. Nothing is written.
+    - ``paused``: the source is paused. Nothing is written; the sender should come again.
+
+    Raises PushUnreadable, StoreBusy, StoreFull, StoreError.
+    """
+    adapter = engine.sources.get(source)
+    if adapter is None or not hasattr(adapter, "pushed"):
+        return None
+    pushable = cast(Pushable, adapter)
+    record = _named(pushable.pushed(data, form))
+    order = engine.pack.sources[source].order
+    receipt = engine.names.uuid("receipt", record.id, record.revision)
+
+    def judged(unit: Any) -> str:
+        if unit.source_state(source).get("paused"):
+            return "paused"
+        head = unit.head_and_age(record.id)
+        if head is None or order == "none":
+            counts = take(engine, unit, [record], source)
+            return "received" if counts["new"] else "repeated" if counts["repeated"] else "ignored"
+        if unit.body_known(record.source, record.stream, record.key, record.revision):
+            return "repeated"
+        if record.form is None or record.form in engine.pack.ignore.get(source, ()):
+            return "ignored"
+        changed_at = moment(head["changed_at"]) if head["changed_at"] else None
+        if order == "comparable" and pushable.newer(record, head["revision"], changed_at):
+            take(engine, unit, [record], source)
+            return "received"
+        unit.keep_bodies([_body_row(unit, record, engine.now())])
+        return "kept"
+
+    def work(unit: Any) -> str:
+        state = judged(unit)
+        if state in ("received", "kept"):
+            unit.pushed(source, engine.now())
+            audit.record(
+                unit,
+                at=engine.now(),
+                event="push.received",
+                who=by,
+                subject=record.id,
+                detail={"receipt": receipt, "state": state},
+            )
+        return state
+
+    state: str = engine.store.write(work)
+    return {"receipt": receipt, "source": source, "key": record.key, "revision": record.revision, "state": state}
 
 
 async def pull(engine: Engine, source: str) -> dict[str, Any]:

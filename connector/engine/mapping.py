@@ -46,6 +46,7 @@ class Work:
     """One mapped record and everything that follows from it."""
 
     record: Record
+    fresh: bool = False  #: never mapped before: nothing is kept of it that could have changed
     activity: Activity | None = None
     entity: Entity | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -71,8 +72,8 @@ def _record(unit: Any, row: dict[str, Any]) -> Record:
     )
 
 
-def _translate(engine: Engine, record: Record, today: date) -> Work:
-    work = Work(record)
+def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> Work:
+    work = Work(record, fresh)
     if record.deleted:
         return work
     try:
@@ -148,7 +149,11 @@ class Mapping:
 
         def read(unit: Any) -> tuple[list[Work], int]:
             rows = unit.dirty_heads(after, CHUNK, forms)
-            return [_translate(engine, _record(unit, r), today) for r in rows], (rows[-1]["id"] if rows else after)
+            works = [
+                _translate(engine, _record(unit, r), today, fresh=r["state"] == "received" and r["moves"] == 1)
+                for r in rows
+            ]
+            return works, rows[-1]["id"] if rows else after
 
         works, last = engine.store.read(read)
         if not works:
@@ -266,7 +271,7 @@ class Mapping:
     def _recount(unit: Any, works: list[Work]) -> None:
         """Replace the contributions of changed records and touch the old and the new cells together."""
         old: dict[str, list[tuple[Any, ...]]] = {}
-        for row in unit.contributions([w.record.id for w in works]):
+        for row in unit.contributions([w.record.id for w in works if not w.fresh]):
             old.setdefault(row["record"], []).append(
                 (
                     row["indicator"],

@@ -46,6 +46,7 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     if config is None:
         return 0, 0
     wanted: dict[str, tuple[str, dict[str, Any], str | None]] = {}
+    known_before: list[str] = []
     for work in works:
         if work.error is not None:
             continue
@@ -58,9 +59,13 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
             shared = engine.builder.group_of(work.activity, work.facts)
             if shared is not None:
                 wanted[key_of(shared)] = (digest(shared), shared, None)
+                known_before.append(key_of(shared))
         for resource in made:
-            wanted[key_of(resource)] = (digest(resource), resource, work.record.id)
-    before = unit.digests(config.name, wanted)
+            key = key_of(resource)
+            wanted[key] = (digest(resource), resource, work.record.id)
+            if not work.fresh:
+                known_before.append(key)
+    before = unit.digests(config.name, known_before)
     now = engine.now()
     rows: list[dict[str, Any]] = []
     invalid = 0
@@ -74,7 +79,7 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
         elif len(engine.built) < KEEP:
             engine.built[key] = (mark, resource)
         rows.append(row)
-    _vanished(engine, unit, config.name, [w.record.id for w in works], set(wanted), rows)
+    _vanished(engine, unit, config.name, [w.record.id for w in works if not w.fresh], set(wanted), rows)
     unit.want(rows)
     return len(wanted), invalid
 

@@ -110,7 +110,8 @@ class Run:
     async def pull(self) -> int:
         new = 0
         for name, totals in self.sources.items():
-            counts = await intake.pull(self.engine, name)
+            with self.engine.stage("pull"):
+                counts = await intake.pull(self.engine, name)
             for key in ("received", "new", "repeated"):
                 totals[key] += counts[key]
             totals["behind"] = counts["behind"]
@@ -127,49 +128,49 @@ class Run:
         server = engine.target_of("fhir_server")
         leaves = server is not None and server.name in self.targets
         moved = 0
-        for counts in MappingJob(engine).chunks():
+        chunks = MappingJob(engine).chunks()
+        while True:
+            with engine.stage("map"):
+                counts = next(chunks, None)
+            if counts is None:
+                return moved
             for key, count in counts.items():
                 self.mapped[key] += count
             moved += counts["mapped"] + counts["deleted"] + counts["quarantined"]
             if leaves and server is not None:
-                await self._send(server.name)
-        return moved
-
-    async def _send(self, target: str) -> dict[str, int]:
-        counts = await delivery.deliver(self.engine, target)
-        for key in ("accepted", "rejected", "values"):
-            self.targets[target][key] += counts[key]
-        return counts
+                await self._attempt(server.name)
 
     def tally(self) -> int:
-        counts = tally.tally(self.engine)
+        with self.engine.stage("tally"):
+            counts = tally.tally(self.engine)
         for key, count in counts.items():
             self.cells[key] += count
         return counts["recounted"]
 
-    async def _deliver(self, target: str) -> dict[str, int]:
+    async def _attempt(self, target: str) -> int:
+        """Deliver what is due at one target; returns how much moved."""
+        with self.engine.stage(target):
+            counts = await delivery.deliver(self.engine, target)
+        for key in ("accepted", "rejected", "values"):
+            self.targets[target][key] += counts[key]
+        return counts["accepted"] + counts["rejected"]
+
+    async def _deliver(self, target: str) -> int:
         """Deliver to one target; with ``wait``, sleep on through its short waits, so that a slow or failing target
         holds up no other one."""
         engine = self.engine
-        totals = await delivery.deliver(engine, target)
+        moved = await self._attempt(target)
         while self.deadline is not None:
             due = engine.store.read(lambda unit: _due(unit, target))
             now = engine.clock.now()
             if due is None or due > self.deadline or due - now > SHORT:
                 break
             await engine.clock.sleep(max(0.02, (due - now).total_seconds()))
-            for name, count in (await delivery.deliver(engine, target)).items():
-                totals[name] += count
-        return totals
+            moved += await self._attempt(target)
+        return moved
 
     async def deliver(self) -> int:
-        results = await asyncio.gather(*(self._deliver(t) for t in self.targets))
-        moved = 0
-        for name, counts in zip(self.targets, results, strict=True):
-            for key in ("accepted", "rejected", "values"):
-                self.targets[name][key] += counts[key]
-            moved += counts["accepted"] + counts["rejected"]
-        return moved
+        return sum(await asyncio.gather(*(self._deliver(t) for t in self.targets)))
 
     async def poll(self) -> int:
         try:
@@ -184,8 +185,10 @@ class Run:
         moved += await self.map()
         moved += self.tally()
         moved += await self.deliver()
-        moved += tally.completions(self.engine)
-        moved += await self.poll()
+        with self.engine.stage("completions"):
+            moved += tally.completions(self.engine)
+        with self.engine.stage("poll"):
+            moved += await self.poll()
         return moved
 
     def summary(self) -> dict[str, Any]:
@@ -268,8 +271,8 @@ async def once(
     """Run to a fixpoint; with ``wait`` sleep on to each due time until nothing waits or the time is up."""
     run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
     deadline = run.deadline
-    engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
     with locked(engine):
+        engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
         busy = 0
         while busy < ROUNDS:
             moved = await run.round()

@@ -24,7 +24,17 @@ SOURCE_KINDS = ("cht", "files", "openmrs")
 TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
 #: What a connection of each kind may be told, beside what every one may.
 SETTINGS = {
-    "cht": ("url", "user", "password", "database", "page_size", "max_pages", "max_bytes", "max_document_bytes"),
+    "cht": (
+        "url",
+        "user",
+        "password",
+        "database",
+        "page_size",
+        "max_pages",
+        "max_bytes",
+        "max_document_bytes",
+        "webhook_secret",
+    ),
     "files": (
         "folder",
         "format",
@@ -36,6 +46,7 @@ SETTINGS = {
         "revision",
         "max_line_bytes",
         "max_file_bytes",
+        "webhook_secret",
     ),
     "openmrs": ("url", "user", "password", "profile", "settles_within", "max_answer_bytes"),
     "dhis2": ("url", "user", "password", "token", "expected", "settles_within", "max_answer_bytes"),

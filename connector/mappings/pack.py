@@ -30,7 +30,9 @@ class SourceConfig:
     settings: Mapping[str, Any]
     schedule: str  #: "every 15m" or a five-field cron with weekday names
     silent_after: str = "3d"
-    order: str = "feed"  #: feed | comparable | none
+    #: Who says what is current when a record is pushed that is known already: feed (only what is pulled) |
+    #: comparable (the revision that is certainly newer) | none (the last one received).
+    order: str = "feed"
 
 
 @dataclass(frozen=True, slots=True)

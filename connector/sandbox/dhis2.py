@@ -336,7 +336,7 @@ class DHIS2Sim:
                 raise said(rule["status"], rule.get("message", STATUS[rule["status"]]))
             if "failed" in rule:
                 raise Failed(rule["failed"])
-            raise Aborted(rule["request"], {})
+            raise Aborted(rule["request"], {"dataSet": body.get("dataSet")})
 
     # ------------------------------------------------------------ completions and lock exceptions
 

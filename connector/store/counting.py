@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import many
+from connector.store.intake import dicts, many
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
@@ -78,7 +78,7 @@ class CountingQueries:
             many(self.connection, TOUCH, cells)
 
     def recount(self, limit: int) -> list[dict[str, Any]]:
-        rows = self.connection.execute(RECOUNT, {"limit": limit}).mappings()
+        rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
         return [{**r, "total": amount(r["total"])} for r in rows]
 
     def untouch(self, cells: list[dict[str, Any]]) -> None:
@@ -87,7 +87,7 @@ class CountingQueries:
 
     def cells(self, block: tuple[str, str, str]) -> list[dict[str, Any]]:
         parameters = {"data_set": block[0], "org_unit": block[1], "period": block[2]}
-        return [dict(r) for r in self.connection.execute(BLOCK_CELLS, parameters).mappings()]
+        return dicts(self.connection.execute(BLOCK_CELLS, parameters))
 
     def keep_cells(self, rows: list[dict[str, Any]]) -> None:
         if rows:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import TextClause, text
+from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.engine import Connection
 
 #: Values of one IN list.
@@ -24,6 +24,7 @@ MOVE_CURSOR = text(
     "last_success=:now, last_record=COALESCE(:last_record, last_record), failures=0, reason=NULL, who=NULL, due_at=NULL "
     "WHERE source=:source"
 )
+PUSHED = text("UPDATE source_state SET received=received+1, last_record=:now WHERE source=:source")
 SOURCE_FAILED = text(
     "UPDATE source_state SET failures=failures+1, reason=:reason, who=:who, due_at=:due_at WHERE source=:source"
 )
@@ -38,9 +39,14 @@ UPSERT_HEAD = text(
     "ON CONFLICT (record) DO UPDATE SET revision=excluded.revision, form=COALESCE(excluded.form, head.form), deleted=excluded.deleted, "
     "dirty=excluded.dirty, state=excluded.state, moves=head.moves+1, received_at=excluded.received_at"
 )
+HEAD_AND_AGE = text(
+    "SELECT h.revision, h.deleted, b.changed_at FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream "
+    "AND b.key=h.key AND b.revision=h.revision WHERE h.record=:record"
+)
+BODY_KNOWN = text("SELECT 1 FROM body WHERE source=:source AND stream=:stream AND key=:key AND revision=:revision")
 DIRTY = text(
-    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, b.body_enc, b.unreadable, "
-    "b.changed_at FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, b.body_enc, "
+    "b.unreadable FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
     "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
 )
 CLEAN_HEAD = text("UPDATE head SET dirty=:no, state=:state WHERE record=:record AND revision=:revision")
@@ -98,6 +104,13 @@ def many(connection: Connection, statement: TextClause, rows: Sequence[Mapping[s
         connection.exec_driver_sql(sql, [dict(row) for row in rows])
 
 
+def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:
+    """All rows of a textual statement as dicts, straight from the driver's tuples: a mapping object for each row
+    costs more than the row."""
+    names = list(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.cursor.fetchall()]
+
+
 @lru_cache(maxsize=200)
 def statement(sql: str) -> TextClause:
     return text(sql)
@@ -107,7 +120,7 @@ class IntakeQueries:
     connection: Connection
 
     def rows(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        return [dict(r) for r in self.connection.execute(statement, parameters or {}).mappings()]
+        return dicts(self.connection.execute(statement, parameters or {}))
 
     def row(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         found = self.connection.execute(statement, parameters or {}).mappings().first()
@@ -136,6 +149,10 @@ class IntakeQueries:
     def move_cursor(self, **values: Any) -> None:
         self.execute(MOVE_CURSOR, values)
 
+    def pushed(self, source: str, now: str) -> None:
+        """A record came by itself: the source is not silent."""
+        self.execute(PUSHED, {"source": source, "now": now})
+
     def source_failed(self, **values: Any) -> None:
         self.execute(MAKE_SOURCE, {"source": values["source"]})
         self.execute(SOURCE_FAILED, values)
@@ -145,6 +162,13 @@ class IntakeQueries:
     def heads(self, records: Iterable[str]) -> dict[str, dict[str, Any]]:
         rows = self.select_in("SELECT record, revision, deleted, state FROM head WHERE record IN {in}", records)
         return {r["record"]: r for r in rows}
+
+    def head_and_age(self, record: str) -> dict[str, Any] | None:
+        """Revision of the head, whether it is a deletion, and when it changed as far as the source said."""
+        return self.row(HEAD_AND_AGE, {"record": record})
+
+    def body_known(self, source: str, stream: str, key: str, revision: str) -> bool:
+        return bool(self.rows(BODY_KNOWN, {"source": source, "stream": stream, "key": key, "revision": revision}))
 
     def keep_bodies(self, rows: list[dict[str, Any]]) -> None:
         self.execute(INSERT_BODY, rows)

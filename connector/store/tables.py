@@ -424,3 +424,18 @@ user = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("locked_until", Text),
 )
+
+#: Keys of machines to the API. The token itself is kept nowhere.
+token = Table(
+    "token",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  #: the part of the token that finds this row
+    Column("digest", Text, nullable=False),  #: SHA-256 of the whole token
+    Column("role", Text, nullable=False),  #: submit | observe | viewer | operator | clinic | admin
+    Column("source", Text),  #: the only source it may push to; NULL = all
+    Column("created", Text, nullable=False),
+    Column("expires", Text),  #: NULL = never
+    Column("revoked", Text),
+    Column("last_used", Text),  #: to the minute
+)

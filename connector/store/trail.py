@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.store.intake import dicts, statement
 from connector.store.tables import amount
 
 
@@ -14,7 +15,7 @@ class TrailQueries:
     connection: Connection
 
     def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        return [dict(r) for r in self.connection.execute(text(sql), parameters).mappings()]
+        return dicts(self.connection.execute(statement(sql), parameters))
 
     def _number(self, sql: str, **parameters: Any) -> int:
         return int(self.connection.execute(text(sql), parameters).scalar() or 0)

@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
 
 
-class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries):
+class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, TokenQueries):
     def __init__(self, connection: Connection, cipher: Any) -> None:
         self.connection = connection
         self.cipher = cipher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +12,23 @@ import orjson
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from connector.errors import StoreBusy, StoreFull
 from connector.web.context import Ingested, WebContext
 from connector.web.metrics import exposition
 from connector.web.reading import PAGE, deliveries, on, records
-from connector.web.requests import TooLarge, may_call, read_body
+from connector.web.requests import Denied, TooLarge, check_call, check_push, read_body
+from connector.web.signing import webhook_valid
+from connector.web.wording import CATALOGUES, choose_language
 
 router = APIRouter()
 
+#: Pushes taken at the same time: each holds a thread (there are 40, the pages need some) and a body in memory.
+PUSHES = 20
+#: A body must be here within so many seconds.
+READ_SECONDS = 30
 
 QUARANTINED = (
     "id",
@@ -44,8 +52,19 @@ def document(body: Any, status: int = 200, headers: Mapping[str, str] | None = N
     return Response(orjson.dumps(body, default=str), status, headers, media_type="application/json")
 
 
-def _refused() -> Response:
-    return document({"error": "token.needed"}, 401, {"www-authenticate": 'Bearer realm="relais"'})
+def problem(
+    request: Request, code: str, status: int, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    """An error as a document: its code, and a sentence in the caller's language. Never a value of a record."""
+    sentence = str(CATALOGUES[choose_language(None, None, request.headers.get("accept-language"))][f"api.{code}"])
+    return document({"error": code, "message": sentence, **more}, status, headers)
+
+
+async def denied(request: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, Denied) else 401
+    if status == 401:
+        return problem(request, "token.needed", 401, {"www-authenticate": 'Bearer realm="relais"'})
+    return problem(request, "token.role", 403)
 
 
 def _context(request: Request) -> WebContext:
@@ -75,19 +94,20 @@ def ready(request: Request) -> Response:
 
 @router.get("/metrics")
 def metrics(request: Request) -> Response:
-    if not may_call(request, loopback=True):
-        return _refused()
+    check_call(request, "observe", loopback=True)
     return Response(exposition(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/status.json")
 def status(request: Request) -> Response:
-    return document(_context(request).status()) if may_call(request, loopback=True) else _refused()
+    check_call(request, "observe", loopback=True)
+    return document(_context(request).status())
 
 
 @router.get("/api/v1/status")
 def api_status(request: Request) -> Response:
-    return document(_context(request).status()) if may_call(request, loopback=True) else _refused()
+    check_call(request, "observe", loopback=True)
+    return document(_context(request).status())
 
 
 def _number(text: str | None) -> int | None:
@@ -97,8 +117,7 @@ def _number(text: str | None) -> int | None:
 @router.get("/api/v1/deliveries")
 def api_deliveries(request: Request) -> Response:
     """One keyset page; ``next`` is the address of the page after it. The filters are those of ``/envois``."""
-    if not may_call(request, loopback=False):
-        return _refused()
+    check_call(request, "read")
     filters = deliveries.Filters.of(request.query_params)
     found = on(_context(request), lambda c: deliveries.page(c, filters, _number(request.query_params.get("before"))))
     fields = (
@@ -125,8 +144,7 @@ def api_deliveries(request: Request) -> Response:
 
 @router.get("/api/v1/quarantine")
 def api_quarantine(request: Request) -> Response:
-    if not may_call(request, loopback=False):
-        return _refused()
+    check_call(request, "read")
     filters, after = records.quarantine_filter(request.query_params), _number(request.query_params.get("after")) or 0
     found = on(_context(request), lambda c: records.quarantine_page(c, filters, after))
     following = None
@@ -141,8 +159,7 @@ def api_quarantine(request: Request) -> Response:
 @router.get("/api/v1/explain")
 def api_explain(request: Request) -> Response:
     """The lineage of ``de``, ``ou``, ``pe``, ``co`` (codes)."""
-    if not may_call(request, loopback=False):
-        return _refused()
+    check_call(request, "read")
     q = request.query_params
     if not all(q.get(k) for k in ("de", "ou", "pe")):
         return document({"error": "explain.address", "needs": ["de", "ou", "pe"]}, 422)
@@ -153,24 +170,49 @@ def api_explain(request: Request) -> Response:
 @router.get("/api/v1/trace/{source}/{stream}/{key:path}")
 def api_trace(request: Request, source: str, stream: str, key: str) -> Response:
     """The way of one record, personal data masked."""
-    if not may_call(request, loopback=False):
-        return _refused()
+    check_call(request, "read")
     found = _context(request).trace(f"{source}/{stream}/{key}", False)
     return document(found) if found else document({"error": "trace.unknown_record"}, 404)
 
 
 @router.post("/api/v1/ingest/{source}")
 async def ingest(request: Request, source: str) -> Response:
-    """A pushed record. 202 only after it is durable; the receipt says so."""
+    """A pushed document. 202 only after it is durable; the receipt says so."""
+    by = await run_in_threadpool(check_push, request, source)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    packed = request.headers.get("content-encoding", "identity").lower()
+    if packed != "identity" or not (kind == "application/json" or kind.endswith("+json")):
+        return problem(request, "ingest.not_json", 415)
+    state = request.app.state
+    if state.pushes >= PUSHES:
+        return problem(request, "ingest.too_many", 429, {"retry-after": "5"})
+    state.pushes += 1
+    try:
+        return await _taken(request, source, by)
+    finally:
+        state.pushes -= 1
+
+
+async def _taken(request: Request, source: str, by: str) -> Response:
     context = _context(request)
     try:
-        body = await read_body(request, context.ingest_limit)
+        async with asyncio.timeout(READ_SECONDS):
+            body = await read_body(request, context.ingest_limit)
     except TooLarge:
-        return document({"error": "ingest.too_large", "limit": context.ingest_limit}, 413)
-    headers = {k.lower(): v for k, v in request.headers.items()}
+        return problem(request, "ingest.too_large", 413, limit=context.ingest_limit)
+    except (TimeoutError, ClientDisconnect):
+        return problem(request, "ingest.cut", 408)
+    keys = context.webhook_keys.get(source)
+    if keys and not webhook_valid(keys, request.headers, body, context.clock.now()):
+        return problem(request, "ingest.signature", 401)
     try:
-        answer = await run_in_threadpool(context.ingest, source, body, headers)
+        form = request.query_params.get("form")
+        answer = await run_in_threadpool(context.ingest, source, body, form, by)
     except (StoreBusy, StoreFull) as error:
-        answer = Ingested(503, {"error": error.code}, retry_after=30 if isinstance(error, StoreBusy) else 300)
-    wait = {"retry-after": str(math.ceil(answer.retry_after))} if answer.retry_after is not None else {}
-    return document(dict(answer.receipt), answer.status, wait)
+        wait = 30 if isinstance(error, StoreBusy) else 300
+        answer = Ingested(503, {"error": error.code}, retry_after=wait)
+    headers = {"retry-after": str(math.ceil(answer.retry_after))} if answer.retry_after is not None else {}
+    found = dict(answer.receipt)
+    if "error" in found:
+        return problem(request, found.pop("error"), answer.status, headers, **found)
+    return document(found, answer.status, headers)

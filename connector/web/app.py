@@ -1,5 +1,5 @@
 """The web application: ``make_app(context)`` wires routes, headers, error pages. It holds no state of its own but the
-sign-in counters."""
+counters of sign-ins and pushes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from connector.web.metrics import make_registry
 from connector.web.names import PackIndex
 from connector.web.pages import deliveries, help, overview, quarantine, records, referrals, session, values
 from connector.web.render import STATIC, View, page
-from connector.web.requests import Missing, Refused, SignInNeeded, TooLarge, make_view
+from connector.web.requests import Denied, Missing, Refused, SignInNeeded, TooLarge, make_view
 from connector.web.security import HEADERS, SecurityHeaders
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ def make_app(context: WebContext) -> FastAPI:
     app.state.gate = Gate(context)
     app.state.index = PackIndex(context.pack)
     app.state.registry = make_registry(context)
+    app.state.pushes = 0  #: being taken in now
     app.include_router(api.router)
     for module in (overview, deliveries, values, records, quarantine, referrals, session, help):
         app.include_router(module.router)
@@ -59,6 +60,7 @@ def make_app(context: WebContext) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=800)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(SignInNeeded, _to_sign_in)
+    app.add_exception_handler(Denied, api.denied)
     app.add_exception_handler(Refused, _error_page)
     app.add_exception_handler(Missing, _error_page)
     app.add_exception_handler(TooLarge, _error_page)

@@ -33,12 +33,16 @@ LASTS = timedelta(hours=10)
 TRIES = 5
 PAUSE = timedelta(minutes=15)
 
-#: permission -> roles. Patients' names are for the clinic; others give a reason, which is written down.
+#: permission -> roles. Patients' names are for the clinic; others give a reason, which is written down. ``observe``:
+#: metrics and status; ``read``: the other documents of the API; ``submit``: pushing records, by a token only.
 MAY: dict[str, frozenset[str]] = {
     "act": frozenset({"operator", "admin"}),
     "worker_names": frozenset({"operator", "clinic", "admin"}),
     "patient_names": frozenset({"clinic"}),
     "unmask": frozenset({"clinic", "admin"}),
+    "observe": frozenset({"observe", *ROLES}),
+    "read": frozenset(ROLES),
+    "submit": frozenset({"submit"}),
 }
 
 _hasher = PasswordHasher()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from connector.engine.tokens import Bearer
 from connector.mappings.pack import Pack
 from connector.ports import Clock, Store
 
@@ -68,19 +69,22 @@ class Trace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """The answer to a pushed record: 202 durable and new, 200 exact repeat, 401/403, 422, 429/503."""
+    """The answer to a pushed document: 202 durable and new, 200 nothing new, 404 no such source, 422, 503."""
 
     status: int
     receipt: Mapping[str, Any] = field(default_factory=dict)
     retry_after: float | None = None
 
 
-#: (source, body, lower-case headers) -> answer. Returns 202 only after the COMMIT that holds the record.
-Ingest = Callable[[str, bytes, Mapping[str, str]], Ingested]
+class Ingest(Protocol):
+    def __call__(self, source: str, body: bytes, form: str | None, by: str) -> Ingested:
+        """Take a pushed document in. Answers 202 only after the COMMIT that holds the record. ``form``: what the
+        sender says it is; ``by``: who sends it."""
+        ...
 
 
-def _no_ingest(source: str, body: bytes, headers: Mapping[str, str]) -> Ingested:
-    return Ingested(403, {"error": "ingest.not_configured"})
+def _no_ingest(source: str, body: bytes, form: str | None, by: str) -> Ingested:
+    return Ingested(404, {"error": "ingest.unknown_source"})
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,10 @@ class WebContext:
     actions: Actions
     reasons: Mapping[str, tuple[str, str, str]]  #: code -> (who, French sentence, English sentence)
     ingest: Ingest = _no_ingest
-    #: Does this bearer token open the API, the metrics and the status off loopback?
-    token_ok: Callable[[str], bool] = lambda token: False
+    #: Who shows this token; None: nobody who may come in.
+    bearer: Callable[[str], Bearer | None] = lambda token: None
+    #: Source -> keys its pushes are signed with (two while one is replaced). A source without: no signature asked for.
+    webhook_keys: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     #: Signs cookies, CSRF tokens and frozen selections. Derived from the master key so that a restart signs
     #: nobody out; random where there is none.
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 
-from connector.web.auth import VISIT, Gate, is_loopback
+from connector.engine.tokens import Bearer
+from connector.web.auth import MAY, VISIT, Gate, is_loopback
 from connector.web.context import WebContext
 from connector.web.names import PackIndex
 from connector.web.render import View
@@ -31,6 +32,14 @@ class Refused(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
+
+
+class Denied(Exception):
+    """A machine may not call this: 401 without a valid token, 403 where its role does not fit."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Missing(Exception):
@@ -81,8 +90,11 @@ def signed_in(view: Annotated[View, Depends(anyone)]) -> View:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, never more than ``limit`` bytes of it in memory. Raises ``TooLarge``."""
+    """The body, never more than ``limit`` bytes of it in memory. Raises ``TooLarge``, at once when it is announced."""
     parts, size = [], 0
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise TooLarge
     async for part in request.stream():
         size += len(part)
         if size > limit:
@@ -122,16 +134,33 @@ def checked_form(
     return form
 
 
-def may_call(request: Request, *, loopback: bool) -> bool:
-    """May this caller read documents: signed in, a valid token, or (where said) loopback."""
+def shown(request: Request) -> Bearer | None:
+    """Who shows a valid token. Only the header counts: an address is written into logs on its way."""
     context: WebContext = request.app.state.context
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token and context.token_ok(token.strip()):
-        return True
+    return context.bearer(token.strip()[:200]) if scheme.lower() == "bearer" else None
+
+
+def check_call(request: Request, what: str, *, loopback: bool = False) -> None:
+    """May this caller ``what`` (``auth.MAY``): by a token, signed in, or from this machine where said? Else Denied."""
     if loopback and is_loopback(request):
-        return True
+        return
     gate: Gate = request.app.state.gate
-    return gate.user_of(request) is not None
+    who = shown(request) or gate.user_of(request)
+    if who is None:
+        raise Denied(401)
+    if who.role not in MAY[what]:
+        raise Denied(403)
+
+
+def check_push(request: Request, source: str) -> str:
+    """The name of the token that may push to this source; a cookie does not count. Else Denied."""
+    bearer = shown(request)
+    if bearer is None:
+        raise Denied(401)
+    if bearer.role not in MAY["submit"] or bearer.source not in (None, source):
+        raise Denied(403)
+    return bearer.name
 
 
 Signed = Annotated[View, Depends(signed_in)]

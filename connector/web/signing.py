@@ -1,4 +1,5 @@
-"""Small signed texts for cookies, CSRF tokens, notices and frozen selections. HMAC-SHA-256, one purpose per key."""
+"""Small signed texts for cookies, CSRF tokens, notices and frozen selections. HMAC-SHA-256, one purpose per key.
+And the signatures of webhooks, which are made with keys of their own."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ import hashlib
 import hmac
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import orjson
+
+#: How far the clocks of sender and Relais may be apart (Standard Webhooks).
+TOLERANCE = timedelta(minutes=5)
 
 
 def _b64(data: bytes) -> str:
@@ -75,3 +80,28 @@ def thaw(signer: Signer, text: str | None) -> list[int] | None:
         total += gap
         ids.append(total)
     return ids
+
+
+def webhook_key(text: str) -> bytes:
+    """The key in ``whsec_<base64>`` (Standard Webhooks: 24 to 64 bytes). ValueError otherwise, without the text."""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("not a webhook secret")
+    return key
+
+
+def webhook_valid(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
+    """Is the body signed with one of the keys, and lately? (standardwebhooks.com: ``v1`` is HMAC-SHA-256 over
+    ``id.timestamp.body``; the header may hold several signatures.)"""
+    id, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not id or not at.isascii() or not at.isdigit() or len(at) > 12:
+        return False
+    if abs(now.timestamp() - int(at)) > TOLERANCE.total_seconds():
+        return False
+    signed = f"{id}.{at}.".encode() + body
+    wanted = [b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    given = [one.encode() for one in headers.get("webhook-signature", "")[:2000].split(" ")]
+    return any([hmac.compare_digest(a, b) for a in wanted for b in given])

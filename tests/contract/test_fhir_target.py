@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import respx
 
 from connector.adapters.fhir_server import REASONS, FhirServerTarget
 from connector.errors import TargetUnreadable
@@ -197,22 +198,29 @@ def test_under_changing_trouble_the_server_ends_with_what_was_wanted() -> None:
     assert set(sim.state()["versions"].values()) == {1}
 
 
+def only(router: respx.MockRouter) -> httpx.MockTransport:
+    """A server that knows the router's exchanges and nothing else."""
+    return httpx.MockTransport(router.async_handler)
+
+
 def test_an_answer_that_does_not_account_for_every_entry_is_not_trusted() -> None:
     short = {
         "resourceType": "Bundle",
         "type": "transaction-response",
         "entry": [{"response": {"status": "201 Created"}}],
     }
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=short))
-    assert reasons(deliver(transport, patient("p-1"), patient("p-2"))) == ["no_answer", "no_answer"]
+    router = respx.MockRouter()
+    router.post(path="/fhir").respond(200, json=short)
+    assert reasons(deliver(only(router), patient("p-1"), patient("p-2"))) == ["no_answer", "no_answer"]
 
 
 def test_duplicates_at_the_server_are_for_a_person() -> None:
     issue = {"severity": "error", "code": "processing", "diagnostics": "HAPI-0958: multiple matches"}
     outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
-    transport = httpx.MockTransport(lambda request: httpx.Response(412, json=outcome))  # 57, 58
-    (only,) = deliver(transport, patient("p-1"))
-    assert only.reason == "fhir.duplicates" and REASONS[only.reason].who is Who.TARGET_ADMIN
+    router = respx.MockRouter()
+    router.post(path="/fhir").respond(412, json=outcome)  # 57, 58
+    (found,) = deliver(only(router), patient("p-1"))
+    assert found.reason == "fhir.duplicates" and REASONS[found.reason].who is Who.TARGET_ADMIN
 
 
 def test_a_bundle_too_big_is_cut_in_halves() -> None:
@@ -243,14 +251,9 @@ def test_look_up_compares_without_meta(sim: FHIRSim) -> None:
 
 
 def test_look_up_is_not_answered_by_a_cache() -> None:
-    seen: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, json=patient("p-1"))
-
-    assert look_up(httpx.MockTransport(answer), patient("p-1")) == Observed(True, remote={"version": None})
-    assert seen[0].headers["cache-control"] == "no-cache" and seen[0].url.path == "/fhir/Patient/p-1"
+    router = respx.MockRouter()
+    router.get(path="/fhir/Patient/p-1", headers={"cache-control": "no-cache"}).respond(json=patient("p-1"))
+    assert look_up(only(router), patient("p-1")) == Observed(True, remote={"version": None})
 
 
 @pytest.mark.parametrize(
@@ -281,8 +284,9 @@ def test_probe() -> None:
     down.plane.arm({"down": True})
     assert probe(down) == ["fhir.unreachable"]
     for answer in ({"fhirVersion": "5.0.0"}, {}, []):
-        odd = httpx.MockTransport(lambda request, answer=answer: httpx.Response(200, json=answer))
-        assert probe(odd) == ["fhir.wrong_address"]
+        router = respx.MockRouter()
+        router.get(path="/fhir/metadata").respond(json=answer)
+        assert probe(only(router)) == ["fhir.wrong_address"]
 
 
 def test_capabilities_follow_the_settings() -> None:

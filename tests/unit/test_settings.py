@@ -33,7 +33,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "PACK": str(tmp_path), "HOME": str(tmp_path / "home"), "DATABASE_URL": "postgresql+psycopg://u:p@db/relais",
         "MASTER_KEY": "k", "MASTER_KEY_FILE": str(tmp_path / "k"), "SECRETS_DIR": str(tmp_path),
         "AUDIT_HEADS": "syslog:", "HOST": "0.0.0.0", "PORT": "9000", "ENV": "demo", "QUIET_SCALE": "0.01",
-        "RETRY_SCALE": "0.02", "LOG_LEVEL": "debug",
+        "RETRY_SCALE": "0.02", "LOG_LEVEL": "debug", "INGEST_LIMIT": "2000",
     }  # fmt: skip
     assert {name.lower() for name in values} == set(Settings.model_fields), "a new setting belongs here"
     for name, value in values.items():
@@ -42,6 +42,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.database == "postgresql+psycopg://u:p@db/relais"
     assert settings.heads == "syslog:" and settings.port == 9000 and settings.env == "demo"
     assert (settings.quiet_scale, settings.retry_scale) == (0.01, 0.02)
+    assert settings.ingest_limit == 2000
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,11 @@ import pytest
 from argon2 import PasswordHasher
 
 from connector.web import auth
+from tests.engine.house import make_road, road
 from tests.web.fixture import House, make_house
+
+#: The real road, for what is pushed.
+__all__ = ["make_road", "road"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ import httpx
 import orjson
 from sqlalchemy import insert
 
+from connector.engine.tokens import ROLES, Bearer
 from connector.mappings.pack import (
     ActivityKind,
     Category,
@@ -34,6 +35,9 @@ from connector.web.app import make_app
 from connector.web.auth import hash_password
 from connector.web.context import Ingested, WebContext
 
+#: One token per role, and one that may push to a single source.
+TOKENS = {f"{role}-token": Bearer(role, role) for role in ROLES}
+TOKENS["kobo-token"] = Bearer("kobo", "submit", "kobo")
 NOW = datetime(2026, 11, 22, 16, 40, tzinfo=UTC)
 #: Planted in the registry; must never show where names are masked.
 NAME = "Zeinabou Canari"
@@ -969,8 +973,8 @@ def make_house(
         reasons=REASONS,
         secret=b"s" * 32,
         version="0.4.2",
-        token_ok=lambda token: token == "good-token",
-        ingest=lambda source, body, headers: Ingested(202 if source == "cht" else 403, {"receipt": "r-1"}),
+        bearer=lambda token: TOKENS.get(token),
+        ingest=lambda source, body, form, by: Ingested(202, {"receipt": "r-1"}),
     )
     context = replace(context, **more)
     return House(context, make_app(context), actions, clock, store)

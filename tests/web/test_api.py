@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connector.engine.tokens import ROLES
 from connector.errors import StoreBusy, StoreFull
+from connector.web import api
+from connector.web.api import PUSHES
 from connector.web.context import Ingested
-from tests.web.fixture import SITE, STATUS, House, visible
+from connector.web.signing import webhook_key
+from tests.web.fixture import NOW, SITE, STATUS, House, sign_in, visible
 
 OUTSIDE = {"base": "http://relais.example", "peer": "192.0.2.7"}
-TOKEN = {"authorization": "Bearer good-token"}
+TOKEN = {"authorization": "Bearer viewer-token"}
+PUSH = {"authorization": "Bearer submit-token"}
 
 
-def run(house: House, steps: Callable[[httpx.AsyncClient], object], **options: str) -> None:
+def run(house: House, steps: Callable[[httpx.AsyncClient], object], **options: Any) -> None:
     async def inside() -> None:
-        async with house.client(**options) as client:  # type: ignore[arg-type]
+        async with house.client(**options) as client:
             await steps(client)  # type: ignore[misc]
 
     asyncio.run(inside())
@@ -161,10 +171,10 @@ def test_two_apps_in_one_process_have_their_own_metrics(build: Callable[..., Hou
     ("answer", "status", "wait"),
     [
         (Ingested(202, {"receipt": "r"}), 202, None),
-        (Ingested(200, {"repeat": True}), 200, None),
-        (Ingested(401), 401, None),
-        (Ingested(422, {"error": "unreadable"}), 422, None),
-        (Ingested(429, retry_after=2.2), 429, "3"),
+        (Ingested(200, {"receipt": "r"}), 200, None),
+        (Ingested(404, {"error": "ingest.unknown_source"}), 404, None),
+        (Ingested(422, {"error": "ingest.unreadable", "missing": ["_rev"]}), 422, None),
+        (Ingested(503, {"error": "ingest.paused"}, retry_after=2.2), 503, "3"),
         (StoreBusy("busy"), 503, "30"),
         (StoreFull("full"), 503, "300"),
     ],
@@ -172,28 +182,33 @@ def test_two_apps_in_one_process_have_their_own_metrics(build: Callable[..., Hou
 def test_ingest_answers_what_the_intake_says(
     build: Callable[..., House], answer: Any, status: int, wait: str | None
 ) -> None:
-    taken: list[tuple[str, bytes, str]] = []
+    taken: list[tuple[str, bytes, str | None, str]] = []
 
-    def ingest(source: str, body: bytes, headers: Mapping[str, str]) -> Ingested:
-        taken.append((source, body, headers["x-signature"]))
+    def ingest(source: str, body: bytes, form: str | None, by: str) -> Ingested:
+        taken.append((source, body, form, by))
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, Ingested)
         return answer
 
     async def steps(client: httpx.AsyncClient) -> None:
-        got = await client.post("/api/v1/ingest/cht", content=b'{"_id":"1"}', headers={"X-Signature": "s"})
+        got = await client.post("/api/v1/ingest/cht?form=f", content=b'{"_id":"1"}', headers=PUSH)
         assert got.status_code == status and got.headers.get("retry-after") == wait
+        document = got.json()
+        assert document == {"receipt": "r"} if status < 400 else "Nothing was kept" in document["message"]
+        french = await client.post("/api/v1/ingest/cht", content=b"{}", headers={**PUSH, "accept-language": "fr"})
+        assert status < 400 or "Rien n’a été gardé" in french.json()["message"].replace("'", "’")
 
-    run(build(env="production", ingest=ingest), steps, **OUTSIDE)
-    assert taken == [("cht", b'{"_id":"1"}', "s")]
+    run(build(env="production", ingest=ingest), steps, **OUTSIDE, headers={"accept-language": "en"})
+    assert taken[0] == ("cht", b'{"_id":"1"}', "f", "submit")
+
+
+def never(source: str, body: bytes, form: str | None, by: str) -> Ingested:
+    raise AssertionError("must not be called")
 
 
 def test_ingest_stops_at_its_limit(build: Callable[..., House]) -> None:
     sent: list[int] = []
-
-    def ingest(source: str, body: bytes, headers: Mapping[str, str]) -> Ingested:
-        raise AssertionError("must not be called")
 
     async def chunks() -> Any:
         for _ in range(100):
@@ -201,10 +216,188 @@ def test_ingest_stops_at_its_limit(build: Callable[..., House]) -> None:
             yield b"x" * 100
 
     async def steps(client: httpx.AsyncClient) -> None:
-        assert (await client.post("/api/v1/ingest/cht", content=b"x" * 1001)).status_code == 413
-        assert (await client.post("/api/v1/ingest/cht", content=chunks())).status_code == 413
+        announced = await client.post("/api/v1/ingest/cht", content=b"x" * 1001, headers=PUSH)
+        assert announced.status_code == 413 and announced.json()["limit"] == 1000
+        huge = {**PUSH, "content-length": "9" * 30}
+        assert (await client.post("/api/v1/ingest/cht", content=b"x", headers=huge)).status_code == 413
+        assert (await client.post("/api/v1/ingest/cht", content=chunks(), headers=PUSH)).status_code == 413
 
-    run(build(ingest=ingest, ingest_limit=1000), steps)
+    run(build(ingest=never, ingest_limit=1000), steps)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ({"content-type": "application/json; charset=utf-8"}, 202),
+        ({"content-type": "application/fhir+json"}, 202),
+        ({}, 202),
+    ],
+)
+def test_ingest_takes_json_only(build: Callable[..., House], headers: dict[str, str], status: int) -> None:
+    async def steps(client: httpx.AsyncClient) -> None:
+        got = await client.post("/api/v1/ingest/cht", content=b"{}", headers={**PUSH, **headers})
+        assert got.status_code == status
+
+    run(build(), steps)
+
+
+def test_pushes_do_not_take_every_thread(build: Callable[..., House]) -> None:
+    """Twenty are taken in at the same time; the next is told to come again, and the pages still answer."""
+    go_on = threading.Event()
+    began: list[str] = []
+
+    def slow(source: str, body: bytes, form: str | None, by: str) -> Ingested:
+        began.append(source)
+        assert go_on.wait(20)
+        return Ingested(202, {"receipt": "r"})
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        async def push() -> int:
+            return (await client.post("/api/v1/ingest/cht", content=b"{}", headers=PUSH)).status_code
+
+        waiting = [asyncio.create_task(push()) for _ in range(PUSHES)]
+        try:
+            while len(began) < PUSHES:
+                await asyncio.sleep(0.01)
+            over = await client.post("/api/v1/ingest/cht", content=b"{}", headers=PUSH)
+            assert over.status_code == 429 and over.headers["retry-after"] == "5"
+            assert (await client.get("/status.json")).status_code == 200, "the loop and the pages go on"
+        finally:
+            go_on.set()
+        assert [await one for one in waiting] == [202] * PUSHES
+        assert await push() == 202, "and the places are free again"
+
+    run(build(ingest=slow), steps)
+
+
+def test_a_body_that_does_not_come_whole_is_not_taken(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "READ_SECONDS", 0.05)
+
+    async def slow() -> Any:
+        yield b'{"_id":'
+        await asyncio.sleep(5)
+        yield b'"1"}'
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        assert (await client.post("/api/v1/ingest/cht", content=slow(), headers=PUSH)).status_code == 408
+
+    run(build(ingest=never), steps)
+
+
+# ---------------------------------------------------------------- roles
+
+CALLS = {
+    "observe": ["/metrics", "/status.json", "/api/v1/status"],
+    "read": DOCUMENTS,
+}
+
+
+@pytest.mark.parametrize("role", [*ROLES, "kobo"])
+def test_a_token_opens_what_its_role_may(build: Callable[..., House], role: str) -> None:
+    """The whole table of roles and routes, off loopback."""
+    observes = role in ("observe", "viewer", "operator", "clinic", "admin")
+    reads = observes and role != "observe"
+    made = build(env="production")
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        for what, allowed in (("observe", observes), ("read", reads)):
+            for path in CALLS[what]:
+                assert (await client.get(path)).status_code == (200 if allowed else 403), (role, path)
+        for source, allowed in (("cht", role == "submit"), ("kobo", role in ("submit", "kobo"))):
+            got = await client.post(f"/api/v1/ingest/{source}", json={})
+            assert got.status_code == (202 if allowed else 403), (role, source)
+        assert (await client.get("/")).status_code == 303, "a token is no sign-in to the pages"
+        assert (await client.get("/livez")).status_code == (await client.get("/readyz")).status_code == 200
+
+    run(made, steps, **OUTSIDE, headers={"authorization": f"Bearer {role}-token"})
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer ", "Bearer wrong-token", "Basic viewer-token", "viewer-token"])
+def test_without_a_valid_token_everything_is_401(build: Callable[..., House], shown: str) -> None:
+    async def steps(client: httpx.AsyncClient) -> None:
+        for path in [*CALLS["observe"], *DOCUMENTS]:
+            answer = await client.get(path)
+            assert answer.status_code == 401 and "Bearer" in answer.headers["www-authenticate"], path
+            assert answer.json()["error"] == "token.needed" and len(answer.json()["message"]) > 20
+            in_address = await client.get(path, params={"token": "viewer-token", "access_token": "viewer-token"})
+            assert in_address.status_code == 401, "a token in an address is none"
+        assert (await client.post("/api/v1/ingest/cht", content=b"{}")).status_code == 401
+
+    run(build(env="production", ingest=never), steps, **OUTSIDE, headers={"authorization": shown})
+
+
+@pytest.mark.parametrize("env", ["demo", "production"])
+def test_pushing_needs_a_token_even_where_nobody_signs_in(build: Callable[..., House], env: str) -> None:
+    """A page of another site could make a browser post to this machine: neither loopback nor a cookie is enough."""
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        if env == "production":
+            assert (await sign_in(client, "admin")).status_code == 303
+        assert (await client.get("/api/v1/deliveries")).status_code == 200
+        assert (await client.post("/api/v1/ingest/cht", json={})).status_code == 401
+
+    run(build(env=env, ingest=never), steps)
+
+
+# ---------------------------------------------------------------- signatures
+
+SECRETS = ["whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 3)]
+
+
+def signed(secret: str, body: bytes = b"{}", *, id: str = "msg_1", at: datetime = NOW) -> dict[str, str]:
+    """Headers as the reference libraries of Standard Webhooks write them."""
+    stamp = str(int(at.timestamp()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = base64.b64encode(hmac.new(key, f"{id}.{stamp}.".encode() + body, hashlib.sha256).digest()).decode()
+    return {"webhook-id": id, "webhook-timestamp": stamp, "webhook-signature": f"v1,{mac}"}
+
+
+GOOD = signed(SECRETS[0])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (GOOD, 202),
+        (signed(SECRETS[1]), 202),
+        ({**GOOD, "webhook-signature": "v1,AAAA v1a,BBBB " + GOOD["webhook-signature"]}, 202),
+        (signed(SECRETS[0], at=NOW - timedelta(minutes=5)), 202),
+        (signed(SECRETS[0], at=NOW - timedelta(minutes=5, seconds=1)), 401),
+        (signed(SECRETS[0], at=NOW + timedelta(minutes=5, seconds=1)), 401),
+        (signed(SECRETS[2]), 401),
+        (signed(SECRETS[0], b"{ }"), 401),
+        ({**GOOD, "webhook-id": "msg_2"}, 401),
+        ({**GOOD, "webhook-timestamp": str(int(NOW.timestamp()) + 1)}, 401),
+        ({**GOOD, "webhook-timestamp": "now"}, 401),
+        ({**GOOD, "webhook-signature": GOOD["webhook-signature"].replace("v1,", "v2,")}, 401),
+        ({**GOOD, "webhook-signature": ""}, 401),
+        ({}, 401),
+    ],
+)
+def test_a_source_with_a_secret_takes_signed_pushes_only(
+    build: Callable[..., House], headers: dict[str, str], status: int
+) -> None:
+    keys = {"cht": [webhook_key(one) for one in SECRETS[:2]]}
+
+    async def steps(client: httpx.AsyncClient) -> None:
+        got = await client.post("/api/v1/ingest/cht", content=b"{}", headers={**PUSH, **headers})
+        assert got.status_code == status
+        unsigned = await client.post("/api/v1/ingest/kobo", content=b"{}", headers=PUSH)
+        assert unsigned.status_code == 202, "another source has no secret"
+        assert (await client.post("/api/v1/ingest/cht", content=b"{}", headers=headers)).status_code == 401, "no token"
+
+    run(build(webhook_keys=keys), steps)
+
+
+@pytest.mark.parametrize("text", ["", "whsec_", "whsec_AAAA", "whsec_not base64 at all, not at all", "é" * 40])
+def test_what_is_no_secret_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a webhook secret"):
+        webhook_key(text)
 
 
 # ---------------------------------------------------------------- headers, errors

@@ -830,6 +830,23 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Your request was not carried out. You may start again. If it comes back, give this number to "
         "the administrator: <code>{number}</code>."
     ),
+    "api.token.needed": (
+        "A valid token is needed: Authorization: Bearer. The administrator makes one with relais token new."
+    ),
+    "api.token.role": "This token is for something else. Nothing was done.",
+    "api.ingest.unknown_source": "There is no source of this name to push to. Nothing was kept.",
+    "api.ingest.not_json": "Only JSON is taken, uncompressed (application/json). Nothing was kept.",
+    "api.ingest.too_large": "The document is over the size allowed. Nothing was kept.",
+    "api.ingest.too_many": "Too many documents at the same time. Nothing was kept; send it again later.",
+    "api.ingest.cut": "The document did not come whole. Nothing was kept; send it again.",
+    "api.ingest.signature": "The signature or its time is not right. Nothing was kept.",
+    "api.ingest.unreadable": (
+        "The document cannot be read, or lacks the fields listed under missing. Nothing was kept; send the whole "
+        "document."
+    ),
+    "api.ingest.paused": "This source is paused. Nothing was kept; send it again later.",
+    "api.store.busy": "The database is busy. Nothing was kept; send it again later.",
+    "api.store.full": "The disk is full. Nothing was kept; send it again later.",
     "help.title": "Words and states",
     "help.lede": "What each state means, and what Relais does.",
     "help.c": "Connections",

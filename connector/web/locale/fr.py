@@ -876,6 +876,23 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Votre demande n'a pas été exécutée. Vous pouvez recommencer. Si cela revient, donnez ce "
         "numéro à l'administrateur : <code>{number}</code>."
     ),
+    "api.token.needed": (
+        "Il faut un jeton valable : Authorization: Bearer. L'administrateur en crée un par relais token new."
+    ),
+    "api.token.role": "Ce jeton sert à autre chose. Rien n'a été fait.",
+    "api.ingest.unknown_source": "Aucune source de ce nom ne reçoit de documents. Rien n'a été gardé.",
+    "api.ingest.not_json": "Seul le JSON est accepté, sans compression (application/json). Rien n'a été gardé.",
+    "api.ingest.too_large": "Le document dépasse la taille permise. Rien n'a été gardé.",
+    "api.ingest.too_many": "Trop de documents en même temps. Rien n'a été gardé ; renvoyez-le plus tard.",
+    "api.ingest.cut": "Le document n'est pas arrivé entier. Rien n'a été gardé ; renvoyez-le.",
+    "api.ingest.signature": "La signature ou son heure n'est pas juste. Rien n'a été gardé.",
+    "api.ingest.unreadable": (
+        "Le document est illisible, ou il lui manque les champs nommés sous missing. Rien n'a été gardé ; envoyez le "
+        "document entier."
+    ),
+    "api.ingest.paused": "Cette source est en pause. Rien n'a été gardé ; renvoyez plus tard.",
+    "api.store.busy": "La base de données est occupée. Rien n'a été gardé ; renvoyez plus tard.",
+    "api.store.full": "Le disque est plein. Rien n'a été gardé ; renvoyez plus tard.",
     "help.title": "Les mots et les états",
     "help.lede": "Ce que chaque état veut dire, et ce que Relais fait.",
     "help.c": "Connexions",
