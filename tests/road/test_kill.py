@@ -77,16 +77,16 @@ class Killer:
     def more_work(self) -> None:
         """New visits, one of them with a referral, and an edit: something to do in every stage."""
         self.made += 1
-        chosen = self.random.sample(self.models, 5) + self.random.sample(self.referring, 1)
+        turn, which = divmod(self.made, len(self.referring))
+        chosen = [self.referring[which], *self.random.sample(self.models, 5)]
         changes: list[dict[str, Any]] = []
         for n, model in enumerate(chosen):
             doc = copy.deepcopy(model)
             doc.pop("_rev", None)
             doc["_id"] = f"late-{self.made}-{n}"
-            if model in self.referring:  # on a day of its own: one patient's two referrals of a day look like twins
-                self.referring.remove(model)
+            if n == 0:  # on a day of its own: one patient's two referrals of a day look like twins
                 day = doc["fields"]["visit_date"]
-                doc["fields"]["visit_date"] = f"{day[:8]}{int(day[8:]) % 28 + 1:02}"
+                doc["fields"]["visit_date"] = f"{day[:8]}{(int(day[8:]) + turn) % 28 + 1:02}"
             changes.append({"op": "put", "doc": doc})
         result = self.random.choice(("negative", "positive"))
         edited = self.random.choice(self.models)["_id"]
