@@ -140,7 +140,7 @@ def take_pushed(engine: Engine, source: str, data: bytes, form: str | None, by: 
     if adapter is None or not hasattr(adapter, "pushed"):
         return None
     pushable = cast(Pushable, adapter)
-    record = pushable.pushed(data, form)
+    record = _named(pushable.pushed(data, form))
     order = engine.pack.sources[source].order
     receipt = engine.names.uuid("receipt", record.id, record.revision)
 

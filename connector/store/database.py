@@ -30,7 +30,7 @@ from connector.store.unit import Unit
 T = TypeVar("T")
 
 #: The newest migration. Numbers only grow, so that an older Relais knows a newer database.
-SCHEMA = "0003"
+SCHEMA = "0004"
 
 #: How a connection to a server that went away without a word is noticed, in seconds (tcp_user_timeout: milliseconds).
 _NETWORK = {
@@ -97,9 +97,9 @@ def _postgres_engine(url: str, *, writer: bool, busy_seconds: float) -> SqlEngin
     return engine
 
 
-def translated(error: DBAPIError) -> StoreError:
+def translated(error: DBAPIError | sqlite3.Error) -> StoreError:
     """The store's own error for what the driver said. It never quotes PostgreSQL, which quotes rows."""
-    found = error.orig
+    found = error if isinstance(error, sqlite3.Error) else error.orig
     if isinstance(found, sqlite3.Error):
         name = getattr(found, "sqlite_errorname", None) or type(found).__name__
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
@@ -113,6 +113,7 @@ def translated(error: DBAPIError) -> StoreError:
         return StoreFull(StoreFull.__doc__)
     if state in ("55P03", "40001", "40P01", "53300"):  # lock timeout, serialisation, deadlock, too many connections
         return StoreBusy(f"{StoreBusy.__doc__} {said}")
+    assert isinstance(error, DBAPIError)
     if error.connection_invalidated or state[:2] in ("08", "57") or (not state and isinstance(error, OperationalError)):
         return StoreUnreachable(f"{StoreUnreachable.__doc__} {said}")
     return StoreError(f"{StoreError.__doc__} {said}")
@@ -152,7 +153,7 @@ def require_current(found: str | None) -> None:
 def _translating() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:  # rows taken straight from the driver raise its own
         raise translated(error) from None
     except PoolTimeout:
         raise StoreBusy(StoreBusy.__doc__) from None
@@ -283,7 +284,7 @@ class QueuedStore(SqlStore):
                     result = fn(Unit(connection, self.cipher))
                     savepoint.commit()
                 except Exception as error:
-                    if isinstance(error, DBAPIError) and not isinstance(error, _OWN):
+                    if isinstance(error, (DBAPIError, sqlite3.Error)) and not isinstance(error, _OWN):
                         raise  # the database's trouble is everybody's: nothing of this group is kept
                     savepoint.rollback()  # the caller's own error undoes the caller's own work
                     future.set_exception(translated(error) if isinstance(error, DBAPIError) else error)

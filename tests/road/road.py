@@ -12,18 +12,23 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from connector.sandbox import oracle
+
 PYTHON = sys.executable
 TARGETS = ("cht", "dhis2", "openmrs", "fhir")
 
 
 class Road:
-    def __init__(self, home: Path, seed: int = 7, zone: str = "Africa/Bamako") -> None:
+    def __init__(
+        self, home: Path, seed: int = 7, zone: str = "Africa/Bamako", *, database: str | None = None,
+        sandbox: str = "connector.sandbox",
+    ) -> None:  # fmt: skip
         self.home = home
         self.seed = seed
         self.env_file = home / "sandbox.env"
         self.errors = (home / "sandbox.err").open("wb")
         self.process = subprocess.Popen(
-            [PYTHON, "-m", "connector.sandbox", "serve", "--seed", str(seed), "--zone", zone, "--ports-from", "0",
+            [PYTHON, "-m", sandbox, "serve", "--seed", str(seed), "--zone", zone, "--ports-from", "0",
              "--env-file", str(self.env_file)],
             stdout=subprocess.PIPE, stderr=self.errors,
         )  # fmt: skip
@@ -31,7 +36,11 @@ class Road:
         ready, _, _ = select.select([self.process.stdout], [], [], 120)
         assert ready, "the simulators did not start"
         self.urls: dict[str, str] = json.loads(self.process.stdout.readline())
-        self.env = {**os.environ, **self._variables(), "RELAIS_HOME": str(home / "relais"), "NO_COLOR": "1"}
+        self.database = database or f"sqlite:///{home}/relais/relais.db"
+        self.env = {
+            **os.environ, **self._variables(), "RELAIS_HOME": str(home / "relais"), "NO_COLOR": "1",
+            "RELAIS_DATABASE_URL": self.database,
+        }  # fmt: skip
 
     def _variables(self) -> dict[str, str]:
         pairs = (line.partition("=") for line in self.env_file.read_text().splitlines() if "=" in line)
@@ -54,13 +63,13 @@ class Road:
         silent = subprocess.DEVNULL
         return subprocess.Popen([PYTHON, "-m", "connector", *arguments], env=self.env, stdout=silent, stderr=silent)
 
-    def ask(self, server: str, what: str) -> Any:
-        with urllib.request.urlopen(f"{self.urls[server]}/_sandbox/{what}", timeout=120) as answer:
+    def ask(self, server: str, what: str, of: str = "_sandbox") -> Any:
+        with urllib.request.urlopen(f"{self.urls[server]}/{of}/{what}", timeout=120) as answer:
             return json.load(answer)
 
-    def tell(self, server: str, what: str, body: Any) -> Any:
+    def tell(self, server: str, what: str, body: Any, of: str = "_sandbox") -> Any:
         request = urllib.request.Request(
-            f"{self.urls[server]}/_sandbox/{what}", data=json.dumps(body).encode(),
+            f"{self.urls[server]}/{of}/{what}", data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"}, method="POST",
         )  # fmt: skip
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -112,3 +121,11 @@ def no_twins(state: dict[str, Any]) -> None:
     assert all(referred.count(one) <= consultations for one in set(referred))
     visits = [(e["patient"], e["type"], e["datetime"]) for e in state["encounters"] if not e["voided"]]
     assert len(visits) == len(set(visits)) > 0
+
+
+def settled(road: Road, code: int, summary: dict[str, Any]) -> None:
+    assert summary["outcome"] == "settled", summary
+    assert code == 3, "ten held values and six records in quarantine need a person"
+    found = road.compare(summary["attention"])
+    assert oracle.same(found), found["differences"]
+    no_twins(road.ask("openmrs", "state"))

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import copy
-import random
 import time
 from typing import Any
 
 import pytest
 
 from connector.sandbox import oracle
-from tests.road.road import Road, no_twins
+from tests.road.road import Road, settled
 
 pytestmark = pytest.mark.slow
 
 FAULTS = [{"every": 7, "status": 503}, {"lose_response_every": 5}, {"late_seconds": 2, "every": 9}, {"html_every": 13}]
-
-
-def settled(road: Road, code: int, summary: dict[str, Any]) -> None:
-    assert summary["outcome"] == "settled", summary
-    assert code == 3, "ten held values and six records in quarantine need a person"
-    found = road.compare(summary["attention"])
-    assert oracle.same(found), found["differences"]
-    no_twins(road.ask("openmrs", "state"))
 
 
 def test_a_run_settles_and_a_second_run_sends_nothing(road: Road) -> None:
@@ -107,16 +98,4 @@ def test_faults_on_every_target(road: Road) -> None:
     code, summary = road.relais("run", "--once", "--wait", "10m")
     print(f"settled in {time.monotonic() - started:.0f} s")
     road.arm([])
-    settled(road, code, summary)
-
-
-def test_killed_at_seeded_moments(road: Road, kills: int) -> None:
-    rng = random.Random(7)
-    for number in range(kills):
-        process = road.start("run", "--once", "--wait", "10m")
-        time.sleep(rng.uniform(1.2, 9.0))
-        process.kill()
-        process.wait()
-        print(f"kill {number + 1} done")
-    code, summary = road.relais("run", "--once", "--wait", "10m")
     settled(road, code, summary)

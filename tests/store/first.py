@@ -80,7 +80,7 @@ def mid_flight(road: Road) -> None:
 def _back(table: str, row: dict[str, Any]) -> dict[str, Any]:
     """The row as the first migration held it."""
     if table == "contribution":
-        row["amount"] = row["amount"] / 10_000  # 0002
+        row["amount"] = row["amount"] / 10_000  # 0003
     return row
 
 

@@ -76,13 +76,14 @@ def put_first(store: SqlStore) -> None:
 
 def test_a_database_of_the_past_keeps_every_row(store: SqlStore) -> None:
     put_first(store)
+    tables = set(inspect(store._reader).get_table_names())
 
     def everything() -> dict[str, list[Any]]:
         with store._reader.begin() as connection:
             return {
                 t.name: [tuple(r) for r in connection.execute(text(f'SELECT * FROM "{t.name}" ORDER BY 1, 2'))]
                 for t in metadata.sorted_tables
-                if t.name != "contribution"
+                if t.name in tables and t.name != "contribution"
             }
 
     with store._reader.begin() as connection:

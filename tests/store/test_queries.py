@@ -130,6 +130,11 @@ def test_a_body_is_kept_once_and_a_head_moves(store: SqlStore) -> None:
     assert {k: (v["revision"], bool(v["deleted"]), v["state"]) for k, v in found.items()} == {
         "cht/reports/a": ("2", True, "received"), "cht/reports/b": ("1", False, "received"),
     }  # fmt: skip
+    for key, revision, known in (("a", "1", True), ("a", "2", True), ("b", "2", False), ("A", "1", False)):
+        assert store.read(lambda unit, k=key, r=revision: unit.body_known("cht", "reports", k, r)) is known
+    aged = store.read(lambda unit: unit.head_and_age("cht/reports/a"))
+    assert aged is not None and (aged["revision"], bool(aged["deleted"]), aged["changed_at"]) == ("2", True, BEFORE)
+    assert store.read(lambda unit: unit.head_and_age("cht/reports/c")) is None
     a = store.read(lambda unit: unit.head("cht/reports/a"))
     assert a is not None
     assert (a["moves"], a["form"], a["first_received"], a["received_at"]) == (2, "visit", NOW, LATER)
@@ -638,6 +643,29 @@ def test_resources_are_paged(store: SqlStore) -> None:
     first = store.read(lambda unit: unit.resource_rows("fhir", 0, 1))
     assert [r["key"] for r in first] == ["Patient/a"]
     assert [r["key"] for r in store.read(lambda unit: unit.resource_rows("fhir", first[0]["id"], 9))] == ["Patient/c"]
+
+
+def test_tokens(store: SqlStore) -> None:
+    one = {"name": "odk", "key": "k1", "digest": "d", "role": "submit", "source": None, "now": NOW, "expires": None}
+    store.write(lambda unit: unit.keep_token(**one))
+    store.write(lambda unit: unit.keep_token(**{**one, "name": ODD, "key": "k2", "source": "odk", "expires": LATER}))
+    store.write(lambda unit: unit.token_used("odk", LATER))
+    store.write(lambda unit: unit.revoke_token("odk", LATER))
+    kept = store.read(lambda unit: unit.token_of_key("k1"))
+    assert kept is not None and (kept["name"], kept["last_used"], kept["revoked"]) == ("odk", LATER, LATER)
+    store.write(lambda unit: unit.keep_token(**{**one, "key": "k3"}))
+    again = store.read(lambda unit: unit.token("odk"))
+    assert again is not None and (again["key"], again["last_used"], again["revoked"]) == ("k3", None, None)
+    assert store.read(lambda unit: unit.token_of_key("k1")) is None and store.read(lambda unit: unit.token("x")) is None
+    assert sorted(r["name"] for r in store.read(lambda unit: unit.tokens())) == sorted([ODD, "odk"])
+
+
+def test_a_pushed_record_shows_that_its_source_is_not_silent(store: SqlStore) -> None:
+    store.write(lambda unit: unit.source_state("odk"))
+    store.write(lambda unit: unit.pushed("odk", NOW))
+    store.write(lambda unit: unit.pushed("odk", LATER))
+    row = store.read(lambda unit: unit.row_of_source("odk"))
+    assert (row["received"], row["last_record"]) == (2, LATER)
 
 
 # ---------------------------------------------------------------- the helpers under them

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
 PLACE = Path(__file__).parent
@@ -20,6 +21,6 @@ def config(connection: Connection | None = None) -> Config:
 
 def upgrade(connection: Connection, found: str | None, to: str = "head") -> None:
     """Bring the tables from ``found`` (None: there are none) to ``to``, in the transaction of ``connection``."""
-    if found == "0001":  # tables made before there were migrations carry no mark of Alembic; else this changes nothing
-        command.stamp(config(connection), found)
+    if found is not None and not inspect(connection).has_table("alembic_version"):
+        command.stamp(config(connection), found)  # tables made before there were migrations
     command.upgrade(config(connection), to)
