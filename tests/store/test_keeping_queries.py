@@ -186,18 +186,21 @@ def test_what_may_be_there_is_looked_up_before_it_is_sent(store: SqlStore) -> No
 
 
 def test_a_value_found_at_the_target_is_taken_as_accepted(store: SqlStore) -> None:
-    same, newer, shadow = ({"period": f"20260{n}"} for n in (6, 7, 8))
-    store.write(lambda unit: unit.keep_cells([counted(ODD, **same), counted("4", **newer)]))
-    store.write(lambda unit: unit.keep_cells([counted("4", state="shadow", **shadow)]))
-    for where in (same, newer, shadow):
-        (row,) = store.read(lambda unit, p=where["period"]: unit.cells((*BLOCK[:2], p)))
-        store.write(lambda unit, id=row["id"]: unit.cells_state([{"id": id, "state": row["state"], "reason": "r",
-                                                                  "there": "9"}]))  # fmt: skip
-        store.write(lambda unit, id=row["id"]: unit.cell_was_accepted(id, ODD, LATER))
+    cells = [
+        counted(ODD, period="202606"),
+        counted("4", period="202607"),
+        counted("4", period="202608", state="shadow"),
+    ]
+    store.write(lambda unit: unit.keep_cells(cells))
+    for cell in store.read(lambda unit: unit.cells_where("data_set=:d", d=BLOCK[0])):
+        found_there = {"id": cell["id"], "state": cell["state"], "reason": "r", "there": "9"}
+        store.write(lambda unit, one=found_there: unit.cells_state([one]))
+        store.write(lambda unit, id=cell["id"]: unit.cell_was_accepted(id, ODD, LATER))
     found = store.read(lambda unit: unit.cells_where("data_set=:d", d=BLOCK[0]))
-    assert [(cell["state"], cell["accepted"], cell["accepted_at"], cell["there"], cell["reason"]) for cell in found] == [
-        ("accepted", ODD, LATER, None, None), ("wanted", ODD, LATER, None, None), ("shadow", ODD, LATER, None, None),
-    ]  # fmt: skip
+    assert [cell["state"] for cell in found] == ["accepted", "wanted", "shadow"]
+    assert {tuple(cell[n] for n in ("accepted", "accepted_at", "there", "reason")) for cell in found} == {
+        (ODD, LATER, None, None)
+    }
     (sent,) = store.read(lambda unit: unit.sends(found[0]["id"]))
     assert [sent[n] for n in ("attempt", "value", "verdict", "reason", "at")] == [
         0, ODD, "accepted", "restored.found", LATER,

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.database import SqlStore
 from connector.store.intake import CHUNK, IntakeQueries
+from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
@@ -24,12 +26,16 @@ BEFORE, LONG_AGO = "2026-10-06T07:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
 #: What people and servers write: quotes, percent, colons, accents, an emoji, letters of other scripts.
 ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
+AREAS = (
+    IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
+)  # fmt: skip
+
 
 def test_every_named_query_is_asked_here() -> None:
-    here = Path(__file__).read_text(encoding="utf-8")
-    for area in (IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, TokenQueries):
+    asked = "".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("test_*queries.py")))
+    for area in AREAS:
         for name, _ in inspect.getmembers(area, inspect.isfunction):
-            assert name.startswith("_") or re.search(rf"unit\.{name}\(", here), f"{area.__name__}.{name}"
+            assert name.startswith("_") or re.search(rf"unit\.{name}\(", asked), f"{area.__name__}.{name}"
 
 
 # ---------------------------------------------------------------- makers of rows
@@ -194,10 +200,8 @@ def test_activities_and_entities_are_replaced_found_and_dropped(store: SqlStore)
     }
     assert list(store.read(lambda unit: unit.entities("person", "cht", [ODD, "gone"]))) == [ODD]
     assert store.read(lambda unit: unit.entities("place", "cht", [ODD])) == {}
-    assert [e["revision"] for e in store.read(lambda unit: unit.entities_of_records(["cht/c/anna"]))] == ["2"]
-    one = store.read(lambda unit: unit.entity_of_record("cht/c/anna"))
-    assert one is not None and one["digest"] == "y"
-    assert store.read(lambda unit: unit.entity_of_record("cht/c/gone")) is None
+    (one,) = store.read(lambda unit: unit.entities_of_records(["cht/c/anna", "cht/c/gone"]))
+    assert (one["key"], one["revision"], one["digest"]) == (ODD, "2", "y")
     assert store.read(lambda unit: unit.reported("worker", "asc-001", "2026-09-01", "2026-09-30")) is False
     store.write(lambda unit: unit.keep_activities([activity("w")]))
     assert store.read(lambda unit: unit.reported("worker", "asc-001", "2026-08-10", "2026-08-31")) is True
@@ -509,10 +513,13 @@ def test_what_a_person_does_to_deliveries(store: SqlStore) -> None:
     assert store.write(lambda unit: unit.set_delivery(everything, "resolved", NOW, note=ODD, by="me")) == 1
     assert store.write(lambda unit: unit.set_delivery(everything, "parked", NOW, note=ODD, by="me")) == 3
     assert store.read(lambda unit: delivery(unit, "pending"))["note"] == ODD
-    assert store.write(lambda unit: unit.retry_deliveries(everything, NOW)) == 5
-    assert {store.read(lambda unit, s=s: delivery(unit, s))["state"] for s in states} == {"pending", "accepted"}
-    assert store.read(lambda unit: unit.delivery_ids({"state": "accepted", "target": "dhis2"})) == [ids["accepted"]]
-    assert store.read(lambda unit: unit.delivery_ids({})) == sorted(ids.values())
+    again = [{"id": id, "due": NOW} for state, id in ids.items() if state != "accepted"]
+    store.write(lambda unit: unit.retried(again, LATER))
+    found = {s: store.read(lambda unit, s=s: delivery(unit, s)) for s in states}
+    assert found.pop("accepted")["state"] == "accepted"
+    assert {tuple(row[n] for n in ("state", "due_at", "note", "note_by", "updated")) for row in found.values()} == {
+        ("pending", NOW, None, None, LATER)
+    }
     listed = store.read(lambda unit: unit.list_deliveries({"kind": "block"}, 2))
     assert [d["key"] for d in listed] == ["pending", "accepted"]
     more = store.read(lambda unit: unit.list_deliveries({"state": "pending", "target": "dhis2"}, 9, listed[-1]["id"]))
@@ -544,11 +551,22 @@ def test_a_target_keeps_its_health(store: SqlStore) -> None:
     assert (kept["good"], bool(kept["slow"])) == (7, True)
     store.write(lambda unit: unit.pause("target_state", "dhis2", ODD))
     assert store.read(lambda unit: unit.row_of_target("dhis2"))["paused"] == ODD
-    store.write(lambda unit: unit.pause("target_state", "dhis2", None))
-    store.write(lambda unit: unit.try_now("dhis2"))
+    names = ("paused", "due_at", "refusals", "failures", "breaker", "reason", "who")
+    store.write(lambda unit: unit.try_now("dhis2", forget=False))
     after = store.read(lambda unit: unit.row_of_target("dhis2"))
-    assert (after["paused"], after["due_at"], after["refusals"], after["reason"]) == (None, None, 0, None)
-    store.write(lambda unit: unit.source_state("cht"))
+    assert [after[n] for n in names] == [ODD, None, 0, 3, "half_open", "r", "nobody"]
+    store.write(lambda unit: unit.pause("target_state", "dhis2", None))
+    store.write(lambda unit: unit.try_now("dhis2", forget=True))
+    after = store.read(lambda unit: unit.row_of_target("dhis2"))
+    assert [after[n] for n in names] == [None, None, 0, 3, "half_open", None, None]
+    store.write(lambda unit: unit.target_state("fhir"))
+    store.write(lambda unit: unit.try_now("fhir", forget=True))
+    assert store.read(lambda unit: unit.row_of_target("fhir"))["breaker"] == "closed", "nothing stood in the way"
+    store.write(lambda unit: unit.source_failed(source="cht", reason="r", who="nobody", due_at=LATER))
+    for forget, reason in ((False, "r"), (True, None)):
+        store.write(lambda unit, f=forget: unit.try_now("cht", forget=f))
+        source = store.read(lambda unit: unit.row_of_source("cht"))
+        assert (source["due_at"], source["reason"]) == (None, reason)
     store.write(lambda unit: unit.pause("source_state", "cht", ODD))
     assert store.read(lambda unit: unit.row_of_source("cht"))["paused"] == ODD
     assert store.read(lambda unit: unit.row_of_target("nobody")) == {}
