@@ -229,10 +229,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     if not value:
         return None
     try:
-        if value.isdigit():
-            seconds = float(value)
-        else:
-            seconds = (_instant(value) - _date(headers)).total_seconds()
+        seconds = float(value) if value.isdigit() else (_instant(value) - _date(headers)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
     return timedelta(seconds=min(max(seconds, 0.0), 86400.0))
@@ -273,8 +270,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
             parts.append(part)
     except (httpx.HTTPError, zlib.error) as error:
         raise Lost(f"the answer broke off: {type(error).__name__}", status=response.status_code) from error
-    if unpack is not None and begun and not unpack.eof:
-        raise Lost("the answer broke off inside its packing", status=response.status_code)
+    if unpack is not None and begun and (unpack.unused_data or not unpack.eof):
+        raise Lost("the answer does not end where its packing ends", status=response.status_code)
     return b"".join(parts)
 
 

@@ -227,7 +227,8 @@ class ChtSource:
             return [Record(self.name, "reports", id, revision, None, {}, unreadable=reason)]
         if document.get("_id", id) != id:
             raise PageUnreadable("a row of the feed holds the document of another")
-        if not _storable(document.get("_rev", revision)) or "\0" in f"{document.get('form')}{document.get('contact_type')}":
+        named = f"{document.get('form')}{document.get('contact_type')}"
+        if not _storable(document.get("_rev", revision)) or "\0" in named:
             return [Record(self.name, "reports", id, revision, None, {}, unreadable="document.missing")]
         revision = document.get("_rev", revision)
         deleted = bool(row.get("deleted") or document.get("_deleted"))
