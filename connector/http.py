@@ -270,8 +270,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
             parts.append(part)
     except (httpx.HTTPError, zlib.error) as error:
         raise Lost(f"the answer broke off: {type(error).__name__}", status=response.status_code) from error
-    if unpack is not None and begun and not unpack.eof:
-        raise Lost("the answer broke off inside its packing", status=response.status_code)
+    if unpack is not None and begun and (unpack.unused_data or not unpack.eof):
+        raise Lost("the answer does not end where its packing ends", status=response.status_code)
     return b"".join(parts)
 
 

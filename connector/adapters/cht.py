@@ -33,6 +33,7 @@ _NOT_RECORDS = re.compile(
 )
 _CONTACTS = {"contact", "person", "clinic", "health_center", "district_hospital"}
 _NAMES = ("reports", "contacts")
+_OF_A_ROW = ("id", "changes", "deleted", "doc")  #: the rest of a row is ours to write
 
 
 class ChtSource:
@@ -145,7 +146,10 @@ class ChtSource:
         server = await self._object("/dbinfo")
         if "instance_start_time" not in database:
             raise PageUnreadable("the address does not answer like a CHT database")
-        return f"{server.get('uuid', '')}:{database['instance_start_time']}"
+        named = f"{server.get('uuid', '')}:{database['instance_start_time']}"
+        if len(named) > 200 or not named.isprintable():
+            raise PageUnreadable("the address does not answer like a CHT database")
+        return named
 
     async def _object(self, path: str) -> Mapping[str, Any]:
         answer = await self._get(path)
@@ -165,15 +169,21 @@ class ChtSource:
         if not isinstance(page, dict) or not isinstance(page.get("results"), list):
             raise PageUnreadable("the feed is not a list of changes")
         rows, last = page["results"], page.get("last_seq")
-        if not isinstance(last, str) or not all(_is_row(row) for row in rows):
+        if not _storable(last) or not all(_is_row(row) for row in rows):
             raise PageUnreadable("a row or the cursor of the feed is not as CouchDB writes it")
+        rows = [{name: row[name] for name in _OF_A_ROW if name in row} for row in rows]
         if "pending" not in page or (documents and rows and not any("doc" in row for row in rows)):
             # 219, 266: limit and include_docs are ignored and only the health worker's own documents are listed.
             raise SourceRefused(
                 "this login is a health worker's: CHT shows it only its own records. Use an online user.",
                 code="source.offline_user",
             )
-        return rows, last, int(page["pending"])
+        pending = page["pending"]
+        if not isinstance(pending, int) or isinstance(pending, bool) or pending < 0:
+            raise PageUnreadable("the feed does not count what is to come")
+        if rows and pending and last == seq:
+            raise PageUnreadable("the feed does not move on")  # an old page out of a cache, for ever
+        return rows, last, pending
 
     async def _with_document(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row with its document read by itself, which may be newer by now: then it comes again in the feed."""
@@ -215,6 +225,11 @@ class ChtSource:
             # null: the document went away while the page was made, or one node of the cluster could not read it.
             reason = row.get("unreadable", "document.missing")
             return [Record(self.name, "reports", id, revision, None, {}, unreadable=reason)]
+        if document.get("_id", id) != id:
+            raise PageUnreadable("a row of the feed holds the document of another")
+        named = f"{document.get('form')}{document.get('contact_type')}"
+        if not _storable(document.get("_rev", revision)) or "\0" in named:
+            return [Record(self.name, "reports", id, revision, None, {}, unreadable="document.missing")]
         revision = document.get("_rev", revision)
         deleted = bool(row.get("deleted") or document.get("_deleted"))
         if _NOT_RECORDS.fullmatch(id):
@@ -233,10 +248,15 @@ def _kind(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if kind == "data_record":
         form = document.get("form")
         return "reports", form if isinstance(form, str) and form else None
-    if kind in _CONTACTS:
+    if isinstance(kind, str) and kind in _CONTACTS:
         contact_type = document.get("contact_type")
         return "contacts", contact_type if isinstance(contact_type, str) and contact_type else str(kind)
     return None, None
+
+
+def _storable(value: Any) -> bool:
+    """Text that a database can keep as a key (PostgreSQL has none with a nought in it)."""
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _named(value: Any) -> bool:
@@ -282,7 +302,7 @@ def _ids(place: Any) -> Any:
 
 def _is_row(row: Any) -> bool:
     try:
-        return isinstance(row["id"], str) and isinstance(row["changes"][0]["rev"], str)
+        return _storable(row["id"]) and _storable(row["changes"][0]["rev"])
     except (TypeError, KeyError, IndexError):
         return False
 

@@ -53,6 +53,9 @@ _STALE = {
     "dhis2.E7636",
 }
 
+#: An import summary has a few hundred bytes and as many for each refused row; read as objects it takes 20 times that.
+_WRITE_BYTES = 8 * 1024 * 1024
+
 Cell = tuple[str, str]  #: data element code, category option combo code
 Rows = dict[Cell, str]
 
@@ -372,7 +375,8 @@ class Dhis2Target:
     async def _send(self, method: str, path: str, *, wrote: bool, **kwargs: Any) -> tuple[http.Answer, Any]:
         """One exchange. Raises _Stop for everything but an answer that has to be read further."""
         try:
-            given = {"max_bytes": self._max_bytes, "headers": HEADERS, **kwargs}
+            most = min(self._max_bytes, _WRITE_BYTES) if wrote else self._max_bytes
+            given = {"max_bytes": most, "headers": HEADERS, **kwargs}
             if method == "GET":  # a read changes nothing, so it is asked again within the attempt
                 answer = await http.read_with_retries(self.client, path, **given)
             else:

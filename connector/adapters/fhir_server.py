@@ -23,7 +23,7 @@ from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, 
 from connector.ports import Progress
 
 _FHIR = "application/fhir+json"
-_MAX_BYTES = 64 * 1024 * 1024  # a response is bigger than its request (13)
+_MAX_BYTES = 16 * 1024 * 1024  # a response is bigger than its request (13); as objects it takes 20 times that
 #: Parents before those that refer to them; types not listed come after.
 _RANK = {
     kind: rank

@@ -408,10 +408,12 @@ class OpenmrsTarget:
         if said_.code in OF_TARGET:
             raise said_.stop()
         done = said_.body if isinstance(said_.body, dict) else {}
-        if said_.code is None and (done.get("uuid"), done.get("status")) != (uuid, "Cancelled"):
-            now = await self.rest.row("appointments", uuid)
-            if now is not None and now.get("status") == "Scheduled":
-                raise Stop("openmrs.lost", status=said_.status)
+        if said_.code is None and (done.get("uuid"), done.get("status")) == (uuid, "Cancelled"):
+            return
+        now = await self.rest.row("appointments", uuid)
+        if now is not None and now.get("status") == "Scheduled":  # refused, and nobody has touched it
+            unsure = said_.code in (None, "openmrs.server_error")
+            raise Stop("openmrs.lost", status=said_.status) if unsure else said_.stop()
 
     # ------------------------------------------------------------ taken back
 

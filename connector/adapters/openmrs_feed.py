@@ -235,7 +235,7 @@ def _diagnosis(visit: Mapping[str, Any]) -> str | None:
 
 
 def _moment(text: Any) -> datetime | None:
-    """``2026-08-20T09:15:00.000+0300`` as an instant; None for what is none, or has no offset or no year like ours."""
+    """``2026-08-20T09:15:00.000+0300`` as an instant; None for what is none, has no offset or no year like ours."""
     if not isinstance(text, str):
         return None
     try:

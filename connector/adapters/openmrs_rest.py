@@ -24,6 +24,7 @@ _ROOT = "/ws/rest/v1/"
 _MAX_BYTES = 4 * 1024 * 1024
 #: A read that got nothing usable is asked again at once: it changes nothing at the server.
 _READS = 3
+_WITHIN = 10.0  #: seconds after which it is not asked again
 _PAUSE = 0.1  #: seconds before the second time, doubled before the third
 _AGAIN = frozenset({"openmrs.not_json", "openmrs.busy"})
 
@@ -132,13 +133,15 @@ class Rest:
 
     async def read(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Said:
         """A request that changes nothing that matters (searches by POST too). Raises Stop when nothing usable came."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         for turn in range(_READS):
             try:
                 said = await self._exchange(method, path, params=params, json=json)
             except http.NotSent:
                 raise Stop("openmrs.unreachable") from None
             except http.Lost as lost:
-                if turn + 1 == _READS:
+                if turn + 1 == _READS or clock() - begun > _WITHIN:
                     raise Stop("openmrs.unreachable", status=lost.status) from None
             else:
                 if said.code not in _AGAIN or said.status == 429 or said.retry_after or turn + 1 == _READS:

@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import logging
+import tracemalloc
+import zlib
 from datetime import timedelta
 from typing import Any
 
@@ -127,6 +129,67 @@ def test_an_answer_is_read_up_to_its_bound_counted_unpacked(packed: bool) -> Non
     assert ask(answering(httpx.Response(200, content=body)), max_bytes=len(body)).json() == ["x" * 5000]
 
 
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip, gzip", gzip.compress(gzip.compress(b"[]"))),
+        ("deflate", zlib.compress(b"[]")),
+        ("br", b"[]"),
+        ("gzip", b"[]"),
+        ("gzip", gzip.compress(b"[]")[:-4]),
+        ("gzip", gzip.compress(b"[]") + b"[]"),
+    ],
+)
+def test_a_packing_that_was_not_asked_for_or_is_not_whole_is_no_answer(coding: str, body: bytes) -> None:
+    for parts in ([body], [body[:-1], body[-1:]]):
+        with pytest.raises(Lost) as raised:
+            ask(answering(httpx.Response(200, stream=Parts(*parts), headers={"content-encoding": coding})))
+        assert raised.value.status == 200
+
+
+def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
+    body = gzip.compress(bytes(200 * 1024 * 1024), 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooBig):
+            bomb = httpx.Response(200, stream=Parts(body), headers={"content-encoding": "gzip"})
+            ask(answering(bomb), max_bytes=4000)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_exchange_ends_at_its_deadline_however_it_drips() -> None:
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            while True:
+                yield b" "
+                await asyncio.sleep(0.01)
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(10)
+        raise AssertionError("never")
+
+    with pytest.raises(Lost) as raised:
+        ask(answering(httpx.Response(200, stream=Drip())), deadline=0.1)
+    assert raised.value.status == 200
+    with pytest.raises(Lost) as raised:
+        ask(httpx.MockTransport(silent), "PUT", deadline=0.1)
+    assert type(raised.value) is Lost and raised.value.status is None
+
+
+def test_an_address_that_cannot_be_is_not_sent() -> None:
+    seen: list[httpx.Request] = []
+
+    async def go() -> None:
+        async with make_client("http://127.0.0.1:1", transport=answering(httpx.Response(200), seen=seen)) as client:
+            await request(client, "GET", "/patient/an id\r\nof theirs")
+
+    with pytest.raises(NotSent):
+        asyncio.run(go())
+    assert not seen
+
+
 def test_a_web_page_or_half_a_body_is_not_json() -> None:
     page = httpx.Response(200, html="<title>CHT is starting</title>")  # findings-cht 23
     for answer in (page, httpx.Response(200, content=b'{"a":[1,'), httpx.Response(200, content=b"")):
@@ -233,6 +296,10 @@ def test_retry_after_in_seconds_or_as_a_date() -> None:
     assert retry_after({"retry-after": date, "date": later}) == timedelta(0)
     assert retry_after({"retry-after": "999999999"}) == timedelta(days=1)
     assert retry_after({"retry-after": "soon"}) is None and retry_after({}) is None
+    assert retry_after({"retry-after": later.replace("GMT", "-0000"), "date": date}) == timedelta(seconds=120)
+    for day in ("Sun, 99 Nov 99999999999 16:00:00 GMT", f"Sun, 22 Nov 2026 16:00:00 +{'9' * 30}", "\u00b2"):
+        assert retry_after({"retry-after": day, "date": date}) is None
+    assert retry_after({"retry-after": "Sun, 22 Nov 1970 16:00:00 GMT", "date": "no day"}) == timedelta(0)
 
 
 def test_exact_json_changes_no_number() -> None:
