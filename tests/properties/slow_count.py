@@ -10,8 +10,8 @@ from typing import Any
 Doc = dict[str, Any]
 Cell = tuple[str, str, str, str]  #: data element, org unit, period, combo
 PRODUCTS = ("tdr", "cta", "sro", "zinc", "amoxicilline")
-ELEMENTS = ("MH_A03", "MH_A04", "MH_B10_DEN", "MH_B01_NUM", "MH_B01_DEN", "MH_B02_NUM", "MH_B02_DEN", "MH_F01", "MH_F01_NUM",
-            "MH_F01_DEN", "MH_G05")  # fmt: skip
+ELEMENTS = ("MH_A03", "MH_A04", "MH_B10_DEN", "MH_B01_NUM", "MH_B01_DEN", "MH_B02_NUM", "MH_B02_DEN", "MH_F01",
+            "MH_F01_NUM", "MH_F01_DEN", "MH_G05")  # fmt: skip
 
 
 def a_day(text: Any) -> date | None:

@@ -276,9 +276,7 @@ class Recount(RuleBasedStateMachine):
     def at_dhis2(self) -> None:
         """What an element held under a name it has no more, or for an indicator that left the pack, is left there."""
         cells = self.road.cells()
-        left = {"MH_A04", "MH_B10_DEN"} - {element for _, element, *_ in cells} if self.renamed else set()
-        if "B02" not in self.road.engine.pack.indicators:
-            left |= {"MH_B02_NUM", "MH_B02_DEN"}
+        left = () if "B02" in self.road.engine.pack.indicators else ("MH_B02_NUM", "MH_B02_DEN")
         held = {" ".join(k): v for k, v in self.road.values().items() if v != "0" and k[0] not in left}
         wanted = {" ".join(key[1:]): value for key, (value, _) in cells.items() if value != "0"}
         if self.renamed:

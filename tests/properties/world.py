@@ -39,11 +39,13 @@ VARIANTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_SEC, "where: under5\n    by: [A2, S]", "where: under10\n    by: [A2, S]"),
     ),
     "split": ((_SEC, "numerator: rdt_done\n    by: [A3, S]", "numerator: rdt_done\n    by: [S]"),),
-    "option": (("categories.yaml", "{id: y0_4, name: {fr: \"0 à 4 ans\"", "{id: y0_4, code: A3_JEUNE, name: {fr: \"0 à 4 ans\""),),
-    "renamed": (("categories.yaml", "{id: y0_4, name: {fr: \"0 à 4 ans\"", "{id: petits, name: {fr: \"0 à 4 ans\""),),
+    "option": (("categories.yaml", "{id: y0_4, name", "{id: y0_4, code: A3_JEUNE, name"),),
+    "renamed": (("categories.yaml", "{id: y0_4, name", "{id: petits, name"),),
     "part": ((_SEC, _F01, "    where: stockout_days >= 1\n    by: [PRODUCT]"),),
     "gone": ((_SEC, _B02, ""),),
-    "renumbered": (("dhis2.yaml", "  # exceptions: {B01_NUM: AUTRE_CODE}", "  exceptions: {A04: MH_B10_DEN, B10_DEN: MH_A04}"),),
+    "renumbered": (
+        ("dhis2.yaml", "  # exceptions: {B01_NUM: AUTRE_CODE}", "  exceptions: {A04: MH_B10_DEN, B10_DEN: MH_A04}"),
+    ),
     "no_form": (),
 }  # fmt: skip
 #: Those whose figures the DHIS2 of the sandbox has a place for.
