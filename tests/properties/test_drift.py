@@ -110,7 +110,7 @@ class ValueChanged(OfValue):
 
     def afterwards(self) -> None:
         kept = self.ours if self.overwrites else self.there
-        assert self.there_now() == kept
+        assert self.there_now() == kept or (kept in ("0", "") and self.there_now() is None), "nothing there is nought"
         if not self.overwrites:
             cell = self.cell()
             assert (cell["reason"], cell["there"]) == ("dhis2.changed_by_hand", self.there)
