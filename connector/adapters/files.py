@@ -85,8 +85,8 @@ class FilesSource:
 
     A line that cannot be read becomes a record ``unreadable`` under the key ``<file>#<line>``, which is withdrawn when
     the file is written again with that line in order. A line without a key has that same key and stays readable, so
-    that the mapping says ``key.missing``. Reasons: ``line.not_json``, ``line.too_long``, ``row.columns``,
-    ``file.not_json``, ``file.too_big``.
+    that the mapping says ``key.missing``. Reasons: ``line.not_json``, ``line.too_long``, ``line.too_deep``,
+    ``row.columns``, ``file.not_json``, ``file.too_big``.
     """
 
     def __init__(self, folder: Path | str, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -166,7 +166,10 @@ class FilesSource:
         missing += [] if self._form_of(body, form or "") else ["form"]
         if missing:
             raise PushUnreadable(missing)
-        return self._record(body, form or "", 0, deleted=self._deleted(body))
+        record = self._record(body, form or "", 0, deleted=self._deleted(body))
+        if record.unreadable:
+            raise PushUnreadable
+        return record
 
     def newer(self, record: Record, revision: str, changed_at: datetime | None) -> bool:
         """By when the submission says it changed; a CSV row does not say."""
@@ -335,11 +338,18 @@ class FilesSource:
         form = self._form_of(body, name)
         key = self._key_of(body)
         named = [str(value) for path in self._revision if (value := _at(body, path)) is not None]
-        revision = "/".join([*named, digest(body)[:16]])
         changed = next((at for path in self._format.changed if (at := _instant(_at(body, path)))), None)
+        unreadable = None
+        try:
+            mark = digest(body)
+        except TypeError:  # nested deeper than can be written: unreadable under its own key, so that an edit heals it
+            mark, body, unreadable = digest(_cut(body, 100)), {}, "line.too_deep"
+        revision = "/".join([*named, mark[:16]])
         if key is None:
             key = f"{name}#{number}"
-        return Record(self.name, form, key, revision, form, body, deleted=deleted, changed_at=changed)
+        return Record(
+            self.name, form, key, revision, form, body, deleted=deleted, changed_at=changed, unreadable=unreadable
+        )
 
     def _key_of(self, body: Mapping[str, Any]) -> str | None:
         """None: there is none that could name a record."""
@@ -369,6 +379,15 @@ def _marks(since: Cursor | None) -> dict[str, _Mark]:
         return {name: _Mark(**mark) for name, mark in orjson.loads(since.value).items()} if since else {}
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+def _cut(value: Any, levels: int) -> Any:
+    """The value without what lies deeper."""
+    if isinstance(value, dict):
+        return {name: _cut(one, levels - 1) for name, one in value.items()} if levels else "..."
+    if isinstance(value, list):
+        return [_cut(one, levels - 1) for one in value] if levels else "..."
+    return value
 
 
 def _names(value: Any) -> tuple[str, ...]:

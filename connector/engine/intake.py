@@ -17,6 +17,12 @@ from connector.retry import NEVER
 
 
 def _body_row(unit: Any, record: Record, now: str) -> dict[str, Any]:
+    body, unreadable = None, record.unreadable
+    if record.body:
+        try:
+            body = unit.seal("body", dict(record.body))
+        except TypeError:  # nested deeper than can be written: it waits in quarantine and holds nobody up
+            unreadable = unreadable or "document.too_deep"
     return {
         "source": record.source,
         "stream": record.stream,
@@ -24,8 +30,8 @@ def _body_row(unit: Any, record: Record, now: str) -> dict[str, Any]:
         "revision": record.revision,
         "form": record.form,
         "deleted": record.deleted,
-        "body_enc": unit.seal("body", dict(record.body)) if record.body else None,
-        "unreadable": record.unreadable,
+        "body_enc": body,
+        "unreadable": unreadable,
         "changed_at": stamp(record.changed_at) if record.changed_at else None,
         "now": now,
     }

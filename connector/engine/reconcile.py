@@ -18,6 +18,9 @@ PER_SECOND = 50
 #: Rows shown in ``items``; the counts cover everything.
 ITEMS = 500
 
+#: States of a referral that the clinic has not closed.
+OPEN = ("wanted", "sent", "arrived", "missed")
+
 
 async def reconcile(engine: Engine, target: str, period: str | None = None, *, reopen: bool = True) -> dict[str, Any]:
     """Compare and reopen. Returns equal, missing, different, unknown_there, items. Raises TargetUnreadable."""
@@ -67,7 +70,7 @@ async def _dhis2(engine: Engine, target: str, period: str | None, result: dict[s
     pace = Pace(engine)
     for data_set, org_unit, pe in blocks:
         cells = engine.store.read(lambda unit, b=(data_set, org_unit, pe): unit.cells(b))
-        ours = [c for c in cells if (c["value"] if shadow else c["accepted"]) not in (None, "") and c["state"] != "old"]
+        ours = [c for c in cells if (c["value"] if shadow else c["accepted"]) is not None and c["state"] != "old"]
         if not ours and not shadow:
             continue
         await pace.step()
@@ -79,8 +82,8 @@ async def _dhis2(engine: Engine, target: str, period: str | None, result: dict[s
             where = {"data_element": cell["data_element"], "combo": cell["combo"], "org_unit": org_unit, "period": pe}
             if found == want:
                 result["equal"] += 1
-            elif found is None and want == "0":
-                result["equal"] += 1  # DHIS2 drops insignificant zeros: nothing there is nought
+            elif found is None and want in ("0", ""):
+                result["equal"] += 1  # DHIS2 drops insignificant zeros: nothing there is nought, or deleted by us
             elif found is None:
                 _item(result, "missing", **where, ours=want, there=None)
                 drifted.append((cell, None))
@@ -145,7 +148,17 @@ async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: b
                 continue
             _item(result, "missing" if gone else "different", key=row["key"])
             if reopen and (gone or row["kind"] == "resource"):
-                engine.store.write(lambda unit, r=row: unit.reopen(r["id"], engine.now()))
+                engine.store.write(lambda unit, r=row, g=gone: _again(engine, unit, r, g))
+
+
+def _again(engine: Engine, unit: Any, row: dict[str, Any], gone: bool) -> None:
+    """Want it again. A referral the clinic has answered is not made a second time: the patient has been there."""
+    if row["kind"] == "referral":
+        known = unit.referral(row["key"])
+        if known is None or known["state"] not in OPEN:
+            return
+        unit.referral_state(row["key"], "wanted", engine.now())
+    unit.reopen(row["id"], engine.now(), gone=gone)
 
 
 def payload_of(engine: Engine, unit: Any, row: dict[str, Any]) -> Delivery | None:

@@ -236,6 +236,8 @@ class _Rules:
                     flags.append(Flag("code.unknown", under + rule.name, "an answer that the table does not have"))
                 if value is None:
                     return
+            elif concept is None and _nested(value):
+                raise concepts.WrongValue("fact.type", "a group of answers where one answer was expected")
             if concept is not None:
                 value = concepts.typed(_constant(value, rule, concept), concept, self.zone)
         except concepts.WrongValue as error:
@@ -264,6 +266,11 @@ class _Rules:
             if any(rule.expression is not None and rule.name in item for rule in rules.rules):
                 found.append(item)
         return found
+
+
+def _nested(value: Any) -> bool:
+    """A group of answers, or a list of them."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, dict | list) for v in value))
 
 
 def _coded(value: Any, codes: Mapping[str, str | None]) -> tuple[str | None, bool]:

@@ -306,11 +306,13 @@ class TrailQueries:
             n=limit,
         )
 
-    def reopen(self, id: int, now: str) -> None:
+    def reopen(self, id: int, now: str, *, gone: bool) -> None:
+        """Wanted again. What is gone there has no ids and no finished steps any more."""
+        forgotten = ", remote='{}', step=''" if gone else ""
         self.connection.execute(
             text(
-                "UPDATE delivery SET state='pending', accepted_digest=NULL, due_at=:n, updated=:n, generation=generation+1 "
-                "WHERE id=:i"
+                "UPDATE delivery SET state='pending', accepted_digest=NULL, due_at=:n, updated=:n, generation=generation+1"
+                f"{forgotten} WHERE id=:i"
             ),
             {"i": id, "n": now},
         )

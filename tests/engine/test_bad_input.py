@@ -652,3 +652,16 @@ def test_a_typo_is_named_by_its_own_line(tmp_path: Path) -> None:
     copy = PackCopy(tmp_path)
     line = copy.change(file, right, wrong)
     assert [f.line for f in copy.findings() if f.code == "fact.unknown"] == [line]
+
+
+@pytest.mark.parametrize("levels", [240, 300, 800])
+def test_a_record_nested_too_deep_holds_nobody_up(make_road: Make, levels: int) -> None:
+    """JSON may be nested deeper than we can write it again."""
+    road = make_road()
+    road.write_meetings("01", [meeting(1, saved=2500), meeting(2, saved=500), meeting(3, saved=100)])
+    path = road.files / "odk" / "reunion_groupe_epargne-01.ndjson"
+    deep = b'{"a":' * levels + b"1" + b"}" * levels
+    path.write_bytes(path.read_bytes().replace(b'"montant_xof":500', b'"montant_xof":' + deep))
+    assert road.settle()["sources"]["odk"]["received"] == 3
+    assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2600", "the others are counted"
+    assert road.quarantined() == ({"uuid:meeting-2": "record.unreadable"} if levels > 250 else {})
