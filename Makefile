@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill overlap sim sim-teeth sim-outage fuzz properties
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage fuzz properties
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -9,11 +9,11 @@ help:
 	@echo "make bench     speed and memory, as one table"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
-	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
 	@echo "make sim SEEDS=2000         simulated worlds with faults, crashes and other actors (SEED=4711: one of them)"
 	@echo "make sim-teeth              planted bugs: does the simulation find them?"
 	@echo "make sim-outage N=100000    a target down for ten simulated days with N deliveries waiting"
 	@echo "make fuzz N=20000 SEED=7  every wrong answer by name and N by chance, at every target and source read over HTTP"
+	@echo "make properties [EXAMPLES=500]  stateful properties, any record, any request, a thousand records replayed, drift"
 	@echo "make mutants   30 seeded faults in mappings and counting: do the tests notice?"
 
 demo:
@@ -37,9 +37,6 @@ road:
 kill:
 	@scripts/test.sh -s tests/road/test_kill.py --kills $(or $(N),20) --database $(or $(DATABASE),sqlite)
 
-overlap:
-	@scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)
-
 sim:
 	@scripts/sim.sh $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),200))
 
@@ -51,3 +48,6 @@ sim-outage:
 
 fuzz:
 	@scripts/test.sh -s tests/fuzz --cases $(or $(N),20000) --seed $(or $(SEED),7) $(if $(ONLY),-k $(ONLY))
+
+properties:
+	@PROPERTIES=full EXAMPLES=$(EXAMPLES) SHRINK=$(SHRINK) scripts/test.sh tests/properties

@@ -336,3 +336,16 @@ def test_the_page_on_deliveries_has_every_change_of_state_and_no_other() -> None
     there = set(re.findall(r"^\| `(\w+)` → `(\w+)` \| (.+) \|$", NAMED["docs/delivery.md"], re.M))
     assert there == {(old, new, why) for old, news in TRANSITIONS.items() for new, why in news.items()}
     assert set(TRANSITIONS) == set(State)
+
+
+def test_every_promise_names_its_command_and_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (\d+) \| .+ \| `(make .+?)` \| (.+) \|$", NAMED["docs/guarantees.md"], re.M)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 19))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for number, command, held_by in rows:
+        assert command.split()[1] in targets, command
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", held_by)
+        assert tests and len(tests) == held_by.count("::"), number
+        for file, name in tests:
+            text = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^(def|class|async def) {name}\b|^{name} = ", text, re.M), f"{file}::{name}"
