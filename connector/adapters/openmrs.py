@@ -355,7 +355,7 @@ class OpenmrsTarget:
             return
         for row in rows:
             await self._cancel(a, row)
-        a.note("appointment", service=service, appointment=None)
+        a.note("appointment", service=service, appointment=None, earliest=self._earliest(a))
         body = appointment_body(a.payload, self.openmrs, place, patient, self.zone)
         number = body["appointmentNumber"]
         row = await self.rest.create(
@@ -370,7 +370,7 @@ class OpenmrsTarget:
 
     async def _search_appointments(self, a: _Attempt) -> list[Json]:
         """Every appointment with our number but those we have cancelled ourselves."""
-        day = date.fromisoformat(a.payload["date"]) - _WINDOW
+        day = date.fromisoformat(self._earliest(a)) - _WINDOW
         window = {
             "startDate": stamp(datetime(day.year, day.month, day.day, tzinfo=self.zone)),
             "appointmentNumber": str(a.payload["number"])[:50],
@@ -391,6 +391,11 @@ class OpenmrsTarget:
             if not row.get("voided")
             and (uuid_of(row) not in cancelled or row.get("status") == "Scheduled")  # else asked, not yet done
         ]
+
+    @staticmethod
+    def _earliest(a: _Attempt) -> str:
+        """The first day an appointment was asked for: a corrected date does not move the appointment."""
+        return min(str(a.payload["date"]), str(a.remote.get("earliest") or a.payload["date"]))
 
     async def _first_appointment(self, a: _Attempt) -> Json | None:
         rows = await self._search_appointments(a)
