@@ -50,4 +50,4 @@ fuzz:
 	@scripts/test.sh -s tests/fuzz --cases $(or $(N),20000) --seed $(or $(SEED),7) $(if $(ONLY),-k $(ONLY))
 
 properties:
-	@PROPERTIES=full EXAMPLES=$(EXAMPLES) SHRINK=$(SHRINK) scripts/test.sh tests/properties
+	@PROPERTIES=full EXAMPLES="$(EXAMPLES)" SHRINK="$(SHRINK)" scripts/test.sh -n $(or $(WORKERS),2) --dist worksteal tests/properties
