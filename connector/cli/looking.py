@@ -281,7 +281,7 @@ def retry(
         chosen = list(ids or [])
         if where:
             chosen += made.store.read(lambda unit: unit.delivery_ids(_where(where)))
-        if not chosen:
+        elif not chosen:
             raise typer.BadParameter(say("donner des numéros ou --where", "give ids or --where"))
         count = 0 if dry_run else Actions(made.engine).retry(chosen, _me())
     document = {"chosen": len(chosen), "retried": count}

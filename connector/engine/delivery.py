@@ -22,7 +22,7 @@ import orjson
 from connector import retry
 from connector.engine import audit, referrals, resources, tally
 from connector.engine.engine import Engine, moment, stamp
-from connector.errors import LaneBusy, TargetUnreadable
+from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
 
 #: A lease outlives the longest request; after it another worker takes over and looks up first.
@@ -123,9 +123,13 @@ async def _batch(
 def _claim(engine: Engine, unit: Any, target: str, limit: int) -> tuple[list[Item], int | None]:
     """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
 
-    What the target already holds (back to the accepted state) is settled at once, without a request.
+    What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
+    turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
     """
     now = engine.now()
+    lock = unit.lane("run")
+    if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
+        raise RunLocked(RunLocked.__doc__)
     rows = unit.claim(target, now, limit)
     if not rows:
         return [], None
