@@ -153,11 +153,13 @@ def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]
 def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -> tuple[list[Item], int | None]:
     """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
 
-    What the target already holds (back to the accepted state) is settled at once, without a request.
+    What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
+    turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
     """
     now = engine.now()
-    if unit.lane_of_another("run", engine.holder, now):
-        raise RunLocked(RunLocked.__doc__)  # this process slept so long that another took over
+    lock = unit.lane("run")
+    if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
+        raise RunLocked(RunLocked.__doc__)
     rows = _in_order(engine, unit, target, _due(engine, unit, target, health, now))
     if rows is None:
         return [], None

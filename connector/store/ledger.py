@@ -253,13 +253,6 @@ class LedgerQueries:
     def leave_lane(self, name: str, holder: str) -> None:
         self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
 
-    def lane_of_another(self, name: str, holder: str, now: str) -> bool:
-        found = self.connection.execute(
-            text("SELECT 1 FROM lane WHERE name=:n AND holder <> :h AND until >= :now"),
-            {"n": name, "h": holder, "now": now},
-        ).first()
-        return found is not None
-
     # -- referrals
 
     def keep_referral(self, **values: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from connector.engine.engine import stamp
+from connector.errors import RunLocked
 from tests.engine.house import MODIBO, Doc, Make, Road, a_few, make_road, meeting, visit
 from tests.store.databases import DATABASES
 
@@ -46,6 +50,32 @@ def test_a_run_settles_a_second_one_sends_nothing_and_an_edit_arrives(make_road:
     changed = {k[0]: (before.get(k), v) for k, v in road.values().items() if before.get(k) != v}
     assert changed["MH_B02_NUM"] == (None, "1"), changed
     assert road.reconcile()["different"] == 0
+
+
+def test_who_slept_through_his_lock_sends_nothing_more(make_road: Make) -> None:
+    """A machine that was suspended wakes up in the middle of a request, after another took over the run."""
+    road = make_road()
+    road.run(targets=[])  # received, mapped, counted
+    begun: list[int] = []
+
+    def attempts() -> int:
+        return int(road.one("SELECT COUNT(*) AS n FROM attempt")["n"])
+
+    def suspended(request: httpx.Request) -> httpx.Response | None:
+        if request.method in ("POST", "PUT") and not begun:
+            road.later(minutes=2)
+            until = stamp(road.clock.now() + timedelta(seconds=90))
+            assert road.engine.store.write(lambda u: u.take_lane("run", "another", road.engine.now(), until))
+            begun.append(attempts())
+        return None
+
+    road.wires["dhis2"].instead = suspended
+    with pytest.raises(RunLocked):
+        road.settle()
+    assert begun == [attempts()]
+    assert road.one("SELECT holder FROM lane WHERE name='run'")["holder"] == "another"
+    road.later(minutes=2)  # the other is gone
+    assert road.settle()["outcome"] == "settled"
 
 
 #: Legal in JSON, and more than a column or an index of PostgreSQL takes.

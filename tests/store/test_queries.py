@@ -767,12 +767,6 @@ def test_what_was_tried_of_a_subject_is_found_by_id(store: SqlStore) -> None:
     assert {r["due_at"] for r in store.read(lambda unit: unit.tried("dhis2", ["x"]))} == {LATER}
 
 
-def test_whether_another_has_the_lane(store: SqlStore) -> None:
-    store.write(lambda unit: unit.take_lane("run", "another", NOW, LATER))
-    for holder, now, taken in (("we", NOW, True), ("another", NOW, False), ("we", "2999", False)):
-        assert store.read(lambda unit, h=holder, n=now: unit.lane_of_another("run", h, n)) is taken
-
-
 def test_a_value_accepted_after_all_the_others_leaves_no_doubt(store: SqlStore) -> None:
     for attempt, verdict in ((1, "unknown"), (2, "accepted"), (3, "rejected")):
         store.write(lambda unit, n=attempt: unit.values_leave([{"cell": 7, "attempt": n, "value": "4", "now": NOW}]))
