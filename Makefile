@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage fuzz properties
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage fuzz properties overlap
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -9,6 +9,7 @@ help:
 	@echo "make bench     speed and memory, as one table"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
+	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
 	@echo "make sim SEEDS=2000         simulated worlds with faults, crashes and other actors (SEED=4711: one of them)"
 	@echo "make sim-teeth              planted bugs: does the simulation find them?"
 	@echo "make sim-outage N=100000    a target down for ten simulated days with N deliveries waiting"
@@ -51,3 +52,6 @@ fuzz:
 
 properties:
 	@PROPERTIES=full EXAMPLES="$(EXAMPLES)" SHRINK="$(SHRINK)" scripts/test.sh -n $(or $(WORKERS),2) --dist worksteal tests/properties
+
+overlap:
+	@scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)

@@ -193,12 +193,15 @@ class KeepingQueries:
         return sorted(str(row["record"]) for row in rows)
 
     def unmapped_bodies(self, source: str, after: int, limit: int) -> list[dict[str, Any]]:
-        """Bodies of records nobody could map: whom they are about is only in their text."""
+        """Bodies of records nobody could map: whom they are about is only in their text. ``limit`` counts records, of
+        which every revision is in the page."""
         return self._all(
             text(
-                "SELECT h.id, h.record, b.body_enc FROM head h JOIN body b ON b.source=h.source AND b.stream=h.stream "
-                "AND b.key=h.key WHERE h.source=:s AND h.id > :a AND h.state IN ('received', 'quarantined') "
-                "AND b.body_enc IS NOT NULL ORDER BY h.id LIMIT :n"
+                "SELECT h.id, h.record, b.body_enc FROM (SELECT id, record, source, stream, key FROM head f WHERE f.source=:s "
+                "AND f.id > :a AND f.state IN ('received', 'quarantined') AND EXISTS (SELECT 1 FROM body e WHERE e.source=f.source "
+                "AND e.stream=f.stream AND e.key=f.key AND e.body_enc IS NOT NULL) ORDER BY f.id LIMIT :n) h "
+                "JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
+                "WHERE b.body_enc IS NOT NULL ORDER BY h.id"
             ),
             s=source,
             a=after,
