@@ -336,7 +336,7 @@ class Capabilities:
     is held, so after the quiet time an unsure delivery is sent again instead of looked up one by one. Never where a
     request creates something (OpenMRS).
 
-    ``ordered``: a delivery waits for an earlier one of its subject that was tried and is still open.
+    ``ordered``: a delivery waits for an earlier one of its subject that is still open.
     """
 
     max_batch: int

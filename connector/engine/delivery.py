@@ -131,16 +131,16 @@ def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now
 
 
 def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """What of it may leave now: a delivery waits for an earlier one of its subject that was tried and is still open.
+    """What of it may leave now: a delivery waits for an earlier one of its subject that is still open.
     None: nothing was due."""
     if not rows:
         return None
     if not engine.targets[target].capabilities.ordered:
         return rows
     claimed = {row["id"] for row in rows}
-    tried = unit.tried(target, {row["subject"] for row in rows if row["subject"]})
+    earlier = unit.still_open(target, {row["subject"] for row in rows if row["subject"]})
     first: dict[str, dict[str, Any]] = {}
-    for one in tried:  # by id
+    for one in earlier:  # by id
         if one["id"] not in claimed:
             first.setdefault(one["subject"], one)
     behind = {row["id"]: first[row["subject"]] for row in rows if row["subject"] in first}

@@ -192,7 +192,7 @@ async def _superseded(engine: Engine, target: str, adapter: Any) -> None:
 
 def _again(engine: Engine, unit: Any, row: Any) -> None:
     unit.note(row["id"], "encounter.there", row["remote"])
-    unit.reopen(row["id"], engine.now())
+    unit.reopen(row["id"], engine.now(), gone=False)
 
 
 def _settle(engine: Engine, unit: Any, holds: list[Any], found: list[Any], unsure: list[Any]) -> None:

@@ -143,10 +143,10 @@ class LedgerQueries:
         parameters = {"target": target, "now": now, "limit": limit}
         return self.rows(query, parameters)  # type: ignore[attr-defined,no-any-return]
 
-    def tried(self, target: str, subjects: Iterable[str]) -> list[dict[str, Any]]:
-        """Open deliveries of these subjects that were tried already, by id."""
+    def still_open(self, target: str, subjects: Iterable[str]) -> list[dict[str, Any]]:
+        """Deliveries of these subjects that nobody has settled and nobody has on its way, by id."""
         found = self.select_in(  # type: ignore[attr-defined]
-            "SELECT id, subject, due_at FROM delivery WHERE target=:target AND state IN ('deferred', 'unknown') "
+            "SELECT id, subject, due_at FROM delivery WHERE target=:target AND state IN ('pending', 'deferred', 'unknown') "
             "AND subject IN {in}",
             set(subjects),
             target=target,

@@ -269,8 +269,8 @@ delivery = Table(
 )
 Index("ix_delivery_due", delivery.c.target, delivery.c.state, delivery.c.due_at, delivery.c.id)
 Index("ix_delivery_record", delivery.c.record)
-_tried = delivery.c.state.in_(["deferred", "unknown"])
-Index("ix_delivery_tried", delivery.c.target, delivery.c.subject, sqlite_where=_tried, postgresql_where=_tried)
+_open = delivery.c.state.in_(["pending", "deferred", "unknown"])
+Index("ix_delivery_open", delivery.c.target, delivery.c.subject, sqlite_where=_open, postgresql_where=_open)
 
 #: Deliveries a person chose to act on, frozen when chosen. ``state``: open | done | cancelled.
 selection = Table(

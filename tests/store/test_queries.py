@@ -484,7 +484,7 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     assert store.read(lambda unit: unit.parked_who("fhir")) is None
     assert [d["key"] for d in store.read(lambda unit: unit.accepted_deliveries("dhis2", 0, 10))] == ["good"]
     assert [d["key"] for d in store.read(lambda unit: unit.open_deliveries("dhis2", 10))] == ["bad", "overtaken"]
-    store.write(lambda unit: unit.reopen(good["id"], NOW))
+    store.write(lambda unit: unit.reopen(good["id"], NOW, gone=False))
     again = store.read(lambda unit: delivery(unit, "good"))
     assert (again["state"], again["generation"], again["accepted_digest"]) == ("pending", 2, None)
 
@@ -749,22 +749,22 @@ def test_fresh_ones_and_retries_can_be_claimed_apart(store: SqlStore) -> None:
     assert keys("", 0) == []
 
 
-def test_what_was_tried_of_a_subject_is_found_by_id(store: SqlStore) -> None:
+def test_what_is_open_of_a_subject_is_found_by_id(store: SqlStore) -> None:
     store.write(lambda unit: unit.want([{**wanted(k), "subject": s} for k, s in (("a", "x"), ("b", "x"), ("c", "y"))]))
     rows = {r["key"]: r for r in store.write(leased)}
-    assert store.read(lambda unit: unit.tried("dhis2", ["x", "y"])) == [], "under way"
+    assert store.read(lambda unit: unit.still_open("dhis2", ["x", "y"])) == [], "under way"
     state = {"tries": 1, "unsure": False, "reason": "r", "who": "nobody"}
     store.write(lambda unit: unit.settle_other([
         settled(rows["b"], state="unknown", due_at=NOW, **state),
         settled(rows["a"], state="deferred", due_at=LATER, **state),
         settled(rows["c"], state="parked", due_at=NOW, **state),
     ]))  # fmt: skip
-    found = store.read(lambda unit: unit.tried("dhis2", ["x", "y"]))
+    found = store.read(lambda unit: unit.still_open("dhis2", ["x", "y"]))
     assert [(r["id"], r["subject"], r["due_at"]) for r in found] == [
         (rows["a"]["id"], "x", LATER), (rows["b"]["id"], "x", NOW),
     ]  # fmt: skip
     store.write(lambda unit: unit.wait_until([{"id": rows["b"]["id"], "due_at": LATER}]))
-    assert {r["due_at"] for r in store.read(lambda unit: unit.tried("dhis2", ["x"]))} == {LATER}
+    assert {r["due_at"] for r in store.read(lambda unit: unit.still_open("dhis2", ["x"]))} == {LATER}
 
 
 def test_a_value_accepted_after_all_the_others_leaves_no_doubt(store: SqlStore) -> None:

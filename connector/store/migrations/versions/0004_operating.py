@@ -1,4 +1,4 @@
-"""A target's pace after a failure; what was tried of a subject; what a person chose to act on."""
+"""A target's pace after a failure; what is open of a subject; what a person chose to act on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ down_revision = "0003"
 def upgrade() -> None:
     op.add_column("target_state", sa.Column("good", sa.Integer))
     op.add_column("target_state", sa.Column("slow", sa.Boolean, nullable=False, server_default=sa.false()))
-    tried = sa.column("state", sa.Text).in_(["deferred", "unknown"])
-    op.create_index("ix_delivery_tried", "delivery", ["target", "subject"], sqlite_where=tried, postgresql_where=tried)
+    still = sa.column("state", sa.Text).in_(["pending", "deferred", "unknown"])
+    op.create_index("ix_delivery_open", "delivery", ["target", "subject"], sqlite_where=still, postgresql_where=still)
     op.add_column("delivery", sa.Column("note_by", sa.Text))
     op.add_column("head", sa.Column("purged", sa.Text))
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
