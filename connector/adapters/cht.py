@@ -169,7 +169,7 @@ class ChtSource:
         if not isinstance(page, dict) or not isinstance(page.get("results"), list):
             raise PageUnreadable("the feed is not a list of changes")
         rows, last = page["results"], page.get("last_seq")
-        if not _storable(last) or not all(_is_row(row) for row in rows):
+        if not _is_text(last) or "\0" in last or not all(_is_row(row) for row in rows):
             raise PageUnreadable("a row or the cursor of the feed is not as CouchDB writes it")
         rows = [{name: row[name] for name in _OF_A_ROW if name in row} for row in rows]
         if "pending" not in page or (documents and rows and not any("doc" in row for row in rows)):
@@ -227,8 +227,7 @@ class ChtSource:
             return [Record(self.name, "reports", id, revision, None, {}, unreadable=reason)]
         if document.get("_id", id) != id:
             raise PageUnreadable("a row of the feed holds the document of another")
-        named = f"{document.get('form')}{document.get('contact_type')}"
-        if not _storable(document.get("_rev", revision)) or "\0" in named:
+        if not _is_text(document.get("_rev", revision)):
             return [Record(self.name, "reports", id, revision, None, {}, unreadable="document.missing")]
         revision = document.get("_rev", revision)
         deleted = bool(row.get("deleted") or document.get("_deleted"))
@@ -254,9 +253,9 @@ def _kind(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _storable(value: Any) -> bool:
-    """Text that a database can keep as a key (PostgreSQL has none with a nought in it)."""
-    return isinstance(value, str) and value != "" and "\0" not in value
+def _is_text(value: Any) -> bool:
+    """A name; one that no database can keep is the intake's to see to."""
+    return isinstance(value, str) and value != ""
 
 
 def _named(value: Any) -> bool:
@@ -302,7 +301,7 @@ def _ids(place: Any) -> Any:
 
 def _is_row(row: Any) -> bool:
     try:
-        return _storable(row["id"]) and _storable(row["changes"][0]["rev"])
+        return _is_text(row["id"]) and _is_text(row["changes"][0]["rev"])
     except (TypeError, KeyError, IndexError):
         return False
 
