@@ -288,5 +288,5 @@ class Recount(RuleBasedStateMachine):
         assert not differences(held, wanted)
 
 
-Recount.TestCase.settings = scale(20, 500, stateful_step_count=50)
+Recount.TestCase.settings = scale(6, 500, stateful_step_count=50)
 TestRecount = Recount.TestCase
