@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -289,4 +290,4 @@ class Recount(RuleBasedStateMachine):
 
 
 Recount.TestCase.settings = scale(6, 500, stateful_step_count=50)
-TestRecount = Recount.TestCase
+TestRecount = pytest.mark.slow(Recount.TestCase)  # under the tracing of coverage: minutes
