@@ -28,6 +28,10 @@ SHORT = timedelta(seconds=5)
 #: A trail up to here is read again at the end of each run (a fraction of a second); a longer one at night.
 VERIFIED = 20_000
 
+#: While a run sleeps from one due delivery to the next, sources and clinic are asked again this often at most (and
+#: whenever something moved): a wait of hours must not read every open referral each time one delivery is due.
+ASK_AGAIN = timedelta(minutes=15)
+
 #: Rounds in a row without a pause: far above what a fixpoint needs, so that a loop of ours cannot run for ever.
 ROUNDS = 200
 
@@ -113,6 +117,7 @@ class Run:
         self.errors: dict[str, str] = {}
         self.started = engine.clock.now()
         self.deadline = self.started + wait if wait else None
+        self.asked: datetime | None = None  #: when sources and clinic were asked last; None: ask at the next round
 
     async def pull(self) -> int:
         new = 0
@@ -187,16 +192,25 @@ class Run:
             return 0
 
     async def round(self) -> int:
-        """One pass over everything; returns how much moved."""
-        moved = await self.pull()
+        """One pass over everything; returns how much moved. After one that moved nothing only deliveries may be due."""
+        ask = self._ask()
+        moved = await self.pull() if ask else 0
         moved += await self.map()
         moved += self.tally()
         moved += await self.deliver()
-        with self.engine.stage("completions"):
-            moved += tally.completions(self.engine)
-        with self.engine.stage("poll"):
-            moved += await self.poll()
+        if ask or moved:
+            with self.engine.stage("completions"):
+                moved += tally.completions(self.engine)
+            with self.engine.stage("poll"):
+                moved += await self.poll()
+        self.asked = None if moved else self.engine.clock.now() if ask else self.asked
         return moved
+
+    def _ask(self) -> bool:
+        """Whether sources and clinic are asked in this round. A clock that was set back must not silence them."""
+        if self.asked is None or self.errors:
+            return True
+        return abs(self.engine.clock.now() - self.asked) >= ASK_AGAIN * self.engine.retry_scale
 
     def summary(self) -> dict[str, Any]:
         engine = self.engine
