@@ -17,8 +17,9 @@ from connector import crypto
 from connector.adapters.cht import ChtSource
 from connector.adapters.cht_answers import REASONS as ANSWER_REASONS
 from connector.adapters.cht_answers import ChtAnswersTarget
-from connector.adapters.dhis2 import Dhis2Target
+from connector.adapters.dhis2 import Dhis2Target, send_token
 from connector.adapters.dhis2_answers import REASONS as DHIS2_REASONS
+from connector.adapters.dhis2_setup import Dhis2Setup
 from connector.adapters.fhir_server import REASONS as FHIR_REASONS
 from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
@@ -37,8 +38,10 @@ from connector.mappings.expected import expected_metadata
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter
-from connector.mappings.pack import Pack
+from connector.mappings.needs import dhis2_needs
+from connector.mappings.pack import Pack, TargetConfig
 from connector.model import Finding, Severity
+from connector.ports import Setup
 from connector.settings import Settings
 from connector.store.database import QueuedStore, SqlStore, require_current
 
@@ -66,6 +69,8 @@ class House:
     cipher: crypto.Cipher
     engine: Engine
     clients: list[Any]
+    #: (name, settings of a connection) -> its HTTP client, closed with the others
+    connect: Callable[[str, Mapping[str, Any]], Any]
 
     async def close_clients(self) -> None:
         for client in self.clients:
@@ -235,7 +240,19 @@ def build(
         heads=settings.heads,
     )
     new_pack(engine)
-    return House(settings, pack, findings, store, cipher, engine, clients)
+    return House(settings, pack, findings, store, cipher, engine, clients, client)
+
+
+def setup_of(made: House, target: TargetConfig, user: str | None = None, password: str | None = None) -> Setup:
+    """The metadata of a target. ``user``: an account that may change it, used for nothing else. Raises ConfigError."""
+    own = made.connect(target.name, target.settings)
+    given = {key: value for key, value in target.settings.items() if key not in ("user", "password", "token")}
+    admin = made.connect(target.name, {**given, "user": user, "password": password}) if user else None
+    names = made.engine.names
+    if target.kind == "dhis2":
+        send_token(own, target.settings)
+        return Dhis2Setup(own, name=target.name, needs=dhis2_needs(made.pack), names=names, admin=admin)
+    raise ConfigError(f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing.")
 
 
 def _holder() -> str:

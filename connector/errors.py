@@ -6,7 +6,7 @@ RelaisError
 ├── PushUnreadable       nothing is kept, the sender is told
 ├── MappingError         the record goes to quarantine
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
-├── LaneBusy · TargetUnreadable
+├── LaneBusy · TargetUnreadable · TargetRefused
 └── RunLocked
 """
 
@@ -188,6 +188,14 @@ class TargetUnreadable(RelaisError):
 
     code = "target.unreadable"
     exit_code = 5
+
+
+class TargetRefused(RelaisError):
+    """The target refuses the account, or the account may not do this. Nothing was changed there. Give an account that
+    may (``relais setup`` takes ``--user``) and run it again."""
+
+    code = "target.refused"
+    exit_code = 4
 
 
 class RunLocked(RelaisError):

@@ -354,3 +354,30 @@ class OpenReferral:
     number: str  #: the referral number written at the clinic (the record's key)
     date: date
     remote: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that a target lacks and the pack needs. ``kind``: ``data_element``, ``encounter_type`` ...; ``code``:
+    how the pack calls it.
+
+    ``why`` is empty when Relais can make it there; else it says, in English and in French, why a person must.
+    """
+
+    kind: str
+    code: str
+    name: str = ""
+    why: str = ""
+    french: str = ""
+
+    @property
+    def makeable(self) -> bool:
+        return not self.why
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a target lacks, and ``package``: what would be sent to make it, as the target takes it."""
+
+    lacks: Sequence[Lack]
+    package: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,18 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from connector.model import Capabilities, Cursor, Delivery, Finding, Observed, OpenReferral, Outcome, Page, Record
+from connector.model import (
+    Capabilities,
+    Cursor,
+    Delivery,
+    Finding,
+    Observed,
+    OpenReferral,
+    Outcome,
+    Page,
+    Record,
+    Survey,
+)
 
 T = TypeVar("T")
 
@@ -79,6 +90,22 @@ class Target(Protocol):
 
     async def probe(self) -> Sequence[Finding]:
         """Reachable, authorised, metadata in place. An empty list means all is well."""
+        ...
+
+
+class Setup(Protocol):
+    """The metadata of a target: what must be there before anything can be sent."""
+
+    name: str
+
+    async def survey(self) -> Survey:
+        """What is missing now. Raises ``TargetUnreadable``, ``TargetRefused``."""
+        ...
+
+    async def make(self, survey: Survey) -> Sequence[Finding]:
+        """Make what the survey found missing and can be made; nothing that is there is changed beyond what was missing
+        in it. Returns what the target refused. What was made is for the next survey to say, never for an answer.
+        Raises ``TargetUnreadable``, ``TargetRefused``."""
         ...
 
 

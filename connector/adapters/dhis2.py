@@ -78,6 +78,13 @@ class _Where:
     attribute: str  #: UID of the attribute option combo
 
 
+def send_token(client: httpx.AsyncClient, settings: Mapping[str, Any]) -> None:
+    """A bare ``token`` is sent as DHIS2 wants it."""
+    token = str(settings.get("token") or "")
+    if token and " " not in token:
+        client.headers["Authorization"] = f"ApiToken {token}"
+
+
 class Dhis2Target:
     """``ports.Target`` for the kinds ``block`` and ``completion``."""
 
@@ -89,9 +96,7 @@ class Dhis2Target:
         self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True, ordered=False)
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
         self._data_sets: dict[str, DataSet] = {}
-        token = str(settings.get("token") or "")
-        if token and " " not in token:
-            client.headers["Authorization"] = f"ApiToken {token}"
+        send_token(client, settings)
 
     # ------------------------------------------------------------ the port
 

@@ -72,6 +72,7 @@ def main() -> None:
         looking,
         retention,
         sandbox,
+        setting_up,
         tokens,
         working,
     )

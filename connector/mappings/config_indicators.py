@@ -73,6 +73,7 @@ def _indicator(
     indicator = Indicator(
         id=identifier,
         name=entry.texts("name", required=True),
+        definition=entry.texts("definition"),
         counts=tuple(entry.names("counts", required=True)),
         parts=parts,
         aggregate=aggregate,
@@ -85,9 +86,14 @@ def _indicator(
         chis=entry.maybe("chis"),
         area=area,
         at=entry.at,
-        version=digest([plain(entry.map), [meaning.get(one) for one in by], meaning.get("")])[:16],
+        version=digest([_counted(entry), [meaning.get(one) for one in by], meaning.get("")])[:16],
     )
     return indicator if identifier and parts else None
+
+
+def _counted(entry: Section) -> dict[str, Any]:
+    """The entry without what is for people alone: mending a definition counts nothing again."""
+    return {key: value for key, value in plain(entry.map).items() if key != "definition"}
 
 
 def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:

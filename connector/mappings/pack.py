@@ -159,6 +159,7 @@ class Indicator:
     area: str  #: sec | epargne | promotion | gouvernance
     at: Place | None = None
     version: str = ""
+    definition: Text = field(default_factory=dict)  #: what is counted, in words, for people
 
 
 @dataclass(frozen=True, slots=True)

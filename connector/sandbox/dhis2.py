@@ -13,9 +13,12 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
 ``orgUnits``              [{code, id, name, parent: code | None, opening: "2015-01-01", closed: None | "2025-06-30"}];
                           path and level are made from ``parent``.
-``categoryCombos``        [{code, id, name, options?: [[option code, ...], ...]}]; one list of options per category, for
-                          reading only. ``default`` (bjDvmb4bfuf) is added when missing.
-``categoryOptionCombos``  [{code, id, name, categoryCombo: code}]; ``default`` (HllvX50cXC0) is added when missing.
+``categoryOptions``, ``categories``  [{code, id, name}], with ``options: [code]`` for a category; without them they are
+                          read off the combinations.
+``categoryCombos``        [{code, id, name, categories?: [code], options?: [[option code, ...], ...]}]; one list of
+                          options per category. ``default`` (bjDvmb4bfuf) is added when missing.
+``categoryOptionCombos``  [{code, id, name, categoryCombo: code, options?: [code]}]; ``default`` (HllvX50cXC0) is added
+                          when missing.
 ``dataElements``          [{code, id, name, valueType, zeroIsSignificant: bool, categoryCombo: code,
                           aggregationType?: "SUM", options?: [code]}]; valueType: INTEGER, INTEGER_POSITIVE,
                           INTEGER_ZERO_OR_POSITIVE, INTEGER_NEGATIVE, NUMBER, PERCENTAGE, BOOLEAN, TRUE_ONLY,
@@ -52,10 +55,13 @@ from connector.sandbox.dhis2_import import STRATEGIES, Importer, Summary, comple
 from connector.sandbox.dhis2_login import Doors
 from connector.sandbox.dhis2_metadata import Metadata, Refused, select
 from connector.sandbox.dhis2_rules import Aborted, Failed, Json, Key, may_write
+from connector.sandbox.dhis2_setup import AUTHORITY, PATCHED, READ, MetadataImport
 from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, imported, parsed, said
 from connector.sandbox.plane import Plane
 
 _ANY_METHOD = {
+    "metadata": ("POST",),
+    **dict.fromkeys(PATCHED, ("GET", "PATCH")),
     "dataValueSets": ("GET", "POST"),
     "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
     "lockExceptions": ("POST", "DELETE"),
@@ -79,6 +85,7 @@ class DHIS2Sim:
         self.doors = Doors(self.users)
         self.values: dict[Key, Json] = {}
         self.completions: dict[Any, Json] = {}
+        self.setup = MetadataImport(self.metadata)
         self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
         self.reset()
         control = {"refuse": self._set_refuse, "values": self._type_in}
@@ -87,6 +94,7 @@ class DHIS2Sim:
     # ------------------------------------------------------------ what tests and the demo see
 
     def reset(self) -> None:
+        self.setup.reset()
         self.values.clear()
         self.completions.clear()
         self.importer.rules.lock_exceptions.clear()
@@ -197,12 +205,15 @@ class DHIS2Sim:
                 raise Answer(200, select(self._me(user), query.get("fields", "*")))
             case ["me", "authorization", authority]:  # 016, 017
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
-            case ["organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos"]:
+            case ["metadata"]:
+                self._authority(user, AUTHORITY)
+                self.setup.answer_post(request, self.plane.applied)
+            case [collection, uid] if request.method == "PATCH":
+                self._authority(user, AUTHORITY)
+                self.setup.answer_patch(collection, uid, request, self.plane.applied)
+            case [collection] if collection in READ:
                 raise Answer(200, self.metadata.search(head, query, request.many("filter"), writes))
-            case [
-                "organisationUnits" | "dataElements" | "dataSets" | "categoryCombos" | "categoryOptionCombos",
-                uid,
-            ]:
+            case [collection, uid] if collection in READ:
                 raise Answer(200, self.metadata.one(head, uid, query, writes))
             case ["dataValueSets"] if request.method == "POST":
                 self._post_values(request, user)
@@ -214,6 +225,10 @@ class DHIS2Sim:
                 self._completions(request, user)
             case ["lockExceptions"]:
                 self._lock_exception(request.method, query)
+
+    def _authority(self, user: Json, name: str) -> None:
+        if not {name, "ALL"} & set(user["authorities"]):  # 153
+            raise said(403, f"Access is denied, requires one Authority from [{name}]")
 
     def _info(self, request: Request) -> Json:
         host = f"http://{request.headers.get('host', '')}"
@@ -244,8 +259,7 @@ class DHIS2Sim:
     # ------------------------------------------------------------ values
 
     def _post_values(self, request: Request, user: Json) -> None:
-        if not {"F_DATAVALUE_ADD", "ALL"} & set(user["authorities"]):  # 153
-            raise said(403, "Access is denied, requires one Authority from [F_DATAVALUE_ADD]")
+        self._authority(user, "F_DATAVALUE_ADD")
         query = request.one()
         kind = request.headers.get("content-type", "")
         if not kind.startswith("application/json"):  # 180-182; CSV, XML and ADX are not simulated

@@ -5,6 +5,7 @@ Shape of the data it is made from: docstring of ``dhis2.py``. Answers: recording
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ DEFAULT_COMBO = {"code": "default", "id": "bjDvmb4bfuf", "name": "default"}
 DEFAULT_OPTION_COMBO = {"code": "default", "id": "HllvX50cXC0", "name": "default", "categoryCombo": "default"}
 _COLLECTIONS = {
     "organisationUnits": "orgUnits",
+    "categoryOptions": "categoryOptions",
+    "categories": "categories",
     "dataElements": "dataElements",
     "dataSets": "dataSets",
     "categoryCombos": "categoryCombos",
@@ -30,12 +33,19 @@ class Refused(Exception):
 
 
 class Metadata:
-    """Indexed, read-only. ``find(kind, scheme, id)`` gives an object by UID, CODE or NAME."""
+    """Indexed, read-only but for ``become``. ``find(kind, scheme, id)`` gives an object by UID, CODE or NAME."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        self.become(data)
+
+    def become(self, data: Mapping[str, Any]) -> None:
+        """Hold this instead. Raises ValueError when it is not whole."""
+        self.given = data
         self.lists: dict[str, list[Json]] = {
             kind: [dict(o) for o in data.get(kind, ())] for kind in _COLLECTIONS.values()
         }
+        for kind, objects in categories_of(data).items():
+            self.lists[kind] = self.lists[kind] or objects
         for kind, default in (
             ("categoryCombos", DEFAULT_COMBO),
             ("categoryOptionCombos", DEFAULT_OPTION_COMBO),
@@ -91,7 +101,14 @@ class Metadata:
     def wire(self, kind: str, o: Json, writes: Any) -> Json:
         """One object as the API knows it. ``writes(data set)``: may this user write its data?"""
         named = {"id": o["id"], "code": o["code"], "name": o["name"], "displayName": o["name"]}
+        if o.get("uncoded"):  # as the server makes option combinations by itself
+            del named["code"]
+        named |= {key: o[key] for key in ("shortName", "translations") if key in o}
         match kind:
+            case "categoryOptions":
+                return named
+            case "categories":
+                return {**named, "categoryOptions": [self._named("categoryOptions", code) for code in o["options"]]}
             case "orgUnits":
                 closed = {"closedDate": f"{o['closed']}T00:00:00.000"} if o.get("closed") else {}
                 parent = {"parent": {"id": o["path"].split("/")[-2]}} if o.get("parent") else {}
@@ -141,8 +158,22 @@ class Metadata:
 
     def _combo(self, code: str) -> Json:
         combo = self.by_code("categoryCombos", code)
-        members = [{"id": c["id"], "code": c["code"], "name": c["name"]} for c in self.option_combos(code)]
-        return {"id": combo["id"], "code": code, "name": combo["name"], "categoryOptionCombos": members}
+        members = [
+            {
+                **self.wire("categoryOptionCombos", c, None),
+                "categoryOptions": [self._named("categoryOptions", one) for one in c.get("options", ())],
+            }
+            for c in self.option_combos(code)
+        ]
+        categories = [self._named("categories", one) for one in combo.get("categories", ())]
+        return {
+            "id": combo["id"], "code": code, "name": combo["name"], "categories": categories,
+            "categoryOptionCombos": members,
+        }  # fmt: skip
+
+    def _named(self, kind: str, code: str) -> Json:
+        o = self.by_code(kind, code)
+        return {"id": o["id"], "code": o["code"], "name": o["name"]}
 
     # ------------------------------------------------------------ look-ups
 
@@ -181,6 +212,28 @@ def _filter(text: str) -> Any:
     raise Refused(400, f"`{operator}` is not a valid operator.", "E1003")  # 373-md-bad-filter-op
 
 
+def categories_of(data: Mapping[str, Any]) -> dict[str, list[Json]]:
+    """Categories and options of combinations that name them (``categories``, and ``options`` with one list for each),
+    for data that does not list them. Identifiers are made from the codes."""
+    categories: dict[str, list[str]] = {}
+    for combo in data.get("categoryCombos", ()):
+        for code, options in zip(combo.get("categories", ()), combo.get("options", ()), strict=False):
+            known = categories.setdefault(code, [])
+            known += [one for one in options if one not in known]
+    options = dict.fromkeys(one for known in categories.values() for one in known)
+    return {
+        "categories": [
+            {"code": code, "id": _uid("category", code), "name": code, "options": known}
+            for code, known in categories.items()
+        ],
+        "categoryOptions": [{"code": code, "id": _uid("option", code), "name": code} for code in options],
+    }
+
+
+def _uid(*parts: str) -> str:
+    return "C" + hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]
+
+
 _TOKEN = re.compile(r"[^,\[\]]+|[,\[\]]")
 
 
@@ -205,7 +258,7 @@ def _pick(value: Any, tree: Json, *, top: bool = False) -> Any:
         return [_pick(item, tree) for item in value]
     if not isinstance(value, dict):
         return value
-    if "*" in tree or ":all" in tree:
+    if {"*", ":all", ":owner"} & set(tree):
         return {key: _pick(inner, {}) for key, inner in value.items()}
     if not tree:
         return {"id": value["id"]} if "id" in value else {key: _pick(inner, {}) for key, inner in value.items()}

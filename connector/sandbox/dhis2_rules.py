@@ -128,7 +128,8 @@ def superuser(user: Json) -> bool:
 
 
 def may_write(data_set: Json, user: Json) -> bool:
-    return bool(data_set.get("write", True)) or superuser(user)
+    """By its public sharing (``write``), that with single users (``writers``), or as a superuser."""
+    return bool(data_set.get("write", True)) or user.get("id") in data_set.get("writers", ()) or superuser(user)
 
 
 class Rules:

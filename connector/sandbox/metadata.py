@@ -177,11 +177,20 @@ def _combos() -> tuple[list[Json], list[Json]]:
         if not code or code in combos:
             continue
         lists = [list(CATEGORIES[c]) for c in categories]
-        combos[code] = {"code": code, "id": uid11("combo", code), "name": " x ".join(categories), "options": lists}
+        combos[code] = {
+            "code": code, "id": uid11("combo", code), "name": " x ".join(categories), "options": lists,
+            "categories": list(categories),
+        }  # fmt: skip
         for picked in product(*lists):
             name = "-".join(picked)
             options.append(
-                {"code": name, "id": uid11("coc", code, name), "name": ", ".join(picked), "categoryCombo": code}
+                {
+                    "code": name,
+                    "id": uid11("coc", code, name),
+                    "name": ", ".join(picked),
+                    "categoryCombo": code,
+                    "options": list(picked),
+                }
             )
     return list(combos.values()), options
 

@@ -1,0 +1,126 @@
+"""``relais setup dhis2`` and ``relais setup openmrs``: the metadata the pack needs at a target, shown or made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from connector import bootstrap
+from connector.cli.app import Json, app, house, leave, me, run_async
+from connector.cli.output import err, json_out, out, say, table
+from connector.engine import setting_up
+from connector.engine.setting_up import SetUp
+
+setup_app = typer.Typer(
+    help="Ce que le paquet demande aux cibles / what the pack needs at its targets", no_args_is_help=True
+)
+app.add_typer(setup_app, name="setup")
+
+Apply = Annotated[bool, typer.Option("--apply", help="Make there what is missing and can be made.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write what is missing to this file, for an administrator to import.")
+]
+Target = Annotated[str | None, typer.Option(help="Name of the target, where the pack has several of the kind.")]
+User = Annotated[
+    str | None, typer.Option(help="An account that may change metadata; used for this alone and not kept.")
+]
+Password = Annotated[str | None, typer.Option(help="Asked for when not given; better not given.")]
+
+#: kind of a lack -> French, English, both plural
+_KINDS = {
+    "category_option": ("options de catégorie", "category options"),
+    "category": ("catégories", "categories"),
+    "category_combo": ("combinaisons de catégories", "category combinations"),
+    "option_combo_code": ("codes de combinaisons d'options", "codes of option combinations"),
+    "data_element": ("éléments de données", "data elements"),
+    "data_set": ("ensembles de données", "data sets"),
+    "data_set_element": ("éléments à mettre dans un ensemble", "elements to add to a data set"),
+    "data_set_org_unit": ("unités à affecter à un ensemble", "org units to assign to a data set"),
+    "org_unit": ("unités d'organisation", "org units"),
+}
+
+
+@setup_app.command("dhis2")
+def setup_dhis2(
+    apply: Apply = False,
+    out_file: Out = None,
+    user: User = None,
+    password: Password = None,
+    target: Target = None,
+    json: Json = False,
+) -> None:
+    """Montrer ou créer les métadonnées du paquet dans DHIS2. / Show or make the pack's metadata in DHIS2.
+
+    Categories, options, combinations, data elements and data sets with their org units are known by code; what is there
+    is never changed, only added to. A second --apply makes nothing.
+    """
+    _set_up("dhis2", apply, out_file, user, password, target, json)
+
+
+def _set_up(
+    kind: str,
+    apply: bool,
+    out_file: Path | None,
+    user: str | None,
+    password: str | None,
+    target: str | None,
+    json: bool,
+) -> None:
+    if user and password is None:
+        password = typer.prompt(say("Mot de passe", "Password"), hide_input=True, err=True)
+    with house() as made:
+        targets = [t for t in made.pack.targets.values() if t.kind == kind and target in (None, t.name)]
+        if not targets:
+            known = ", ".join(t.name for t in made.pack.targets.values() if t.kind == kind)
+            raise typer.BadParameter(
+                say(f"le paquet n'a pas de cible {target or kind}", f"the pack has no target {target or kind}")
+                + (f": {known}" if known else "")
+            )
+        setup = bootstrap.setup_of(made, targets[0], user, password)
+
+        async def work() -> SetUp:
+            return await (setting_up.apply(made.engine, setup, me()) if apply else setting_up.look(setup))
+
+        result = run_async(made, work)
+    if out_file is not None:
+        out_file.write_bytes(orjson.dumps(dict(result.survey.package), option=orjson.OPT_INDENT_2) + b"\n")
+    if json:
+        json_out(result.document(targets[0].name))
+    else:
+        _show(result, out_file)
+    leave(3 if result.survey.lacks or result.refused else 0)
+
+
+def _show(result: SetUp, out_file: Path | None) -> None:
+    for kind, count in Counter(one.kind for one in result.created).items():
+        out.print(f"[green]+ {count}[/] {say(*_KINDS.get(kind, (kind, kind)))}")
+    for finding in result.refused:
+        out.print(f"[bold red]{finding.message}[/]")
+    lacks = result.survey.lacks
+    if not lacks:
+        out.print(say("[green]Rien ne manque.[/]", "[green]Nothing is missing.[/]"))
+        return
+    makeable = [one for one in lacks if one.makeable]
+    table(
+        [say("manque", "missing"), "code", say("nom", "name"), say("pourquoi une personne", "why a person")],
+        [
+            [say(*_KINDS.get(one.kind, (one.kind, one.kind))), one.code, one.name, say(one.french, one.why)]
+            for one in sorted(lacks, key=lambda one: one.makeable)[:200]
+        ],
+    )
+    if len(lacks) > 200:
+        out.print(say(f"… et {len(lacks) - 200} autres (--json)", f"… and {len(lacks) - 200} more (--json)"))
+    err.print(
+        say(
+            f"{len(lacks)} manquent, dont {len(makeable)} que Relais peut créer : --apply (avec --user d'un "
+            "administrateur si le compte du paquet n'en a pas le droit), ou --out FICHIER pour un import à la main.",
+            f"{len(lacks)} are missing, {len(makeable)} of which Relais can make: --apply (with --user of an "
+            "administrator where the pack's account may not), or --out FILE for an import by hand.",
+        )
+    )
+    if out_file is not None:
+        err.print(say(f"Écrit : {out_file}", f"Written: {out_file}"))
