@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ sandbox_app = typer.Typer(
 app.add_typer(sandbox_app, name="sandbox")
 
 Seed = Annotated[int, typer.Option()]
+Indicators = Annotated[
+    Literal["first", "all"],
+    typer.Option(help="les 35 indicateurs des fiches seules, ou les 92 / the 35 that single records give, or all 92"),
+]
 
 
 @sandbox_app.command("serve")
@@ -30,6 +34,7 @@ def serve(
     openmrs: Annotated[str, typer.Option()] = "o3",
     ports_from: Annotated[int, typer.Option()] = 9100,
     env_file: Annotated[Path | None, typer.Option()] = None,
+    indicators: Indicators = "first",
 ) -> None:
     """Serveurs simulés sur cette machine. / Simulators on loopback."""
     from connector.sandbox import serve as sandbox
@@ -45,6 +50,7 @@ def serve(
         openmrs=openmrs,
         ports_from=ports_from,
         env_file=env_file,
+        indicators=indicators,
     )
 
 
@@ -56,10 +62,13 @@ def expected(
     sites: Annotated[int, typer.Option()] = 12,
     chws: Annotated[int, typer.Option()] = 24,
     zone: Annotated[str, typer.Option()] = "Africa/Bamako",
+    indicators: Indicators = "first",
 ) -> None:
     """Les chiffres vrais, comptés à part. / The true figures, counted apart."""
     from connector.sandbox import serve as sandbox
 
-    result: Any = sandbox.expected(seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone)
+    result: Any = sandbox.expected(
+        seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone, indicators=indicators
+    )
     json_out(result)
     leave(0)

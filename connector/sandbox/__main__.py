@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from connector.sandbox import oracle, serve
+from connector.sandbox import metadata, oracle, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--env-file", type=Path, required=name == "compare")
         if name != "compare":
             command.add_argument("--zone", default="Africa/Bamako")
+            command.add_argument("--indicators", choices=metadata.COVERED, default="first")
         if name == "serve":
             command.add_argument("--dhis2", choices=("legacy", "v43"), default="legacy")
             command.add_argument("--openmrs", choices=("o3", "platform2"), default="o3")

@@ -26,7 +26,8 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
 ``dataSets``              [{code, id, name, periodType, elements: [code], orgUnits: [code], openFuturePeriods: 0,
                           expiryDays: 0, categoryCombo?: "default", write?: true (data-write sharing),
                           compulsory?: [[element, combo]], inputPeriods?: [{period, opening, closing}],
-                          approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly, Quarterly, Yearly.
+                          approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly, Quarterly,
+                          SixMonthly, Yearly.
                           openFuturePeriods 0 = the current period is closed still (E7641).
 
 **values** are what is typed in already: [{dataSet?, dataElement, orgUnit, period, categoryOptionCombo?: "default",

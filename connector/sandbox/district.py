@@ -7,45 +7,39 @@ awkwardness by kind, key and reason. ``bench_docs`` streams visits without holdi
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from connector.sandbox import metadata, openmrs_metadata
 from connector.sandbox.district_awkward import KINDS, Awkward, Operation
+from connector.sandbox.district_care import Care
+from connector.sandbox.district_clinic import decide, seen_at
 from connector.sandbox.district_groups import Groups
 from connector.sandbox.district_people import Calendar, Doc, Household, People, Site, dice, uid
 from connector.sandbox.district_visits import Visits
 
 __all__ = ["KINDS", "District", "bench_docs", "current"]
 
-#: What the staff does with a referral, of a hundred.
-DECISIONS = (
-    ("completed", 45), ("arrived", 15), ("missed", 12), ("cancelled", 8), ("voided", 5), (None, 15),
-)  # fmt: skip
-ADVICE = (
-    "Continuer le traitement, revoir dans 3 jours", "Surveiller la température, revenir si fièvre",
-    "Donner le SRO après chaque selle liquide", "Visite à domicile à J+2", "Peser chaque semaine",
-)  # fmt: skip
-
-
 class District:
     """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
-    the district is made without, see ``district_awkward``."""
+    the district is made without, see ``district_awkward``; ``indicators``: ``first`` (the thirty-five that single
+    records give) or ``all`` ninety-two, for which more is asked, registered and planned."""
 
     def __init__(
         self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
-        zone: str = "Africa/Bamako", leave_out: Iterable[str] = (),
+        zone: str = "Africa/Bamako", leave_out: Iterable[str] = (), indicators: str = "first",
     ) -> None:  # fmt: skip
-        self.seed, self.zone = seed, zone
+        self.seed, self.zone, self.covered = seed, zone, indicators
+        if indicators not in metadata.COVERED:
+            raise ValueError(f"indicators: {' or '.join(metadata.COVERED)}, not {indicators}")
         self.leave_out = frozenset(leave_out)
         if unknown := self.leave_out - set(KINDS):
             raise ValueError(f"no such awkwardness: {', '.join(sorted(unknown))}")
         self.calendar = Calendar.of(start, months, zone)
-        self.people = People(seed, self.calendar, sites, chws)
+        self.people = People(seed, self.calendar, sites, chws, indicators)
         self.planted: list[dict[str, str]] = []
         self.mover = self.people.workers[-1].id
         self.moves_to = self._moves_to()
@@ -53,6 +47,8 @@ class District:
         visits.before()
         visits.needed_cases()
         visits.everyday()
+        if indicators == "all":
+            Care(visits)
         self._groups = Groups(self.people, self.leave_out, self.planted)
         self.files: dict[str, str] = self._groups.files
         awkward = Awkward(visits, self.leave_out, self.planted)
@@ -126,7 +122,8 @@ class District:
     @cached_property
     def dhis2_metadata(self) -> dict[str, Any]:
         """The server's date is the fifth day after the quarter."""
-        return metadata.dhis2_metadata(self.people, self.calendar.last(self.calendar.months - 1) + timedelta(days=5))
+        today = self.calendar.last(self.calendar.months - 1) + timedelta(days=5)
+        return metadata.dhis2_metadata(self.people, today, self.covered)
 
     @cached_property
     def hand_typed(self) -> list[dict[str, Any]]:
@@ -211,22 +208,22 @@ class District:
 
     def staff(self, number: str) -> Mapping[str, Any] | None:
         """What the clinic's staff does with the referral of this number, by seed: what ``OpenMRSSim`` asks."""
-        dice_ = int(hashlib.sha256(f"{self.seed}/staff/{number}".encode()).hexdigest(), 16)
-        share = dice_ % 100
-        act: str | None = None
-        for decided, part in DECISIONS:
-            if 0 <= share < part:
-                act = decided
-            share -= part
-        if act is None:
-            return None
-        decision: dict[str, Any] = {"act": act}
-        if act == "completed":
-            codes = sorted(openmrs_metadata.DIAGNOSES)
-            decision["diagnosis"] = f"CIEL:{codes[dice_ // 100 % len(codes)]}"
-            if dice_ // 1000 % 4:
-                decision["advice"] = ADVICE[dice_ // 10000 % len(ADVICE)]
+        decision = decide(self.seed, number)
+        if decision is not None and self.covered == "all" and number in self._referred:
+            seen = seen_at(self.seed, self.calendar, number, self._referred[number])
+            decision["at"] = seen.isoformat(timespec="seconds")
         return decision
+
+    @cached_property
+    def _referred(self) -> dict[str, date]:
+        """Number of each referral and its day: that of service, else that of the report."""
+        found = {}
+        for doc in self.current_docs():
+            if ((doc.get("fields") or {}).get("referral") or {}).get("is_referred") == "yes":
+                told = doc["fields"].get("visit_date")
+                at = datetime.fromtimestamp(doc["reported_date"] / 1000, self.calendar.zone)
+                found[doc["_id"]] = date.fromisoformat(told) if told else at.date()
+        return found
 
 
 def current(docs: Iterable[Mapping[str, Any]]) -> list[Doc]:

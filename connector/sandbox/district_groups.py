@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from connector.sandbox.district_bodies import Bodies, submission
 from connector.sandbox.district_people import Doc, People, dice, uid
 
 LOAN_REASONS = ("accouchement", "consultation", "medicaments", "hospitalisation")
@@ -39,10 +40,14 @@ class Groups:
             for n in range(3):
                 kind = "SHARE" if n == 2 else "normal"
                 self.groups.append((f"GE-{code.rsplit('-', 1)[1]}-{n + 1:02d}", area, kind))
+        self._more = Bodies(self.people, self.groups) if self.people.covered == "all" else None
         self._savings()
         self._governance()
         self._quality()
         self._outreach()
+        if self._more is not None:
+            for path, rows in self._more.files().items():
+                self.files[path] = _ndjson(rows) if path.startswith("odk/") else _kobo_page(rows)
 
     def _planted(self, kind: str, key: str, reason: str) -> bool:
         """Say that this awkwardness is there, unless it is left out."""
@@ -70,7 +75,10 @@ class Groups:
                             self._planted("no_report", code, "the group did not meet in the second month")
                         if "no_report" not in self.leave_out:
                             continue
-                    meetings.append((month, self._meeting(rng, code, area, kind, day, n)))
+                    meeting = self._meeting(rng, code, area, kind, day, n)
+                    if self._more is not None:
+                        self._more.meeting(meeting, n)
+                    meetings.append((month, meeting))
         self._write_odk(meetings)
 
     def _meeting(self, rng: Any, code: str, area: str, kind: str, day: date, n: int) -> Doc:
@@ -159,6 +167,8 @@ class Groups:
                 row["avis"] = [self._feedback(rng, number * 4 + i) for i in range(4)]
                 rows.append(row)
                 number += 1
+            if self._more is not None:
+                rows += self._more.governance(rows, month)
             self.files[f"kobo/aGovASACO-{month + 1:02d}.json"] = _kobo_page(rows)
             if month == 0:
                 first = rows
@@ -200,13 +210,7 @@ class Groups:
         self.files["kobo/aActionQualite-01.json"] = _kobo_page(rows)
 
     def _kobo(self, form: str, n: int, day: date) -> Doc:
-        id = uid(self.people.seed, form, n)
-        return {
-            "_id": 48211000 + n, "_uuid": id, "meta/instanceID": f"uuid:{id}", "meta/rootUuid": f"uuid:{id}",
-            "_xform_id_string": form, "_submission_time": f"{day.isoformat()}T16:33:05",
-            "_submitted_by": "superviseur_c1", "_status": "submitted_via_web", "_attachments": [],
-            "_validation_status": {"uid": "validation_status_approved"},
-        }  # fmt: skip
+        return submission(self.people.seed, form, n, day)
 
     # ------------------------------------------------------------ outreach, CSV
 

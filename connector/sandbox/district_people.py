@@ -92,6 +92,7 @@ class Worker:
     site: Site
     name: str
     phone: str
+    sex: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Household:
     id: str
     site: Site
     name: str
+    days_before: int = 300  #: registered so many days before the start; negative: after it
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class Person:
     born: date | None
     born_text: str | None
     phone: str | None = None
+    days_before: int = 200  #: registered so many days before the start; negative: after it
 
     def age(self, day: date) -> int | None:
         """Completed years on this day."""
@@ -130,6 +133,7 @@ class People:
     calendar: Calendar
     n_sites: int
     n_workers: int
+    covered: str = "first"  #: what later indicators alone need is in the registers when ``all`` are covered
     areas: list[tuple[str, str, str]] = field(default_factory=list)  #: (id, org unit code, name)
     sites: list[Site] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
@@ -165,7 +169,7 @@ class People:
         for n in range(self.n_workers):
             sex = rng.choice(("female", "male"))
             self.workers.append(
-                Worker(f"asc-{n + 1:03d}", self.sites[n % len(self.sites)], self.name(rng, sex), self.phone(rng))
+                Worker(f"asc-{n + 1:03d}", self.sites[n % len(self.sites)], self.name(rng, sex), self.phone(rng), sex)
             )
         for n, (area, _, _) in enumerate(self.areas):
             self.supervisors.append((f"sup-{n + 1:03d}", area, self.name(rng, "male")))
@@ -239,12 +243,15 @@ class People:
 
     def worker_doc(self, worker: Worker, site: Site | None = None) -> Doc:
         place = self.place_of(site or worker.site)
-        return self.contact("chw", worker.id, worker.name, place, 400, phone=worker.phone)
+        more: Doc = {}
+        if self.covered == "all" and worker.id != "asc-007":  # of one the sex was never noted
+            more["sex"] = worker.sex
+        return self.contact("chw", worker.id, worker.name, place, 400, phone=worker.phone, **more)
 
     def person_doc(self, person: Person) -> Doc:
         home = {"_id": person.household.id, "parent": self.place_of(person.household.site)}
         return self.contact(
-            "person", person.id, person.name, home, 200,
+            "person", person.id, person.name, home, person.days_before,
             sex=person.sex, date_of_birth=person.born_text, phone=person.phone,
         )  # fmt: skip
 
@@ -258,6 +265,14 @@ class People:
         for id, area, name in self.supervisors:
             docs.append(self.contact("chw", id, name, {"_id": area, "parent": top}, 500, role="supervisor"))
         docs += [self.worker_doc(w) for w in self.workers]
-        for house in self.households:
-            docs.append(self.contact("household", house.id, house.name, self.place_of(house.site), 300))
+        docs += [self.household_doc(house) for house in self.households]
         return docs
+
+    def household_doc(self, house: Household) -> Doc:
+        more: Doc = {}
+        if self.covered == "all":
+            luck = dice(self.seed, "kind of household", house.id).random()
+            more["household_type"] = "village" if luck < 0.6 else "hameau" if luck < 0.82 else "nomade"
+            if luck >= 0.95:
+                del more["household_type"]  # not asked
+        return self.contact("household", house.id, house.name, self.place_of(house.site), house.days_before, **more)

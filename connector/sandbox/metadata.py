@@ -44,13 +44,25 @@ for _dimension, _options in {
     "ITEM": "RECETTES DEPENSES TARIFS",
     "DOMAINE": "HYGIENE ACCUEIL GESTION SOINS",
     "AVIS": "PLAINTE SUGGESTION",
+    "MENAGE": "VILLAGE HAMEAU NOMADE",
+    "RAPPORT": "MENSUEL STOCK",
+    "URGENCY": "URGENT ROUTINE",
+    "TPI": "D0 D1 D2 D3P",
+    "DECES": "MATERNAL NEONATAL CHILD",
+    "SUPPLEMENT": "VITAMINE_A DEPARASITAGE",
+    "METHODE": "PILULE INJECTABLE IMPLANT DIU PRESERVATIF AUTRE",
+    "SERVICE": "CONSULTATION MEDICAMENTS VACCINATION ACCOUCHEMENT",
+    "GROUPE": "NORMAL SHARE",
+    "ORGANE": "CONSEIL_GESTION COMITE_SURVEILLANCE ASSEMBLEE_GENERALE",
+    "COTE": "USAGERS PRESTATAIRES",
+    "CRITERE": "ACCUEIL HYGIENE MEDICAMENTS ATTENTE COUT",
 }.items():
     CATEGORIES[_dimension] = tuple(f"{_dimension}_{option}" for option in (*_options.split(), "UNK"))
 
 #: A04 is for children under five and shares its combination with those under ten: DHIS2 wants the code of an option
 #: combination to be unique on the server, so two combinations with the same codes cannot be.
 #: Data element suffixes -> (categories in order, data set). ``%`` stands for numerator and denominator.
-_INDICATORS: tuple[tuple[str, str, str], ...] = (
+_FIRST: tuple[tuple[str, str, str], ...] = (
     ("A03", "PURPOSE", "MH_SEC"), ("A04", "A2 S", "MH_SEC"), ("B01 %", "A3 S", "MH_SEC"), ("B02 %", "A3", "MH_SEC"),
     ("B03 %", "A3 CONFIRMATION", "MH_SEC"), ("B04 %", "A1", "MH_SEC"), ("B05 %", "A2", "MH_SEC"),
     ("B07 %", "A1 S", "MH_SEC"), ("B08 %", "A1 S", "MH_SEC"), ("B09 %", "A2 S", "MH_SEC"), ("B10 %", "A2 S", "MH_SEC"),
@@ -63,19 +75,47 @@ _INDICATORS: tuple[tuple[str, str, str], ...] = (
     ("H05", "ORIENTATION S", "MH_PROMO"), ("I05 %", "", "MH_GOUV"), ("I06 %", "ITEM", "MH_GOUV"),
     ("I10 %", "DOMAINE", "MH_GOUV"), ("I11 %", "AVIS S", "MH_GOUV_M"),
 )  # fmt: skip
+#: Those that need registers, plans, episodes, surveys, or answers that came later.
+_LATER: tuple[tuple[str, str, str], ...] = (
+    ("A01 %", "MENAGE", "MH_SEC"), ("A02 %", "", "MH_SEC"), ("A05 %", "S", "MH_SEC"), ("A06 %", "", "MH_SEC"),
+    ("A07 %", "S", "MH_SEC"), ("A08 %", "RAPPORT", "MH_SEC"), ("A09 %", "RAPPORT", "MH_SEC"),
+    ("A10 %", "A3 S", "MH_SEC"), ("B06 %", "A2", "MH_SEC"), ("B12 %", "A1 TREATMENT", "MH_SEC"),
+    ("B14 %", "TREATMENT", "MH_SEC"), ("C02 %", "URGENCY", "MH_SEC"), ("C03 %", "", "MH_SEC"), ("C04 %", "", "MH_SEC"),
+    ("C05 %", "", "MH_SEC"), ("D01 %", "A4", "MH_SEC"), ("D02 %", "A4", "MH_SEC"), ("D03 %", "A4", "MH_SEC"),
+    ("D04 %", "A4", "MH_SEC"), ("D05", "A4 TPI", "MH_SEC"), ("D06 %", "A4", "MH_SEC"), ("D09 %", "A4", "MH_SEC"),
+    ("D10 %", "S", "MH_SEC"), ("D12 %", "S", "MH_SEC"), ("D13 %", "A4", "MH_SEC"), ("D15", "A2 DECES", "MH_SEC"),
+    ("E01 %", "A1 S", "MH_SEC"), ("E03 %", "S", "MH_SEC_Q"), ("E04 %", "S", "MH_SEC"),
+    ("E08", "SUPPLEMENT S", "MH_SEC"), ("E10", "A4 METHODE", "MH_SEC"), ("E11", "A4 METHODE", "MH_SEC_Y"),
+    ("E12 %", "A3", "MH_SEC_Q"),
+    ("F03", "PRODUCT", "MH_STOCK"), ("F04 %", "SERVICE A1", "MH_USAGERS"), ("F05 %", "", "MH_SEC_Q"),
+    ("G01", "GROUPE", "MH_EPARGNE_Q"), ("G02", "S PUBLIC", "MH_EPARGNE_Q"), ("G03 %", "GROUPE", "MH_EPARGNE"),
+    ("G04 %", "S", "MH_EPARGNE"), ("G06 %", "", "MH_EPARGNE_Q"), ("G08 %", "", "MH_EPARGNE_Q"),
+    ("G09 %", "", "MH_EPARGNE_Q"), ("G10 %", "", "MH_EPARGNE_Q"), ("G10_XOF", "", "MH_EPARGNE_Q"),
+    ("G12 %", "", "MH_EPARGNE_Q"), ("G13 %", "A4", "MH_EPARGNE_Q"), ("H03 %", "THEME", "MH_PROMO"),
+    ("H04 %", "", "MH_PROMO"), ("I01 %", "DOMAINE", "MH_GOUV"), ("I02 %", "", "MH_GOUV_M"),
+    ("I02_PART", "S", "MH_GOUV_M"), ("I03 %", "ORGANE", "MH_GOUV"), ("I04 %", "", "MH_GOUV_Y"),
+    ("I07 %", "", "MH_GOUV_Y"),
+    ("I08 %", "COTE CRITERE", "MH_GOUV_S"), ("I09 %", "", "MH_GOUV"), ("I12 %", "A3 S", "MH_GOUV_M"),
+    ("I13 %", "", "MH_GOUV"),
+)  # fmt: skip
+#: What may be covered: the thirty-five indicators counted from single records, or all ninety-two.
+COVERED = ("first", "all")
 
 
-def _elements() -> dict[str, tuple[tuple[str, ...], str]]:
+def elements(covered: str = "first") -> dict[str, tuple[tuple[str, ...], str]]:
+    """Data element code -> (category codes in order, data set code), of the indicators covered."""
+    if covered not in COVERED:
+        raise ValueError(f"indicators: {' or '.join(COVERED)}, not {covered}")
     found = {}
-    for name, categories, data_set in _INDICATORS:
+    for name, categories, data_set in (*_FIRST, *(_LATER if covered == "all" else ())):
         id = name.removesuffix(" %")
         for suffix in ("_NUM", "_DEN") if name.endswith("%") else ("",):
             found[f"MH_{id}{suffix}"] = (tuple(categories.split()), data_set)
     return found
 
 
-#: Data element code -> (category codes in order, data set code).
-ELEMENTS = _elements()
+#: Of all indicators.
+ELEMENTS = elements("all")
 #: Data set code -> (period type, org unit level, reporter group whose reports complete it).
 DATA_SETS: dict[str, tuple[str, str, str | None]] = {
     "MH_SEC": ("Monthly", "site", "asc"),
@@ -84,7 +124,15 @@ DATA_SETS: dict[str, tuple[str, str, str | None]] = {
     "MH_PROMO": ("Monthly", "cscom", None),
     "MH_GOUV_M": ("Monthly", "cscom", None),
     "MH_GOUV": ("Quarterly", "cscom", None),
+    "MH_SEC_Q": ("Quarterly", "site", None),
+    "MH_SEC_Y": ("Yearly", "site", None),
+    "MH_USAGERS": ("Monthly", "cscom", None),
+    "MH_EPARGNE_Q": ("Quarterly", "cscom", None),
+    "MH_GOUV_S": ("SixMonthly", "cscom", None),
+    "MH_GOUV_Y": ("Yearly", "cscom", None),
 }
+#: Figures of half a year and of a year are sent while it runs: periods that DHIS2 opens in advance.
+OPEN_AHEAD = {"SixMonthly": 1, "Yearly": 1}
 
 
 def uid11(*parts: str) -> str:
@@ -169,10 +217,10 @@ def _org_units(people: People) -> list[Json]:
     return units
 
 
-def _combos() -> tuple[list[Json], list[Json]]:
+def _combos(covered: str) -> tuple[list[Json], list[Json]]:
     combos: dict[str, Json] = {}
     options: list[Json] = []
-    for categories, _ in ELEMENTS.values():
+    for categories, _ in elements(covered).values():
         code = "-".join(categories)
         if not code or code in combos:
             continue
@@ -195,18 +243,19 @@ def _combos() -> tuple[list[Json], list[Json]]:
     return list(combos.values()), options
 
 
-def dhis2_metadata(people: People, today: date) -> Json:
+def dhis2_metadata(people: People, today: date, covered: str = "first") -> Json:
     """Metadata for ``DHIS2Sim``: the pack's data sets and one that is none of its business."""
-    combos, options = _combos()
-    elements = [
+    combos, options = _combos(covered)
+    of_ours = elements(covered)
+    made = [
         {
             "code": code, "id": uid11("element", code), "name": code.replace("_", " "),
             "valueType": "INTEGER_ZERO_OR_POSITIVE", "zeroIsSignificant": False,
             "categoryCombo": "-".join(categories) or "default",
         }
-        for code, (categories, _) in ELEMENTS.items()
+        for code, (categories, _) in of_ours.items()
     ]  # fmt: skip
-    elements.append(
+    made.append(
         {
             "code": "SNIS_CONSULT",
             "id": uid11("element", "SNIS_CONSULT"),
@@ -220,10 +269,10 @@ def dhis2_metadata(people: People, today: date) -> Json:
     sets = [
         {
             "code": code, "id": uid11("dataSet", code), "name": code.replace("_", " "), "periodType": period,
-            "elements": [e for e, (_, owner) in ELEMENTS.items() if owner == code], "orgUnits": units[level],
-            "openFuturePeriods": 0, "expiryDays": 0,
+            "elements": [e for e, (_, owner) in of_ours.items() if owner == code], "orgUnits": units[level],
+            "openFuturePeriods": OPEN_AHEAD.get(period, 0), "expiryDays": 0,
         }
-        for code, (period, level, _) in DATA_SETS.items()
+        for code, (period, level, _) in DATA_SETS.items() if code in {owner for _, owner in of_ours.values()}
     ]  # fmt: skip
     sets.append(
         {
@@ -239,7 +288,7 @@ def dhis2_metadata(people: People, today: date) -> Json:
     )
     return {
         "today": today.isoformat(), "users": _users(), "orgUnits": _org_units(people), "categoryCombos": combos,
-        "categoryOptionCombos": options, "dataElements": elements, "dataSets": sets,
+        "categoryOptionCombos": options, "dataElements": made, "dataSets": sets,
     }  # fmt: skip
 
 

@@ -26,11 +26,12 @@ SHOWN = 20
 
 
 def expected_from(
-    docs: Iterable[Mapping[str, Any]], files: Mapping[str, str], district: District, today: date | None = None
-) -> Json:
-    """Everything that should be, from the records as they are now. ``today``: see ``oracle.truth_of``."""
+    docs: Iterable[Mapping[str, Any]], files: Mapping[str, str], district: District, today: date | None = None,
+    clinic: Mapping[str, Any] | None = None,
+) -> Json:  # fmt: skip
+    """Everything that should be, from the records as they are now. ``today``, ``clinic``: see ``oracle.truth_of``."""
     today = today or datetime.now(UTC).astimezone(district.calendar.zone).date()
-    truth = oracle.truth_of(docs, files, district, today)
+    truth = oracle.truth_of(docs, files, district, today, clinic)
     referrals = expected_referrals(truth, district)
     return {
         "truth": truth,
@@ -58,7 +59,7 @@ def compare(
     A value of 0 where nothing is counted is the same as no value.
     """
     docs = cht["docs"]
-    should = expected_from(docs, district.files if files is None else files, district, today)
+    should = expected_from(docs, district.files if files is None else files, district, today, openmrs)
     differences: list[Json] = []
 
     def differ(where: str, key: Any, wanted: Any, there: Any) -> None:

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 ResourceKey = tuple[str, str]
-VISITS = ("sick_visit", "follow_up", "pregnancy_visit", "delivery", "postnatal_visit", "household_visit")
-MEETINGS = ("savings_meeting", "outreach_session", "governance_meeting", "stock_report", "supervision")
+VISITS = (
+    "sick_visit", "follow_up", "pregnancy_visit", "delivery", "postnatal_visit", "household_visit",
+    "vaccination_check", "family_planning", "postnatal_mother_visit",
+)  # fmt: skip
+MEETINGS = (
+    "savings_meeting", "outreach_session", "governance_meeting", "stock_report", "supervision", "monthly_report",
+    "household_survey", "qi_meeting", "scorecard", "user_survey", "facility_report",
+)  # fmt: skip
 #: Answers that are an Observation of their own, for every kind of visit.
 OBSERVED = (
     "fever", "fever_onset_hours", "malaria_rdt", "cough", "chest_indrawing", "breath_count", "fast_breathing",
@@ -28,7 +34,9 @@ OBSERVED = (
     "sign_unable_to_drink", "sign_vomits_everything", "sign_convulsions", "sign_lethargic", "sign_unconscious",
     "follow_up_outcome", "doses_taken", "doses_expected", "new_pregnancy", "gestation_weeks", "lmp_date",
     "danger_signs_present", "llin_use", "iron_folate", "delivery_place", "birth_outcome", "breastfed_first_hour",
-    "visit_topic",
+    "visit_topic", "care_refused", "anc_contacts", "first_contact_weeks", "iptp_doses", "iron_folate_days",
+    "counselled_danger_signs", "birth_weight_g", "card_seen", "up_to_date", "vaccination_referred", "vitamin_a_given",
+    "deworming_given",
 )  # fmt: skip
 #: Numbers of a questionnaire response that are compared, by link id; several answers are added up.
 COMPARED = ("saved_xof", "amount", "duration_hours", "n", "on_hand", "score", "women_present", "met")

@@ -10,169 +10,42 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from connector.sandbox import metadata
-from connector.sandbox.oracle_records import PRODUCTS, SIGNS, Person, Rec, Truth, read
+from connector.sandbox import metadata, oracle_bodies, oracle_care, oracle_registers
+from connector.sandbox.oracle_count import (
+    Count,
+    Key,
+    Patient,
+    danger,
+    first_day,
+    malaria,
+    next_period,
+    sex_code,
+    treatment,
+)
+from connector.sandbox.oracle_records import PRODUCTS, Rec, Truth, read
+from connector.sandbox.oracle_referrals import clinic_answers
 
 if TYPE_CHECKING:
     from connector.sandbox.district import District
 
-Key = tuple[str, str, str, str]
-
-
 def truth_of(
-    docs: Iterable[Mapping[str, Any]], files: Mapping[str, str], district: District, today: date | None = None
-) -> Truth:
-    """The records as the sources hold them now. ``today`` defaults to the machine's date in the district's zone."""
+    docs: Iterable[Mapping[str, Any]], files: Mapping[str, str], district: District, today: date | None = None,
+    clinic: Mapping[str, Any] | None = None,
+) -> Truth:  # fmt: skip
+    """The records as the sources hold them now. ``today`` defaults to the machine's date in the district's zone;
+    ``clinic``: the state of ``OpenMRSSim``, else the staff's decisions by seed stand for the clinic's answers."""
     if today is None:
         today = datetime.now(UTC).astimezone(district.calendar.zone).date()
-    return read(docs, files, district.zone, district.org_unit_rows(), today)
+    truth = read(docs, files, district.zone, district.org_unit_rows(), today, district.covered)
+    if district.covered == "all":
+        truth.answers = clinic_answers(truth, district, clinic)
+    return truth
 
 
 def records_of_district(district: District, today: date | None = None) -> Truth:
     """The records as the generator left them."""
     after = district.calendar.last(district.calendar.months - 1) + timedelta(days=5)
     return truth_of(district.current_docs(), district.files, district, today or after)
-
-
-# ---------------------------------------------------------------- a person on a day
-
-
-class Patient:
-    """Age and sex of whom a record is about, on the day of the record. Months and years are completed ones."""
-
-    def __init__(self, rec: Rec, person: Person | None) -> None:
-        self.sex = person.sex if person is not None else None
-        self.days: int | None = None
-        self.months: int | None = None
-        self.years: int | None = None
-        told = rec.a.get("age_told_months")
-        if person is not None and person.birth:
-            self._from_birth(person.birth, rec.day)
-        elif told is not None:
-            self.days, self.months, self.years = int(told * 30.4375), int(told), int(told) // 12
-
-    def _from_birth(self, text: str, day: date) -> None:
-        if len(text) == 4:
-            text += "-01-01"
-        if len(text) == 7:
-            text += "-01"
-        born = date.fromisoformat(text)
-        self.days = (day - born).days
-        self.months = (day.year - born.year) * 12 + day.month - born.month
-        if day.day < born.day:
-            self.months -= 1
-        self.years = day.year - born.year
-        if (day.month, day.day) < (born.month, born.day):
-            self.years -= 1
-
-    def under(self, years: int) -> bool:
-        return self.years is None or self.years < years
-
-    def s(self) -> str:
-        return sex_code(self.sex)
-
-    def a1(self) -> str:
-        if self.months is None or self.months >= 60:
-            return "A1_UNK"
-        if self.months < 2:
-            return "A1_LT2M"
-        return "A1_M2_11" if self.months < 12 else "A1_M12_59"
-
-    def a2(self) -> str:
-        if self.days is None or self.months is None or self.years is None:
-            return "A2_UNK"
-        if self.days < 28:
-            return "A2_D0_27"
-        if self.months < 12:
-            return "A2_D28_M11"
-        if self.years < 5:
-            return "A2_Y1_4"
-        return "A2_Y5_9" if self.years < 10 else "A2_UNK"
-
-    def a3(self) -> str:
-        if self.years is None:
-            return "A3_UNK"
-        if self.years < 5:
-            return "A3_Y0_4"
-        if self.years < 10:
-            return "A3_Y5_9"
-        if self.years < 15:
-            return "A3_Y10_14"
-        return "A3_Y15_19" if self.years < 20 else "A3_Y20P"
-
-    def a4(self) -> str:
-        if self.years is None or self.years < 10:
-            return "A4_UNK"
-        if self.years < 15:
-            return "A4_Y10_14"
-        return "A4_Y15_19" if self.years < 20 else "A4_Y20P"
-
-    def an(self) -> str:
-        if self.months is None:
-            return "AN_UNK"
-        if 6 <= self.months < 12:
-            return "AN_M6_11"
-        return "AN_M12_59" if 12 <= self.months < 60 else "AN_UNK"
-
-
-def sex_code(sex: str | None) -> str:
-    return {"female": "SEX_F", "male": "SEX_M"}.get(sex or "", "SEX_UNK")
-
-
-# ---------------------------------------------------------------- counting
-
-
-class Count:
-    """Cells being filled: sums and counts add up, distinct ones collect who was seen."""
-
-    def __init__(self, district: District) -> None:
-        self.sums: dict[Key, float] = {}
-        self.seen: dict[Key, set[str]] = {}
-        self.units: dict[tuple[str, str], dict[str, str]] = {}
-        for row in district.org_unit_rows():
-            unit = {"code": row["org_unit"], "level": row["level"], "up": row["parent"]}
-            self.units[row["source"], row["place"]] = unit
-
-    def key(self, rec: Rec, element: str, options: tuple[str, ...]) -> Key | None:
-        """None when the record's place lies above the level of the data set."""
-        period_type, level, _ = metadata.DATA_SETS[metadata.ELEMENTS[element][1]]
-        unit = self.units[rec.source, rec.place]
-        if level == "site":
-            if unit["level"] != "site":
-                return None
-            code = unit["code"]
-        elif unit["level"] == "site":
-            code = unit["up"]
-        elif unit["level"] == "cscom":
-            code = unit["code"]
-        else:
-            return None
-        if period_type == "Quarterly":
-            period = f"{rec.day.year}Q{(rec.day.month + 2) // 3}"
-        else:
-            period = f"{rec.day.year}{rec.day.month:02d}"
-        return (element, code, period, "-".join(options) or "default")
-
-    def add(self, rec: Rec, element: str, *options: str, n: float = 1) -> None:
-        key = self.key(rec, element, options)
-        if key is not None:
-            self.sums[key] = self.sums.get(key, 0) + n
-
-    def see(self, rec: Rec, who: str, element: str, *options: str) -> None:
-        key = self.key(rec, element, options)
-        if key is not None:
-            self.seen.setdefault(key, set()).add(who)
-
-    def ratio(self, rec: Rec, id: str, fulfilled: bool, *options: str) -> None:
-        """One more in the denominator, and in the numerator when fulfilled."""
-        self.add(rec, f"MH_{id}_DEN", *options)
-        if fulfilled:
-            self.add(rec, f"MH_{id}_NUM", *options)
-
-    def figures(self) -> dict[Key, int]:
-        found = {key: round(total) for key, total in self.sums.items()}
-        found.update({key: len(who) for key, who in self.seen.items()})
-        return {key: n for key, n in found.items() if n}
 
 
 def all_figures(truth: Truth, district: District) -> dict[Key, int]:
@@ -212,12 +85,12 @@ def all_figures(truth: Truth, district: District) -> dict[Key, int]:
         young = patient.months is not None and patient.months < 6
         if rec.kind in ("sick_visit", "postnatal_visit") and young and "exclusive_breastfeeding" in rec.a:
             count.ratio(rec, "E09", rec.a["exclusive_breastfeeding"], patient.s())
+    if district.covered == "all":
+        oracle_care.count_care(count, truth)
+        oracle_bodies.count_bodies(count, truth)
+        oracle_registers.count_registers(count, truth, district)
     truth.counted = count.figures()
     return truth.counted
-
-
-def _danger(rec: Rec) -> bool:
-    return any(rec.a.get(f"sign_{sign}") for sign in SIGNS)
 
 
 def _fever(count: Count, rec: Rec, p: Patient) -> None:
@@ -227,14 +100,13 @@ def _fever(count: Count, rec: Rec, p: Patient) -> None:
         count.ratio(rec, "B01", rdt is not None, p.a3(), p.s())
     if rdt is not None:
         count.ratio(rec, "B02", rdt == "positive", p.a3())
-    if rdt == "positive":
-        count.ratio(rec, "B03", act, p.a3(), "CONFIRMATION_CONFIRMED")
-    elif fever and rdt is None and rec.a.get("malaria_treated") is True:
-        count.ratio(rec, "B03", act, p.a3(), "CONFIRMATION_PRESUMED")
+    known = malaria(rec)
+    if known is not None:
+        count.ratio(rec, "B03", act, p.a3(), f"CONFIRMATION_{known}")
     if p.under(5) and act:
         hours = rec.a.get("fever_onset_hours")
         count.ratio(rec, "B04", hours is not None and hours <= 24, p.a1())
-    if p.under(10) and rdt == "positive" and _danger(rec):
+    if p.under(10) and rdt == "positive" and danger(rec):
         count.ratio(rec, "B05", rec.a.get("referred") is True, p.a2())
 
 
@@ -252,18 +124,12 @@ def _sick_child(count: Count, rec: Rec, p: Patient) -> None:
         if a.get("never_vaccinated") is True:
             count.add(rec, "MH_E02", p.a1(), p.s())
     if p.under(10):
-        count.ratio(rec, "B09", _danger(rec), p.a2(), p.s())
-        if _danger(rec):
+        count.ratio(rec, "B09", danger(rec), p.a2(), p.s())
+        if danger(rec):
             count.ratio(rec, "B10", a.get("referred") is True, p.a2(), p.s())
-    treatment = None
-    if a.get("act_given") is True:
-        treatment = "TREATMENT_ACT"
-    elif a.get("amoxicillin_given") is True:
-        treatment = "TREATMENT_AMOXICILLIN"
-    elif ors_zinc:
-        treatment = "TREATMENT_ORS_ZINC"
-    if treatment is not None and "caregiver_understood" in a:
-        count.ratio(rec, "B13", a["caregiver_understood"], treatment)
+    given = treatment(rec)
+    if given is not None and "caregiver_understood" in a:
+        count.ratio(rec, "B13", a["caregiver_understood"], given)
 
 
 def _nutrition(count: Count, rec: Rec, p: Patient) -> None:
@@ -354,24 +220,10 @@ def _governance(count: Count, rec: Rec) -> None:
 # ---------------------------------------------------------------- what each target should hold
 
 
-def first_day(period: str) -> date:
-    """Of a month ``202607`` or a quarter ``2026Q3``."""
-    if "Q" in period:
-        return date(int(period[:4]), int(period[5]) * 3 - 2, 1)
-    return date(int(period[:4]), int(period[4:]), 1)
-
-
-def next_period(period: str) -> date:
-    """The first day after the period."""
-    first = first_day(period)
-    n = first.year * 12 + first.month - 1 + (3 if "Q" in period else 1)
-    return date(n // 12, n % 12 + 1, 1)
-
-
 def counted_values(truth: Truth, district: District) -> dict[Key, int]:
-    """The figures of the periods the connection is live for."""
+    """The figures of the periods the connection is live for: those that do not end before it went live."""
     live = first_day(district.dhis2_live_from)
-    return {key: n for key, n in all_figures(truth, district).items() if first_day(key[2]) >= live}
+    return {key: n for key, n in all_figures(truth, district).items() if next_period(key[2]) > live}
 
 
 def expected_values(truth: Truth, district: District) -> dict[Key, str]:

@@ -15,6 +15,9 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connector.sandbox import oracle_forms as forms
+from connector.sandbox.oracle_answers import number, put, yes
+
 Doc = Mapping[str, Any]
 SIGNS = ("unable_to_drink", "vomits_everything", "convulsions", "lethargic", "unconscious")
 PRODUCTS = ("tdr", "cta", "sro", "zinc", "amoxicilline")
@@ -39,6 +42,7 @@ class Rec:
     subject: str | None
     a: dict[str, Any]
     referral: dict[str, Any] | None = None
+    sent: datetime | None = None  #: when the app says it was sent, local time, whatever day it is about
 
 
 @dataclass
@@ -48,6 +52,25 @@ class Person:
     sex: str | None
     birth: str | None  #: as registered, may be a month only
     household: str | None
+    since: date | None = None  #: registered on this day
+    place: str | None = None  #: the nearest mapped place
+
+
+@dataclass
+class Home:
+    """A registered household; ``place``: the nearest mapped place."""
+
+    kind: str | None
+    since: date | None
+    place: str | None
+
+
+@dataclass
+class Answer:
+    """What the clinic did with a referral, and the day it says."""
+
+    status: str
+    day: date
 
 
 @dataclass
@@ -57,15 +80,21 @@ class Truth:
     records: list[Rec] = field(default_factory=list)
     persons: dict[str, Person] = field(default_factory=dict)
     households: list[str] = field(default_factory=list)
+    homes: dict[str, Home] = field(default_factory=dict)
+    areas: dict[str, date | None] = field(default_factory=dict)  #: with the day of their registration
+    workers: dict[str, str | None] = field(default_factory=dict)  #: sex as registered
+    answers: dict[str, Answer] = field(default_factory=dict)  #: by the number of the referral
     quarantined: list[tuple[str, str]] = field(default_factory=list)  #: (reason, source/key)
     counted: dict[tuple[str, str, str, str], int] | None = None  #: what ``all_figures`` found, kept for the next asker
 
 
 def read(
-    docs: Iterable[Doc], files: Mapping[str, str], zone: str, units: Iterable[Mapping[str, Any]], today: date
-) -> Truth:
+    docs: Iterable[Doc], files: Mapping[str, str], zone: str, units: Iterable[Mapping[str, Any]], today: date,
+    covered: str = "first",
+) -> Truth:  # fmt: skip
     """``docs``: the CHT documents that are there now (deleted ones may be among them); ``files``: path in the folder ->
-    text; ``units``: rows of the org unit table; ``today``: a later date of service is a mistake."""
+    text; ``units``: rows of the org unit table; ``today``: a later date of service is a mistake; ``covered``: forms
+    that only the later indicators need are unknown unless ``all`` are covered."""
     truth = Truth()
     mapped = {(row["source"], row["place"]) for row in units}
     tz = ZoneInfo(zone)
@@ -73,65 +102,50 @@ def read(
         if doc.get("_deleted") or doc.get("deleted"):
             continue
         if doc.get("type") == "contact":
-            _contact(truth, doc)
+            _contact(truth, doc, tz, mapped)
         elif doc.get("type") == "data_record" and doc.get("form") != "referral_answer":
-            _report(truth, doc, tz, mapped, today)
-    _files(truth, files, mapped, today)
+            _report(truth, doc, tz, mapped, today, covered)
+    _files(truth, files, mapped, today, covered)
     return truth
-
-
-# ---------------------------------------------------------------- single answers
-
-
-def number(value: Any) -> float | int | None:
-    """A number as number or as text, with a decimal comma; None when there is none."""
-    if value is None or value == "" or isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        value = float(value.replace(",", ".").strip())
-    return int(value) if float(value).is_integer() else float(value)
-
-
-def yes(value: Any) -> bool | None:
-    """True, False, or None when it was not asked."""
-    if value in ("yes", "oui", "true", True):
-        return True
-    if value in ("no", "non", "false", False):
-        return False
-    return None
-
-
-def put(answers: dict[str, Any], name: str, value: Any) -> None:
-    if value is not None and value != "":
-        answers[name] = value
 
 
 # ---------------------------------------------------------------- CHT
 
 
-def _contact(truth: Truth, doc: Doc) -> None:
+def _contact(truth: Truth, doc: Doc, tz: ZoneInfo, mapped: set[tuple[str, str]]) -> None:
+    reported = doc.get("reported_date")
+    since = datetime.fromtimestamp(int(reported) / 1000, tz).date() if reported else None
+    sex = doc.get("sex") if doc.get("sex") in ("female", "male") else None
     if doc["contact_type"] == "person":
-        sex = doc.get("sex") if doc.get("sex") in ("female", "male") else None
         home = (doc.get("parent") or {}).get("_id")
-        truth.persons[doc["_id"]] = Person(doc["_id"], doc["name"], sex, doc.get("date_of_birth"), home)
+        truth.persons[doc["_id"]] = Person(
+            doc["_id"], doc["name"], sex, doc.get("date_of_birth"), home, since, _place(doc, mapped)
+        )
     elif doc["contact_type"] == "household":
         truth.households.append(doc["_id"])
+        truth.homes[doc["_id"]] = Home(doc.get("household_type"), since, _place(doc, mapped))
+    elif doc["contact_type"] == "area":
+        truth.areas[doc["_id"]] = since
+    elif doc["contact_type"] == "chw":
+        truth.workers[doc["_id"]] = sex
 
 
-def _report(truth: Truth, doc: Doc, tz: ZoneInfo, mapped: set[tuple[str, str]], today: date) -> None:
+def _report(truth: Truth, doc: Doc, tz: ZoneInfo, mapped: set[tuple[str, str]], today: date, covered: str) -> None:
     key = doc["_id"]
 
     def refuse(reason: str) -> None:
         truth.quarantined.append((reason, f"cht/{key}"))
 
     kind = CHT_FORMS.get(doc["form"])
+    if kind is None and covered == "all":
+        kind = forms.CHT_FORMS.get(doc["form"])
     if kind is None:
         return refuse("form.unknown")
     f = doc.get("fields") or {}
     reported = doc.get("reported_date")
     at = datetime.fromtimestamp(int(reported) / 1000, tz) if reported else None
-    if kind == "delivery":
-        said = f.get("delivery_date")
+    if kind in forms.DAYS:
+        said = f.get(forms.DAYS[kind])
         day = date.fromisoformat(said) if said else None
     elif f.get("visit_date"):
         day = date.fromisoformat(f["visit_date"])
@@ -144,10 +158,11 @@ def _report(truth: Truth, doc: Doc, tz: ZoneInfo, mapped: set[tuple[str, str]], 
     place = _place(doc.get("contact") or {}, mapped)
     if place is None:
         return refuse("place.no_org_unit")
-    subject = f.get("household_id") if kind == "household_visit" else f.get("patient_id")
+    subject = f.get("household_id") if kind in ("household_visit", "household_survey") else f.get("patient_id")
+    sent = at
     if at is not None and at.date() != day:
         at = None
-    rec = Rec("cht", key, kind, day, at, place, doc["contact"]["_id"], subject, {})
+    rec = Rec("cht", key, kind, day, at, place, doc["contact"]["_id"], subject, {}, sent=sent)
     if kind == "sick_visit":
         _sick_visit(rec, f)
     elif kind == "follow_up":
@@ -175,6 +190,10 @@ def _report(truth: Truth, doc: Doc, tz: ZoneInfo, mapped: set[tuple[str, str]], 
                 rec.a["stock"].append({"product": product, "on_hand": on_hand, "stockout_days": days})
     elif kind == "supervision":
         put(rec.a, "score", number(f.get("score")))
+        put(rec.a, "supervised", f.get("supervised_chw"))
+    if covered == "all":
+        forms.more_answers(kind, rec.a, f)
+        forms.later_report(kind, rec.a, f)
     if kind in ("sick_visit", "pregnancy_visit", "postnatal_visit"):
         _referral(rec, f.get("referral") or {})
     truth.records.append(rec)
@@ -253,9 +272,9 @@ def _referral(rec: Rec, g: Doc) -> None:
 # ---------------------------------------------------------------- files
 
 
-def _files(truth: Truth, files: Mapping[str, str], mapped: set[tuple[str, str]], today: date) -> None:
+def _files(truth: Truth, files: Mapping[str, str], mapped: set[tuple[str, str]], today: date, covered: str) -> None:
     """Files in the order of their names; a later line replaces an earlier one with the same key."""
-    meetings: dict[str, Any] = {}
+    odk: dict[tuple[str, str], Any] = {}
     kobo: dict[tuple[str, str], Any] = {}
     sessions: dict[str, Any] = {}
     for path in sorted(files):
@@ -263,7 +282,7 @@ def _files(truth: Truth, files: Mapping[str, str], mapped: set[tuple[str, str]],
             for line in files[path].splitlines():
                 if line.strip():
                     row = json.loads(line)
-                    meetings[row["__id"]] = row
+                    odk[path.removeprefix("odk/").partition("-")[0], row["__id"]] = row
         elif path.startswith("kobo/"):
             for row in json.loads(files[path])["results"]:
                 kobo[row["_xform_id_string"], row["meta/rootUuid"]] = row
@@ -272,11 +291,24 @@ def _files(truth: Truth, files: Mapping[str, str], mapped: set[tuple[str, str]],
             for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=";"):
                 sessions[row["record_id"]] = row
     found: list[Rec] = []
-    for key, row in meetings.items():
-        if not row["__system"].get("deletedAt"):
-            found.append(_meeting(key, row))
+    for (form, key), row in odk.items():
+        if row["__system"].get("deletedAt"):
+            continue
+        if form == "plan_reunions" and covered == "all":
+            day, a = forms.plan_of_group(row)
+            found.append(Rec("odk", key, "plan", day, None, row["groupe"]["code"], row.get("animatrice"), None, a))
+        elif form == "plan_reunions":
+            truth.quarantined.append(("form.unknown", f"odk/{key}"))
+        else:
+            found.append(_meeting(key, row, covered))
     for (form, key), row in kobo.items():
-        found.append(_governance(key, row) if form == "aGovASACO" else _quality(key, row))
+        if form in forms.KOBO_FORMS and covered == "all":
+            kind, day, place, a = forms.kobo(form, row)
+            found.append(Rec("kobo", key, kind, day, None, place, row.get("_submitted_by"), None, a))
+        elif form in forms.KOBO_FORMS:
+            truth.quarantined.append(("form.unknown", f"kobo/{key}"))
+        else:
+            found.append(_governance(key, row, covered) if form == "aGovASACO" else _quality(key, row))
     for key, row in sessions.items():
         if row["action"] != "delete":
             found.append(_session(key, row))
@@ -289,7 +321,7 @@ def _files(truth: Truth, files: Mapping[str, str], mapped: set[tuple[str, str]],
             truth.records.append(rec)
 
 
-def _meeting(key: str, row: Doc) -> Rec:
+def _meeting(key: str, row: Doc, covered: str) -> Rec:
     code = row["groupe"]["code"]
     day = date.fromisoformat(row["groupe"]["date_reunion"])
     rec = Rec("odk", key, "savings_meeting", day, None, code, row.get("animatrice"), code, {})
@@ -302,10 +334,12 @@ def _meeting(key: str, row: Doc) -> Rec:
         {"motif": payout.get("motif"), "amount": number(payout.get("montant_xof"))}
         for payout in row.get("solidarite") or []
     ]
+    if covered == "all":
+        forms.more_of_meeting(rec.a, row)
     return rec
 
 
-def _governance(key: str, row: Doc) -> Rec:
+def _governance(key: str, row: Doc, covered: str) -> Rec:
     day = date.fromisoformat(row["reunion/date"])
     rec = Rec("kobo", key, "governance_meeting", day, None, row["asaco/code"], row.get("_submitted_by"), None, {})
     put(rec.a, "present", number(row.get("reunion/membres_presents")))
@@ -324,6 +358,8 @@ def _governance(key: str, row: Doc) -> Rec:
         (one.get("avis/type"), sexes.get(one.get("avis/sexe", "")), number(one.get("avis/delai_jours")))
         for one in row.get("avis") or []
     ]
+    if covered == "all":
+        forms.more_of_governance(rec.a, row)
     return rec
 
 
@@ -333,6 +369,7 @@ def _quality(key: str, row: Doc) -> Rec:
     rec = Rec("kobo", key, "qi_action", day, None, row["action/structure"], row.get("_submitted_by"), None, {})
     put(rec.a, "planned", row.get("action/date_prevue"))
     put(rec.a, "done", done)
+    put(rec.a, "domain", row.get("action/domaine"))
     return rec
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from connector.sandbox import openmrs_metadata as meta
-from connector.sandbox.oracle_records import Truth
+from connector.sandbox.oracle_records import Answer, Truth
 
 if TYPE_CHECKING:
     from connector.sandbox.district import District
@@ -97,6 +97,39 @@ def expected_answers(
         if status in STATUSES:
             found[number] = {"patient": referral["patient"], "status": status, "advice": advice or ""}
     return found
+
+
+def clinic_answers(truth: Truth, district: District, clinic: Mapping[str, Any] | None = None) -> dict[str, Answer]:
+    """Number -> what the clinic did and on which day, as its rows have it, else as its staff decides by seed.
+
+    The day is that of the consultation; where there is none, that of the appointment.
+    """
+    found = {}
+    for number, referral in expected_referrals(truth, district).items():
+        decision = district.staff(number) or {}
+        status = decision.get("act")
+        day = date.fromisoformat(referral["appointments"][0][:10])
+        if status == "completed" and decision.get("at"):
+            day = datetime.fromisoformat(decision["at"]).astimezone(district.calendar.zone).date()
+        if clinic is not None:
+            status, _ = answer_of(clinic, number, status)
+            day = seen_on(clinic, number, district.calendar.zone) or day
+        if status in STATUSES:
+            found[number] = Answer(str(status), day)
+    return found
+
+
+def seen_on(clinic: Mapping[str, Any], number: str, zone: ZoneInfo) -> date | None:
+    """The local day of the consultation that quotes this number, else of the appointment."""
+    for encounter in clinic["encounters"]:
+        said = {obs["concept"]: obs["value"] for obs in encounter["obs"]}
+        quoted = said.get(meta.REFERRAL_NUMBER) == number
+        if quoted and encounter["type"] == meta.CONSULTATION and not encounter["voided"]:
+            return date.fromisoformat(local(encounter["datetime"], zone)[:10])
+    for appointment in clinic["appointments"]:
+        if appointment["number"] == number and not appointment["voided"]:
+            return date.fromisoformat(local(appointment["start"], zone)[:10])
+    return None
 
 
 def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tuple[str | None, str | None]:

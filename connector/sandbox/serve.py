@@ -60,8 +60,13 @@ def read_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in found}
 
 
+#: In the env file when not only the first indicators are covered, so that figures and comparison cover the same.
+COVERED = "RELAIS_SANDBOX_INDICATORS"
+
+
 def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3") -> dict[str, str]:
     """The variables the configuration pack needs. Waiting times are short: these servers are next door."""
+    more = {} if district.covered == "first" else {COVERED: district.covered}
     user = openmrs_metadata.default_metadata(())["users"][0]
     return {
         "RELAIS_CHT_URL": urls["cht"],
@@ -79,19 +84,21 @@ def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3"
         "RELAIS_QUIET_SCALE": "0.02",
         "RELAIS_RETRY_SCALE": "0.002",
         "RELAIS_ZONE": district.zone,
+        **more,
     }
 
 
 def serve(
     seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
     zone: str = "Africa/Bamako", dhis2: str = "legacy", openmrs: str = "o3", ports_from: int = 9100,
-    env_file: Path | None = None, folder: Path | None = None,
+    env_file: Path | None = None, folder: Path | None = None, indicators: str = "first",
 ) -> None:  # fmt: skip
     """Start everything on loopback and wait for SIGINT or SIGTERM. Ports: ``ports_from`` + 1 ... + 4 (0: any free).
 
-    Raises ValueError for a profile that is not simulated, OSError when a port is taken.
+    ``indicators``: see ``District``. Raises ValueError for a profile that is not simulated and for indicators that are
+    neither ``first`` nor ``all``, OSError when a port is taken.
     """
-    district = District(seed, start, months, sites, chws, zone)
+    district = District(seed, start, months, sites, chws, zone, indicators=indicators)
     sims = simulators(district, dhis2=dhis2, openmrs=openmrs)
     with tempfile.TemporaryDirectory(prefix="relais-sandbox-") as made:
         place = folder or Path(made)
@@ -166,17 +173,19 @@ def _write_private(file: Path, text: str) -> None:
 
 def expected(
     seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
-    zone: str = "Africa/Bamako", env_file: Path | None = None,
+    zone: str = "Africa/Bamako", env_file: Path | None = None, indicators: str = "first",
 ) -> dict[str, Any]:  # fmt: skip
-    """The true figures of a district; with ``env_file`` of its records as the running simulators hold them now."""
-    district = District(seed, start, months, sites, chws, zone)
-    docs, files = district.current_docs(), district.files
-    if env_file is not None:
-        settings = read_env(env_file)
+    """The true figures of a district; with ``env_file`` of its records as the running simulators hold them now, of the
+    indicators those were started for."""
+    settings = read_env(env_file) if env_file is not None else {}
+    district = District(seed, start, months, sites, chws, zone, indicators=settings.get(COVERED, indicators))
+    docs, files, clinic = district.current_docs(), district.files, None
+    if settings:
         docs = _ask(settings["RELAIS_CHT_URL"], "state")["docs"]
         files = read_files(Path(settings["RELAIS_FOLDER"]))
+        clinic = _ask(settings["RELAIS_OPENMRS_URL"], "state")
     today = datetime.now(UTC).astimezone(district.calendar.zone).date()
-    return oracle.figures(oracle.truth_of(docs, files, district, today), district, today)
+    return oracle.figures(oracle.truth_of(docs, files, district, today, clinic), district, today)
 
 
 def compare(
@@ -186,7 +195,10 @@ def compare(
 ) -> dict[str, Any]:  # fmt: skip
     """The block ``expected`` against running simulators: their addresses, folder and zone are in the env file."""
     settings = read_env(env_file)
-    district = District(seed, start, months, sites, chws, settings.get("RELAIS_ZONE", "Africa/Bamako"))
+    district = District(
+        seed, start, months, sites, chws, settings.get("RELAIS_ZONE", "Africa/Bamako"),
+        indicators=settings.get(COVERED, "first"),
+    )  # fmt: skip
     roots = {name: settings[f"RELAIS_{name.upper()}_URL"] for name in NAMES}
     states = {name: _ask(url, "state") for name, url in roots.items()}
     return oracle.compare(
