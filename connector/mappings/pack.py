@@ -179,7 +179,7 @@ class DataSet:
     id: str
     code: str
     name: Text
-    period_type: str  #: Monthly | Quarterly | Yearly | Weekly
+    period_type: str  #: one of periods.PERIOD_TYPES
     level: str
     complete: str | None
     send_zero: bool = False
