@@ -299,6 +299,7 @@ class Outcome:
     http_status: int | None = None
     answer: str = ""
     patient: bool = False  #: waits for a state to change (parent missing, period not open): parked by age only
+    endless: bool = False  #: waits for the calendar or for a ministry's decision: not parked by age either
 
     @property
     def unanswered(self) -> bool:

@@ -85,6 +85,7 @@ def _indicator(
         chis=entry.maybe("chis"),
         area=area,
         at=entry.at,
+        small=entry.count("small"),
         version=digest([plain(entry.map), [meaning.get(one) for one in by], meaning.get("")])[:16],
     )
     return indicator if identifier and parts else None
