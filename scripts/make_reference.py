@@ -25,7 +25,7 @@ import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
-from connector.cli import acting, keeping, looking, retention, sandbox, tokens, working  # noqa: E402, F401  they register the commands
+from connector.cli import acting, keeping, looking, reporting, retention, sandbox, tokens, working  # noqa: E402, F401  they register the commands
 from connector.cli.app import app  # noqa: E402
 from connector.mappings import lint  # noqa: E402
 from connector.mappings.config_connections import SETTINGS  # noqa: E402

@@ -114,6 +114,7 @@ def _data_set(
         "period": period,
         "over": standing.over,
         "group": data_set.complete,
+        "kind": next((row.kind for row in everybody), "worker"),
         "deadline": deadline.isoformat() if deadline else None,
         "gaps_from": gaps.isoformat() if gaps else None,
         "release": data_set.release is not None,

@@ -58,3 +58,9 @@ def waiting_fields(engine: Engine, key: str) -> dict[str, Any]:
     over = periods.is_over(block_of(key)[2], now.astimezone(ZoneInfo(engine.pack.zone)).date())
     who = Who.MINISTRY if over else Who.NOBODY
     return {"state": State.DEFERRED, "reason": AWAITING, "who": str(who), "due_at": stamp(now + AGAIN)}
+
+
+def why_block_waits(unit: Any, target: str, block: tuple[str, str, str]) -> str | None:
+    """The reason a block waits for a person of the ministry (approval, or a closed period); None when it does not."""
+    row = unit.delivery(target, "block/" + "/".join(block))
+    return row["reason"] if row and row["state"] == State.DEFERRED and row["reason"] in (AWAITING, CLOSED) else None
