@@ -42,6 +42,7 @@ class State(StrEnum):
 #: trigger that says no to any other); docs/delivery.md draws them.
 TRANSITIONS: Mapping[State, Mapping[State, str]] = {
     State.PENDING: {
+        State.DEFERRED: "its figures wait for approval: nothing is sent",
         State.LEASED: "claimed: lease and attempt are written, then the request leaves",
         State.ACCEPTED: "the target holds this state already: nothing is sent",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
@@ -64,21 +65,25 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.RESOLVED: "the person it is about was erased",
     },
     State.UNKNOWN: {
+        State.DEFERRED: "its figures wait for approval: nothing is sent",
         State.LEASED: "the quiet time is over: looked up, or sent again where the same state twice is one",
         State.ACCEPTED: "the answer came after all",
         State.PARKED: "a person parks it, or what it is made from is gone or not valid",
         State.RESOLVED: "the person it is about was erased",
     },
     State.ACCEPTED: {
+        State.DEFERRED: "its figures wait for approval: nothing is sent",
         State.PENDING: "a newer state is wanted, or the target no longer holds it",
         State.PARKED: "a newer state is wanted that is not valid",
     },
     State.PARKED: {
+        State.DEFERRED: "its figures wait for approval: nothing is sent",
         State.PENDING: "a person retries, or a newer state is wanted",
         State.UNKNOWN: "a person retries what is still uncertain: its quiet time first",
         State.RESOLVED: "a person settles it with a note",
     },
     State.RESOLVED: {
+        State.DEFERRED: "its figures wait for approval: nothing is sent",
         State.PENDING: "a person retries, or a newer state is wanted",
         State.UNKNOWN: "a person retries what is still uncertain: its quiet time first",
     },
@@ -299,6 +304,7 @@ class Outcome:
     http_status: int | None = None
     answer: str = ""
     patient: bool = False  #: waits for a state to change (parent missing, period not open): parked by age only
+    endless: bool = False  #: waits for the calendar or for a ministry's decision: not parked by age either
 
     @property
     def unanswered(self) -> bool:

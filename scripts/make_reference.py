@@ -29,6 +29,7 @@ from connector.cli import (  # noqa: E402, F401  they register the commands
     acting,
     keeping,
     looking,
+    reporting,
     retention,
     sandbox,
     setting_up,

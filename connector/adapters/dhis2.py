@@ -53,6 +53,9 @@ _STALE = {
     "dhis2.E7636",
 }
 
+#: A closed period is asked about once a day: somebody may have opened it again.
+_REOPENED = timedelta(days=1)
+
 #: An import summary has a few hundred bytes and as many for each refused row; read as objects it takes 20 times that.
 _WRITE_BYTES = 8 * 1024 * 1024
 
@@ -536,9 +539,15 @@ def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], out
         elif per_value and all(fate.held for fate in per_value):
             reason = per_value[0].reason
     return Outcome(
-        verdict, reason, per_value=per_value, http_status=outcome.http_status, answer=outcome.answer,
+        verdict,
+        reason,
+        retry_after=_REOPENED if reason == "dhis2.period_closed" else None,
+        per_value=per_value,
+        http_status=outcome.http_status,
+        answer=outcome.answer,
         patient=verdict is Verdict.DEFERRED,  # a period not open yet opens by itself
-    )  # fmt: skip
+        endless=reason in answers.ENDLESS,
+    )
 
 
 def _refused(code: str) -> _Stop:

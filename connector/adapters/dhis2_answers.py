@@ -29,6 +29,24 @@ REASONS: dict[str, Reason] = {
     ),
     "dhis2.completed": Reason(_A, Who.NOBODY, "DHIS2 a enregistré la complétude.", "DHIS2 stored the completion."),
     # ---- held back for a person
+    "dhis2.awaiting_release": Reason(
+        _D,
+        Who.MINISTRY,
+        "Ces chiffres ne partent qu'une fois approuvés, comme la configuration le demande. Relais les garde prêts : "
+        "approuvez-les à la page Complétude ou par relais approve dhis2 --period.",
+        "These figures leave only once approved, as the configuration asks. Relais keeps them ready: approve them on "
+        "the page Completeness or with relais approve dhis2 --period.",
+    ),
+    "dhis2.period_closed": Reason(
+        _D,
+        Who.MINISTRY,
+        "Cette période est close ou déjà approuvée dans DHIS2. Relais ne force rien : le changement attend, et Relais "
+        "redemande chaque jour. Rouvrez la période (exception de verrouillage, retrait de l'approbation, fenêtre de "
+        "saisie), ou mettez l'envoi de côté avec une note.",
+        "This period is closed or already approved in DHIS2. Relais forces nothing: the change waits, and Relais asks "
+        "again each day. Reopen the period (lock exception, taking back the approval, input window), or park the "
+        "delivery with a note.",
+    ),
     "dhis2.value_already_there": Reason(
         _D,
         Who.MINISTRY,
@@ -350,7 +368,7 @@ _CODES: dict[str, tuple[Verdict, Who, str, str]] = {
         "org unit not valid for the attribute combo",
     ),
     "E7640": (
-        _R,
+        _D,
         Who.MINISTRY,
         "période close à la saisie ; rouvrez-la (exception de verrouillage), puis relancez",
         "period closed for data entry; reopen it (lock exception), then retry",
@@ -362,19 +380,19 @@ _CODES: dict[str, tuple[Verdict, Who, str, str]] = {
         "period not open for data entry yet; Relais tries again",
     ),
     "E7642": (
-        _R,
+        _D,
         Who.MINISTRY,
         "données déjà approuvées ; retirez l'approbation, puis relancez",
         "data already approved; take the approval back, then retry",
     ),
     "E7643": (
-        _R,
+        _D,
         Who.MINISTRY,
         "fenêtre de saisie fermée ; ouvrez-la",
         "data input window closed; open it, then retry",
     ),
     "E7644": (
-        _R,
+        _D,
         Who.MINISTRY,
         "fenêtre de saisie fermée ; ouvrez-la",
         "data input window closed; open it, then retry",
@@ -385,6 +403,12 @@ REASONS |= {
     f"dhis2.{code}": Reason(verdict, who, f"DHIS2 ({code}) : {fr}.", f"DHIS2 ({code}): {en}.")
     for code, (verdict, who, fr, en) in _CODES.items()
 }
+
+
+#: Codes that say: DHIS2 takes no more for this period (expired, approved, outside its input window).
+CLOSED = frozenset({"dhis2.E7640", "dhis2.E7642", "dhis2.E7643", "dhis2.E7644"})
+#: What waits for the calendar or for the ministry, however long.
+ENDLESS = frozenset({"dhis2.period_closed", "dhis2.E7641"})
 
 
 def reason(code: str) -> Reason:
@@ -511,6 +535,8 @@ def block_reason(codes: Sequence[str]) -> str:
     """One reason for a block whose rows were refused for these."""
     rejected = {code for code in codes if reason(code).verdict is Verdict.REJECTED}
     named = rejected or set(codes)
+    if named <= CLOSED:
+        return "dhis2.period_closed"
     return named.pop() if len(named) == 1 else "dhis2.rows_refused"
 
 

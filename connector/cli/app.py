@@ -70,6 +70,7 @@ def main() -> None:
         acting,
         keeping,
         looking,
+        reporting,
         retention,
         sandbox,
         setting_up,

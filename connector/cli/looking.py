@@ -64,7 +64,34 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
+        for words in _ministry(document):
+            out.print(words)
     leave(standing.exit_code(document))
+
+
+def _ministry(document: dict[str, Any]) -> list[str]:
+    """What waits for approval or for a period to be opened, and who is missing."""
+    lines = []
+    if n := document["awaiting_release"]:
+        lines.append(
+            say(f"{n} envois attendent une approbation : relais approve dhis2 --period P",
+                f"{n} deliveries wait for approval: relais approve dhis2 --period P")
+        )  # fmt: skip
+    if n := document["period_closed"]:
+        lines.append(
+            say(
+                f"{n} envois attendent une période close dans DHIS2",
+                f"{n} deliveries wait for a period closed in DHIS2",
+            )
+        )
+    for one in document["completeness"]:
+        lines.append(
+            say(
+                f"{one['data_set']} {one['period']} : {one['reported']} sur {one['expected']} ont transmis",
+                f"{one['data_set']} {one['period']}: {one['reported']} of {one['expected']} have reported",
+            )
+        )
+    return lines
 
 
 def pause_words(paused: dict[str, Any]) -> str:
@@ -115,7 +142,11 @@ def plan(
             for i in document["items"][:40]
         ],
     )
-    held = [b for b in document["blocked"] if b["state"] in ("held", "rejected", "parked", "waiting_person", "kept")]
+    held = [
+        b
+        for b in document["blocked"]
+        if b["state"] in ("held", "rejected", "parked", "waiting_person", "kept", "deferred")
+    ]
     if held:
         table(
             [
@@ -174,6 +205,7 @@ def explain(
             f"Relais counts {value['current']}, DHIS2 accepted {value['accepted']}",
         )
         + (say(f", là-bas : {value['there']}", f", there: {value['there']}") if value["there"] else "")
+        + (say(" (petit effectif)", " (small figure)") if value["small"] else "")
         + f" ({state(value['state'])})"
     )
     rule = document["rule"]
@@ -281,51 +313,6 @@ def deliveries(
             for r in rows
         ],
     )
-
-
-def _settle(decision: str, period: str | None, org_unit: str | None, cells: list[int] | None) -> int:
-    with house() as made:
-
-        def held(unit: Any) -> list[int]:
-            rows = unit.cells_where("state IN ('held','kept')")
-            return [
-                r["id"]
-                for r in rows
-                if (not cells or r["id"] in cells)
-                and period in (None, r["period"])
-                and org_unit in (None, r["org_unit"])
-            ]
-
-        chosen = made.store.read(held)
-        for cell in chosen:
-            Actions(made.engine).release(cell, decision, me())
-        return len(chosen)
-
-
-@app.command()
-def approve(
-    target: Annotated[str, typer.Argument()] = "dhis2",
-    period: Annotated[str | None, typer.Option()] = None,
-    org_unit: Annotated[str | None, typer.Option()] = None,
-    cell: Annotated[list[int] | None, typer.Option()] = None,
-    json: Json = False,
-) -> None:
-    """Envoyer notre chiffre là où une valeur tapée est retenue. / Send ours where a typed value is held."""
-    count = _settle("overwrite", period, org_unit, cell)
-    json_out({"approved": count}) if json else out.print(str(count))
-
-
-@app.command()
-def keep(
-    target: Annotated[str, typer.Argument()] = "dhis2",
-    period: Annotated[str | None, typer.Option()] = None,
-    org_unit: Annotated[str | None, typer.Option()] = None,
-    cell: Annotated[list[int] | None, typer.Option()] = None,
-    json: Json = False,
-) -> None:
-    """Garder la valeur tapée à la main. / Keep the value typed by hand."""
-    count = _settle("keep", period, org_unit, cell)
-    json_out({"kept": count}) if json else out.print(str(count))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from connector.engine import intake, lineage, tokens
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 from connector.engine.engine import Engine
+from connector.engine.reporting import Reporting
 from connector.errors import ConfigError, PushUnreadable
 from connector.mappings.pack import Pack
 from connector.web.context import Ingested, WebContext
@@ -86,6 +87,7 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
         reasons={code: (str(r.who), r.fr, r.en) for code, r in engine.reasons.items()},
         secret=hashlib.sha256(b"relais web " + bootstrap.master_key(made.settings)).digest(),
         ingest=partial(ingest, engine),
+        reporting=Reporting(engine),
         bearer=partial(tokens.bearer, engine),
         webhook_keys=webhook_keys(made.pack),
         ingest_limit=made.settings.ingest_limit,

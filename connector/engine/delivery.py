@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, pauses, referrals, resources, tally
+from connector.engine import audit, pauses, referrals, release, resources, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -167,6 +167,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     nothing: list[dict[str, Any]] = []
     made = resources.rebuild(engine, unit, [r for r in rows if r["kind"] == "resource"])
     gone: list[dict[str, Any]] = []
+    waiting: list[dict[str, Any]] = []
     for row in rows:
         unsure = bool(row["unsure"]) or row["state"] == State.LEASED
         # A block is judged by its cells below: a released or forgotten value leaves its wanted state as it was.
@@ -179,6 +180,9 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
             if not cells:
                 nothing.append(row)
                 continue
+            if release.waits(engine, unit, row["key"], payload["values"], cells):
+                waiting.append(row)
+                continue
         elif row["kind"] == "resource":
             found = made.get(row["key"])
             if found is None:
@@ -189,25 +193,9 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
             payload = unit.open("delivery", row["payload_enc"])
         items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
     unit.settle_accepted([_accepted(r, now, engine.holder) for r in nothing])
-    unit.settle_other(
-        [
-            {
-                "id": r["id"],
-                "by": engine.holder,
-                "generation": r["generation"],
-                "state": State.PARKED,
-                "tries": r["tries"],
-                "unsure": False,
-                "due_at": r["due_at"],
-                "reason": "resource.not_rebuilt",
-                "who": str(Who.SYSADMIN),
-                "remote": r["remote"],
-                "step": r["step"],
-                "now": now,
-            }
-            for r in gone
-        ]
-    )
+    unit.settle_other([_put_back(engine, r, **release.waiting_fields(engine, r["key"])) for r in waiting])
+    lost = {"state": State.PARKED, "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN)}
+    unit.settle_other([{**_put_back(engine, r, **lost), "unsure": False} for r in gone])
     if not items:
         return [], 0
     until = stamp(engine.clock.now() + LEASE)
@@ -232,6 +220,22 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
         },
     )
     return items, attempt
+
+
+def _put_back(engine: Engine, row: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """A claimed delivery that does not leave: nothing was sent, no try is counted."""
+    return {
+        "id": row["id"],
+        "by": engine.holder,
+        "generation": row["generation"],
+        "tries": row["tries"],
+        "unsure": bool(row["unsure"]) or row["state"] == State.LEASED,
+        "due_at": row["due_at"],
+        "remote": row["remote"],
+        "step": row["step"],
+        "now": engine.now(),
+        **fields,
+    }
 
 
 def _accepted(row: Mapping[str, Any], now: str, by: str, remote: str | None = None) -> dict[str, Any]:
@@ -443,7 +447,7 @@ def _other(
     if unknown:
         wait = max(wait, _quiet(engine, row["target"]))
     now_moment = engine.clock.now()
-    if now_moment - moment(row["wanted_at"]) > engine.park_after:
+    if not outcome.endless and now_moment - moment(row["wanted_at"]) > engine.park_after:
         parked = {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
         return {**parked, "reason": "delivery.too_old"}
     return {

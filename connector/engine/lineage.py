@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from connector.engine.engine import Engine
+from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories
 from connector.mappings.codec import activity_from
 
@@ -58,6 +59,8 @@ def _explain(
             "reason": cell["reason"],
             "categories": dict(parse_categories(cell["categories"])),
             "records": cell["records"],
+            "small": engine.pack.is_small(cell["indicator"], cell["value"]),
+            "approval": _approval(unit, cell),
         },
         "rule": _rule(indicator, cell),
         "led": _led(indicator, unit.sums(cell), cell),
@@ -97,6 +100,12 @@ def _explain(
         else None,
         "not_counted": [],
     }
+
+
+def _approval(unit: Any, cell: dict[str, Any]) -> dict[str, Any] | None:
+    """What was approved of this value last, when and by whom."""
+    row = unit.approval_of((cell["data_set"], cell["org_unit"], cell["period"]))
+    return {"by": row["by"], "at": row["at"], "value": approved_figures(row).get(str(cell["id"]))} if row else None
 
 
 def _number(value: Any) -> str:

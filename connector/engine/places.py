@@ -67,5 +67,38 @@ class OrgUnits:
             current = next((r for r in rows if _valid(r, day)), rows[0])
         return None
 
+    def chain(self, code: str, day: date) -> list[str]:
+        """Codes from the top down to this org unit on the date; itself alone when the table does not know it."""
+        found = [code]
+        for _ in range(10):
+            rows = self._by_code.get(found[-1])
+            if not rows:
+                break
+            parent = next((r for r in rows if _valid(r, day)), rows[0]).parent
+            if not parent or parent in found:
+                break
+            found.append(parent)
+        return found[::-1]
+
+    def entered_at(self, code: str, level: str, day: date) -> str | None:
+        """As ``at_level``, from the code of an org unit."""
+        rows = self._by_code.get(code)
+        if not rows:
+            return None
+        return self.at_level(next((r for r in rows if _valid(r, day)), rows[0]), level, day=day)
+
+    def below(self, code: str) -> set[str]:
+        """An org unit and all that ever lay under it."""
+        children: dict[str, set[str]] = {}
+        for one, rows in self._by_code.items():
+            for row in rows:
+                children.setdefault(row.parent, set()).add(one)
+        found, todo = {code}, [code]
+        while todo:
+            more = children.get(todo.pop(), set()) - found
+            found |= more
+            todo += more
+        return found
+
     def codes(self) -> Mapping[str, list[OrgUnitRow]]:
         return self._by_code

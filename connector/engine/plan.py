@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector.engine import release
 from connector.engine.engine import Engine
 from connector.engine.tally import wanted_value
 
@@ -33,6 +34,7 @@ def _cells(engine: Engine, unit: Any, config: Any, period: str | None, result: d
     for block in unit.cell_blocks(period):
         cells = unit.cells(block)
         sent = unit.values_once_sent([c["id"] for c in cells])
+        waits = release.why_block_waits(unit, config.name, block)
         for cell in cells:
             item = {
                 "target": config.name,
@@ -59,6 +61,12 @@ def _cells(engine: Engine, unit: Any, config: Any, period: str | None, result: d
             wanted = wanted_value(engine.pack, cell, config.vanished, cell["id"] in sent)
             if wanted is None or wanted == cell["accepted"]:
                 result["same"] += wanted is not None
+                continue
+            if waits:
+                if len(result["blocked"]) < limit:
+                    result["blocked"].append(
+                        {**item, "cell": cell["id"], "state": "deferred", "there": cell["there"], "reason": waits}
+                    )
                 continue
             kind = "removed" if cell["value"] is None else "new" if cell["accepted"] is None else "changed"
             result[kind] += 1

@@ -12,7 +12,17 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, delivery, intake, pauses, referrals, restoring, tally
+from connector.engine import (
+    audit,
+    completeness,
+    completion,
+    delivery,
+    intake,
+    pauses,
+    referrals,
+    restoring,
+    tally,
+)
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
 from connector.errors import RelaisError, RunLocked
@@ -200,7 +210,7 @@ class Run:
         moved += await self.deliver()
         if ask or moved:
             with self.engine.stage("completions"):
-                moved += tally.completions(self.engine)
+                moved += completion.completions(self.engine)
             with self.engine.stage("poll"):
                 moved += await self.poll()
         self.asked = None if moved else self.engine.clock.now() if ask else self.asked
@@ -322,6 +332,7 @@ async def once(
             if pause is None:
                 break
             await engine.clock.sleep(pause)
+        completeness.note(engine)
         seal(engine)
         if engine.store.read(lambda unit: unit.audit_count()) <= VERIFIED:
             verify(engine)

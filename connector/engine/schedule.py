@@ -15,7 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connector.engine import delivery, intake, referrals, retention, runs, tally
+from connector.engine import completeness, completion, delivery, intake, referrals, retention, runs, tally
 from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
@@ -108,7 +108,8 @@ class Schedule:
 
     async def deliver(self, name: str) -> None:
         await delivery.deliver(self.engine, name)
-        tally.completions(self.engine)
+        completion.completions(self.engine)
+        completeness.note(self.engine)
 
     async def poll(self) -> None:
         await referrals.poll(self.engine)

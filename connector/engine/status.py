@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import pauses
+from connector.engine import completeness, pauses, release
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -32,6 +32,8 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
     states = [c["state"] for c in connections]
     parked = sum(c.get("parked", 0) for c in connections)
     quarantined = unit.quarantined()
+    config = engine.target_of("dhis2")
+    ministry = unit.waiting_for_ministry(config.name) if config else {}
     if "action_needed" in states or parked or quarantined or unit.held():
         overall = "action_needed"
     elif "waiting" in states or "silent" in states:
@@ -48,6 +50,9 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "quarantined": quarantined,
         "parked": parked,
         "held_values": unit.held(),
+        "awaiting_release": ministry.get(release.AWAITING, 0),
+        "period_closed": ministry.get(release.CLOSED, 0),
+        "completeness": completeness.noted(unit),
         "audit": {
             "ok": unit.fact("audit_verified") == "ok",
             "entries": unit.audit_count(),
@@ -110,6 +115,8 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         return {**base, "state": "waiting" if base["who"] == "nobody" else "action_needed"}
     if base["parked"]:
         return {**base, "state": "action_needed", "who": unit.parked_who(name) or "sysadmin"}
+    if ministry := unit.waiting_for_ministry(name):
+        return {**base, "state": "action_needed", "who": "ministry", "reason": max(ministry, key=lambda r: ministry[r])}
     if waiting:
         return {**base, "state": "running" if running else "waiting"}
     if not row or row.get("last_try") is None:

@@ -6,13 +6,11 @@ Recount, never add: a cell's figure is one fixed GROUP BY over the contributions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connector import periods
-from connector.engine import audit
+from connector.engine import audit, release
 from connector.engine.engine import Engine
 from connector.identity import digest
 from connector.mappings import indicators
@@ -163,6 +161,8 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
     if not wanted and known is None:
         return
     now = engine.now()
+    payload, behind = block_payload(engine, unit, block_key(block)) if _asks_first(engine, block) else ({}, [])
+    held_back = release.waits(engine, unit, block_key(block), payload.get("values", []), behind)
     unit.want(
         [
             {
@@ -175,9 +175,15 @@ def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again:
                 "due_at": now,
                 "now": now,
                 "again": again,
+                **(release.waiting_fields(engine, block_key(block)) if held_back else {}),
             }
         ]
     )
+
+
+def _asks_first(engine: Engine, block: tuple[str, str, str]) -> bool:
+    data_set = engine.pack.data_sets.get(block[0])
+    return data_set is not None and data_set.release is not None
 
 
 def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -251,91 +257,3 @@ def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None
         row = resources.wanted_row(config.name, resource, None, digest(resource), engine.now())
         row["payload_enc"] = unit.seal("delivery", resource)
     unit.want([row])
-
-
-# ---------------------------------------------------------------- completion
-
-
-def completions(engine: Engine) -> int:
-    """Want the completion of every block whose gate passes; returns how many changed.
-
-    The gate: the period is over, every reporter deployed at the unit has reported, the block is accepted whole.
-    """
-    config = engine.target_of("dhis2")
-    if config is None or config.mode == "shadow":
-        return 0
-    today = engine.clock.now().astimezone(ZoneInfo(engine.pack.zone)).date()
-    count = 0
-    for data_set in engine.pack.data_sets.values():
-        if data_set.complete is None:
-            continue
-        blocks = engine.store.read(lambda unit, ds=data_set.id: unit.blocks(config.name, ds))
-        for key in blocks:
-            count += engine.store.write(
-                lambda unit, key=key, ds=data_set: _completion(engine, unit, config.name, ds, key, today)
-            )
-    return count
-
-
-def missing_reporters(engine: Engine, unit: Any, group: str, org_unit: str, period: str) -> list[str]:
-    """Reporters of the group deployed at the unit during the period who have not reported."""
-    first, last = periods.bounds(period)
-    expected = [
-        d
-        for d in engine.pack.deployments
-        if d.group == group
-        and d.org_unit == org_unit
-        and d.valid_from <= last
-        and (d.valid_to is None or d.valid_to >= first)
-    ]
-    missing = []
-    for row in expected:
-        if not unit.reported(row.kind, row.reporter, first.isoformat(), last.isoformat()):
-            missing.append(row.reporter)
-    return missing
-
-
-def _completion(engine: Engine, unit: Any, target: str, data_set: Any, key: str, today: date) -> int:
-    _, _, org_unit, period = key.split("/")
-    block = unit.delivery(target, key)
-    complete = (
-        periods.is_over(period, today)
-        and block["state"] == "accepted"
-        and all(c["state"] not in ("held", "rejected") for c in unit.cells((data_set.id, org_unit, period)))
-        and not missing_reporters(engine, unit, data_set.complete, org_unit, period)
-    )
-    completion_key = "complete/" + key.partition("/")[2]
-    known = unit.delivery(target, completion_key)
-    if known is None and not complete:
-        return 0
-    if known is not None and block["state"] != "accepted":
-        return 0  # on its way: judged again once the block is settled
-    _, last = periods.bounds(period)
-    payload = {
-        "dataSet": data_set.code,
-        "orgUnit": org_unit,
-        "period": period,
-        "attributeOptionCombo": "default",
-        "date": (last + timedelta(days=1)).isoformat(),
-        "completed": complete,
-    }
-    mark = digest(payload)
-    if known is not None and known["digest"] == mark:
-        return 0
-    now = engine.now()
-    unit.want(
-        [
-            {
-                "target": target,
-                "key": completion_key,
-                "kind": "completion",
-                "subject": f"{org_unit}/{period}",
-                "digest": mark,
-                "payload_enc": unit.seal("delivery", payload),
-                "state": "pending",
-                "due_at": now,
-                "now": now,
-            }
-        ]
-    )
-    return 1

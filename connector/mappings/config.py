@@ -21,6 +21,7 @@ from connector.mappings.config_forms import read_form
 from connector.mappings.config_indicators import ElementCodes, read_indicators
 from connector.mappings.config_places import read_deployments, read_org_units
 from connector.mappings.config_reading import Reading, files
+from connector.mappings.config_release import read_reporting
 from connector.mappings.pack import (
     Category,
     DataSet,
@@ -164,9 +165,9 @@ def _dhis2(reading: Reading, name: str = "dhis2.yaml") -> tuple[dict[str, DataSe
             name=entry.texts("name", required=True),
             period_type=entry.text("period", "Monthly", required=True, among=periods.PERIOD_TYPES),
             level=entry.text("level", required=True),
-            complete=entry.maybe("complete"),
             send_zero=entry.flag("send_zero"),
             at=entry.at,
+            **read_reporting(entry),
         )
         entry.done()
         if identifier in found:

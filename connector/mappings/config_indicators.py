@@ -86,6 +86,7 @@ def _indicator(
         chis=entry.maybe("chis"),
         area=area,
         at=entry.at,
+        small=entry.count("small"),
         version=digest([_counted(entry), [meaning.get(one) for one in by], meaning.get("")])[:16],
     )
     return indicator if identifier and parts else None
@@ -93,7 +94,7 @@ def _indicator(
 
 def _counted(entry: Section) -> dict[str, Any]:
     """The entry without what is for people alone: mending a definition counts nothing again."""
-    return {key: value for key, value in plain(entry.map).items() if key != "definition"}
+    return {key: value for key, value in plain(entry.map).items() if key not in ("definition", "small")}
 
 
 def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ class Indicator:
     at: Place | None = None
     version: str = ""
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people
+    small: int | None = None  #: as of its data set, unless it says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +174,32 @@ class Predicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Figures leave only once a person approved them. ``margin``: by how much a figure may differ from the approved
+    one before it must be approved again (None: not at all); in percent of it, or as a count."""
+
+    margin: Decimal | None = None
+    percent: bool = False
+
+    def covers(self, approved: str | None, wanted: str | None) -> bool:
+        """May ``wanted`` leave when ``approved`` was approved? Nothing and deleted are nought."""
+        before, now = Decimal(approved or 0), Decimal(wanted or 0)
+        if before == now:
+            return True
+        if self.margin is None:
+            return False
+        return abs(now - before) <= (abs(before) * self.margin / 100 if self.percent else self.margin)
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
     """``level``: the org-unit level values are sent at. ``complete``: None = never completed by us, else the reporter
-    group of ``deployments.csv`` that must have reported."""
+    group of ``deployments.csv`` that must have reported.
+
+    ``deadline``: the day after the period by which reports are on time. ``gaps_after``: after so many days it is
+    completed although reporters are missing (None: never). ``small``: figures above nought and below this are
+    flagged, never hidden.
+    """
 
     id: str
     code: str
@@ -184,6 +209,10 @@ class DataSet:
     complete: str | None
     send_zero: bool = False
     at: Place | None = None
+    deadline: int | None = None
+    gaps_after: int | None = None
+    release: Release | None = None
+    small: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +266,12 @@ class Pack:
     derived: Mapping[str, Predicate] = field(default_factory=dict)
     #: schedules of Relais's own jobs (reconcile, seal, purge): job -> schedule
     schedules: Mapping[str, str] = field(default_factory=dict)
+
+    def is_small(self, indicator: str, value: str | None) -> bool:
+        """So few that the figure may point at a person? It is flagged, never hidden from official reporting."""
+        found = self.indicators.get(indicator)
+        if found is None or not value:
+            return False
+        data_set = self.data_sets.get(found.data_set)
+        limit = found.small if found.small is not None else data_set.small if data_set else None
+        return limit is not None and 0 < Decimal(value) < limit

@@ -23,6 +23,7 @@ from connector.model import Finding, Severity
 MAX_BYTES = 2_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 30
+_COUNT = re.compile(r"\d{1,6}")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 
 
@@ -214,6 +215,14 @@ class Section:
     def flag(self, key: str, default: bool = False) -> bool:
         text = self.text(key, "true" if default else "false", among=("true", "false"))
         return text == "true"
+
+    def count(self, key: str) -> int | None:
+        """A whole number, nought or more."""
+        text = self.text(key)
+        if text and not _COUNT.fullmatch(text):
+            self.findings.add("value.type", self.place(key), f"{self.what}: {key} must be a whole number", "Write  5")
+            return None
+        return int(text) if text else None
 
     def names(self, key: str, *, required: bool = False) -> list[str]:
         """One word or a list of words."""

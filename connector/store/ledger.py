@@ -14,12 +14,12 @@ from connector.store.intake import many
 WANT = text(
     "INSERT INTO delivery (target, key, kind, record, subject, generation, digest, payload_enc, state, step, remote, tries, "
     "unsure, due_at, wanted_at, updated, reason, who) VALUES (:target, :key, :kind, :record, :subject, 1, :digest, "
-    ":payload_enc, :state, '', '{}', 0, :no, :due_at, :now, :now, :reason, NULL) "
+    ":payload_enc, :state, '', '{}', 0, :no, :due_at, :now, :now, :reason, :who) "
     "ON CONFLICT (target, key) DO UPDATE SET generation=delivery.generation+1, digest=excluded.digest, "
     "payload_enc=excluded.payload_enc, record=excluded.record, subject=excluded.subject, "
     "state=CASE WHEN delivery.state='leased' THEN 'leased' WHEN delivery.unsure THEN delivery.state ELSE excluded.state END, "
     "due_at=CASE WHEN delivery.unsure THEN delivery.due_at ELSE excluded.due_at END, "
-    "tries=0, reason=excluded.reason, who=NULL, note=NULL, note_by=NULL, wanted_at=excluded.wanted_at, updated=excluded.updated "
+    "tries=0, reason=excluded.reason, who=excluded.who, note=NULL, note_by=NULL, wanted_at=excluded.wanted_at, updated=excluded.updated "
     "WHERE delivery.digest <> excluded.digest OR :again"
 )
 #: One index range per state, so that a claim costs the same with a thousand rows waiting or a million.
@@ -125,6 +125,7 @@ class LedgerQueries:
                 "subject": None,
                 "payload_enc": None,
                 "reason": None,
+                "who": None,
             }
             many(self.connection, WANT, [{**defaults, **r} for r in rows])
 

@@ -272,6 +272,21 @@ Index("ix_delivery_record", delivery.c.record)
 _open = delivery.c.state.in_(["pending", "deferred", "unknown"])
 Index("ix_delivery_open", delivery.c.target, delivery.c.subject, sqlite_where=_open, postgresql_where=_open)
 
+#: What a person approved to leave for DHIS2, for ever; the newest of a block counts.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("data_set", Text, nullable=False),
+    Column("org_unit", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("figures", Text, nullable=False),  #: canonical JSON {cell: value}; "" = nothing there any more
+    Column("digest", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+Index("ix_approval_block", approval.c.data_set, approval.c.org_unit, approval.c.period, approval.c.id)
+
 #: Deliveries a person chose to act on, frozen when chosen. ``state``: open | done | cancelled.
 selection = Table(
     "selection",

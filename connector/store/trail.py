@@ -52,9 +52,11 @@ class TrailQueries:
         return found[0] if found else {}
 
     def oldest_waiting(self, target: str) -> str | None:
+        """What waits for the target; what waits for the ministry is no sign that something is stuck."""
         found = self.connection.execute(
             text(
-                "SELECT MIN(wanted_at) FROM delivery WHERE target=:t AND state IN ('pending','leased','deferred','unknown')"
+                "SELECT MIN(wanted_at) FROM delivery WHERE target=:t AND state IN ('pending','leased','deferred','unknown') "
+                "AND COALESCE(who, '') <> 'ministry' AND COALESCE(reason, '') <> 'dhis2.awaiting_release'"
             ),
             {"t": target},
         ).scalar()

@@ -170,6 +170,18 @@ def api_explain(request: Request) -> Response:
     return document(found)
 
 
+@router.get("/api/v1/completeness")
+def api_completeness(request: Request) -> Response:
+    """Who has reported: ``pe``, ``ds``, ``ou``, each optional."""
+    check_call(request, "read")
+    q = request.query_params
+    try:
+        found = _context(request).reporting.completeness(q.get("pe") or None, q.get("ds") or None, q.get("ou") or None)
+    except ValueError:
+        return document({"error": "period.none"}, 422)
+    return document(found)
+
+
 @router.get("/api/v1/trace/{source}/{stream}/{key:path}")
 def api_trace(request: Request, source: str, stream: str, key: str) -> Response:
     """The way of one record, personal data masked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -46,11 +46,64 @@ class Actions(Protocol):
         """Settle a held value: ``overwrite`` sends ours, ``keep`` leaves the value found at the target."""
         ...
 
+    def approve(self, period: str, org_unit: str, data_set: str | None, seen: str, by: str) -> dict[str, int]:
+        """Let figures leave that wait for it, those that were ``seen``: counts ``blocks``, ``values``, ``changed``.
+        Raises ValueError while the period runs."""
+        ...
+
     def remap(self, ids: Sequence[int], by: str) -> int: ...
 
     def read_audit(self, event: str, subject: str, by: str) -> None:
         """Write down that ``by`` was shown personal data about ``subject`` (a record id or a page name)."""
         ...
+
+
+class Reporting(Protocol):
+    """Monthly reporting: the documents of ``engine.completeness``, ``engine.approving`` and ``engine.slip``."""
+
+    def completeness(
+        self, period: str | None = None, data_set: str | None = None, org_unit: str | None = None
+    ) -> Document:
+        """Raises ValueError for a period that is none."""
+        ...
+
+    def shares(self, data_set: str, above: str | None = None) -> Document: ...
+
+    def waiting(self, period: str, org_unit: str | None, data_set: str | None) -> Document:
+        """``{"seen", "values", "over", "units": [{"org_unit", "data_set", "values", "before"}]}``."""
+        ...
+
+    def slip_units(self) -> Sequence[str]: ...
+
+    def slip(self, period: str, org_unit: str) -> Document:
+        """Raises ValueError for a period that is none."""
+        ...
+
+    def slip_csv(self, period: str, org_unit: str | None, language: str) -> Iterator[str]: ...
+
+
+class NoReporting:
+    """For a web layer without an engine: nobody is expected."""
+
+    def completeness(
+        self, period: str | None = None, data_set: str | None = None, org_unit: str | None = None
+    ) -> Document:
+        return {"data_sets": []}
+
+    def shares(self, data_set: str, above: str | None = None) -> Document:
+        return {"periods": [], "rows": []}
+
+    def waiting(self, period: str, org_unit: str | None, data_set: str | None) -> Document:
+        return {"seen": "", "values": 0, "over": True, "units": []}
+
+    def slip_units(self) -> Sequence[str]:
+        return ()
+
+    def slip(self, period: str, org_unit: str) -> Document:
+        return {"period": period, "org_unit": org_unit, "data_sets": []}
+
+    def slip_csv(self, period: str, org_unit: str | None, language: str) -> Iterator[str]:
+        return iter(())
 
 
 class Explain(Protocol):
@@ -104,6 +157,7 @@ class WebContext:
     actions: Actions
     reasons: Mapping[str, tuple[str, str, str]]  #: code -> (who, French sentence, English sentence)
     ingest: Ingest = _no_ingest
+    reporting: Reporting = field(default_factory=NoReporting)
     #: Who shows this token; None: nobody who may come in.
     bearer: Callable[[str], Bearer | None] = lambda token: None
     #: Source -> keys its pushes are signed with (two while one is replaced). A source without: no signature asked for.

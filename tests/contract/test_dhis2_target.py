@@ -307,8 +307,10 @@ def test_future_periods_wait_and_expired_ones_are_for_the_ministry() -> None:
     house = House(change=lambda data: data["dataSets"][0].update(expiryDays=10))
     future, expired = house.deliver(block(value(), period="202611"), block(value(), period="202606"))
     assert (future.verdict, future.reason) == (Verdict.DEFERRED, "dhis2.E7641")
-    assert (expired.verdict, expired.reason) == (Verdict.REJECTED, "dhis2.E7640")
-    assert REASONS["dhis2.E7640"].who == "ministry"
+    assert (expired.verdict, expired.reason) == (Verdict.DEFERRED, "dhis2.period_closed")
+    assert [one.reason for one in expired.per_value] == ["dhis2.E7640"]
+    assert future.endless and expired.endless and expired.retry_after is not None
+    assert {REASONS[code].who for code in ("dhis2.E7640", "dhis2.period_closed")} == {"ministry"}
 
 
 @pytest.mark.parametrize(

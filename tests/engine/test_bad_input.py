@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from connector.engine import runs
+from connector.engine.status import status
 from connector.errors import StoreBusy, StoreFull, WrongKey
 from connector.mappings.pack import Pack
 from connector.sandbox import openmrs_metadata
@@ -462,13 +463,37 @@ def test_dhis2_refuses_the_user(road: Road) -> None:
     good_ones_arrived(road)
 
 
-def test_dhis2_refuses_the_period_for_good(road: Road) -> None:
-    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7640"}]
-    road.settle()
-    row = parked_in_august(road, "dhis2.E7640")
-    assert row["who"] == "ministry"
+@pytest.mark.parametrize("code", ["E7640", "E7642", "E7643"])
+def test_a_change_in_a_closed_period_waits_in_sight_and_is_never_forced(road: Road, code: str) -> None:
+    """DHIS2 takes no more for the month: expired, approved, outside its window."""
+    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": code}]
+    summary = road.run()
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"], row["who"]) == ("deferred", "dhis2.period_closed", "ministry")
+    assert (summary["outcome"], summary["attention"]["parked"], runs.exit_code(summary)) == ("waiting", 0, 5)
+    told = {r["reason"] for r in road.rows("SELECT reason FROM value_sent WHERE verdict='deferred'")}
+    assert told == {f"dhis2.{code}"}, "each value says which of the closings it was"
+    (dhis2,) = [c for c in status(road.engine, "")["connections"] if c["name"] == "dhis2"]
+    assert (dhis2["state"], dhis2["who"], dhis2["reason"]) == ("action_needed", "ministry", "dhis2.period_closed")
+    said(road, "dhis2.period_closed")
     others_arrived(road)
-    mended(road, row)
+    assert not any("force" in url for _, url in road.wires["dhis2"].seen)
+    seen = len(posted(road))
+    road.later(hours=20)
+    road.run()
+    assert len(posted(road)) == seen, "asked again once a day, not more"
+    for _ in range(3):
+        road.later(days=15)
+        road.run()
+    assert road.delivery(AUGUST)["state"] == "deferred", "it is not parked for its age either"
+    road.dhis2.refuse = []  # reopened
+    road.later(days=1)
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+
+
+def posted(road: Road) -> list[tuple[str, str]]:
+    return [one for one in road.wires["dhis2"].seen if one[0] == "POST" and "dataValueSets" in one[1]]
 
 
 def test_dhis2_has_not_opened_the_period_yet(road: Road) -> None:

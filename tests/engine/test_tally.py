@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connector.engine import tally
+from connector.engine.reporters import Reporters
 from tests.engine.house import (
     ANNA,
     MODIBO,
@@ -257,8 +258,9 @@ def test_without_one_reporter_a_month_is_not_complete(road: Road) -> None:
     road.cht.delete("visit-08-2")
     road.settle()
     assert completed(road) == {"202607": True, "202609": True}
-    missing = road.engine.store.read(lambda unit: tally.missing_reporters(road.engine, unit, "asc", UNIT, "202608"))
-    assert missing == [WORKERS[1]]
+    pack = road.engine.pack
+    missing = road.engine.store.read(lambda unit: Reporters(pack).missing(unit, pack.data_sets["MH_SEC"], "202608"))
+    assert [row.reporter for row in missing[UNIT]] == [WORKERS[1]]
     road.cht.put(visit("late", "2026-08-31", subject=MODIBO, worker=WORKERS[1]))
     road.settle()
     assert completed(road) == {"202607": True, "202608": True, "202609": True}

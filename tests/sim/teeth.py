@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from connector import retry
 from connector.adapters import dhis2, dhis2_answers, openmrs, openmrs_rest
-from connector.engine import audit, delivery, intake, mapping, runs, tally
+from connector.engine import audit, delivery, intake, mapping, reporters, runs, tally
 from connector.model import ValueOutcome, Verdict
 from connector.store import ledger
 from connector.store.counting import CountingQueries
@@ -260,7 +260,7 @@ def _revision(stack: ExitStack) -> None:
 @bug("completion sent before values")
 def _complete(stack: ExitStack) -> None:
     """The gate looks at who has reported and not at whether the values are there."""
-    put(stack, tally, "missing_reporters", lambda *_: [])
+    put(stack, reporters.Reporters, "missing", lambda *_: {})
 
 
 @bug("retry out of order")

@@ -53,8 +53,8 @@ def test_every_reason_is_whole() -> None:
     [
         ("dhis2.E7611", Verdict.DEFERRED, Who.NOBODY),  # findings-dhis2 0.2
         ("dhis2.E7641", Verdict.DEFERRED, Who.NOBODY),  # opens by itself
-        ("dhis2.E7640", Verdict.REJECTED, Who.MINISTRY),
-        ("dhis2.E7642", Verdict.REJECTED, Who.MINISTRY),
+        ("dhis2.E7640", Verdict.DEFERRED, Who.MINISTRY),
+        ("dhis2.E7642", Verdict.DEFERRED, Who.MINISTRY),
         ("dhis2.E7612", Verdict.REJECTED, Who.MAPPING),
         ("dhis2.E7617", Verdict.REJECTED, Who.TARGET_ADMIN),
         ("dhis2.E9999", Verdict.REJECTED, Who.TARGET_ADMIN),  # a code of a later release

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from connector.web.icons import PILLS
 from connector.web.pages.describe import Described, describe, record_url, title, value_url
 from connector.web.pages.overview import redirect
+from connector.web.pages.values import WAITS
 from connector.web.reading import Row, deliveries, records
 from connector.web.reading.deliveries import PICKABLE, STATES, Filters
 from connector.web.render import View, page
@@ -296,6 +297,8 @@ def pretty(value: Any, limit: int = 3000) -> str:
 def _diagnosis(view: View, row: Row, one: Described) -> dict[str, Any]:
     """What happened, what Relais does now, who can mend it, what then."""
     w, key = view.w, one.state.removeprefix("d.")
+    if key == "deferred":
+        key = WAITS.get(row["reason"] or "", "v.deferred").removeprefix("v.")
     values = {
         "target": one.target,
         "n": one.refused or 0,
@@ -314,7 +317,9 @@ def _diagnosis(view: View, row: Row, one: Described) -> dict[str, Any]:
         "title": w(f"diag.{key}.title", **values),
         "what": what,
         "now": w(f"diag.{key}.now", **values),
-        "who": view.who(row["reason"], row["who"]) if key in ("rejected", "partly", "parked") else str(w("who.nobody")),
+        "who": view.who(row["reason"], row["who"])
+        if key in ("rejected", "partly", "parked", "awaiting", "closed")
+        else str(w("who.nobody")),
         "next": w(f"diag.{key}.next", **values),
         "trio": key not in ("accepted", "resolved"),
     }

@@ -12,7 +12,7 @@ router = APIRouter()
 
 CONNECTIONS = ("ok", "running", "waiting", "action_needed", "silent", "paused", "never_run")
 DELIVERIES = ("pending", "leased", "accepted", "partly", "rejected", "deferred", "unknown", "parked", "resolved")
-VALUES = ("accepted", "equal", "different", "wanted", "rejected", "held", "kept", "old", "shadow")
+VALUES = ("accepted", "equal", "different", "wanted", "awaiting", "closed", "rejected", "held", "kept", "old", "shadow")
 
 
 @router.get("/aide")

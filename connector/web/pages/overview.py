@@ -114,6 +114,8 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
             )
         )
     for one in status.get("connections", ()):
+        if one.get("who") == "ministry":
+            continue  # nothing has stopped: see _ministry
         if one.get("state") == "action_needed" and one.get("reason") and not parked_of.get(one["name"]):
             todos.append(
                 Todo(
@@ -124,6 +126,7 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
                     str(w("overview.see_connection")),
                 )
             )
+    todos += _ministry(view, status)
     if n := view.read(records.quarantine_count):
         kinds = view.read(records.quarantine_groups, 3)
         text = Markup(" ").join(Markup("{} ({}).").format(view.reason(g["code"]), w.number(g["n"])) for g in kinds)
@@ -149,6 +152,21 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
                 str(w("overview.open")),
             )
         )
+    return todos
+
+
+def _ministry(view: View, status: Row) -> list[Todo]:
+    """Figures that wait for approval, and changes of a period that DHIS2 has closed."""
+    w, todos = view.w, []
+    if n := status.get("awaiting_release"):
+        who = view.who("dhis2.awaiting_release", "ministry")
+        text, button = w("overview.awaiting_text"), str(w("overview.awaiting_see"))
+        todos.append(Todo(w("overview.awaiting", n=n), "/completude", text, who, button))
+    if n := status.get("period_closed"):
+        who = view.who("dhis2.period_closed", "ministry")
+        text, button = view.reason("dhis2.period_closed"), str(w("overview.closed_see"))
+        href = "/envois?state=deferred&err=dhis2.period_closed"
+        todos.append(Todo(w("overview.closed", n=n), href, text, who, button))
     return todos
 
 

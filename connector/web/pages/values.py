@@ -102,7 +102,7 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
             "indicator": indicator,
             "name": view.names.indicator(cell["indicator"], cell["part"]),
             "categories": view.names.categories(cell["categories"]),
-            "hero": _hero(view, cell),
+            "hero": _hero(view, cell, document),
             "led": led,
             "counted": counted,
             "led_adds": _adds(cell, indicator, counted),
@@ -136,7 +136,11 @@ def _whole(value: Any) -> Decimal:
         return Decimal(0)
 
 
-def _hero(view: View, cell: Row) -> dict[str, Any]:
+#: Why a block waits for the ministry -> the word for its values.
+WAITS = {"dhis2.awaiting_release": "v.awaiting", "dhis2.period_closed": "v.closed"}
+
+
+def _hero(view: View, cell: Row, document: Row) -> dict[str, Any]:
     """The same number in three places, and the sentence under it. Never "identical" without having looked."""
     w, ours, accepted, there = view.w, cell["value"], cell["accepted"], cell["there"]
     state = cell["state"]
@@ -145,6 +149,8 @@ def _hero(view: View, cell: Row) -> dict[str, Any]:
         key = "v.accepted" if there is None else "v.equal" if there == ours else "v.different"
     else:
         key = f"v.{state}"
+    if state == "wanted" and (ours or "") != (accepted or ""):
+        key = WAITS.get((document.get("delivery") or {}).get("reason") or "", key)
     meaning = {
         "v.accepted": "ok",
         "v.equal": "ok",

@@ -1,0 +1,117 @@
+"""Completion: "this data set is complete for this unit and period", wanted at DHIS2 once its gate is passed.
+
+The gate: the period is over, every reporter expected has reported, and the block is accepted whole. A data set that
+says ``gaps_after: N`` is completed N days after the period although reporters are missing, and the audit trail says how
+many; without it never. The server checks next to nothing here (235-241), so all of it is checked here.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector import periods
+from connector.engine import audit
+from connector.engine.engine import Engine
+from connector.engine.reporters import Reporters
+from connector.identity import digest
+from connector.mappings.pack import DataSet
+
+#: Completions wanted in one transaction.
+CHUNK = 100
+
+Change = tuple[str, bool, int]  #: org unit, complete, reporters missing
+
+
+def today_of(engine: Engine) -> date:
+    return engine.clock.now().astimezone(ZoneInfo(engine.pack.zone)).date()
+
+
+def completion_payload(data_set: DataSet, org_unit: str, period: str, complete: bool) -> dict[str, Any]:
+    return {
+        "dataSet": data_set.code,
+        "orgUnit": org_unit,
+        "period": period,
+        "attributeOptionCombo": "default",
+        "date": (periods.bounds(period)[1] + timedelta(days=1)).isoformat(),
+        "completed": complete,
+    }
+
+
+def completions(engine: Engine) -> int:
+    """Want the completion of every block whose gate passes, and take back those whose gate does not pass any more.
+    Returns how many changed. One period of one data set at a time is in memory."""
+    config = engine.target_of("dhis2")
+    if config is None or config.mode == "shadow":
+        return 0
+    today = today_of(engine)
+    reporters = Reporters(engine.pack)
+    count = 0
+    for data_set in engine.pack.data_sets.values():
+        if data_set.complete is None:
+            continue
+        known = engine.store.read(lambda unit, ds=data_set.id: unit.periods_of(ds))
+        for period in sorted(known, key=periods.sort_key):
+            if not periods.is_over(period, today) or not periods.not_before(period, config.live_from):
+                continue
+            changes = engine.store.read(
+                lambda unit, ds=data_set, pe=period: _changes(unit, reporters, config.name, ds, pe, today)
+            )
+            for start in range(0, len(changes), CHUNK):
+                part = changes[start : start + CHUNK]
+                count += engine.store.write(
+                    lambda unit, part=part, ds=data_set, pe=period: _want(engine, unit, config.name, ds, pe, part)
+                )
+    return count
+
+
+def _changes(unit: Any, reporters: Reporters, target: str, data_set: DataSet, period: str, today: date) -> list[Change]:
+    """Completions that are not wanted as they should be. A block on its way is judged once it is settled."""
+    units = unit.units_of(data_set.id, period)
+    blocks = unit.standing_deliveries(target, [f"block/{data_set.id}/{u}/{period}" for u in units])
+    wanted = unit.standing_deliveries(target, [f"complete/{data_set.id}/{u}/{period}" for u in units])
+    troubled = unit.troubled_units(data_set.id, period)
+    missing = reporters.missing(unit, data_set, period)
+    from_day = reporters.gaps_from(data_set, period)
+    with_gaps = from_day is not None and today >= from_day
+    changes = []
+    for one in units:
+        block = blocks.get(f"block/{data_set.id}/{one}/{period}")
+        if block is None or block["state"] != "accepted":
+            continue
+        complete = one not in troubled and (with_gaps or one not in missing)
+        known = wanted.get(f"complete/{data_set.id}/{one}/{period}")
+        if known is None and not complete:
+            continue
+        if known is None or known["digest"] != digest(completion_payload(data_set, one, period, complete)):
+            changes.append((one, complete, len(missing.get(one, ()))))
+    return changes
+
+
+def _want(engine: Engine, unit: Any, target: str, data_set: DataSet, period: str, changes: list[Change]) -> int:
+    now, rows = engine.now(), []
+    for org_unit, complete, missing in changes:
+        block = unit.delivery(target, f"block/{data_set.id}/{org_unit}/{period}")
+        if block is None or block["state"] != "accepted":
+            continue  # a person moved it meanwhile
+        payload = completion_payload(data_set, org_unit, period, complete)
+        rows.append(
+            {
+                "target": target,
+                "key": f"complete/{data_set.id}/{org_unit}/{period}",
+                "kind": "completion",
+                "subject": f"{org_unit}/{period}",
+                "digest": digest(payload),
+                "payload_enc": unit.seal("delivery", payload),
+                "state": "pending",
+                "due_at": now,
+                "now": now,
+            }
+        )
+        if complete and missing:
+            subject = f"complete/{data_set.id}/{org_unit}/{period}"
+            detail = {"missing": missing, "gaps_after": data_set.gaps_after}
+            audit.record(unit, at=now, event="completion.with_gaps", subject=subject, detail=detail)
+    unit.want(rows)
+    return len(rows)
