@@ -25,7 +25,7 @@ import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
-from connector.cli import acting, keeping, looking, retention, sandbox, tokens, working  # noqa: E402, F401  they register the commands
+from connector.cli import acting, keeping, looking, mapping, retention, sandbox, tokens, working  # noqa: E402, F401  they register the commands
 from connector.cli.app import app  # noqa: E402
 from connector.mappings import lint  # noqa: E402
 from connector.mappings.config_connections import SETTINGS  # noqa: E402
@@ -186,6 +186,7 @@ MEANING = {
     "note": "What was done about it. It is kept.",
     "heads": "Signed heads kept elsewhere.",
     "file": "The copy.",
+    "form": "Name of a form of the pack, or `source/form`.",
     "password": "Asked for when not given; better not given.",
     "key": "Key of the record at its source.",
     "seed": "The same seed gives the same district, byte for byte.",

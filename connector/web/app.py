@@ -22,7 +22,7 @@ from connector.web.auth import Gate
 from connector.web.context import WebContext
 from connector.web.metrics import make_registry
 from connector.web.names import PackIndex
-from connector.web.pages import deliveries, help, overview, quarantine, records, referrals, session, values
+from connector.web.pages import deliveries, help, overview, preview, quarantine, records, referrals, session, values
 from connector.web.render import STATIC, View, page
 from connector.web.requests import Denied, Missing, Refused, SignInNeeded, TooLarge, make_view
 from connector.web.security import HEADERS, SecurityHeaders
@@ -54,7 +54,7 @@ def make_app(context: WebContext) -> FastAPI:
     app.state.registry = make_registry(context)
     app.state.pushes = 0  #: being taken in now
     app.include_router(api.router)
-    for module in (overview, deliveries, values, records, quarantine, referrals, session, help):
+    for module in (overview, deliveries, values, records, quarantine, referrals, session, help, preview):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC))
     app.add_middleware(GZipMiddleware, minimum_size=800)
