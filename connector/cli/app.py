@@ -70,6 +70,7 @@ def main() -> None:
         acting,
         keeping,
         looking,
+        mapping,
         reporting,
         retention,
         sandbox,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from connector import __version__, bootstrap
-from connector.engine import intake, lineage, tokens
+from connector.engine import intake, lineage, preview, tokens
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 from connector.engine.engine import Engine
@@ -83,6 +83,7 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
         status=lambda: standing.status(engine, __version__),
         explain=lambda de, ou, pe, co, after=None: lineage.explain(engine, de, ou, pe, co, after),
         trace=lambda record, unmask=False: lineage.trace(engine, record, unmask),
+        preview=partial(preview.on_engine, engine),
         actions=Actions(engine),
         reasons={code: (str(r.who), r.fr, r.en) for code, r in engine.reasons.items()},
         secret=hashlib.sha256(b"relais web " + bootstrap.master_key(made.settings)).digest(),

@@ -78,6 +78,22 @@ def run_examples(pack: Pack) -> Results:
     return _Runner(pack).run()
 
 
+def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]]:
+    """The records of the examples beside a form, by name."""
+    name = form.file.replace(".yaml", ".test.yaml")
+    findings = Findings()
+    top = Section(read_yaml(pack.folder / name, name, findings), Place(name, 1), findings, name)
+    forms = [one for one in pack.forms.values() if one.file == form.file]
+    found = []
+    for entry in top.sections("examples"):
+        chosen = _named(forms, entry.text("form"))
+        node = entry.node("record")
+        body = plain(node) if node is not None else None
+        if chosen is not None and chosen.name == form.name and isinstance(body, dict):
+            found.append((entry.text("name", entry.what), body))
+    return found
+
+
 class _Runner:
     def __init__(self, pack: Pack) -> None:
         self.pack = pack

@@ -8,8 +8,9 @@ An expression is pure: the clock, randomness and ``$eval`` are refused when it i
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -93,14 +94,49 @@ class Compiled:
         return truth(self.evaluate(document))
 
     def explain(self, document: Mapping[str, Any]) -> list[str]:
-        """How the result came about: one line per comparison, with what was compared. For people who may see it."""
+        """How the result came about, for people who may see it: for a condition that is met its comparisons, else those
+        that failed, each as ``muac_mm < 115 → false (120 < 115)``, what was not recorded as ``absent``.
+        """
         try:
             result = self._engine.evaluate_with_audit(dict(document), **self._options)
         except ValueError as error:
             return [str(error)]
         if result["error"] is not None:
             return [f"{result['error']['code']}: failed"]
-        return [str(line["text"]) for line in result["explanation"].get("lines", [])]
+        root = result["audit"]["root"]
+        if root["outcome"] == "true":
+            return [str(line["text"]) for line in result["explanation"].get("lines", [])]
+        return list(_failing(root))
+
+
+#: The names jlens gives to the kinds of node that stand for others.
+_THROUGH = ("block", "condition")
+
+
+def _failing(node: Mapping[str, Any]) -> Iterator[str]:
+    """The comparisons, functions and bare facts below ``node`` that kept it from being true."""
+    children = [one for one in node.get("children", ()) if one["kind"] != "name"]
+    if node["kind"] in _THROUGH or (node["kind"] == "binary" and node.get("op") in ("and", "or")):
+        for child in children:
+            if child["outcome"] != "true":
+                yield from _failing(child)
+        return
+    outcome = "absent" if node["outcome"] == "undefined" else node["outcome"]
+    operands = node.get("operands")
+    if operands is not None and len(operands) == 2:
+        compared = f"{_shown(operands[0])} {node['op']} {_shown(operands[1])}"
+        yield f"{node['source']} → {'false' if outcome == 'absent' else outcome} ({compared})"
+        return
+    yield f"{node['source']} → {outcome}"
+    if node["kind"] == "function":  # $not(...): what is inside says why
+        for child in children:
+            if child.get("operands") is not None:
+                left, right = child["operands"]
+                yield f"{child['source']} → {child['outcome']} ({_shown(left)} {child['op']} {_shown(right)})"
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def check(source: str) -> None:

@@ -26,6 +26,7 @@ from connector.web.pages import (
     deliveries,
     help,
     overview,
+    preview,
     quarantine,
     records,
     referrals,
@@ -64,7 +65,7 @@ def make_app(context: WebContext) -> FastAPI:
     app.state.registry = make_registry(context)
     app.state.pushes = 0  #: being taken in now
     app.include_router(api.router)
-    for module in (overview, deliveries, values, records, quarantine, referrals, reporting, session, help):
+    for module in (overview, deliveries, values, records, quarantine, referrals, reporting, session, help, preview):
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC))
     app.add_middleware(GZipMiddleware, minimum_size=800)

@@ -144,6 +144,16 @@ def _no_ingest(source: str, body: bytes, form: str | None, by: str) -> Ingested:
     return Ingested(404, {"error": "ingest.unknown_source"})
 
 
+class Preview(Protocol):
+    def __call__(self, form: str, body: Mapping[str, Any], unmask: bool) -> Document:
+        """What the mapping ``source/form`` makes of a record. ``unmask``: show, and look up, whom it is about."""
+        ...
+
+
+def _no_preview(form: str, body: Mapping[str, Any], unmask: bool) -> Document:
+    raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class WebContext:
     store: Store
@@ -158,6 +168,7 @@ class WebContext:
     reasons: Mapping[str, tuple[str, str, str]]  #: code -> (who, French sentence, English sentence)
     ingest: Ingest = _no_ingest
     reporting: Reporting = field(default_factory=NoReporting)
+    preview: Preview = _no_preview
     #: Who shows this token; None: nobody who may come in.
     bearer: Callable[[str], Bearer | None] = lambda token: None
     #: Source -> keys its pushes are signed with (two while one is replaced). A source without: no signature asked for.

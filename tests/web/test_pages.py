@@ -43,6 +43,7 @@ PAGES = [
     "/quarantaine?code=date.future",
     "/references",
     "/references?view=done",
+    "/essai",
     "/aide",
 ]
 NOT_THERE = ["/nope", "/envois/9999", "/envois/abc", "/fiches/cht/reports/none", "/valeur?de=MH_X&ou=x&pe=202610"]
