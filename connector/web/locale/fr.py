@@ -613,7 +613,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "slip.not_approved": "Pas encore approuvé.",
     "slip.nothing": "Rien pour ce lieu et cette période",
     "slip.nothing_text": "Aucun chiffre n'a été compté, et personne n'était attendu.",
-    "slip.added_up": "Les chiffres des sites sont additionnés, toutes catégories ensemble ; le CSV les donne un par un.",
+    "slip.added_up": "Les chiffres des sites sont additionnés, toutes catégories ensemble ; le CSV les donne un à un.",
     "slip.sign_cscom": "Pour le CSCom : nom, date, signature",
     "slip.sign_district": "Pour le district : nom, date, signature",
     "values.title": "Les valeurs pour DHIS2",
