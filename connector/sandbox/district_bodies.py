@@ -205,7 +205,7 @@ class Bodies:
                 day = self.calendar.first(month) + timedelta(days=3 + i)
                 row = self.kobo("aEnqueteUsagers", (month * 3 + a) * 20 + i, day)
                 row["enquete/structure"], row["enquete/date"] = area, day.isoformat()
-                if i != 17:
+                if i != 15:
                     row["enquete/service"] = SERVICES[i % 4]
                 if ages[i // 4] is not None:
                     row["enquete/age_mois"] = str(ages[i // 4])

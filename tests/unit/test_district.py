@@ -26,8 +26,8 @@ PLACES = [(7, "Africa/Bamako"), (11, "Africa/Bamako"), (7, "Africa/Nairobi"), (1
 
 
 @cache
-def made(seed: int = 7, zone: str = "Africa/Bamako", leave_out: str = "") -> District:
-    return District(seed, zone=zone, leave_out=[leave_out] if leave_out else [])
+def made(seed: int = 7, zone: str = "Africa/Bamako", leave_out: str = "", indicators: str = "first") -> District:
+    return District(seed, zone=zone, leave_out=[leave_out] if leave_out else [], indicators=indicators)
 
 
 def everything(district: District) -> str:
@@ -51,26 +51,43 @@ def should_be(district: District) -> dict[str, Any]:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     assert everything(District(7)) == everything(made(7))
     assert everything(District(8)) != everything(made(7))
+    assert everything(District(7, indicators="all")) == everything(made(7, indicators="all"))
 
 
-@pytest.mark.parametrize(("seed", "zone"), PLACES)
-def test_there_is_enough_of_everything(seed: int, zone: str) -> None:
-    district = made(seed, zone)
+#: Indicators by area as the reference lists them: 92.
+NINETY_TWO = {
+    f"{area}{n:02d}"
+    for area, last in zip("ABCDEFGHI", (10, 14, 5, 15, 12, 5, 13, 5, 13), strict=True) for n in range(1, last + 1)
+}  # fmt: skip
+
+
+def indicator(element: str) -> str:
+    return element.removeprefix("MH_")[:3]
+
+
+@pytest.mark.parametrize(
+    ("seed", "zone", "covered"),
+    [(*place, "first") for place in PLACES] + [(7, "Africa/Bamako", "all"), (11, "Africa/Nairobi", "all")],
+)
+def test_there_is_enough_of_everything(seed: int, zone: str, covered: str) -> None:
+    district = made(seed, zone, "", covered)
     truth = oracle.records_of_district(district)
     values = oracle.counted_values(truth, district)
-    assert len(values) >= 1500
+    elements = metadata.elements(covered)
+    assert len(values) >= (1500 if covered == "first" else 5000)
+    assert {element for element, _, _, _ in values} == set(elements)
     indicators: Counter[str] = Counter()
     options: set[tuple[str, str]] = set()
     for element, _, _, combo in values:
-        id = element.removeprefix("MH_").removesuffix("_NUM").removesuffix("_DEN")
+        id = indicator(element)
         indicators[id] += 1
         if combo != "default":
             options.update((id, option) for option in combo.split("-"))
-    ids = {e.removeprefix("MH_").removesuffix("_NUM").removesuffix("_DEN") for e in metadata.ELEMENTS}
-    assert len({id.removesuffix("_XOF") for id in ids}) == 35
+    ids = {indicator(element) for element in elements}
+    assert len(ids) == 35 if covered == "first" else ids == NINETY_TWO
     assert {id for id in ids if indicators[id] < 5} == set()
-    for element, (categories, _) in metadata.ELEMENTS.items():
-        id = element.removeprefix("MH_").removesuffix("_NUM").removesuffix("_DEN")
+    for element, (categories, _) in elements.items():
+        id = indicator(element)
         for category in categories:
             named = [option for option in metadata.CATEGORIES[category] if not option.endswith("_UNK")]
             if id == "A04":  # children under five share the combination of those under ten
@@ -86,6 +103,10 @@ def test_there_is_enough_of_everything(seed: int, zone: str) -> None:
         "completed", "arrived", "missed", "cancelled", "voided",
     }  # fmt: skip
     assert len(oracle.expected_resources(truth, district)) >= 5000
+    if covered == "all":
+        assert {"MENAGE_UNK", "URGENCY_UNK", "TPI_UNK", "DECES_UNK", "SERVICE_UNK", "TREATMENT_UNK"} < used
+        assert {len(period) for _, _, period, _ in values} == {4, 6}  # 2026 and 2026S2 are live, 2026Q2 is not
+        assert {period for _, _, period, _ in values} == {"202607", "202608", "202609", "2026Q3", "2026S2", "2026"}
     assert oracle.expected_attention(truth, district) == {
         "quarantined": {"date.future": 2, "date.missing": 1, "form.unknown": 2, "place.no_org_unit": 1},
         "held_values": 10, "parked": 0, "vanished": 0, "matches": 0,
@@ -114,6 +135,38 @@ def test_without_an_awkwardness_other_figures_are_expected(kind: str) -> None:
 @cache
 def should_be_usual() -> dict[str, Any]:
     return should_be(made())
+
+
+def test_the_first_indicators_know_nothing_of_the_later_ones() -> None:
+    """A pack that maps the first forms only meets no other, and a DHIS2 without the later elements."""
+    district = made()
+    forms = {doc["form"] for doc in district.current_docs() if doc["type"] == "data_record"}
+    assert "family_planning" not in forms and not any("plan" in path for path in district.files)
+    assert {e["code"] for e in district.dhis2_metadata["dataElements"]} == {*metadata.elements(), "SNIS_CONSULT"}
+    wide = made(indicators="all")
+    assert {e["code"] for e in wide.dhis2_metadata["dataElements"]} == {*metadata.ELEMENTS, "SNIS_CONSULT"}
+    types = {one["code"]: (one["periodType"], one["openFuturePeriods"]) for one in wide.dhis2_metadata["dataSets"]}
+    assert types["MH_SEC_Y"] == ("Yearly", 1) and types["MH_GOUV_S"] == ("SixMonthly", 1)
+    assert types["MH_SEC"] == ("Monthly", 0)
+    with pytest.raises(ValueError, match="first or all"):
+        District(indicators="some")
+
+
+def test_every_awkwardness_is_planted_with_all_indicators_too() -> None:
+    assert {one["kind"] for one in made(indicators="all").planted} == set(KINDS)
+
+
+def test_a_patient_is_seen_on_the_day_the_district_says() -> None:
+    """The clinic's rows and the decisions by seed give the oracle the same days."""
+    district = made(indicators="all")
+    truth = oracle.records_of_district(district)
+    days = [(truth.answers[rec.key].day - rec.day).days for rec in truth.records if rec.key in truth.answers]
+    assert set(days) == {0, 1, 2, 4}
+    number = next(n for n, answer in truth.answers.items() if answer.status == "completed")
+    decision = district.staff(number)
+    assert decision is not None
+    assert datetime.fromisoformat(decision["at"]).date() == truth.answers[number].day
+    assert "at" not in (made().staff(number) or {})
 
 
 def test_an_unknown_awkwardness_cannot_be_left_out() -> None:
