@@ -1,6 +1,6 @@
 """The later figures of savings groups, promotion, governance and the CSCom.
 
-Rules: docs/indicator-definitions-draft.md.
+Rules: docs/indicator-definitions.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The later figures of care: refusal, sick children, referrals, mothers, newborns, prevention.
 
-Rules: docs/indicator-definitions-draft.md. Whoever is sought among the records is sought in all of them, one by one.
+Rules: docs/indicator-definitions.md. Whoever is sought among the records is sought in all of them, one by one.
 """
 
 from __future__ import annotations

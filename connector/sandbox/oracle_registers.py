@@ -1,5 +1,5 @@
 """The figures that come from registers: households, persons, deployed workers, ASACO. Rules:
-docs/indicator-definitions-draft.md, 1.1.
+docs/indicator-definitions.md, 1.1.
 
 Register cells are there for every period in which anything happened anywhere: a site that reported nothing still has
 its households and its workers.

@@ -172,6 +172,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 class _District:
     zone = "Africa/Bamako"
+    covered = "first"
 
 
 @lru_cache(maxsize=1)
