@@ -390,4 +390,4 @@ def test_a_change_of_state_that_is_not_in_the_table_is_refused_here(tmp_path: Pa
     want(house, "a", {"v": 1})
     deliver(house)
     with pytest.raises(StoreError, match="no such transition"):
-        house.store.write(lambda unit: unit.execute(text("UPDATE delivery SET state='deferred'"), {}))
+        house.store.write(lambda unit: unit.execute(text("UPDATE delivery SET state='leased'"), {}))
