@@ -3,7 +3,8 @@
     python scripts/make_reference.py            write them
     python scripts/make_reference.py --check    exit 1 when one of them is not what the code says
 
-Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md. ``tests/docs`` compares.
+Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md, and indicators.md, which is
+read off the pack. ``tests/docs`` compares.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from connector.cli.app import app  # noqa: E402
 from connector.mappings import lint  # noqa: E402
 from connector.mappings.config_connections import SETTINGS  # noqa: E402
 from connector.settings import Settings  # noqa: E402
+from scripts import indicators_page  # noqa: E402
 
 MADE = "<!-- Made by scripts/make_reference.py. Do not edit: change the code and run it again. -->\n"
 REASON_CODE = re.compile(r"(dhis2|openmrs|fhir|cht|source)\.[A-Za-z0-9_]+")
@@ -515,12 +517,17 @@ def metrics_page() -> str:
     return "\n".join(out)
 
 
+def indicators_page_() -> str:
+    return MADE + "\n" + indicators_page.page(indicators_page.load(), _cell)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "reasons.md": reasons_page,
     "commands.md": commands_page,
     "settings.md": settings_page,
     "lint.md": lint_page,
     "metrics.md": metrics_page,
+    "indicators.md": indicators_page_,
 }
 
 
