@@ -81,7 +81,7 @@ def completeness(view: Signed) -> Response:
             "units": doc["units"] if len(doc["units"]) <= SHOWN else [],
             "too_many": len(doc["units"]) > SHOWN,
             "closed": [u["org_unit"] for u in doc["units"] if u["figures"] == "period_closed"],
-            "waiting": waiting,
+            "held_back": waiting,
             "approved": [u for u in doc["units"] if u["approval"]][:SHOWN],
             "can": view.may("act"),
             "address": address,
@@ -125,6 +125,8 @@ def _people(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         if row["kind"] == "place":
             name = view.names.place(row["reporter"])
+            if name == view.names.unit(row["org_unit"]):  # a group is known to the table by the unit it belongs to
+                name = row["reporter"]
         elif view.may("worker_names"):
             data = view.entity(blobs.get(row["reporter"]))
             name = view.names.person(data) if data else row["reporter"]
@@ -165,7 +167,14 @@ def slip(view: Signed) -> Response:
         values = {"period": period, "units": units[: SHOWN * 5], "more": max(0, len(units) - SHOWN * 5)}
         return page(view, "bordereaux.html", values | {"slip_address": slip_address, "address": address})
     document = view.context.reporting.slip(period, unit)
-    sets = [{**one, "missing": _people(view, one["missing"])} for one in document["data_sets"]]
+    sets = [
+        {
+            **one,
+            "missing": _people(view, one["missing"]),
+            "figures": [{**f, "remarks": sorted({_short(view, r) for r in f["reasons"]})} for f in one["figures"]],
+        }
+        for one in document["data_sets"]
+    ]
     return page(
         view,
         "bordereau.html",
@@ -180,6 +189,14 @@ def slip(view: Signed) -> Response:
             "indicators": view.context.pack.indicators,
         },
     )
+
+
+def _short(view: View, code: str) -> str:
+    """A reason in two words, where a line of the slip has no room for its sentence."""
+    known = {"dhis2.awaiting_release": "v.awaiting", "dhis2.period_closed": "v.closed"}
+    if code.startswith("dhis2.value_"):
+        return str(view.w("state.v.held"))
+    return str(view.w("state." + known[code])) if code in known else str(view.heading(code))
 
 
 def _last_month(view: View) -> str:
