@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage fuzz properties overlap
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -13,6 +13,7 @@ help:
 	@echo "make sim SEEDS=2000         simulated worlds with faults, crashes and other actors (SEED=4711: one of them)"
 	@echo "make sim-teeth              planted bugs: does the simulation find them?"
 	@echo "make sim-outage N=100000    a target down for ten simulated days with N deliveries waiting"
+	@echo "make crashes                a crash before and after every commit and exchange of every scenario (SCENARIO=x POINT=n: one)"
 	@echo "make fuzz N=20000 SEED=7  every wrong answer by name and N by chance, at every target and source read over HTTP"
 	@echo "make properties [EXAMPLES=500]  stateful properties, any record, any request, a thousand records replayed, drift"
 	@echo "make mutants   30 seeded faults in mappings and counting: do the tests notice?"
@@ -46,6 +47,9 @@ sim-teeth:
 
 sim-outage:
 	@scripts/sim.sh --outage $(or $(N),2000)
+
+crashes:
+	@scripts/crashes.sh $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(POINT),--point $(POINT)) --every $(or $(EVERY),1)
 
 fuzz:
 	@scripts/test.sh -s tests/fuzz --cases $(or $(N),20000) --seed $(or $(SEED),7) $(if $(ONLY),-k $(ONLY))

@@ -212,8 +212,7 @@ class World:
         home.mkdir(parents=True)
         shutil.copy(template(), home / "relais.db")
         self.settings = settings().model_copy(update={"home": home})
-        self.database = sqlite3.connect(home / "relais.db", isolation_level=None)
-        self.database.row_factory = sqlite3.Row
+        self.open()
         plane = lambda: Plane(plan.seed, clock=self.seconds)  # noqa: E731
         self.cht = CHTSim(plane(), ground(), user=serve.CHT_USER, password=serve.CHT_PASSWORD)
         self.dhis2 = DHIS2Sim(dhis2_metadata(), [], plane())
@@ -222,6 +221,11 @@ class World:
         self.sims: dict[str, Any] = {
             "cht": self.cht, "cht_answers": self.cht, "dhis2": self.dhis2, "openmrs": self.openmrs, "fhir": self.fhir,
         }  # fmt: skip
+
+    def open(self) -> None:
+        """Look into the database from outside, past the connector."""
+        self.database = sqlite3.connect(self.folder / "relais" / "relais.db", isolation_level=None)
+        self.database.row_factory = sqlite3.Row
 
     # ------------------------------------------------------------ time, chance, trace
 
