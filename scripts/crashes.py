@@ -74,7 +74,8 @@ def main() -> int:
             done += 1
             if broken:
                 failures += 1
-                print(f"{name}, point {point}: {broken}\n  repeat: make crashes SCENARIO={name} POINT={point}", flush=True)
+                print(f"{name}, point {point}: {broken}", flush=True)
+                print(f"  repeat: make crashes SCENARIO={name} POINT={point}", flush=True)
                 if given.planted:
                     break
     spent = time.monotonic() - started

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +276,7 @@ def play(name: str, point: int | None, *, keep_trace: bool = False) -> tuple[str
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def dry(name: str) -> tuple[int, dict[str, Any]]:
     """(boundaries, what it ends in) when nobody dies. Raises Broken when not even that ends well."""
     broken, stage = play(name, None)
