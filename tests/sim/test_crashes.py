@@ -1,4 +1,4 @@
-"""A crash at a share of the boundaries; ``make crashes`` takes every one. In processes of their own, like `make sim`."""
+"""A crash at a share of the boundaries; ``make crashes`` takes every one. In a process of its own."""
 
 from __future__ import annotations
 
