@@ -120,9 +120,14 @@ def after_failure(
     random: Callable[[], float],
     scale: float = 1.0,
     retry_after: timedelta | None = None,
+    full: int = 1,
 ) -> TargetHealth:
     """The target is out of reach or asks to wait. The wait is between once and one and a half times the table, so
-    that an open breaker never sends a probe sooner than the table says."""
+    that an open breaker never sends a probe sooner than the table says.
+
+    Every failure halves what may leave together (of ``full``, a whole batch): after a long outage it begins with one,
+    while a line that loses every third request is not served one by one for ever.
+    """
     failures = health.failures + 1
     wait = FAILURES[min(failures, len(FAILURES)) - 1] * (scale * (1 + random() / 2))
     opened = failures >= OPENS_AT or health.probing
@@ -131,7 +136,7 @@ def after_failure(
         failures=failures,
         refusals=health.refusals,
         due_at=now + _not_before(wait, retry_after),
-        good=0,
+        good=min(full if health.good is None else health.good, full) // 2,
         slow=opened or health.slow,
     )
 

@@ -480,8 +480,9 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
         locked = any(word in own.reason for word in LOCKED)
         after = retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
     else:
+        full = engine.targets[target].capabilities.max_batch
         after = retry.after_failure(
-            health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after
+            health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after, full=full
         )
     good = own is None
     who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind == "dhis2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -131,6 +132,29 @@ def test_after_an_outage_it_begins_with_one_and_doubles() -> None:
         health = after_success(before_try(health), sizes[-1], 200)
     assert sizes[:9] == [1, 1, 2, 4, 8, 16, 32, 64, 128]
     assert set(sizes[9:]) == {200} and sum(sizes) >= BUDGET * 200, "then the failure is forgotten"
+
+
+def test_three_failures_in_a_row_are_no_long_outage() -> None:
+    health = TargetHealth()
+    for _ in range(OPENS_AT):
+        health = after_failure(health, NOW, random=lambda: 0.0, full=200)
+    assert health.limit(200) == 1, "the probe"
+    sizes = []
+    for _ in range(4):
+        health = after_success(before_try(health), health.limit(200), 200)
+        sizes.append(health.limit(200))
+    assert sizes == [26, 52, 104, 200]
+
+
+def test_a_line_that_loses_two_of_five_requests_is_not_served_one_by_one() -> None:
+    rng, health, sent = Random(7), TargetHealth(), 0
+    for _ in range(1000):
+        size = health.limit(200)
+        if rng.random() < 0.4:
+            health = after_failure(before_try(health), NOW, random=rng.random, full=200)
+        else:
+            sent, health = sent + size, after_success(before_try(health), size, 200)
+    assert sent > 20_000
 
 
 def test_one_failure_alone_does_not_make_it_slow_but_its_retries_are_few() -> None:
