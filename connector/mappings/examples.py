@@ -27,7 +27,9 @@ from connector.mappings.expressions import Compiled, ExpressionError, compile_ex
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
-from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
+from connector.mappings.pack_shapes import CATEGORY_TEST, kind_of
+from connector.mappings.sections import Section, read_section
+from connector.mappings.yaml_nodes import Findings, plain
 from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
 
 _DAY = date(2026, 7, 15)
@@ -96,11 +98,12 @@ class _Runner:
     def _file(self, path: Path) -> None:
         name = path.relative_to(self.pack.folder).as_posix()
         findings = Findings()
-        top = Section(read_yaml(path, name, findings), Place(name, 1), findings, name)
+        kind = kind_of(name)
+        top = read_section(self.pack.folder, name, findings, kind.shape if kind else CATEGORY_TEST)
         target = name.replace(".test.yaml", ".yaml")
         forms = [form for form in self.pack.forms.values() if form.file == target]
-        for entry in top.sections("examples", required=True):
-            label = entry.text("name", entry.what)
+        for entry in top.sections("examples"):
+            label = entry.text("name") or entry.what
             before = len(self.results.failures)
             try:
                 if name.startswith("forms/"):
@@ -111,10 +114,8 @@ class _Runner:
                     self._indicator_example(entry, label)
             except (KeyError, ValueError, TypeError) as error:
                 self.results.fail(entry.at, label, f"the example cannot be run: {error}")
-            entry.done()
             if len(self.results.failures) == before:
                 self.results.passed += 1
-        top.done()
         for finding in findings.items:
             self.results.fail(Place(finding.file, finding.line), "file", finding.message)
 
@@ -129,7 +130,7 @@ class _Runner:
         if form is None:
             self.results.fail(at, label, "there is no form mapping of this name beside it")
             return
-        record = Record(form.source, form.name, entry.text("key", "example"), "1", form.name, body)
+        record = Record(form.source, form.name, entry.text("key") or "example", "1", form.name, body)
         try:
             mapped = self.mapper.apply(record)
         except MappingError as error:
@@ -210,8 +211,8 @@ class _Runner:
         person = _data(entry, "person")
         expect = _data(entry, "expect")
         activity = Activity(
-            source="example", stream="example", key="example", revision="1", kind=entry.text("activity", required=True),
-            form="", mapping="", version="", date=date.fromisoformat(entry.text("date", _DAY.isoformat())), at=None,
+            source="example", stream="example", key="example", revision="1", kind=entry.text("activity"),
+            form="", mapping="", version="", date=date.fromisoformat(entry.text("date") or _DAY.isoformat()), at=None,
             place="example-place", worker="example-worker", subject="example-subject", facts=facts,
         )  # fmt: skip
         entity = Entity("example", "person", "example", "1", person) if person else None
@@ -256,9 +257,9 @@ class _Runner:
         return f"{one.part} {combo}{amount}"
 
     def _category_example(self, entry: Section, label: str) -> None:
-        category = entry.text("category", required=True)
+        category = entry.text("category")
         facts = _data(entry, "facts")
-        wanted = entry.text("option", required=True)
+        wanted = entry.text("option")
         found = self.counter.option(category, self.counter.facts(facts))
         self.seen.add(f"category {category} {found}")
         self._same(entry.at, label if label != entry.what else f"{category} {wanted}", category, found, wanted)

@@ -15,10 +15,11 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position of a node in a file, for findings."""
+    """Position of a node in a file, for findings: line and column begin at 1."""
 
     file: str
     line: int
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ class Indicator:
     area: str  #: sec | epargne | promotion | gouvernance
     at: Place | None = None
     version: str = ""
+    period: str | None = None  #: the period type it is defined for, to be compared with its data set's
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ class OrgUnitRow:
     name: str
     valid_from: date
     valid_to: date | None
+    at: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class DeploymentRow:
     org_unit: str
     valid_from: date
     valid_to: date | None
+    at: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
