@@ -51,7 +51,7 @@ def read_form(reading: Reading, name: str) -> list[FormMapping]:
             referral=referral,
             file=name,
             version=version,
-            at=Place(name, 1),
+            at=head.value_at("name"),
             **parts,
         )
         for form_name in form_names

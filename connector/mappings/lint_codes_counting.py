@@ -118,26 +118,18 @@ COUNTING: Mapping[str, Code] = {
         ),
         ("Donnez aux options des codes plus courts.", "Give the options shorter codes."),
     ),
-    "combo.missing": Code(
+    "combo.twice": Code(
         (
-            "{name} : DHIS2 n'a pas de combinaison {code} pour {element}",
-            "{name}: DHIS2 has no combination {code} for {element}",
+            "{name} : la combinaison {code} est déjà celle de {other} ({categories})",
+            "{name}: the combination {code} is already that of {other} ({categories})",
         ),
-        _REFUSED,
         (
-            "Corrigez le code de l'option ou l'ordre de by, ou relisez DHIS2 : {file} date du {day}.",
-            "Mend the option's code or the order of by, or read DHIS2 again: {file} is of {day}.",
+            "Un code de combinaison est unique dans DHIS2 : cette cellule n'y a pas de combinaison à elle.",
+            "The code of a combination is unique in DHIS2: this cell has no combination of its own there.",
         ),
-    ),
-    "element.missing": Code(
         (
-            "{name} : DHIS2 n'a pas d'élément {element} dans {data_set}",
-            "{name}: DHIS2 has no data element {element} in {data_set}",
-        ),
-        _REFUSED,
-        (
-            "Corrigez le code, ou relisez DHIS2 : {file} date du {day}.",
-            "Mend the code, or read DHIS2 again: {file} is of {day}.",
+            "Donnez aux options d'une des catégories d'autres codes (prefix ou code).",
+            "Give the options of one of the categories other codes (prefix or code).",
         ),
     ),
     # ---------------------------------------------------------------- categories

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
 from connector.findings import Pair, nearest
@@ -19,13 +19,15 @@ _NUMBERS = ("integer", "decimal")
 
 
 def check(one: Checking) -> None:
+    written = _written(one)
     for indicator in one.pack.indicators.values():
-        _indicator(one, indicator)
+        _indicator(one, indicator, written.get(indicator.id, []))
     _derived(one)
     _elements(one)
+    _combos(one)
 
 
-def _indicator(one: Checking, indicator: Indicator) -> None:
+def _indicator(one: Checking, indicator: Indicator, written: Sequence[Scalar]) -> None:
     pack, where = one.pack, one.where
     file, *steps = where.indicator(indicator.id)
     data_set = pack.data_sets.get(indicator.data_set)
@@ -52,30 +54,29 @@ def _indicator(one: Checking, indicator: Indicator) -> None:
     if indicator.each is not None and indicator.each not in facts:
         place = where.value(file, *steps, "each")
         _never(one, place, indicator.id, indicator.each, facts)
-    _facts(one, indicator, file, tuple(steps), facts)
+    _facts(one, indicator, written, one.where.value(file, *steps, "id"), facts)
     _by(one, indicator, file, tuple(steps), facts)
     _amounts(one, indicator, file, tuple(steps))
 
 
-def _facts(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, ...], facts: set[str]) -> None:
+def _facts(one: Checking, indicator: Indicator, written: Sequence[Scalar], at: Place, facts: set[str]) -> None:
     told: set[str] = set()
-    written = _written(one, file, steps)
     for predicate in predicates(indicator):
         for name in sorted(names_read(predicate.evaluate, predicate.source) - told):
             told.add(name)
-            place = next(
-                (at for node in written if (at := name_at(node, name)) is not None), one.where.value(file, *steps)
-            )
+            place = next((found for node in written if (found := name_at(node, name)) is not None), at)
             _known_fact(one, indicator, name, facts, place)
 
 
-def _written(one: Checking, file: str, steps: tuple[Step, ...]) -> list[Scalar]:
-    """The expressions of one indicator, as they stand in its file."""
-    target = one.where.node(file, *steps)
-    found = []
-    for path, node, shape in one.where.scalars(file):
-        if isinstance(shape, Expression) and one.where.node(file, *path[: len(steps)]) is target:
-            found.append(node)
+def _written(one: Checking) -> dict[str, list[Scalar]]:
+    """The expressions of each indicator, as they stand in its file."""
+    found: dict[str, list[Scalar]] = {}
+    for file in one.where.files("indicators"):
+        for steps, node, shape in one.where.scalars(file):
+            if isinstance(shape, Expression):
+                name = one.where.node(file, *steps[:2], "id")
+                if isinstance(name, Scalar):
+                    found.setdefault(name.text, []).append(node)
     return found
 
 
@@ -127,6 +128,24 @@ def _by(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, ...],
     if len(longest) > LONGEST_CODE:
         place = one.where.value(file, *steps, "by")
         one.add("combo.too_long", place, name=indicator.id, code=longest, length=len(longest))
+
+
+def _combos(one: Checking) -> None:
+    """A code of a category option combination stands for one combination of the whole server."""
+    owner: dict[str, tuple[tuple[str, ...], str]] = {}
+    for indicator in one.pack.indicators.values():
+        chosen = [one.pack.categories[name] for name in indicator.by if name in one.pack.categories]
+        categories = tuple(category.code for category in chosen)
+        for options in product(*(category.options.values() for category in chosen)) if chosen else ():
+            code = "-".join(options)
+            there, other = owner.setdefault(code, (categories, indicator.id))
+            if there != categories:
+                file, *steps = one.where.indicator(indicator.id)
+                place = one.where.value(file, *steps, "by")
+                one.add(
+                    "combo.twice", place, name=indicator.id, code=code, other=other, categories=", ".join(there)
+                )  # fmt: skip
+                break
 
 
 def _amounts(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, ...]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from connector import periods
 from connector.mappings.concepts import KINDS
@@ -589,10 +591,9 @@ KINDS_OF_FILE: Mapping[str, FileKind] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def kind_of(name: str) -> FileKind | None:
     """The kind of a file of a pack by its path; a pattern with ``.test`` is more exact than one without."""
-    from fnmatch import fnmatchcase
-
     found = [
         one
         for one in KINDS_OF_FILE.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from connector.mappings.config_places import cell_at
@@ -22,6 +22,9 @@ class Where:
         self.folder = Path(pack.folder)
         self._trees: dict[str, Any_ | None] = {}
         self._lines: dict[str, list[str]] = {}
+        self._scalars: dict[str, list[tuple[tuple[Step, ...], Scalar, Word]]] = {}
+        self._files: dict[tuple[str, ...], list[str]] = {}
+        self._indicators: dict[str, str] | None = None
 
     def tree(self, file: str) -> Any_ | None:
         if file not in self._trees:
@@ -53,26 +56,34 @@ class Where:
             return above.keys_at[str(steps[-1])]
         return self.value(file, *steps)
 
-    def scalars(self, file: str) -> Iterator[tuple[tuple[Step, ...], Scalar, Word]]:
+    def scalars(self, file: str) -> Sequence[tuple[tuple[Step, ...], Scalar, Word]]:
         """Every declared scalar of a file, with its steps and its shape."""
-        kind, node = kind_of(file), self.tree(file)
-        if kind is not None and node is not None:
-            yield from scalars(node, kind.shape)
+        if file not in self._scalars:
+            kind, node = kind_of(file), self.tree(file)
+            self._scalars[file] = list(scalars(node, kind.shape)) if kind is not None and node is not None else []
+        return self._scalars[file]
 
     def files(self, *kinds: str) -> list[str]:
         """The files of these kinds (``KINDS_OF_FILE``), by path."""
-        found: set[str] = set()
-        for name in kinds:
-            for pattern in KINDS_OF_FILE[name].files:
-                found.update(one.relative_to(self.folder).as_posix() for one in self.folder.glob(pattern))
-        return sorted(one for one in found if kind_of(one) in [KINDS_OF_FILE[name] for name in kinds])
+        if kinds not in self._files:
+            chosen = [KINDS_OF_FILE[name] for name in kinds]
+            there: set[str] = set()
+            for pattern in (pattern for kind in chosen for pattern in kind.files):
+                there.update(one.relative_to(self.folder).as_posix() for one in self.folder.glob(pattern))
+            self._files[kinds] = sorted(one for one in there if any(kind_of(one) is kind for kind in chosen))
+        return self._files[kinds]
 
     def indicator(self, identifier: str) -> tuple[str, ...]:
         """The steps to an indicator: its file, then ``indicators`` and its id."""
-        for file in self.files("indicators"):
-            if self.node(file, "indicators", identifier) is not None:
-                return file, "indicators", identifier
-        return ("", "indicators", identifier)
+        if self._indicators is None:
+            self._indicators = {}
+            for file in self.files("indicators"):
+                listed = self.node(file, "indicators")
+                for item in listed.items if isinstance(listed, Seq) else ():
+                    name = item.entries.get("id") if isinstance(item, Map) else None
+                    if isinstance(name, Scalar):
+                        self._indicators.setdefault(name.text, file)
+        return self._indicators.get(identifier, ""), "indicators", identifier
 
     def row(self, table: str, first: str) -> Place:
         """The second cell of the row of a two-column table that begins with ``first``."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import events, tokens
+from ruamel.yaml.docinfo import DocInfo
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.parser import Parser
 from ruamel.yaml.reader import Reader
@@ -118,6 +119,10 @@ class _Loader:
     """What the parts of ruamel look for in their common owner."""
 
     processing_version = (1, 2)
+    comment_handling = None
+
+    def __init__(self) -> None:
+        self.doc_infos = [DocInfo()]  # of the document that is read
 
 
 class TooMuch(Exception):

@@ -20,7 +20,11 @@ from connector.mappings.fact_functions import chosen, day_and_instant, day_of, i
 from connector.mappings.jsonata_values import MISSING, same, truth, walk
 from connector.mappings.pack import Concept
 from connector.mappings.schedules import schedule_problem
-from connector.mappings.yaml_nodes import Findings, Place, Scalar, Section, nearest, plain, read_yaml
+from connector.findings import nearest
+from connector.mappings.pack import Place
+from connector.mappings.sections import read_section
+from connector.mappings.shapes import FLAG, TEXT, Field, Group, Texts, Words
+from connector.mappings.yaml_nodes import Findings, Scalar, plain
 from connector.model import Activity, Entity, Flag, Referral, Severity
 
 from .pack_copy import ENVIRONMENT, PackCopy
@@ -224,37 +228,44 @@ def test_plain_values(text: str, value: Any) -> None:
 
 
 def test_a_name_nobody_knows_gets_the_nearest_or_all_that_are() -> None:
-    assert nearest("shedule", ["kind", "schedule"]) == "Did you mean schedule?"
-    assert nearest("xyzzy", ["kind", "schedule"]) == "Known: kind, schedule"
-    assert nearest("xyzzy", []) == ""
+    assert nearest("shedule", ["kind", "schedule"]) == ("Vouliez-vous dire schedule ?", "Did you mean schedule?")
+    assert nearest("xyzzy", ["kind", "schedule"]) == ("Connus : kind, schedule", "Known: kind, schedule")
+    assert nearest("xyzzy", [])[1] == "Nothing of that kind is declared."
+    assert nearest("xyzzy", map(str, range(30)))[1].endswith("19, …")
 
 
-def test_a_section_reads_what_it_is_asked_for_and_reports_the_rest(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(
+GROUP = Group(
+    {
+        "one": Field(TEXT), "many": Field(Words()), "yes": Field(FLAG, default="false"), "names": Field(Texts()),
+        "alone": Field(Texts()), "empty": Field(TEXT, default="default"),
+        "group": Field(Group({"x": Field(TEXT)})), "absent": Field(FLAG, default="true"), "a": Field(TEXT),
+    }
+)  # fmt: skip
+
+
+def test_a_section_reads_what_it_is_asked_for_and_the_rest_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
         "one: text\nmany: [a, b]\nyes: true\nnames: {fr: Un, en: One}\nalone: Un\nempty:\ngroup: {x: 1}\nextra: 2\n"
     )
     findings = Findings()
-    section = Section(read_yaml(path, "a.yaml", findings), Place("a.yaml", 1), findings, "a")
-    assert (section.text("one"), section.names("one"), section.names("many")) == ("text", ["text"], ["a", "b"])
-    assert (section.flag("yes"), section.flag("absent"), section.flag("absent", True)) == (True, False, True)
+    section = read_section(tmp_path, "a.yaml", findings, GROUP)
+    assert (section.text("one"), section.names("many")) == ("text", ["a", "b"])
+    assert (section.flag("yes"), section.flag("absent")) == (True, True)
     assert (section.texts("names"), section.texts("alone")) == ({"fr": "Un", "en": "One"}, {"fr": "Un"})
-    assert (section.text("empty", "default"), section.maybe("empty"), section.names("empty")) == ("default", None, [])
+    assert (section.text("empty"), section.maybe("a"), section.names("many")) == ("default", None, ["a", "b"])
     assert section.section("group").text("x") == "1"
-    assert section.sections("absent") == []
-    assert findings.items == []
-    section.done()
-    assert [(one.code, one.line) for one in findings.items] == [("key.unknown", 8)]
+    assert [(one.code, one.line, one.column) for one in findings.items] == [("key.unknown", 8, 1)]
+    with pytest.raises(KeyError, match="not declared"):
+        section.node("other")
 
 
 @pytest.mark.parametrize("text", ["a: [b: {c: 1}]", "a: {b: 1}"])
 def test_one_value_is_not_a_group(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(f"# a comment\n{text}\n")
+    (tmp_path / "a.yaml").write_text(f"# a comment\n{text}\n")
     findings = Findings()
-    section = Section(read_yaml(path, "a.yaml", findings), Place("a.yaml", 1), findings, "a")
-    assert (section.text("a", "default"), section.names("a")) == ("default", [])
-    assert [(one.code, one.line) for one in findings.items] == [("value.type", 2)] * 2
+    section = read_section(tmp_path, "a.yaml", findings, GROUP)
+    assert section.text("a") == ""
+    assert [(one.code, one.line, one.column) for one in findings.items] == [("value.type", 2, 4)]
 
 
 # ---------------------------------------------------------------- the functions of a mapping
