@@ -7,11 +7,14 @@ import gc
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from connector import crypto
 from connector.adapters.cht import ChtSource
@@ -25,7 +28,7 @@ from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
 from connector.adapters.reasons import Reason
-from connector.engine import audit, runs
+from connector.engine import audit, delivery, runs
 from connector.engine.engine import Engine, stamp
 from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
@@ -45,11 +48,21 @@ from connector.store.database import QueuedStore, SqlStore, require_current
 REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
 
 
+#: What counts the seconds since this machine started: the same for all its processes. Elsewhere than on Linux every
+#: process counts for itself.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE = _BOOT.read_text().strip() if _BOOT.exists() else f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}"
+_COUNT = getattr(time, "CLOCK_BOOTTIME", None)  # goes on while the machine sleeps
+
+
 class WallClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def steady(self) -> tuple[str, float]:
+        return _MACHINE, time.monotonic() if _COUNT is None else time.clock_gettime(_COUNT)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -165,7 +178,12 @@ def build(
     clock = clock or WallClock()
     clients: list[Any] = []
 
-    def client(name: str, values: Mapping[str, Any]) -> Any:
+    async def asked(request: httpx.Request) -> None:
+        # OpenMRS is searched by POST, also by a process that only reads.
+        if request.method not in ("GET", "HEAD") and not request.url.path.endswith("/search"):
+            delivery.may_send(engine)
+
+    def client(name: str, values: Mapping[str, Any], *, writes: bool = False) -> Any:
         made = make_client(
             str(values["url"]),
             user=values.get("user"),
@@ -175,6 +193,8 @@ def build(
             transport=transport(name) if transport else None,
             insecure=str(values.get("insecure", "false")).lower() == "true",
         )
+        if writes:
+            made.event_hooks = {"request": [asked]}
         clients.append(made)
         return made
 
@@ -191,10 +211,12 @@ def build(
         values = target.settings
         if target.kind == "dhis2":
             targets[target.name] = Dhis2Target(
-                client(target.name, values), name=target.name, settings={**values, "expected": expected_metadata(pack)}
+                client(target.name, values, writes=True),
+                name=target.name,
+                settings={**values, "expected": expected_metadata(pack)},
             )
         elif target.kind == "openmrs":
-            made = client(target.name, values)
+            made = client(target.name, values, writes=True)
             targets[target.name] = OpenmrsTarget(
                 made,
                 name=target.name,
@@ -208,9 +230,9 @@ def build(
                 made, name="openmrs", openmrs=pack.openmrs, settings=values, zone=pack.zone
             )
         elif target.kind == "fhir_server":
-            targets[target.name] = FhirServerTarget(client(target.name, values), target.name, values)
+            targets[target.name] = FhirServerTarget(client(target.name, values, writes=True), target.name, values)
         elif target.kind == "cht_answers":
-            targets[target.name] = ChtAnswersTarget(client(target.name, values), target.name, values)
+            targets[target.name] = ChtAnswersTarget(client(target.name, values, writes=True), target.name, values)
     rng = rng or random.SystemRandom()  # type: ignore[assignment]
     engine = Engine(
         pack=pack,
@@ -241,8 +263,7 @@ def build(
 def _holder() -> str:
     """Names this process: machine, boot, process id and the tick it began at, so that a killed one is told from a
     living one that got its number, as the first process of a restarted container does."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    since = boot.read_text().strip()[:8] if boot.exists() else ""
+    since = _BOOT.read_text().strip()[:8] if _BOOT.exists() else ""
     return f"{socket.gethostname()}/{since}/{os.getpid()}-{runs.began(os.getpid()) or ''}"
 
 

@@ -64,6 +64,14 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
+        if clock := document["clock"]:
+            at, by = clock["set_at"][:16], f"{clock['by_seconds']:+.0f}"
+            out.print(
+                say(
+                    f"L'horloge de cette machine a été réglée de {by} s ({at}) ; ce qui attend garde sa durée. Si ce réglage n'est pas voulu : vérifier NTP.",
+                    f"The clock of this machine was set by {by} s ({at}); what waits keeps its length. If nobody meant to set it: check NTP.",
+                )
+            )
     leave(standing.exit_code(document))
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from connector.engine import audit, tally
 from connector.engine.engine import Engine, moment, stamp
+from connector.engine.timekeeping import reading
 
 #: Deliveries of a selection in one transaction.
 CHUNK = 200
@@ -82,8 +83,8 @@ class Actions:
         return counts
 
     def _retry_chunk(self, unit: Any, number: int) -> int:
+        now = reading(self.engine, unit).at
         rows: list[dict[str, Any]] = unit.not_yet(number, CHUNK)
-        now = self.engine.clock.now()
         due: list[dict[str, Any]] = []
         for row in rows:
             row["outcome"] = self._outcome(row)
@@ -130,7 +131,7 @@ class Actions:
             count: int = unit.set_delivery(
                 list(ids),
                 state,
-                self.engine.now(),
+                reading(self.engine, unit).now,
                 note=note,
                 by=by,
                 reason="delivery.parked_by_person" if parked else None,

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ import orjson
 from connector import retry
 from connector.engine import audit, pauses, referrals, resources, tally
 from connector.engine.engine import Engine, moment, stamp
+from connector.engine.timekeeping import Reading, reading
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
 
@@ -62,8 +63,13 @@ class Progress:
     @asynccontextmanager
     async def _lane(self, name: str) -> AsyncIterator[None]:
         engine = self.engine
-        until = stamp(engine.clock.now() + LANE)
-        if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):
+
+        def take(unit: Any) -> bool:
+            time = reading(engine, unit)
+            taken: bool = unit.take_lane(name, engine.holder, time.now, time.later(LANE))
+            return taken
+
+        if not engine.store.write(take):
             raise LaneBusy(LaneBusy.__doc__)
         try:
             yield
@@ -87,9 +93,9 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
     """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
     while True:
-        state = engine.store.write(lambda unit: unit.target_state(target))
+        time, state = engine.store.write(lambda unit: (reading(engine, unit), unit.target_state(target)))
         health = health_of(state)
-        if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
+        if pauses.holds(engine, "target_state", target, state) or not health.may_try(time.at):
             return totals
         counts, healthy = await _batch(engine, target, health)
         if counts is None:
@@ -119,6 +125,18 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
 # ---------------------------------------------------------------- claim
 
 
+def _require_lock(engine: Engine, unit: Any) -> None:
+    lock = unit.lane("run")
+    if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
+        raise RunLocked(RunLocked.__doc__)
+
+
+def may_send(engine: Engine) -> None:
+    """Asked before each request that writes: in the midst of a batch, too, a process may be frozen, and whoever took
+    over meanwhile waits only for what had left by then. Raises RunLocked."""
+    engine.store.read(lambda unit: _require_lock(engine, unit))
+
+
 def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str) -> list[dict[str, Any]]:
     """What may leave now: all that is due, or while the target has failed lately a batch with few retries in it."""
     full = engine.targets[target].capabilities.max_batch
@@ -130,7 +148,9 @@ def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now
     return [*retries, *fresh[: limit - len(retries)]]
 
 
-def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def _in_order(
+    engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]], time: Reading
+) -> list[dict[str, Any]] | None:
     """What of it may leave now: a delivery waits for an earlier one of its subject that is still open.
     None: nothing was due."""
     if not rows:
@@ -145,7 +165,7 @@ def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]
             first.setdefault(one["subject"], one)
     behind = {row["id"]: first[row["subject"]] for row in rows if row["subject"] in first}
     behind = {id: one for id, one in behind.items() if one["id"] < id}
-    soon = stamp(engine.clock.now() + timedelta(seconds=1))
+    soon = time.later(timedelta(seconds=1))
     unit.wait_until([{"id": id, "due_at": max(one["due_at"], soon)} for id, one in behind.items()])
     return [row for row in rows if row["id"] not in behind]
 
@@ -156,11 +176,10 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
     turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
     """
-    now = engine.now()
-    lock = unit.lane("run")
-    if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
-        raise RunLocked(RunLocked.__doc__)
-    rows = _in_order(engine, unit, target, _due(engine, unit, target, health, now))
+    time = reading(engine, unit)
+    now = time.now
+    _require_lock(engine, unit)
+    rows = _in_order(engine, unit, target, _due(engine, unit, target, health, now), time)
     if rows is None:
         return [], None
     items: list[Item] = []
@@ -210,7 +229,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     )
     if not items:
         return [], 0
-    until = stamp(engine.clock.now() + LEASE)
+    until = time.later(LEASE)
     unit.lease([{"id": i.row["id"], "until": until, "by": engine.holder, "now": now} for i in items])
     attempt = unit.begin_attempt(target, now, [i.row for i in items], engine.run)
     unit.values_leave(
@@ -305,7 +324,8 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
 def _settle(
     engine: Engine, unit: Any, target: str, attempt: int, items: Sequence[Item], outcomes: Sequence[Outcome]
 ) -> dict[str, int]:
-    now = engine.now()
+    time = reading(engine, unit)
+    now = time.now
     counts = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0}
     accepted, other, overtaken, judged = [], [], [], []
     current = unit.generations([i.row["id"] for i in items])
@@ -328,11 +348,11 @@ def _settle(
         )
         counts["values"] += _settle_values(unit, item, attempt, outcome, now)
         if live["generation"] != row["generation"]:
-            overtaken.append(_overtaken(engine, item, outcome, live, remote, now))
+            overtaken.append(_overtaken(engine, item, outcome, live, remote, time))
         elif outcome.verdict is Verdict.ACCEPTED:
             accepted.append(_accepted(row, now, engine.holder, remote))
         else:
-            other.append(_other(engine, item, outcome, live, remote, now))
+            other.append(_other(engine, item, outcome, live, remote, time))
         if (
             outcome.verdict is Verdict.ACCEPTED
             and row["kind"] == "referral"
@@ -387,12 +407,12 @@ def _quiet(engine: Engine, target: str) -> timedelta:
 
 
 def _overtaken(
-    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
+    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, time: Reading
 ) -> dict[str, Any]:
     """A newer state is wanted: this answer settles nothing, but an unknown one keeps the key quiet first."""
     unknown = outcome.verdict is Verdict.UNKNOWN
     unsure = unknown or (item.delivery.unsure and outcome.verdict is not Verdict.ACCEPTED)  # of what left before
-    due = stamp(engine.clock.now() + _quiet(engine, item.row["target"])) if unknown else now
+    due = time.later(_quiet(engine, item.row["target"])) if unknown else time.now
     return {
         "id": item.row["id"],
         "by": engine.holder,
@@ -402,12 +422,12 @@ def _overtaken(
         "remote": remote,
         "digest": item.row["digest"] if outcome.verdict is Verdict.ACCEPTED else None,
         "step": live["step"],
-        "now": now,
+        "now": time.now,
     }
 
 
 def _other(
-    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
+    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, time: Reading
 ) -> dict[str, Any]:
     row = item.row
     base = {
@@ -418,10 +438,10 @@ def _other(
         "who": engine.who(outcome.reason),
         "remote": remote,
         "step": live["step"],
-        "now": now,
+        "now": time.now,
         "unsure": False,
         "tries": row["tries"],
-        "due_at": now,
+        "due_at": time.now,
     }
     if outcome.verdict is Verdict.REJECTED:
         return {**base, "state": State.PARKED, "tries": row["tries"] + 1, "unsure": item.delivery.unsure}
@@ -438,13 +458,12 @@ def _other(
             retry_after=outcome.retry_after,
         )
         if found is None:
-            return {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
+            return {**base, **_doubt(engine, item, outcome, time), "state": State.PARKED, "tries": tries}
         wait = found
     if unknown:
         wait = max(wait, _quiet(engine, row["target"]))
-    now_moment = engine.clock.now()
-    if now_moment - moment(row["wanted_at"]) > engine.park_after:
-        parked = {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
+    if time.waited(row["wanted_at"]) > engine.park_after:
+        parked = {**base, **_doubt(engine, item, outcome, time), "state": State.PARKED, "tries": tries}
         return {**parked, "reason": "delivery.too_old"}
     return {
         **base,
@@ -452,15 +471,15 @@ def _other(
         "tries": tries,
         "unsure": unknown or item.delivery.unsure,
         # What only the target stands in the way of keeps its place, so that nothing of the same subject overtakes it.
-        "due_at": stamp(now_moment + wait) if wait else row["due_at"],
+        "due_at": time.later(wait) if wait else live["due_at"],
     }
 
 
-def _doubt(engine: Engine, item: Item, outcome: Outcome) -> dict[str, Any]:
+def _doubt(engine: Engine, item: Item, outcome: Outcome, time: Reading) -> dict[str, Any]:
     """What a parked delivery remembers: that its last request may still arrive, and until when."""
     if outcome.verdict is not Verdict.UNKNOWN:
         return {"unsure": item.delivery.unsure}
-    return {"unsure": True, "due_at": stamp(engine.clock.now() + _quiet(engine, item.row["target"]))}
+    return {"unsure": True, "due_at": time.later(_quiet(engine, item.row["target"]))}
 
 
 def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]) -> bool:
@@ -468,21 +487,23 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
     own = next((o for o in outcomes if o.of_target), None)
     if own is None and all(o.unanswered for o in outcomes):
         own = outcomes[0]  # silence for a whole batch is the target's own trouble
-    now = engine.clock.now()
-    if own is None:
-        after = retry.after_success(health, len(outcomes), engine.targets[target].capabilities.max_batch)
-    elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
-        probes = engine.pack.targets[target].kind == "dhis2"
-        locked = any(word in own.reason for word in LOCKED)
-        after = retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
-    else:
-        after = retry.after_failure(
+    probes = engine.pack.targets[target].kind == "dhis2"
+    good = own is None
+
+    def judged(now: datetime) -> retry.TargetHealth:
+        if own is None:
+            return retry.after_success(health, len(outcomes), engine.targets[target].capabilities.max_batch)
+        if "credentials" in own.reason or any(word in own.reason for word in LOCKED):
+            locked = any(word in own.reason for word in LOCKED)
+            return retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
+        return retry.after_failure(
             health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after
         )
-    good = own is None
-    who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind == "dhis2")
 
     def keep(unit: Any) -> None:
+        time = reading(engine, unit)
+        after = judged(time.at)
+        who = Who.NOBODY if good else retry.who_acts(after, probes=probes)
         unit.keep_target(
             target=target,
             due_at=stamp(after.due_at) if after.due_at else None,
@@ -493,8 +514,8 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
             slow=after.slow,
             reason=own.reason if own else None,
             who=str(who),
-            now=stamp(now),
-            last_success=stamp(now) if good else None,
+            now=time.now,
+            last_success=time.now if good else None,
         )
         unit.beat(
             target,
@@ -503,7 +524,7 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
             else "refused"
             if any(o.verdict is Verdict.REJECTED for o in outcomes)
             else "deferred",
-            stamp(now),
+            time.now,
         )
 
     engine.store.write(keep)

@@ -15,6 +15,7 @@ import orjson
 from connector.engine import audit, delivery, intake, pauses, referrals, restoring, tally
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
+from connector.engine.timekeeping import reading
 from connector.errors import RelaisError, RunLocked
 
 #: The run lock is renewed every BEAT; a process that was killed loses it after LOCK, or at once when it ran on this
@@ -43,7 +44,7 @@ def locked(engine: Engine) -> Iterator[None]:
     """
     if not _renew(engine):
         held = engine.store.read(lambda unit: unit.lane("run"))
-        if not held or not _dead(engine.holder, held["holder"]):
+        if not held or not _dead(engine.holder, held["holder"], one_machine=engine.store.sqlite):
             raise RunLocked(RunLocked.__doc__)
         engine.store.write(lambda unit: unit.leave_lane("run", held["holder"]))
         if not _renew(engine):
@@ -63,8 +64,11 @@ def locked(engine: Engine) -> Iterator[None]:
 
 
 def _renew(engine: Engine) -> bool:
-    until = stamp(engine.clock.now() + LOCK)
-    return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
+    def take(unit: Any) -> bool:
+        time = reading(engine, unit)
+        return bool(unit.take_lane("run", engine.holder, time.now, time.later(LOCK)))
+
+    return bool(engine.store.write(take))
 
 
 def _beat(engine: Engine, stop: threading.Event) -> None:
@@ -81,9 +85,13 @@ def began(process: int) -> str | None:
         return None
 
 
-def _dead(ours: str, theirs: str) -> bool:
-    """The holder was a process of this very machine (same boot) that is no more."""
+def _dead(ours: str, theirs: str, *, one_machine: bool = False) -> bool:
+    """The holder was a process of this very machine (same boot) that is no more; or of it before it started again, where
+    no other machine opens the database."""
     machine, _, process = theirs.rpartition("/")
+    (name, _, boot), (their_name, _, their_boot) = ours.rpartition("/")[0].partition("/"), machine.partition("/")
+    if one_machine and name == their_name and boot and their_boot and boot != their_boot:
+        return True
     number, _, tick = process.partition("-")
     if machine != ours.rpartition("/")[0] or not number.isdigit() or not Path("/proc/self").exists():
         return False
@@ -92,13 +100,14 @@ def _dead(ours: str, theirs: str) -> bool:
 
 
 def _take_over(engine: Engine, unit: Any) -> None:
+    time = reading(engine, unit)
     longest = max((t.capabilities.settles_within for t in engine.targets.values()), default=timedelta(0))
-    unit.free_lanes(engine.holder, stamp(engine.clock.now() + longest * engine.quiet_scale))
+    unit.free_lanes(engine.holder, time.later(longest * engine.quiet_scale))
     for name, target in engine.targets.items():
         quiet = target.capabilities.settles_within * engine.quiet_scale
-        count = unit.take_over_leases(name, engine.holder, stamp(engine.clock.now() + quiet), engine.now())
+        count = unit.take_over_leases(name, engine.holder, time.later(quiet), time.now)
         if count:
-            audit.record(unit, at=engine.now(), event="leases.taken_over", subject=name, detail={"count": count})
+            audit.record(unit, at=time.at, event="leases.taken_over", subject=name, detail={"count": count})
 
 
 class Run:
@@ -112,7 +121,17 @@ class Run:
         self.cells = {"recounted": 0, "changed": 0}
         self.errors: dict[str, str] = {}
         self.started = engine.clock.now()
-        self.deadline = self.started + wait if wait else None
+        self.begun = engine.clock.steady()[1]
+        self.wait = wait
+
+    @property
+    def lasted(self) -> timedelta:
+        return timedelta(seconds=self.engine.clock.steady()[1] - self.begun)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the waiting ends, by the clock as it is now."""
+        return self.engine.clock.now() + self.wait - self.lasted if self.wait else None
 
     async def pull(self) -> int:
         new = 0
@@ -167,10 +186,10 @@ class Run:
         holds up no other one."""
         engine = self.engine
         moved = await self._attempt(target)
-        while self.deadline is not None:
+        while (deadline := self.deadline) is not None:
             due = engine.store.read(lambda unit: _due(engine, unit, target))
             now = engine.clock.now()
-            if due is None or due > self.deadline or due - now > SHORT:
+            if due is None or due > deadline or due - now > SHORT:
                 break
             await engine.clock.sleep(max(0.02, (due - now).total_seconds()))
             moved += await self._attempt(target)
@@ -214,7 +233,7 @@ class Run:
             "outcome": outcome,
             "next_due": due if waiting else None,
             "started": stamp(self.started),
-            "seconds": round((engine.clock.now() - self.started).total_seconds(), 3),
+            "seconds": round(self.lasted.total_seconds(), 3),
             "attention": attention,
             "sources": self.sources,
             "activities": self.mapped["mapped"],
@@ -289,7 +308,6 @@ async def once(
     ``after_restore``: the database came from a backup, so targets are read back before anything is sent.
     """
     run = Run(engine, sources or list(engine.sources), list(engine.targets) if targets is None else targets, wait)
-    deadline = run.deadline
     with locked(engine):
         engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
         if after_restore:
@@ -302,7 +320,7 @@ async def once(
                 continue
             busy = 0
             summary = run.summary()
-            if not (summary["outcome"] == "waiting" or run.errors) or deadline is None:
+            if not (summary["outcome"] == "waiting" or run.errors) or (deadline := run.deadline) is None:
                 break
             pause = _pause(engine, run, summary["next_due"], deadline)
             if pause is None:

@@ -1,17 +1,21 @@
 """The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide.
 
-Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start.
+Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start. A schedule
+outlives a clock that is set: forward, each fire that lies between is made up once; back, the alarms are set anew, and
+fires that then lie in the future count no more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -23,19 +27,51 @@ from connector.engine.status import span
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: So often, in seconds that nobody can set, the alarms are compared with the clock.
+WATCH = 5.0
+
 
 def trigger(text: str, zone: str) -> Any:
     """``every 15m`` or five cron fields. Raises ValueError."""
     if text.startswith("every "):
         return IntervalTrigger(seconds=int(span(text[6:].strip()).total_seconds()), start_date=EPOCH, timezone=UTC)
-    return CronTrigger.from_crontab(text, timezone=zone)
+    every_hour = len(text.split()) == 5 and text.split()[1] == "*"  # goes on through any night, as an interval does
+    return CronTrigger.from_crontab(text, timezone=zone) if every_hour else Cron(text, zone)
 
 
-def due_time(text: str, now: datetime) -> datetime:
-    """The instant this fire was due: two processes that wake at the same fire name it the same."""
+class Cron(BaseTrigger):  # type: ignore[misc]
+    """Cron fields by the clock on the wall of a zone, once a day also in the nights when that is moved: of an hour that
+    comes twice the first one counts, and what lies in the hour that is left out comes as much later. (APScheduler's
+    own goes twice in the one night, and in the other not at all where the day begins with that hour.)"""
+
+    def __init__(self, text: str, zone: str) -> None:
+        self.zone = ZoneInfo(zone)
+        self.fields = CronTrigger.from_crontab(text, timezone=UTC)
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        after = now if previous is None else previous + timedelta(microseconds=1)
+        wall: datetime | None = after.astimezone(self.zone).replace(tzinfo=UTC, fold=0)
+        while (wall := self.fields.get_next_fire_time(None, wall)) is not None:
+            found: datetime = wall.replace(tzinfo=self.zone).astimezone(UTC)
+            if found >= after:
+                return found
+            wall += timedelta(microseconds=1)
+        return None
+
+
+def due_time(text: str, now: datetime, zone: str = "UTC") -> datetime:
+    """The instant this fire was due: two processes that wake for the same fire name it the same, however late."""
     if text.startswith("every "):
         seconds = int(span(text[6:].strip()).total_seconds())
         return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
+    when = trigger(text, zone)
+    for back in (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=5 * 366)):
+        found: datetime | None = None
+        due = when.get_next_fire_time(None, now - back)
+        while due is not None and due <= now:
+            found, due = due, when.get_next_fire_time(due, now)
+        if found is not None:
+            return found
     return now.replace(second=0, microsecond=0)
 
 
@@ -46,6 +82,9 @@ class Schedule:
         self.engine = engine
         self.turn = asyncio.Lock()
         self.scheduler = AsyncIOScheduler(timezone=UTC)
+        #: Job -> its newest fire when this process woke for it last.
+        self.newest: dict[str, str | None] = {}
+        self.watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         engine = self.engine
@@ -64,15 +103,42 @@ class Schedule:
         self._add("verify", "15 3 * * *", self.verify)
         self._add("purge", "45 1 * * *", self.purge)
         self.scheduler.add_job(
-            self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
+            self.seal, trigger("every 5s", "UTC"), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )
         self.scheduler.start()
+        self.watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            self.set_alarms()
+
+    def set_alarms(self) -> None:
+        """APScheduler sleeps until an instant of the wall clock. When that was set back, the instant is further away
+        than the schedule says; and it hears of a clock that was set forward only when it wakes."""
+        now = self.engine.clock.now()
+        for job in self.scheduler.get_jobs():
+            due = job.trigger.get_next_fire_time(None, now) if job.next_run_time else None
+            if due is not None and job.next_run_time > due:
+                job.modify(next_run_time=due)
+        self.scheduler.wakeup()
+
+    def claim(self, unit: Any, id: str, due: str, now: str) -> bool:
+        """Whether this fire is ours. One that another process has is not, nor one that was had before the clock was set
+        back by less than the schedule. But when the newest fire lies beyond this one and is the very one we saw when we
+        woke last, then nobody goes by it: it was named by a clock that has been set back since."""
+        newest = unit.last_fire(id)
+        if newest is not None and newest > due and newest == self.newest.get(id):
+            unit.forget_fires(id, due)
+        claimed: bool = unit.fire(id, due, now)
+        self.newest[id] = unit.last_fire(id)
+        return claimed
 
     def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
         async def fire() -> None:
             now = self.engine.clock.now()
-            due = stamp(due_time(text, now))
-            if not self.engine.store.write(lambda unit: unit.fire(id, due, stamp(now))):
+            due = stamp(due_time(text, now, self.engine.pack.zone))
+            if not self.engine.store.write(lambda unit: self.claim(unit, id, due, stamp(now))):
                 return
             async with self.turn:
                 try:
@@ -129,4 +195,6 @@ class Schedule:
             runs.seal(self.engine)
 
     def stop(self) -> None:
+        if self.watching is not None:
+            self.watching.cancel()
         self.scheduler.shutdown(wait=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import pauses
+from connector.engine import pauses, timekeeping
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -44,6 +44,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "state": overall,
         "version": version,
         "now": engine.now(),
+        "clock": _clock(unit),
         "connections": connections,
         "quarantined": quarantined,
         "parked": parked,
@@ -54,6 +55,12 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
             "last_head": unit.last_head(),
         },
     }
+
+
+def _clock(unit: Any) -> dict[str, Any] | None:
+    """When the machine's clock was set last (as it went afterwards), and by how many seconds."""
+    told = timekeeping.jumps(unit)
+    return {"set_at": told[-1]["at"], "by_seconds": told[-1]["seconds"]} if told else None
 
 
 def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, Any]:
