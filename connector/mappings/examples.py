@@ -28,7 +28,7 @@ from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
 from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
-from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
+from connector.model import SEEN, Activity, Contribution, Entity, Mapped, Record, Referral
 
 _DAY = date(2026, 7, 15)
 
@@ -243,15 +243,20 @@ class _Runner:
         for name, predicate in self.pack.derived.items():
             self._agree(at, label, name, predicate.source, scope)
         for indicator in self.pack.indicators.values():
-            if indicator.each is None:
-                for predicate in indicator.parts.values():
-                    self._agree(at, label, indicator.id, predicate.source, scope)
+            for part, predicate in indicator.parts.items():
+                rule = indicator.rules[part]
+                if rule.each is None:
+                    for one in (predicate, rule.among, rule.amount):
+                        if one is not None:
+                            self._agree(at, label, indicator.id, one.source, scope)
 
     def _counts(
         self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]
     ) -> None:
         found: dict[str, list[str]] = {}
         for one in self.counter.contributions(activity, facts, lambda level: "EXAMPLE"):
+            if one.categories == SEEN:
+                continue
             found.setdefault(one.indicator, []).append(self._line(one))
             self.seen.add(f"indicator {one.indicator} {one.part}")
             self.seen.update(f"category {category} {option}" for category, option in one.categories)
