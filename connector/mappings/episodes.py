@@ -48,6 +48,7 @@ class Episode:
     day: date
     members: Sequence[Activity]
     facts: Mapping[str, Any]
+    scope: Mapping[str, Any]  #: what the expressions of its facts looked at
 
 
 class Episodes:
@@ -169,7 +170,7 @@ class _Kind:
             value = _value(evaluate, seen)
             if value is not None:
                 seen[name] = worked_out[name] = value
-        return Episode(self.kind, head, self._day(head, seen), members, {**head.facts, **worked_out})
+        return Episode(self.kind, head, self._day(head, seen), members, {**head.facts, **worked_out}, seen)
 
     def _day(self, head: Activity, scope: Mapping[str, Any]) -> date:
         try:

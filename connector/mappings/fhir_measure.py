@@ -82,9 +82,7 @@ def _group(pack: Pack, terms: Terms, indicator: Indicator, strata: Mapping[Categ
             if categories
         ]
         if stratum:
-            group["stratifier"] = [
-                {"code": [coded(CATEGORY, category) for category in by], "stratum": stratum}
-            ]
+            group["stratifier"] = [{"code": [coded(CATEGORY, category) for category in by], "stratum": stratum}]
     return group
 
 

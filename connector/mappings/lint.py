@@ -12,6 +12,7 @@ from itertools import combinations
 from connector.mappings.expressions import Compiled
 from connector.mappings.fact_functions import functions
 from connector.mappings.pack import Concept, FactRule, FormMapping, Indicator, Pack, Place, Predicate
+from connector.mappings.people import REPORTED_AGE
 from connector.mappings.shortcuts import NoShortcut, shortcut
 from connector.mappings.yaml_nodes import Findings, nearest
 from connector.model import Finding
@@ -29,6 +30,7 @@ _PACK_ID = re.compile(r"[a-z0-9][a-z0-9.-]{1,62}")
 _RAW = re.compile(r"\$(number|split|not)\s*\(")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NAME = re.compile(r"(?<![\w.$`])(?:`[^`]+`|[A-Za-z_]\w*)")
+_KEY = re.compile(r"['\"]([A-Za-z_]\w*)['\"]\s*:")
 _KEYWORDS = {"and", "or", "in", "true", "false", "null", "function"}
 _INSTEAD = {
     "number": "$num(x), which keeps absent absent and reads a decimal comma",
@@ -111,17 +113,24 @@ def _produced(pack: Pack) -> dict[str, set[str]]:
         activity = pack.activities.get(kind)
         if activity is not None and activity.fhir.get("subject") == "person":
             facts.update((*PERSON_FACTS, *HOUSEHOLD_FACTS))
-        elif "household" in facts:
+        if "household" in facts:
             facts.update(HOUSEHOLD_FACTS)
+        if REPORTED_AGE in facts:
+            facts.update(("age_days", "age_months", "age_years", "age_known"))
     for episode in pack.episodes.values():
         opening = set().union(*(found.get(kind, set()) for kind in episode.opens))
-        found[episode.id] = opening | set(episode.facts)
+        found[episode.id] = opening | _worked_out(episode.facts)
     for register in pack.registers.values():
         kind = "worker" if register.of == "deployments" else register.of
         of_forms = {rule.name for form in pack.forms.values() if form.registers == kind for rule in _rules(form.facts)}
         ages = set(PERSON_FACTS) if kind == "person" else set()
-        found[register.id] = of_forms | ages | set(register.facts) | set(LINE_FACTS)
+        found[register.id] = of_forms | ages | _worked_out(register.facts) | set(LINE_FACTS)
     return found
+
+
+def _worked_out(facts: Mapping[str, Predicate]) -> set[str]:
+    """Facts an episode or register gives, and those of the lines of its lists (``{'received': ...}``)."""
+    return set(facts) | {key for one in facts.values() for key in _KEY.findall(one.source)}
 
 
 def _together(pack: Pack, produced: Mapping[str, set[str]], findings: Findings) -> None:

@@ -60,6 +60,10 @@ class Registers:
                     found.append((register.id, str(value)))
         return found
 
+    def scope(self, register: Register, line: Line, period: str) -> dict[str, Any] | None:
+        """What the expressions of a register see of a line; None when it is not counted."""
+        return self._kinds[register.id].scope(line, period)
+
     def count(self, register: Register, line: Line, period: str, org_unit_of: OrgUnitOf) -> list[Contribution]:
         """What a line adds to the cells of one period."""
         return self._kinds[register.id].count(line, period, org_unit_of)
@@ -87,7 +91,8 @@ class _Kind:
             **{name: value for name, value in known.items() if value is not None},
         }
 
-    def count(self, line: Line, period: str, org_unit_of: OrgUnitOf) -> list[Contribution]:
+    def scope(self, line: Line, period: str) -> dict[str, Any] | None:
+        """What is known of a line at the end of a period, with the facts worked out; None when it is not counted."""
         first, last = periods.bounds(period)
         scope: dict[str, Any] = {
             **line.data,
@@ -101,11 +106,18 @@ class _Kind:
         if ages is not None:
             scope["age_days"], scope["age_months"], scope["age_years"] = ages
         if self.when is not None and not _holds(self.when, scope):
-            return []
+            return None
         for name, evaluate in self.facts:
             value = _value(evaluate, scope)
             if value is not None:
                 scope[name] = value
+        return scope
+
+    def count(self, line: Line, period: str, org_unit_of: OrgUnitOf) -> list[Contribution]:
+        scope = self.scope(line, period)
+        if scope is None:
+            return []
+        last = periods.bounds(period)[1]
         activity = Activity(
             source="register", stream=self.register.id, key=line.key, revision="", kind=self.register.id, form="",
             mapping="registers.yaml", version=self.register.version, date=last, at=None, place=line.key,
