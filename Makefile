@@ -49,7 +49,7 @@ sim-outage:
 	@scripts/sim.sh --outage $(or $(N),2000)
 
 crashes:
-	@scripts/crashes.sh $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(POINT),--point $(POINT)) --every $(or $(EVERY),1)
+	@scripts/crashes.sh $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(POINT),--point $(POINT)) $(if $(TROUBLE),--trouble $(TROUBLE)) --every $(or $(EVERY),1)
 
 fuzz:
 	@scripts/test.sh -s tests/fuzz --cases $(or $(N),20000) --seed $(or $(SEED),7) $(if $(ONLY),-k $(ONLY))

@@ -1,7 +1,8 @@
 """A crash at every boundary of every scenario: ``scripts/crashes.py [--every N] [--scenario NAME ... [--point K]]``.
 
-Exit code 1 when something did not end as it does without the crash; each such line is followed by the one that
-repeats it. ``--planted BUG`` puts one of the planted bugs of the simulation in and stops where it is seen.
+``--trouble full`` or ``locked``: instead of a crash, from each write on the disk is full or the database locked for a
+simulated minute. Exit code 1 when something did not end as it does without it; each such line is followed by the one
+that repeats it. ``--planted BUG`` puts one of the planted bugs of the simulation in and stops where it is seen.
 """
 
 from __future__ import annotations
@@ -19,32 +20,34 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
-def one(what: tuple[str, int]) -> tuple[str, int, str | None]:
+def one(what: tuple[str, str, int]) -> tuple[str, int, str | None, int]:
     from tests.sim import crashes
 
-    name, point = what
-    return name, point, crashes.crash(name, point)[0]
+    name, trouble, point = what
+    broken, stage = crashes.troubled(name, trouble, point)
+    return name, point, broken, stage.felt + stage.deaths
 
 
-def points(names: list[str], every: int) -> list[tuple[str, int]]:
+def points(names: list[str], trouble: str, every: int) -> list[tuple[str, str, int]]:
     """Every N-th boundary of each scenario, beginning at another one in each. The dry runs are made here."""
     from tests.sim import crashes
 
     found = []
     for number, name in enumerate(names):
-        count, _ = crashes.dry(name)
+        count = crashes.dry(name)[0][trouble]
         if every == 1:
             print(f"  {name}: {count} points")
-        found += [(name, point) for point in range(1 + number * every // len(names), count + 1, every)]
+        found += [(name, trouble, point) for point in range(1 + number * every // len(names), count + 1, every)]
     return found
 
 
-def single(name: str, point: int) -> int:
+def single(name: str, trouble: str, point: int) -> int:
     from tests.sim import crashes
 
-    broken, stage = crashes.crash(name, point, keep_trace=True)
+    broken, stage = crashes.troubled(name, trouble, point, keep_trace=True)
     print("\n".join(stage.lines or []))
-    print(f"{name}, point {point} of {crashes.dry(name)[0]}: {broken or 'as without the crash'}")
+    of = crashes.dry(name)[0][trouble]
+    print(f"{name}, {trouble} at point {point} of {of}: {broken or 'it ends as without it'}")
     return 1 if broken else 0
 
 
@@ -54,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--scenario", nargs="+", choices=list(crashes.SCENARIOS), default=list(crashes.SCENARIOS))
+    parser.add_argument("--trouble", choices=crashes.TROUBLES, default="crash")
     parser.add_argument("--point", type=int)
     parser.add_argument("--planted", choices=list(teeth.BUGS), metavar="BUG")
     parser.add_argument("--workers", type=int, default=int(os.environ.get("WORKERS") or 2))
@@ -61,25 +65,31 @@ def main() -> int:
     quiet()
     names: list[str] = given.scenario
     if given.point is not None:
-        return single(names[0], given.point) if len(names) == 1 else parser.error("--point needs one --scenario")
+        if len(names) > 1:
+            parser.error("--point needs one --scenario")
+        return single(names[0], given.trouble, given.point)
     started = time.monotonic()
-    todo = points(names, given.every)
-    done = failures = 0
+    todo = points(names, given.trouble, given.every)
+    done = failures = hurt = 0
+    again = "" if given.trouble == "crash" else f" TROUBLE={given.trouble}"
     with (
         teeth.planted(given.planted) if given.planted else nullcontext(),
         # The workers are forked after the dry runs: those are made once, and what they read is shared.
         multiprocessing.get_context("fork").Pool(given.workers, initializer=quiet) as pool,
     ):
-        for name, point, broken in pool.imap(one, todo):
+        for name, point, broken, felt in pool.imap(one, todo):
             done += 1
+            hurt += felt > 0
             if broken:
                 failures += 1
-                print(f"{name}, point {point}: {broken}\n  repeat: make crashes SCENARIO={name} POINT={point}", flush=True)
+                print(f"{name}, {given.trouble} at point {point}: {broken}")
+                print(f"  repeat: make crashes SCENARIO={name} POINT={point}{again}", flush=True)
                 if given.planted:
                     break
     spent = time.monotonic() - started
     print(
-        f"{len(names)} scenarios, {done} points, {failures} failures, {spent:.0f} s, {done / spent:.1f} points/s"
+        f"{len(names)} scenarios, {given.trouble}: {done} points ({hurt} of them felt), {failures} failures, "
+        f"{spent:.0f} s, {done / spent:.1f} points/s"
     )
     return 1 if failures else 0
 

@@ -135,6 +135,14 @@ OWN_REASONS = {
         "La source ne connaît plus le repère ; Relais relit depuis le début, rien n'est compté deux fois.",
         "The source does not know the cursor any more; Relais reads from the start, nothing is counted twice.",
     ),
+    "source.not_read": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "Personne n'a lu cette source depuis plus d'un jour après son heure ; rien n'est perdu, mais rien n'arrive. "
+        "Vérifiez que `relais serve` tourne.",
+        "Nobody has read this source for more than a day after its hour; nothing is lost, but nothing arrives. "
+        "See that `relais serve` is running.",
+    ),
     "source.no_files": OwnReason(
         Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé n'existe pas.", "The watched folder does not exist."
     ),

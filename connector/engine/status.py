@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from connector.engine import completeness, pauses, release
 from connector.engine.engine import Engine, moment
+from connector.model import Who
+
+#: After its hour a source that nobody read is reported; so a machine may be off for a night.
+LATE = timedelta(days=1)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
 
@@ -17,6 +21,14 @@ def span(text: str) -> timedelta:
     if unit is None:
         raise ValueError(f"{text!r} is not a span such as 15m")
     return timedelta(**{unit: float(text[:-1])})
+
+
+def overdue(schedule: str, zone: str, last: str, now: datetime) -> bool:
+    """A day has gone by since the source should have been read again: nothing fails where nothing is tried."""
+    from connector.engine.schedule import trigger  # only what lives long pays for the alarm clock
+
+    due = trigger(schedule, zone).get_next_fire_time(moment(last), moment(last))
+    return due is not None and now - due > LATE
 
 
 def status(engine: Engine, version: str) -> dict[str, Any]:
@@ -80,6 +92,8 @@ def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         return {**base, "state": "never_run"}
     if row.get("reason"):
         return {**base, "state": "waiting" if (row.get("who") or "nobody") == "nobody" else "action_needed"}
+    if config and overdue(config.schedule, engine.pack.zone, row["last_success"], engine.clock.now()):
+        return {**base, "state": "action_needed", "who": str(Who.SYSADMIN), "reason": "source.not_read"}
     if (
         config
         and row.get("last_record")

@@ -601,12 +601,30 @@ def test_status_from_the_first_day_to_a_silent_app(tmp_path: Path) -> None:
     deliver(house)
     assert states(house) == {"app": "ok", "shelf": "ok"}
     assert (standing.status(house, "0")["state"], standing.exit_code(standing.status(house, "0"))) == ("ok", 0)
-    later(house, days=2)
-    assert states(house)["app"] == "ok"
-    later(house, days=2)
+    for state in ("ok", "silent"):
+        later(house, days=2)
+        house.sources["app"].queue.append(Page([], Cursor("1")))  # type: ignore[attr-defined]
+        asyncio.run(intake.pull(house, "app"))
+        assert states(house)["app"] == state
     shown = standing.status(house, "0")
     assert (shown["state"], standing.exit_code(shown)) == ("waiting", 5)
     assert (shown["connections"][0]["state"], shown["connections"][0]["who"]) == ("silent", "chw_data")
+
+
+def test_a_source_that_nobody_reads_is_told_from_one_that_is_silent(tmp_path: Path) -> None:
+    """The schedule is dead, and nothing fails where nothing is tried."""
+    house = engine(tmp_path)
+    house.sources["app"].queue.append(Page([], Cursor("1")))  # type: ignore[attr-defined]
+    asyncio.run(intake.pull(house, "app"))
+    later(house, hours=24)
+    assert states(house)["app"] == "ok", "a machine may be off for a night"
+    later(house, hours=2)
+    shown = standing.status(house, "0")
+    (app,) = [c for c in shown["connections"] if c["name"] == "app"]
+    assert (app["state"], app["who"], app["reason"]) == ("action_needed", "sysadmin", "source.not_read")
+    assert (shown["state"], standing.exit_code(shown)) == ("action_needed", 3)
+    assert not standing.overdue("0 6 1 * *", "UTC", "2026-07-01T06:00:00Z", moment("2026-08-02T05:00:00Z"))
+    assert standing.overdue("0 6 1 * *", "UTC", "2026-07-01T06:00:00Z", moment("2026-08-02T07:00:00Z"))
 
 
 def test_status_while_a_run_goes(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 A dry run plays the scenario without a crash, counts its boundaries and keeps what it ended in: that must be what the
 oracle says. Then the scenario is played once per boundary with the process dying there. Whoever had begun something
 begins it again twenty seconds later, and in the end every target and the wanted state must be as in the dry run.
+
+The same with the database's own troubles (``TROUBLES``): from each write on, for a simulated minute, the disk is full
+(SQLite's ``max_page_count``) or another program holds the database. Nobody dies then: the same process goes on.
 """
 
 from __future__ import annotations
@@ -16,19 +19,25 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event as sql_event
+
 from connector.engine import delivery, runs
 from connector.engine.engine import stamp
+from connector.errors import StoreBusy, StoreFull
 from tests.sim import check, wire
 from tests.sim.loop import Stuck
 from tests.sim.plan import Doc, Event, Plan
-from tests.sim.world import Broken, Crash, Process, World, memory
+from tests.sim.world import Broken, Crash, Process, Store, World, memory
 
-#: Seconds after which a killed process is started again.
+#: Seconds after which a killed process is started again, or what a full or locked database stopped is begun again.
 AGAIN = 20.0
+#: Seconds the disk stays full, or the database locked.
+LASTS = 60.0
+TROUBLES = ("crash", "full", "locked")
 #: How long a run may wait for what is due: longer than every quiet time, and than the first retries.
 WAIT = timedelta(hours=6)
 
@@ -62,17 +71,24 @@ class Mishap:
 
 
 class Stage(World):
-    """A world in which nothing happens by chance: a story is told, and at most one process dies."""
+    """A world in which nothing happens by chance: a story is told, and at most one thing goes wrong with Relais."""
 
-    def __init__(self, played: Scenario, folder: Path, point: int | None, *, keep_trace: bool = False) -> None:
-        crashes = () if point is None else (point,)
+    def __init__(
+        self, played: Scenario, folder: Path, trouble: str, point: int | None, *, keep_trace: bool = False
+    ) -> None:
+        crashes = (point,) if point is not None and trouble == "crash" else ()
         super().__init__(Plan(0, played.targets, crashes=crashes, staff=played.staff), folder, keep_trace=keep_trace)
         self.played = played
+        self.trouble = trouble
+        self.point = point
+        self.room: int | None = None  #: pages the database may have, while the disk is full
+        self.held_by: sqlite3.Connection | None = None  #: the other program, while it holds the database
+        self.felt = 0  #: times somebody was told of the trouble
         self.mishaps: list[Mishap] = []
         self.process: Process | None = None
         self.unlike: set[str] = set()  #: checks of which the oracle knows less than the story
         self.deaths = 0
-        self.points = 0  #: boundaries the story had
+        self.points: dict[str, int] = {}  #: trouble -> places where it could come
         self.held: dict[str, Any] = {}  #: what it ended in
 
     # ------------------------------------------------------------ what a story is made of
@@ -93,7 +109,7 @@ class Stage(World):
         self.mishaps.append(Mishap(fault, name, path))
 
     async def run(self, *, outcome: str = "settled", **how: Any) -> None:
-        """``relais run --wait``, again if the process died; ``outcome`` as its summary says."""
+        """``relais run --wait``, again if it did not end; ``outcome`` as its summary says."""
         found = await self.begin(lambda p: runs.once(p.engine, wait=WAIT, **how))
         if found["outcome"] != outcome or found["errors"]:
             raise Broken(f"a run ended {found['outcome']}, not {outcome}: {found['errors']} {found['targets']}")
@@ -111,6 +127,10 @@ class Stage(World):
                 return await main
             except Crash:
                 pass
+            except (StoreFull, StoreBusy):
+                if not self.troubled():
+                    raise
+                self.felt += 1
             except asyncio.CancelledError:
                 if self.process is None or not self.process.dead:
                     raise
@@ -120,6 +140,10 @@ class Stage(World):
                 if self.process is None or self.process.dead:
                     self.stop()
             await asyncio.sleep(AGAIN)
+
+    @property
+    def place(self) -> Path:
+        return self.folder / "relais" / "relais.db"
 
     def stop(self) -> None:
         """The process ends; the next begins anew."""
@@ -138,10 +162,9 @@ class Stage(World):
         """Relais is stopped, the old database moved away, the backup put in its place."""
         self.stop()
         self.database.close()
-        place = self.folder / "relais" / "relais.db"
         for side in ("", "-wal", "-shm"):
-            Path(f"{place}{side}").unlink(missing_ok=True)
-        shutil.copyfile(copy, place)
+            Path(f"{self.place}{side}").unlink(missing_ok=True)
+        shutil.copyfile(copy, self.place)
         self.open()
         self.generations.clear()
         self.tries.clear()
@@ -152,6 +175,34 @@ class Stage(World):
         await asyncio.sleep(timedelta(**span).total_seconds())
 
     # ------------------------------------------------------------ how it is played
+
+    def troubled(self) -> bool:
+        return self.room is not None or self.held_by is not None
+
+    def begins(self, store: Store) -> None:
+        if self.trouble == "full" and not hasattr(store, "watched"):
+            store.watched = True  # type: ignore[attr-defined]
+            sql_event.listen(store._writer, "begin", self._narrow)
+        if self.count("write") != self.point or self.trouble == "crash":
+            return
+        self.trace(f"{self.trouble} from here on")
+        if self.trouble == "full":
+            self.room = int(self.database.execute("PRAGMA page_count").fetchone()[0])
+        else:
+            self.held_by = sqlite3.connect(self.place, isolation_level=None)
+            self.held_by.execute("BEGIN IMMEDIATE")
+        self.spawn(self._over())
+
+    def _narrow(self, connection: Any) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={self.room or 1_000_000}").close()
+
+    async def _over(self) -> None:
+        await asyncio.sleep(LASTS)
+        self.room = None
+        if self.held_by is not None:
+            self.held_by.close()
+            self.held_by = None
+        self.trace(f"{self.trouble} no more")
 
     def forget(self, process: Process) -> None:
         self.deaths += 1
@@ -167,7 +218,7 @@ class Stage(World):
         await self.played.story(self)
         self.stop()
         self.calm = True
-        self.points = self.counts["boundary"]
+        self.points = {t: self.counts["boundary" if t == "crash" else "write"] for t in TROUBLES}
         if self.failed is not None:
             raise self.failed
         if self.mishaps:
@@ -259,10 +310,10 @@ def standing(stage: Stage) -> str:
 # ---------------------------------------------------------------- one crash after the other
 
 
-def play(name: str, point: int | None, *, keep_trace: bool = False) -> tuple[str | None, Stage]:
-    """(what broke or None, the stage as it ended). ``point`` None: nobody dies."""
+def play(name: str, trouble: str, point: int | None, *, keep_trace: bool = False) -> tuple[str | None, Stage]:
+    """(what broke or None, the stage as it ended). ``point`` None: nothing happens."""
     folder = Path(tempfile.mkdtemp(prefix="relais-crash-", dir=memory()))
-    stage = Stage(SCENARIOS[name], folder, point, keep_trace=keep_trace)
+    stage = Stage(SCENARIOS[name], folder, trouble, point, keep_trace=keep_trace)
     try:
         stage.play()
         return None, stage
@@ -276,19 +327,19 @@ def play(name: str, point: int | None, *, keep_trace: bool = False) -> tuple[str
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@lru_cache(maxsize=None)
-def dry(name: str) -> tuple[int, dict[str, Any]]:
-    """(boundaries, what it ends in) when nobody dies. Raises Broken when not even that ends well."""
-    broken, stage = play(name, None)
+@cache
+def dry(name: str) -> tuple[dict[str, int], dict[str, Any]]:
+    """(places for each trouble, what it ends in) when nothing happens. Raises Broken when not even that ends well."""
+    broken, stage = play(name, "crash", None)
     if broken:
-        raise Broken(f"{name} without any crash: {broken}")
+        raise Broken(f"{name} without any trouble: {broken}")
     return stage.points, stage.held
 
 
-def crash(name: str, point: int, *, keep_trace: bool = False) -> tuple[str | None, Stage]:
-    """Play it with a crash at this boundary: (what is not as without the crash, or None; the stage)."""
+def troubled(name: str, trouble: str, point: int, *, keep_trace: bool = False) -> tuple[str | None, Stage]:
+    """Play it with the trouble at this point: (what is not as without it, or None; the stage)."""
     _, wanted = dry(name)
-    broken, stage = play(name, point, keep_trace=keep_trace)
-    if broken is None and stage.deaths != 1:
+    broken, stage = play(name, trouble, point, keep_trace=keep_trace)
+    if broken is None and trouble == "crash" and stage.deaths != 1:
         broken = f"died {stage.deaths} times, not once"
     return broken or differences(stage.held, wanted) or None, stage

@@ -1,4 +1,4 @@
-"""A crash at a share of the boundaries; ``make crashes`` takes every one. In processes of their own, like the simulation."""
+"""A crash at a share of the boundaries; ``make crashes`` takes every one. In processes of their own, as ``make sim``."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ class Store(SqlStore):
 
     def write(self, fn: Callable[[Any], Any]) -> Any:
         self.process.alive()
+        self.process.world.begins(self)
 
         def work(unit: Any) -> Any:
             result = fn(unit)
@@ -266,6 +267,9 @@ class World:
     def refuse(self, fault: str | None, x: wire.Exchange) -> None:
         if x.name == "dhis2":
             self.dhis2.refuse = [dict(rule) for rule in wire.rules(fault)]
+
+    def begins(self, store: Store) -> None:
+        """A transaction that writes is about to begin."""
 
     def leaves(self, x: wire.Exchange) -> None:
         """A request leaves: nothing else for its keys may be under way."""
