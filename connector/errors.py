@@ -7,6 +7,7 @@ RelaisError
 ├── MappingError         the record goes to quarantine
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable
+├── PlanChanged · PlanUnknown
 └── RunLocked
 """
 
@@ -195,3 +196,18 @@ class RunLocked(RelaisError):
 
     code = "run.locked"
     exit_code = 5
+
+
+class PlanUnknown(RelaisError):
+    """There is no plan of this name here. Nothing was sent. Make one: ``relais plan``."""
+
+    code = "plan.unknown"
+    exit_code = 2
+
+
+class PlanChanged(RelaisError):
+    """What the plan was made from has changed since. Nothing was sent. Make a new one and look at it:
+    ``relais plan``."""
+
+    code = "plan.changed"
+    exit_code = 3

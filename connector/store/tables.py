@@ -216,6 +216,7 @@ cell = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("released", Text),  #: overwrite | keep, by a person
+    Column("version", Text),  #: of the indicator it was counted by
     Column("updated", Text, nullable=False),
     UniqueConstraint("indicator", "part", "org_unit", "period", "categories", name="uq_cell"),
 )
@@ -292,6 +293,61 @@ selection_delivery = Table(
     Column("position", _Id, primary_key=True),  #: order in which they were received
     Column("delivery", _Id, nullable=False),
     Column("outcome", Text),  #: NULL (not yet) | retried | quiet | held_already | moved_on
+)
+
+#: What a person was shown before it was sent. ``target``, ``period``: "" for all.
+plan = Table(
+    "plan",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("pack", Text, nullable=False),  #: version of the pack
+    Column("digest", Text, nullable=False),  #: over the pack's version and every delivery below
+    Column("summary", Text, nullable=False),  #: JSON of its counts
+    Column("done", Text),  #: when it was carried out
+)
+
+plan_delivery = Table(
+    "plan_delivery",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("delivery", _Id, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("mark", Text, nullable=False),  #: digest of the values of a block, else of the wanted state
+)
+
+#: Records that no longer add to a cell since its value was accepted, so that a change can be explained.
+departed = Table(
+    "departed",
+    metadata,
+    Column("indicator", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("org_unit", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("categories", Text, primary_key=True),
+    Column("record", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+)
+
+#: History counted or mapped again after a change of the pack, approved by a person. ``state``: open | done.
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("what", Text, nullable=False),  #: count | map
+    Column("scope", Text, nullable=False),  #: canonical JSON: indicators and periods, or forms
+    Column("pack", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("after", Text, nullable=False),  #: the last record done
+    Column("seen", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("ended", Text),
 )
 
 #: One request (or step of one); written before it leaves.

@@ -12,11 +12,21 @@ from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.planning import PlanQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
 
 
-class Unit(IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries):
+class Unit(
+    IntakeQueries,
+    CountingQueries,
+    LedgerQueries,
+    TrailQueries,
+    ChoosingQueries,
+    KeepingQueries,
+    TokenQueries,
+    PlanQueries,
+):
     def __init__(self, connection: Connection, cipher: Any) -> None:
         self.connection = connection
         self.cipher = cipher
