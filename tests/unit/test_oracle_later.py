@@ -209,9 +209,11 @@ def test_children_screened_among_those_registered() -> None:
         report("assessment", "c", "2026-07-30", patient_id="p2", group_nutrition={"muac_score": 140}),
         report("assessment", "d", "2026-07-30", patient_id="p3", group_nutrition={"has_oedema": "no"}),
         report("assessment", "e", "2026-07-30", patient_id="p4", group_nutrition={"muac_score": 140}),
+        report("assessment", "f", "2026-08-01", patient_id="p3", group_nutrition={"muac_score": 140}),
     ]  # fmt: skip
     assert figures("E04", docs=docs, unit=S1) == {
         "E04_NUM 202607 SEX_F": 1, "E04_NUM 202607 SEX_M": 1, "E04_DEN 202607 SEX_F": 1, "E04_DEN 202607 SEX_M": 1,
+        "E04_DEN 202608 SEX_F": 1, "E04_DEN 202608 SEX_UNK": 1,
     }  # fmt: skip
 
 
@@ -241,9 +243,9 @@ def test_who_refuses_care_is_one_person_in_the_band_of_the_first_record() -> Non
 
 
 def test_rectal_artesunate_and_referral() -> None:
-    def severe(key: str, artesunate: str, referred: str, **fever: str) -> Doc:
+    def severe(key: str, artesunate: str, referred: str, who: str = "p1", **fever: str) -> Doc:
         return report(
-            "assessment", key, "2026-07-02", patient_id="p1", group_danger_signs={"danger_signs": "convulsions"},
+            "assessment", key, "2026-07-02", patient_id=who, group_danger_signs={"danger_signs": "convulsions"},
             group_fever={"patient_fever": "yes", "rectal_artesunate": artesunate, **fever},
             referral={"is_referred": referred},
         )  # fmt: skip
@@ -252,6 +254,7 @@ def test_rectal_artesunate_and_referral() -> None:
         person("p1", "2025-01-01"), severe("a", "yes", "yes", mrdt_result="positive"),
         severe("b", "yes", "no", malaria_treatment_given="yes"), severe("c", "yes", "yes", mrdt_result="negative"),
         severe("d", "no", "yes", mrdt_result="positive"), severe("e", "yes", "yes"),
+        person("p2", "2016-07-02"), severe("f", "yes", "yes", "p2", mrdt_result="positive"),  # ten years old
     ]  # fmt: skip
     assert figures("B06", docs=docs) == {"B06_DEN 202607 A2_Y1_4": 3, "B06_NUM 202607 A2_Y1_4": 1}
 
