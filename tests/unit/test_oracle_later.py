@@ -477,10 +477,11 @@ def test_vaccination_of_children() -> None:
         check("c", who="p2", card_seen="yes", antigens=every, up_to_date="no"),  # two years old on the day
         check("d", who="p2", day="2026-07-14", card_seen="no", antigens=every, vitamin_a_given="yes"),
         check("e", who="p3", up_to_date="no", referred_vaccination="yes", deworming_given="yes", vitamin_a_given="no"),
+        person("p4", "2025-07-15", "male"), check("f", who="p4", card_seen="yes", antigens="bcg"),  # one year old
     ]  # fmt: skip
     assert figures("E01", "E03", "E08", docs=docs) == {
         "E01_DEN 202607 A1_M12_59-SEX_F": 1, "E01_NUM 202607 A1_M12_59-SEX_F": 1, "E01_DEN 202609 A1_M12_59-SEX_F": 1,
-        "E01_DEN 202607 A1_M12_59-SEX_M": 1, "E03_DEN 2026Q3 SEX_F": 1, "E03_NUM 2026Q3 SEX_F": 1,
+        "E01_DEN 202607 A1_M12_59-SEX_M": 1, "E03_DEN 2026Q3 SEX_F": 1, "E03_NUM 2026Q3 SEX_F": 1, "E03_DEN 2026Q3 SEX_M": 1,
         "E08 202607 SUPPLEMENT_VITAMINE_A-SEX_M": 1, "E08 202607 SUPPLEMENT_DEPARASITAGE-SEX_UNK": 1,
     }  # fmt: skip
     assert "E03_NUM 2026Q3 SEX_F" not in figures("E03", docs=[*docs[:4], check("b", antigens=every.split()[:6])])
