@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ from connector.engine.completeness import completeness
 from connector.engine.status import status
 from connector.mappings.pack import Pack, Release
 from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, said, visit
+from tests.engine.test_operators import relais
+from tests.unit.pack_copy import PackCopy
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 BLOCK = f"block/MH_SEC/{UNIT}/202608"
@@ -285,3 +288,73 @@ def test_status_has_the_counts_of_the_last_period(road: Road) -> None:
     road.settle()
     found = {one["data_set"]: one for one in status(road.engine, "")["completeness"]}
     assert found["MH_SEC"] == {"data_set": "MH_SEC", "period": "202609", "expected": 24, "reported": 2, "missing": 22}
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_the_commands(make_road: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    road = make_road(change=asking())
+    road.settle()
+    road.close()
+    copy = PackCopy(tmp_path)
+    copy.change("dhis2.yaml", "    complete: asc\n", "    complete: asc\n    release: after_approval\n")
+    monkeypatch.setenv("RELAIS_PACK", str(copy.folder))
+
+    def said_by(*arguments: str, code: int = 0) -> str:
+        capfd.readouterr()
+        assert relais(monkeypatch, *arguments) == code
+        return str(capfd.readouterr().out)
+
+    def json(*arguments: str) -> Any:
+        return orjson.loads(said_by(*arguments, "--json"))
+
+    (sec,) = json("completeness", "--period", "202608", "--data-set", "MH_SEC", "--org-unit", UNIT)["data_sets"]
+    assert (sec["expected"], sec["reported"], sec["figures"]) == (2, 2, {"awaiting_release": 1})
+    assert "202608" in said_by("completeness", "--period", "202608")
+    plan = json("plan", "--target", "dhis2", "--period", "202608")
+    assert plan["new"] == 0 and {b["reason"] for b in plan["blocked"]} == {"dhis2.awaiting_release"}
+
+    (slip,) = json("slip", "--period", "202608", "--org-unit", "ML-KKO-D1-A1")
+    figure = next(f for f in slip["data_sets"][0]["figures"] if f["data_element"] == "MH_A04")
+    assert (figure["value"], figure["sent"], figure["accepted"]) == ("2", None, None)
+    lines = said_by("slip", "--period", "202608", "--org-unit", "ML-KKO-D1-A1", "--csv").splitlines()
+    assert lines[0].startswith("row;period;slip;") and sum(line.startswith("missing;") for line in lines) >= 6
+
+    assert json("approve", "dhis2")["blocks"] == 0, "without a period no figure leaves"
+    assert json("approve", "dhis2", "--period", "202608", "--org-unit", "ML-KKO-D1-A2")["blocks"] == 0
+    done = json("approve", "dhis2", "--period", "202608", "--org-unit", "ML-KKO-D1-A1")
+    assert (done["blocks"], done["approved"], done["held"]) == (1, 0, 0) and done["values"] == len(plan["blocked"])
+    for wrong in (("--period", "202613"), ("--period", "202608", "--org-unit", "NOWHERE")):
+        said_by("approve", "dhis2", *wrong, code=2)
+    road.open()
+    road.settle()
+    assert road.value(*A04) == "1" and {key[2] for key in road.values()} == {"202608"}
+
+
+def test_a_period_approved_by_command_leaves_typed_values_to_be_settled_apart(
+    make_road: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    road = make_road(change=asking())
+    road.type_in(*A04, "7")
+    road.settle()
+    approve(road)
+    road.settle()
+    held = road.one("SELECT id FROM cell WHERE state='held'")["id"]
+    road.close()
+    copy = PackCopy(tmp_path)
+    copy.change("dhis2.yaml", "    complete: asc\n", "    complete: asc\n    release: after_approval\n")
+    monkeypatch.setenv("RELAIS_PACK", str(copy.folder))
+
+    def json(*arguments: str) -> Any:
+        capfd.readouterr()
+        assert relais(monkeypatch, *arguments, "--json") == 0
+        return orjson.loads(capfd.readouterr().out)
+
+    assert json("approve", "dhis2", "--period", "202608") == {
+        "approved": 0, "blocks": 0, "values": 0, "changed": 0, "held": 1
+    }  # fmt: skip
+    assert json("approve", "dhis2", "--cell", str(held))["approved"] == 1
+    road.open()
+    road.settle()
+    assert road.value(*A04) == "1"

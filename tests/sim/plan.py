@@ -34,7 +34,7 @@ DOMAIN = (
 #: Faults of the target itself: whatever they do, no delivery's try may be counted.
 OF_TARGET = frozenset({"refused", "dns", "tls", "401", "403", "429", "429_seconds", "429_date", "503", "503_seconds"})
 #: Faults after which a delivery may rightly be parked.
-PARKING = frozenset({"413", "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_failed"})
+PARKING = frozenset({"413", "dhis2_refused_value", "dhis2_failed"})
 
 
 @dataclass(frozen=True)
