@@ -28,6 +28,7 @@ from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
 from connector.cli import (  # noqa: E402, F401  they register the commands
     acting,
+    beginning,
     keeping,
     looking,
     mapping,

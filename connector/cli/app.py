@@ -68,6 +68,7 @@ def main() -> None:
     """Entry point: every error of ours becomes its sentence and its exit code."""
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
+        beginning,
         keeping,
         looking,
         mapping,
