@@ -129,6 +129,11 @@ def bounds(period: str) -> tuple[date, date]:
     return first, last
 
 
+def previous(period: str) -> str:
+    """The period of the same type before this one. Raises ValueError for a period that is none."""
+    return period_of(bounds(period)[0] - timedelta(days=1), period_type(period))
+
+
 def period_type(period: str) -> str:
     """One of ``PERIOD_TYPES``. ValueError when it is no period."""
     return _parse(period)[0]

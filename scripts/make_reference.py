@@ -26,19 +26,7 @@ import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
-from connector.cli import (  # noqa: E402, F401  they register the commands
-    acting,
-    keeping,
-    looking,
-    mapping,
-    reporting,
-    retention,
-    sandbox,
-    setting_up,
-    tokens,
-    working,
-)
-from connector.cli.app import app  # noqa: E402
+from connector.cli.app import with_commands  # noqa: E402
 from connector.mappings import lint  # noqa: E402
 from connector.mappings.config_connections import SETTINGS  # noqa: E402
 from connector.settings import Settings  # noqa: E402
@@ -226,7 +214,7 @@ EXITS = (
 
 def commands() -> Iterator[tuple[str, Any]]:
     """``relais ...`` and its command object, in the order of ``relais --help``."""
-    yield from _walk(typer.main.get_command(app), "relais")
+    yield from _walk(typer.main.get_command(with_commands()), "relais")
 
 
 def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -15,14 +15,13 @@ import httpx
 
 from connector import http
 from connector.adapters import dhis2_answers as answers
+from connector.adapters.dhis2 import HEADERS
 from connector.adapters.dhis2_package import Found, Json, Plan, Row, option_combos, plan
 from connector.errors import TargetRefused, TargetUnreadable
 from connector.identity import Names
 from connector.mappings.needs import Dhis2Needs
 from connector.model import Finding, Severity, Survey, Who
 
-#: Turns the redirect to the login page into an honest 401 (024).
-HEADERS = {"X-Requested-With": "XMLHttpRequest"}
 #: All new objects are made or none is (012). The package holds none that is there.
 IMPORT = {"importStrategy": "CREATE_AND_UPDATE", "atomicMode": "ALL"}
 _COLLECTIONS = ("categoryOptions", "categories", "categoryCombos", "dataElements", "dataSets")

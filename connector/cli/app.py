@@ -64,8 +64,8 @@ def leave(code: int) -> None:
     raise typer.Exit(code)
 
 
-def main() -> None:
-    """Entry point: every error of ours becomes its sentence and its exit code."""
+def with_commands() -> typer.Typer:
+    """The program with all its commands."""
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
         keeping,
@@ -79,6 +79,12 @@ def main() -> None:
         working,
     )
 
+    return app
+
+
+def main() -> None:
+    """Entry point: every error of ours becomes its sentence and its exit code."""
+    with_commands()
     try:
         code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value
         sys.exit(code if isinstance(code, int) else 0)

@@ -13,15 +13,13 @@ from typing import Any
 
 from connector import periods
 from connector.engine import audit, release, tally
-from connector.engine.completion import today_of
 from connector.engine.engine import Engine
+from connector.engine.keys import Block, block_of
 from connector.engine.places import OrgUnits
 from connector.identity import canonical, digest
 
 #: Blocks approved in one transaction.
 CHUNK = 50
-
-Block = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def waiting(engine: Engine, period: str, org_unit: str | None = None, data_set: 
     rows = engine.store.read(lambda unit: unit.open_blocks(config.name))
     found = []
     for row in rows:
-        block = release.block_of(row["key"])
+        block = block_of(row["key"])
         if block[2] == period and (within is None or block[1] in within) and data_set in (None, block[0]):
             one = engine.store.read(lambda unit, r=row, b=block: _waiting(engine, unit, r, b))
             if one is not None:
@@ -89,7 +87,7 @@ def seen(found: Iterable[Waiting]) -> str:
 def approve(engine: Engine, found: Sequence[Waiting], by: str) -> dict[str, int]:
     """Approve these blocks with the figures they had when they were listed: counts ``blocks``, ``values`` (that leave
     now) and ``changed`` (blocks whose figures have changed since; they still wait). Raises NotOver."""
-    today = today_of(engine)
+    today = engine.today()
     if any(not periods.is_over(one.block[2], today) for one in found):
         raise NotOver(NotOver.__doc__)
     counts = {"blocks": 0, "values": 0, "changed": 0}

@@ -6,6 +6,7 @@ page's to add, for roles that may see them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -14,9 +15,10 @@ import orjson
 
 from connector import periods
 from connector.engine import release
-from connector.engine.completion import completion_payload, today_of
+from connector.engine.completion import completion_payload
 from connector.engine.engine import Engine
-from connector.engine.reporters import Reporters
+from connector.engine.keys import block_key, block_of, completion_key
+from connector.engine.reporters import Reporters, by_kind
 from connector.identity import digest
 from connector.mappings.pack import DataSet, DeploymentRow
 
@@ -26,14 +28,12 @@ COLUMNS = 12
 
 def last_over(period_type: str, today: date) -> str:
     """The newest period of a type that is over."""
-    running = periods.period_of(today, period_type)
-    first, _ = periods.bounds(running)
-    return periods.period_of(date.fromordinal(first.toordinal() - 1), period_type)
+    return periods.previous(periods.period_of(today, period_type))
 
 
 def default_period(engine: Engine, data_set: DataSet) -> str:
     """The last period that is over, or the one that runs where Relais went live in it."""
-    config, today = engine.target_of("dhis2"), today_of(engine)
+    config, today = engine.target_of("dhis2"), engine.today()
     over = last_over(data_set.period_type, today)
     if config is not None and not periods.not_before(over, config.live_from):
         return periods.period_of(today, data_set.period_type)
@@ -123,26 +123,14 @@ def _data_set(
         "on_time": None if deadline is None else here - len(late),
         "late": None if deadline is None else len(late),
         "missing": total - here,
-        "completion": _counted(i["completion"] for i in items),
-        "figures": _counted(i["figures"] for i in items),
+        "completion": dict(sorted(Counter(i["completion"] for i in items).items())),
+        "figures": dict(sorted(Counter(i["figures"] for i in items).items())),
         "units": items,
     }
 
 
-def _counted(words: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    return dict(sorted(counts.items()))
-
-
 def _by_kind(rows: Sequence[DeploymentRow], ask: Any) -> dict[tuple[str, str], str]:
-    found = {}
-    for kind in ("worker", "place"):
-        names = [r.reporter for r in rows if r.kind == kind]
-        if names:
-            found.update({(kind, name): value for name, value in ask(kind, names).items()})
-    return found
+    return {(kind, name): value for kind, names in by_kind(rows) for name, value in ask(kind, names).items()}
 
 
 def _moments(unit: Any, rows: Sequence[DeploymentRow], period: str) -> dict[tuple[str, str], str]:
@@ -161,11 +149,11 @@ class _Standing:
         config = engine.target_of("dhis2")
         target = config.name if config else ""
         self.data_set, self.period = data_set, period
-        self.over = periods.is_over(period, today_of(engine))
-        blocks = unit.standing_deliveries(target, [f"block/{data_set.id}/{u}/{period}" for u in units])
-        wanted = unit.standing_deliveries(target, [f"complete/{data_set.id}/{u}/{period}" for u in units])
-        self._blocks = {release.block_of(key)[1]: row for key, row in blocks.items()}
-        self._wanted = {release.block_of(key)[1]: row for key, row in wanted.items()}
+        self.over = periods.is_over(period, engine.today())
+        blocks = unit.standing_deliveries(target, [block_key((data_set.id, u, period)) for u in units])
+        wanted = unit.standing_deliveries(target, [completion_key((data_set.id, u, period)) for u in units])
+        self._blocks = {block_of(key)[1]: row for key, row in blocks.items()}
+        self._wanted = {block_of(key)[1]: row for key, row in wanted.items()}
         self._troubled = unit.troubled_units(data_set.id, period)
         self.approvals = {
             r["org_unit"]: {"by": r["by"], "at": r["at"], "figures": r["digest"]}
@@ -208,11 +196,10 @@ def shares(engine: Engine, data_set: str, above: str | None = None) -> dict[str,
     Two look-ups in an index for each reporter and period: a nation of 16,000 takes some seconds.
     """
     one = engine.pack.data_sets[data_set]
-    config, today = engine.target_of("dhis2"), today_of(engine)
+    config, today = engine.target_of("dhis2"), engine.today()
     columns = [periods.period_of(today, one.period_type)]
     while len(columns) < COLUMNS:
-        first, _ = periods.bounds(columns[0])
-        before = periods.period_of(date.fromordinal(first.toordinal() - 1), one.period_type)
+        before = periods.previous(columns[0])
         if config is None or not periods.not_before(before, config.live_from):
             break
         columns.insert(0, before)

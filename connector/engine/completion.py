@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connector import periods
 from connector.engine import audit
 from connector.engine.engine import Engine
+from connector.engine.keys import block_key, completion_key
 from connector.engine.reporters import Reporters
 from connector.identity import digest
 from connector.mappings.pack import DataSet
@@ -22,10 +22,6 @@ from connector.mappings.pack import DataSet
 CHUNK = 100
 
 Change = tuple[str, bool, int]  #: org unit, complete, reporters missing
-
-
-def today_of(engine: Engine) -> date:
-    return engine.clock.now().astimezone(ZoneInfo(engine.pack.zone)).date()
 
 
 def completion_payload(data_set: DataSet, org_unit: str, period: str, complete: bool) -> dict[str, Any]:
@@ -45,7 +41,7 @@ def completions(engine: Engine) -> int:
     config = engine.target_of("dhis2")
     if config is None or config.mode == "shadow":
         return 0
-    today = today_of(engine)
+    today = engine.today()
     reporters = Reporters(engine.pack)
     count = 0
     for data_set in engine.pack.data_sets.values():
@@ -69,19 +65,19 @@ def completions(engine: Engine) -> int:
 def _changes(unit: Any, reporters: Reporters, target: str, data_set: DataSet, period: str, today: date) -> list[Change]:
     """Completions that are not wanted as they should be. A block on its way is judged once it is settled."""
     units = unit.units_of(data_set.id, period)
-    blocks = unit.standing_deliveries(target, [f"block/{data_set.id}/{u}/{period}" for u in units])
-    wanted = unit.standing_deliveries(target, [f"complete/{data_set.id}/{u}/{period}" for u in units])
+    blocks = unit.standing_deliveries(target, [block_key((data_set.id, u, period)) for u in units])
+    wanted = unit.standing_deliveries(target, [completion_key((data_set.id, u, period)) for u in units])
     troubled = unit.troubled_units(data_set.id, period)
     missing = reporters.missing(unit, data_set, period)
     from_day = reporters.gaps_from(data_set, period)
     with_gaps = from_day is not None and today >= from_day
     changes = []
     for one in units:
-        block = blocks.get(f"block/{data_set.id}/{one}/{period}")
+        block = blocks.get(block_key((data_set.id, one, period)))
         if block is None or block["state"] != "accepted":
             continue
         complete = one not in troubled and (with_gaps or one not in missing)
-        known = wanted.get(f"complete/{data_set.id}/{one}/{period}")
+        known = wanted.get(completion_key((data_set.id, one, period)))
         if known is None and not complete:
             continue
         if known is None or known["digest"] != digest(completion_payload(data_set, one, period, complete)):
@@ -92,14 +88,15 @@ def _changes(unit: Any, reporters: Reporters, target: str, data_set: DataSet, pe
 def _want(engine: Engine, unit: Any, target: str, data_set: DataSet, period: str, changes: list[Change]) -> int:
     now, rows = engine.now(), []
     for org_unit, complete, missing in changes:
-        block = unit.delivery(target, f"block/{data_set.id}/{org_unit}/{period}")
+        key = completion_key((data_set.id, org_unit, period))
+        block = unit.delivery(target, block_key((data_set.id, org_unit, period)))
         if block is None or block["state"] != "accepted":
             continue  # a person moved it meanwhile
         payload = completion_payload(data_set, org_unit, period, complete)
         rows.append(
             {
                 "target": target,
-                "key": f"complete/{data_set.id}/{org_unit}/{period}",
+                "key": key,
                 "kind": "completion",
                 "subject": f"{org_unit}/{period}",
                 "digest": digest(payload),
@@ -110,8 +107,7 @@ def _want(engine: Engine, unit: Any, target: str, data_set: DataSet, period: str
             }
         )
         if complete and missing:
-            subject = f"complete/{data_set.id}/{org_unit}/{period}"
             detail = {"missing": missing, "gaps_after": data_set.gaps_after}
-            audit.record(unit, at=now, event="completion.with_gaps", subject=subject, detail=detail)
+            audit.record(unit, at=now, event="completion.with_gaps", subject=key, detail=detail)
     unit.want(rows)
     return len(rows)

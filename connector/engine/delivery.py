@@ -473,14 +473,14 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
     if own is None and all(o.unanswered for o in outcomes):
         own = outcomes[0]  # silence for a whole batch is the target's own trouble
     now = engine.clock.now()
+    full = engine.targets[target].capabilities.max_batch
     if own is None:
-        after = retry.after_success(health, len(outcomes), engine.targets[target].capabilities.max_batch)
+        after = retry.after_success(health, len(outcomes), full)
     elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
         probes = engine.pack.targets[target].kind == "dhis2"
         locked = any(word in own.reason for word in LOCKED)
         after = retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
     else:
-        full = engine.targets[target].capabilities.max_batch
         after = retry.after_failure(
             health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after, full=full
         )

@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from connector.identity import Names
 from connector.mappings.fhir import FhirBuilder
@@ -62,6 +63,10 @@ class Engine:
 
     def now(self) -> str:
         return stamp(self.clock.now())
+
+    def today(self) -> date:
+        """The day in the pack's zone."""
+        return self.clock.now().astimezone(ZoneInfo(self.pack.zone)).date()
 
     def target_of(self, kind: str) -> TargetConfig | None:
         """The pack's target of that kind, if it has one."""

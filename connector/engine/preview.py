@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connector.engine import resources
 from connector.engine.engine import Engine
@@ -279,7 +278,7 @@ def on_registry(engine: Engine, unit: Any) -> Bench:
 def on_engine(engine: Engine, name: str, body: Mapping[str, Any], unmask: bool) -> dict[str, Any]:
     """A record pasted into the page; ``name``: ``source/form``. Raises FormUnknown."""
     form = find_form(engine.pack, name)
-    today = engine.clock.now().astimezone(ZoneInfo(engine.pack.zone)).date()
+    today = engine.today()
 
     def work(unit: Any) -> dict[str, Any]:
         tried = on_registry(engine, unit)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 
 from connector import periods
 from connector.engine.engine import Engine, stamp
+from connector.engine.keys import Block, block_key, block_of
 from connector.model import State, Who
 
 AWAITING = "dhis2.awaiting_release"
@@ -23,12 +23,6 @@ CLOSED = "dhis2.period_closed"
 
 #: What waits is judged again so often: its period may be over, the pack may ask for no approval any more.
 AGAIN = timedelta(days=1)
-
-
-def block_of(key: str) -> tuple[str, str, str]:
-    """(data set, org unit, period) of ``block/...`` or ``complete/...``."""
-    _, data_set, org_unit, period = key.split("/")
-    return data_set, org_unit, period
 
 
 def approved_figures(row: Mapping[str, Any] | None) -> dict[str, str]:
@@ -54,13 +48,12 @@ def waits(
 
 def waiting_fields(engine: Engine, key: str) -> dict[str, Any]:
     """Columns of a delivery that waits for approval. While its period runs there is nothing to approve yet."""
-    now = engine.clock.now()
-    over = periods.is_over(block_of(key)[2], now.astimezone(ZoneInfo(engine.pack.zone)).date())
+    over = periods.is_over(block_of(key)[2], engine.today())
     who = Who.MINISTRY if over else Who.NOBODY
-    return {"state": State.DEFERRED, "reason": AWAITING, "who": str(who), "due_at": stamp(now + AGAIN)}
+    return {"state": State.DEFERRED, "reason": AWAITING, "who": str(who), "due_at": stamp(engine.clock.now() + AGAIN)}
 
 
-def why_block_waits(unit: Any, target: str, block: tuple[str, str, str]) -> str | None:
+def why_block_waits(unit: Any, target: str, block: Block) -> str | None:
     """The reason a block waits for a person of the ministry (approval, or a closed period); None when it does not."""
-    row = unit.delivery(target, "block/" + "/".join(block))
+    row = unit.delivery(target, block_key(block))
     return row["reason"] if row and row["state"] == State.DEFERRED and row["reason"] in (AWAITING, CLOSED) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,12 +61,7 @@ class Reporters:
 
     @staticmethod
     def _asked(rows: Sequence[DeploymentRow], ask: Any) -> set[tuple[str, str]]:
-        found: set[tuple[str, str]] = set()
-        for kind in ("worker", "place"):
-            names = {row.reporter for row in rows if row.kind == kind}
-            if names:
-                found |= {(kind, one) for one in ask(kind, names)}
-        return found
+        return {(kind, one) for kind, names in by_kind(rows) for one in ask(kind, names)}
 
     def missing(self, unit: Any, data_set: DataSet, period: str) -> dict[str, list[DeploymentRow]]:
         """Org unit -> those who were expected there and have not reported; units with nobody missing are left out."""
@@ -86,6 +81,14 @@ class Reporters:
         if data_set.gaps_after is None:
             return None
         return periods.bounds(period)[1] + timedelta(days=data_set.gaps_after + 1)
+
+
+def by_kind(rows: Sequence[DeploymentRow]) -> Iterator[tuple[str, set[str]]]:
+    """(kind, ids of its reporters), for the kinds there are."""
+    for kind in ("worker", "place"):
+        names = {row.reporter for row in rows if row.kind == kind}
+        if names:
+            yield kind, names
 
 
 def _days(period: str) -> tuple[str, str]:

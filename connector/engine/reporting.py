@@ -10,7 +10,6 @@ from typing import Any
 from connector import periods
 from connector.engine import approving, slip
 from connector.engine import completeness as reporting
-from connector.engine.completion import today_of
 from connector.engine.engine import Engine
 
 
@@ -31,7 +30,7 @@ class Reporting:
         return {
             "seen": approving.seen(found),
             "values": sum(one.leaving for one in found),
-            "over": periods.is_over(period, today_of(self.engine)),
+            "over": periods.is_over(period, self.engine.today()),
             "units": [
                 {
                     "delivery": one.delivery,

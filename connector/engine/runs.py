@@ -213,7 +213,10 @@ class Run:
                 moved += completion.completions(self.engine)
             with self.engine.stage("poll"):
                 moved += await self.poll()
-        self.asked = None if moved else self.engine.clock.now() if ask else self.asked
+        if moved:
+            self.asked = None
+        elif ask:
+            self.asked = self.engine.clock.now()
         return moved
 
     def _ask(self) -> bool:

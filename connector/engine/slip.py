@@ -13,6 +13,7 @@ from connector import periods
 from connector.engine import tally
 from connector.engine.completeness import completeness
 from connector.engine.engine import Engine
+from connector.engine.keys import block_key
 from connector.engine.places import OrgUnits
 from connector.mappings.pack import DataSet
 
@@ -89,7 +90,7 @@ def _cells(engine: Engine, unit: Any, data_set: DataSet, period: str, within: se
         rows = unit.cells((data_set.id, org_unit, period))
         ids = [r["id"] for r in rows]
         sent, last = unit.values_once_sent(ids), unit.last_sent(ids)
-        block = unit.delivery(config.name, f"block/{data_set.id}/{org_unit}/{period}") if config else None
+        block = unit.delivery(config.name, block_key((data_set.id, org_unit, period))) if config else None
         waits = block["reason"] if block and block["state"] not in ("accepted", "leased") else None
         for row in rows:
             value = tally.wanted_value(engine.pack, row, vanished, row["id"] in sent)

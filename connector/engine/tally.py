@@ -12,6 +12,7 @@ from typing import Any
 from connector import periods
 from connector.engine import audit, release
 from connector.engine.engine import Engine
+from connector.engine.keys import block_key
 from connector.identity import digest
 from connector.mappings import indicators
 from connector.mappings.pack import Pack
@@ -139,10 +140,6 @@ def _address(cell: Mapping[str, Any]) -> tuple[str, ...]:
 def _name(cell: Mapping[str, Any]) -> tuple[str, str]:
     """What DHIS2 knows it as."""
     return (cell["data_element"], cell["combo"])
-
-
-def block_key(block: tuple[str, str, str]) -> str:
-    return "block/" + "/".join(block)
 
 
 def want_block(engine: Engine, unit: Any, block: tuple[str, str, str], *, again: bool = False) -> None:

@@ -23,9 +23,8 @@ from typing import Any
 from connector.engine import delivery, runs
 from connector.engine.engine import stamp
 from tests.sim import check, wire
-from tests.sim.loop import Stuck
 from tests.sim.plan import Doc, Event, Plan
-from tests.sim.world import Broken, Crash, Process, World, memory
+from tests.sim.world import Broken, Crash, Process, World, broken_by, memory
 
 #: Seconds after which a killed process is started again.
 AGAIN = 20.0
@@ -264,12 +263,7 @@ def play(name: str, point: int | None, *, keep_trace: bool = False) -> tuple[str
     folder = Path(tempfile.mkdtemp(prefix="relais-crash-", dir=memory()))
     stage = Stage(SCENARIOS[name], folder, point, keep_trace=keep_trace)
     try:
-        stage.play()
-        return None, stage
-    except Broken as broken:
-        return str(broken), stage
-    except Stuck:
-        return "stuck: everybody waits and nothing will come", stage
+        return broken_by(stage.play), stage
     except Exception as error:  # of the connector: a failure like any other
         return f"{type(error).__name__}: {error}", stage
     finally:

@@ -720,14 +720,20 @@ def play(plan: Plan, *, keep_trace: bool = False) -> tuple[str | None, World]:
     folder = Path(tempfile.mkdtemp(prefix="relais-sim-", dir=memory()))
     world = World(plan, folder, keep_trace=keep_trace)
     try:
-        world.play()
-        return None, world
-    except Broken as broken:
-        return str(broken), world
-    except Stuck:
-        return "stuck: everybody waits and nothing will come", world
+        return broken_by(world.play), world
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def broken_by(played: Callable[[], None]) -> str | None:
+    """Play it; what broke, or None."""
+    try:
+        played()
+    except Broken as broken:
+        return str(broken)
+    except Stuck:
+        return "stuck: everybody waits and nothing will come"
+    return None
 
 
 __all__ = ["Broken", "Crash", "World", "plans", "play"]

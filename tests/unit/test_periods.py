@@ -154,6 +154,14 @@ def test_periods_of_all_types_sort_by_time() -> None:
     assert found == ["2026", "2026Q2", "20260701", "202607", "2026Q3", "202608"]
 
 
+@given(day=st.dates(date(1990, 1, 1), date(2090, 1, 1)), kind=kinds)
+def test_the_period_before_ends_the_day_before(day: date, kind: str) -> None:
+    period = periods.period_of(day, kind)
+    before = periods.previous(period)
+    assert periods.period_type(before) == kind
+    assert periods.bounds(before)[1] + timedelta(days=1) == periods.bounds(period)[0]
+
+
 def test_the_periods_between_two() -> None:
     assert periods.between("202611", "202702") == ["202611", "202612", "202701", "202702"]
     assert periods.between("2026W52", "2027W1") == ["2026W52", "2026W53", "2027W1"]

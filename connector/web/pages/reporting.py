@@ -200,8 +200,7 @@ def _short(view: View, code: str) -> str:
 
 
 def _last_month(view: View) -> str:
-    first = view.w.now.date().replace(day=1)
-    return periods.period_of(type(first).fromordinal(first.toordinal() - 1), "Monthly")
+    return periods.previous(periods.period_of(view.w.now.date(), "Monthly"))
 
 
 @router.get("/bordereau.csv")
