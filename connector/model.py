@@ -342,7 +342,9 @@ class Capabilities:
     is held, so after the quiet time an unsure delivery is sent again instead of looked up one by one. Never where a
     request creates something (OpenMRS).
 
-    ``ordered``: a delivery waits for an earlier one of its subject that is still open.
+    ``ordered``: a delivery waits for an earlier one of its subject that is still open, but not for one that was put off
+    for a reason in ``needs_others``: that one may wait for the later one itself (a resource cannot be removed before
+    those that refer to it).
     """
 
     max_batch: int
@@ -350,6 +352,7 @@ class Capabilities:
     can_delete: bool = True
     resend_is_safe: bool = False
     ordered: bool = True
+    needs_others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,9 @@ class TargetHealth:
     failures: int = 0  #: in a row, of the target itself
     refusals: int = 0  #: in a row, of our credentials
     due_at: datetime | None = None
-    #: Deliveries answered since the last failure; None: long enough that the failure no longer counts.
+    #: How many deliveries may leave together (at least one, at most a whole batch): less with each failure, more
+    #: with what is answered. None: no failure that still counts.
     good: int | None = None
-    slow: bool = False  #: the breaker was open: begin again with few
 
     def may_try(self, now: datetime) -> bool:
         return self.due_at is None or self.due_at <= now
@@ -83,18 +83,18 @@ class TargetHealth:
         return self.breaker != "closed"
 
     def limit(self, full: int) -> int:
-        """How many deliveries may leave together, ``full`` when all is well: one after a failure, to see; after an
-        outage then twice as many with every batch that is answered."""
+        """How many deliveries may leave together, ``full`` when all is well: one after a failure, to see; then twice
+        as many with every batch that is answered."""
         if self.probing or self.failures or self.refusals:
             return 1
-        return full if self.good is None or not self.slow else max(1, min(full, self.good))
+        return full if self.good is None else max(1, min(full, self.good))
 
     def retries(self, full: int, fresh: int) -> int:
         """How many retries may leave beside ``fresh`` deliveries sent for the first time, of at most ``full``; alone
         they begin with one and double."""
         if self.good is None:
             return full
-        return max(1, fresh // BUDGET if fresh else min(full, self.good))
+        return max(1, fresh // BUDGET if fresh else self.limit(full))
 
 
 def before_try(health: TargetHealth) -> TargetHealth:
@@ -108,9 +108,7 @@ def after_success(health: TargetHealth, answered: int = 1, full: int = 1) -> Tar
     if health.good is None and not health.failures and not health.probing:
         return TargetHealth()
     good = (health.good or 0) + answered
-    if good >= BUDGET * full:
-        return TargetHealth()
-    return TargetHealth(good=good, slow=(health.slow or health.probing) and good < full)
+    return TargetHealth() if good >= BUDGET * full else TargetHealth(good=good)
 
 
 def after_failure(
@@ -125,19 +123,21 @@ def after_failure(
     """The target is out of reach or asks to wait. The wait is between once and one and a half times the table, so
     that an open breaker never sends a probe sooner than the table says.
 
-    Every failure halves what may leave together (of ``full``, a whole batch): after a long outage it begins with one,
-    while a line that loses every third request is not served one by one for ever.
+    A batch that failed takes a quarter off what may leave together (of ``full``, a whole batch), and every failure of
+    an open breaker halves it. The one that goes alone in between changes nothing: it fails because the line loses
+    requests, not because the batch was too big. As an answered batch doubles it, a line that loses two of five
+    requests is served in batches near the full one, and a server that fails on big ones gets what it can take.
     """
     failures = health.failures + 1
     wait = FAILURES[min(failures, len(FAILURES)) - 1] * (scale * (1 + random() / 2))
     opened = failures >= OPENS_AT or health.probing
+    good = full if health.good is None else min(full, health.good)
     return TargetHealth(
         breaker="open" if opened else "closed",
         failures=failures,
         refusals=health.refusals,
         due_at=now + _not_before(wait, retry_after),
-        good=min(full if health.good is None else health.good, full) // 2,
-        slow=opened or health.slow,
+        good=good // 2 if opened else good * 3 // 4 if failures == 1 else good,
     )
 
 
@@ -158,7 +158,6 @@ def after_refusal(
         refusals=refusals,
         due_at=now + wait if probes and not locked else NEVER,
         good=0,
-        slow=True,
     )
 
 

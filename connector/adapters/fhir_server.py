@@ -33,6 +33,8 @@ _RANK = {
 }
 _HAPI = re.compile(r"HAPI-(\d{4})", re.ASCII)
 _ENTRY = re.compile(r"Bundle\.entry\[(\d{1,6})\]", re.ASCII)
+#: Answers about a reference: sent again once other resources are there, or gone.
+_NEEDS_OTHERS = frozenset({"fhir.reference_missing", "fhir.still_referenced"})
 _MISSING = {"1094", "1096"}  # absent or deleted target of a reference (15)
 
 REASONS: dict[str, Reason] = {
@@ -130,7 +132,9 @@ class FhirServerTarget:
         self._base = str(client.base_url).rstrip("/")
         settles = timedelta(seconds=float(settings.get("settles_within", 120)))
         size = int(settings.get("bundle", 200))
-        self.capabilities = Capabilities(max_batch=size, settles_within=settles, resend_is_safe=True)
+        self.capabilities = Capabilities(
+            max_batch=size, settles_within=settles, resend_is_safe=True, needs_others=_NEEDS_OTHERS
+        )
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""

@@ -79,7 +79,6 @@ def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
         refusals=int(state["refusals"]),
         due_at=moment(due) if due else None,
         good=state["good"],
-        slow=bool(state["slow"]),
     )
 
 
@@ -119,29 +118,32 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
 # ---------------------------------------------------------------- claim
 
 
-def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str) -> list[dict[str, Any]]:
-    """What may leave now: all that is due, or while the target has failed lately a batch with few retries in it."""
+def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str) -> list[dict[str, Any]] | None:
+    """What may leave now, None when nothing is due: all that is due, or while the target has failed lately a batch
+    with few retries in it. What only waits for a retry of its subject is no company for retries."""
     full = engine.targets[target].capabilities.max_batch
     limit = health.limit(full)
     if health.good is None:
-        return list(unit.claim(target, now, limit))
-    fresh = unit.claim(target, now, limit, only="fresh")
+        due = unit.claim(target, now, limit)
+        return _in_order(engine, unit, target, due) if due else None
+    due = unit.claim(target, now, limit, only="fresh")
+    fresh = _in_order(engine, unit, target, due)
     retries = unit.claim(target, now, min(limit, health.retries(full, len(fresh))), only="retries")
-    return [*retries, *fresh[: limit - len(retries)]]
-
-
-def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """What of it may leave now: a delivery waits for an earlier one of its subject that is still open.
-    None: nothing was due."""
-    if not rows:
+    if not due and not retries:
         return None
-    if not engine.targets[target].capabilities.ordered:
+    return _in_order(engine, unit, target, [*retries, *fresh[: limit - len(retries)]])
+
+
+def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What of it may leave now (``Capabilities.ordered``)."""
+    may = engine.targets[target].capabilities
+    if not may.ordered:
         return rows
     claimed = {row["id"] for row in rows}
     earlier = unit.still_open(target, {row["subject"] for row in rows if row["subject"]})
     first: dict[str, dict[str, Any]] = {}
     for one in earlier:  # by id
-        if one["id"] not in claimed:
+        if one["id"] not in claimed and one["reason"] not in may.needs_others:
             first.setdefault(one["subject"], one)
     behind = {row["id"]: first[row["subject"]] for row in rows if row["subject"] in first}
     behind = {id: one for id, one in behind.items() if one["id"] < id}
@@ -160,7 +162,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     lock = unit.lane("run")
     if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
         raise RunLocked(RunLocked.__doc__)
-    rows = _in_order(engine, unit, target, _due(engine, unit, target, health, now))
+    rows = _due(engine, unit, target, health, now)
     if rows is None:
         return [], None
     items: list[Item] = []
@@ -495,7 +497,6 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
             failures=after.failures,
             refusals=after.refusals,
             good=after.good,
-            slow=after.slow,
             reason=own.reason if own else None,
             who=str(who),
             now=stamp(now),

@@ -76,7 +76,7 @@ MAKE_TARGET = text(
 )
 KEEP_TARGET = text(
     "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, good=:good, "
-    "slow=:slow, reason=:reason, who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
+    "reason=:reason, who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
 )
 TAKE_LANE = text(
     "INSERT INTO lane (name, holder, until, fence) VALUES (:name, :holder, :until, 1) ON CONFLICT (name) DO UPDATE SET "
@@ -147,7 +147,7 @@ class LedgerQueries:
     def still_open(self, target: str, subjects: Iterable[str]) -> list[dict[str, Any]]:
         """Deliveries of these subjects that nobody has settled and nobody has on its way, by id."""
         found = self.select_in(  # type: ignore[attr-defined]
-            "SELECT id, subject, due_at FROM delivery WHERE target=:target AND state IN ('pending', 'deferred', 'unknown') "
+            "SELECT id, subject, due_at, reason FROM delivery WHERE target=:target AND state IN ('pending', 'deferred', 'unknown') "
             "AND subject IN {in}",
             set(subjects),
             target=target,

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    false,
 )
 
 metadata = MetaData()
@@ -344,8 +343,7 @@ target_state = Table(
     Column("breaker", Text, nullable=False, default="closed"),  #: closed | open | half_open
     Column("failures", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),  #: credentials refused in a row
-    Column("good", Integer),  #: deliveries answered since the last failure; NULL: it no longer counts
-    Column("slow", Boolean, nullable=False, server_default=false()),  #: begins again with few after an outage
+    Column("good", Integer),  #: how many may leave together; NULL: no failure that still counts
     Column("reason", Text),
     Column("who", Text),
     Column("last_success", Text),

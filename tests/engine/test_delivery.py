@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -330,8 +331,45 @@ def test_retries_leave_room_for_what_was_never_sent(tmp_path: Path) -> None:
     later(house, minutes=1)
     deliver(house)
     full = [batch for batch in shelf.batches if any(key.startswith("new") for key in batch)]
-    assert [sum(key.startswith("old") for key in batch) for batch in full] == [2, 2, 2, 2, 2, 1]
+    assert [sum(key.startswith("old") for key in batch) for batch in full] == [1, 2, 2, 2, 2, 1]
+    assert [len(batch) for batch in full][:2] == [16, 20]
     assert {r["state"] for r in rows(house)} == {"accepted"}
+
+
+def test_what_waits_for_a_retry_of_its_subject_is_no_company_for_retries(tmp_path: Path) -> None:
+    shelf = Noting()
+    house = engine(tmp_path, shelf=shelf)
+    for n in range(20):
+        want(house, f"first{n:02}", {}, subject=f"record{n:02}")
+    shelf.down = True
+    deliver(house)
+    for n in range(100):
+        want(house, f"later{n:03}", {}, subject=f"record{n % 20:02}")
+    shelf.down, shelf.batches = False, []
+    later(house, minutes=1)
+    deliver(house)
+    later(house, minutes=1)
+    deliver(house)
+    assert {r["state"] for r in rows(house)} == {"accepted"}
+    assert len(shelf.batches) < 12, "twenty retries, two at a time, would be ten batches before anything else"
+
+
+def test_a_line_that_loses_two_of_five_requests_is_served_in_batches(tmp_path: Path) -> None:
+    class Lossy(Noting):
+        capabilities = Capabilities(max_batch=20, settles_within=timedelta(seconds=1), resend_is_safe=True)
+
+        async def deliver(self, batch: Any, progress: Any) -> Any:
+            self.down = len(self.batches) % 5 in (0, 2)
+            return await super().deliver(batch, progress)
+
+    shelf = Lossy()
+    house = engine(tmp_path, shelf=shelf)
+    for n in range(400):
+        want(house, f"k{n:03}", {}, subject=f"record{n // 6}")
+    while any(r["state"] != "accepted" for r in rows(house)):
+        deliver(house)
+        later(house, minutes=1)
+        assert len(shelf.batches) < 150
 
 
 def test_a_later_delivery_of_a_subject_waits_for_the_earlier_one(tmp_path: Path) -> None:
@@ -348,6 +386,18 @@ def test_a_later_delivery_of_a_subject_waits_for_the_earlier_one(tmp_path: Path)
         later(house, minutes=1)
         deliver(house)
     assert [key for batch in shelf.batches for key in batch] == ["first", "other", "first", "second"]
+
+
+def test_one_that_waits_for_others_does_not_hold_them_up(tmp_path: Path) -> None:
+    shelf = Noting()
+    shelf.capabilities = replace(Noting.capabilities, needs_others=frozenset({"shelf.later"}))
+    house = engine(tmp_path, shelf=shelf)
+    shelf.faults = ["defer"]
+    want(house, "first", {}, subject="person")
+    deliver(house)
+    want(house, "second", {}, subject="person")
+    deliver(house)
+    assert (row(house, "first")["state"], row(house, "second")["state"]) == ("deferred", "accepted")
 
 
 def test_a_parked_one_holds_nobody_up(tmp_path: Path) -> None:

@@ -543,12 +543,12 @@ def test_a_target_keeps_its_health(store: SqlStore) -> None:
     fresh = store.write(lambda unit: unit.target_state("dhis2"))
     assert (fresh["breaker"], fresh["failures"], fresh["due_at"]) == ("closed", 0, None)
     state = {"target": "dhis2", "due_at": LATER, "breaker": "open", "failures": 3, "refusals": 1, "good": 7,
-             "slow": True, "reason": "r", "who": "nobody", "now": NOW, "last_success": NOW}  # fmt: skip
+             "reason": "r", "who": "nobody", "now": NOW, "last_success": NOW}  # fmt: skip
     store.write(lambda unit: unit.keep_target(**state))
     store.write(lambda unit: unit.keep_target(**{**state, "last_success": None, "now": LATER}))
     kept = store.read(lambda unit: unit.row_of_target("dhis2"))
     assert (kept["failures"], kept["last_success"], kept["last_try"], kept["breaker"]) == (3, NOW, LATER, "open")
-    assert (kept["good"], bool(kept["slow"])) == (7, True)
+    assert kept["good"] == 7
     store.write(lambda unit: unit.pause("target_state", "dhis2", ODD))
     assert store.read(lambda unit: unit.row_of_target("dhis2"))["paused"] == ODD
     names = ("paused", "due_at", "refusals", "failures", "breaker", "reason", "who")

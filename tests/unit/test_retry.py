@@ -58,10 +58,10 @@ def test_the_servers_word_is_never_undercut_and_never_endless(tries: int, chance
     assert min(asked, LONGEST) <= wait <= max(LONGEST, TRIES[-1])
 
 
-def _failed(times: int, chance: float = 0.0) -> TargetHealth:
+def _failed(times: int, chance: float = 0.0, full: int = 1) -> TargetHealth:
     health = TargetHealth()
     for _ in range(times):
-        health = after_failure(health, NOW, random=lambda: chance)
+        health = after_failure(before_try(health), NOW, random=lambda: chance, full=full)
     return health
 
 
@@ -126,7 +126,7 @@ def test_a_success_after_refusals_clears_them() -> None:
 
 
 def test_after_an_outage_it_begins_with_one_and_doubles() -> None:
-    health, sizes = _failed(OPENS_AT), []
+    health, sizes = _failed(12, full=200), []
     while health.good is not None:
         sizes.append(health.limit(200))
         health = after_success(before_try(health), sizes[-1], 200)
@@ -135,26 +135,35 @@ def test_after_an_outage_it_begins_with_one_and_doubles() -> None:
 
 
 def test_three_failures_in_a_row_are_no_long_outage() -> None:
-    health = TargetHealth()
-    for _ in range(OPENS_AT):
-        health = after_failure(health, NOW, random=lambda: 0.0, full=200)
+    health, sizes = _failed(OPENS_AT, full=200), []
     assert health.limit(200) == 1, "the probe"
-    sizes = []
     for _ in range(4):
         health = after_success(before_try(health), health.limit(200), 200)
         sizes.append(health.limit(200))
-    assert sizes == [26, 52, 104, 200]
+    assert sizes == [76, 152, 200, 200]
 
 
-def test_a_line_that_loses_two_of_five_requests_is_not_served_one_by_one() -> None:
+@pytest.mark.parametrize("lost", [0.2, 0.4, 0.45])
+def test_a_line_that_loses_two_of_five_requests_is_not_served_one_by_one(lost: float) -> None:
     rng, health, sent = Random(7), TargetHealth(), 0
     for _ in range(1000):
         size = health.limit(200)
-        if rng.random() < 0.4:
+        if rng.random() < lost:
             health = after_failure(before_try(health), NOW, random=rng.random, full=200)
         else:
             sent, health = sent + size, after_success(before_try(health), size, 200)
     assert sent > 20_000
+
+
+def test_a_server_that_fails_on_what_is_too_big_gets_what_it_can_take() -> None:
+    health, sent = TargetHealth(), 0
+    for _ in range(100):
+        size = health.limit(200)
+        if size > 20:
+            health = after_failure(before_try(health), NOW, random=lambda: 0.0, full=200)
+        else:
+            sent, health = sent + size, after_success(before_try(health), size, 200)
+    assert sent > 250, "one by one it would be 50"
 
 
 def test_one_failure_alone_does_not_make_it_slow_but_its_retries_are_few() -> None:
