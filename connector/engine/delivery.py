@@ -110,9 +110,14 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
             else ({n: 0 for n in ("accepted", "rejected", "deferred", "unknown", "values")}, True)
         )
     outcomes = await _attempt(engine, target, items)
-    counts: dict[str, int] = engine.store.write(lambda unit: _settle(engine, unit, target, attempt, items, outcomes))
-    healthy = _judge_target(engine, target, health, outcomes)
-    return counts, healthy
+
+    def settle(unit: Any) -> tuple[dict[str, int], bool]:
+        """One transaction: a target must not stay "out of reach" because the process died after its last answer."""
+        counts = _settle(engine, unit, target, attempt, items, outcomes)
+        return counts, _judge_target(engine, unit, target, health, outcomes)
+
+    found: tuple[dict[str, int], bool] = engine.store.write(settle)
+    return found
 
 
 # ---------------------------------------------------------------- claim
@@ -469,7 +474,9 @@ def _doubt(engine: Engine, item: Item, outcome: Outcome) -> dict[str, Any]:
     return {"unsure": True, "due_at": stamp(engine.clock.now() + _quiet(engine, item.row["target"]))}
 
 
-def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]) -> bool:
+def _judge_target(
+    engine: Engine, unit: Any, target: str, health: retry.TargetHealth, outcomes: Sequence[Outcome]
+) -> bool:
     """Move the target's own due time when the failure is the target's. Returns whether to go on now."""
     own = next((o for o in outcomes if o.of_target), None)
     if own is None and all(o.unanswered for o in outcomes):
@@ -489,28 +496,26 @@ def _judge_target(engine: Engine, target: str, health: retry.TargetHealth, outco
     good = own is None
     who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind == "dhis2")
 
-    def keep(unit: Any) -> None:
-        unit.keep_target(
-            target=target,
-            due_at=stamp(after.due_at) if after.due_at else None,
-            breaker=after.breaker,
-            failures=after.failures,
-            refusals=after.refusals,
-            good=after.good,
-            reason=own.reason if own else None,
-            who=str(who),
-            now=stamp(now),
-            last_success=stamp(now) if good else None,
-        )
-        unit.beat(
-            target,
-            "ok"
-            if good and all(o.verdict is Verdict.ACCEPTED for o in outcomes)
-            else "refused"
-            if any(o.verdict is Verdict.REJECTED for o in outcomes)
-            else "deferred",
-            stamp(now),
-        )
+    unit.keep_target(
+        target=target,
+        due_at=stamp(after.due_at) if after.due_at else None,
+        breaker=after.breaker,
+        failures=after.failures,
+        refusals=after.refusals,
+        good=after.good,
+        reason=own.reason if own else None,
+        who=str(who),
+        now=stamp(now),
+        last_success=stamp(now) if good else None,
+    )
+    unit.beat(
+        target,
+        "ok"
+        if good and all(o.verdict is Verdict.ACCEPTED for o in outcomes)
+        else "refused"
+        if any(o.verdict is Verdict.REJECTED for o in outcomes)
+        else "deferred",
+        stamp(now),
+    )
 
-    engine.store.write(keep)
     return good

@@ -23,6 +23,7 @@ from connector.sandbox.district_visits import Visits
 
 __all__ = ["KINDS", "District", "bench_docs", "current"]
 
+
 class District:
     """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
     the district is made without, see ``district_awkward``; ``indicators``: ``first`` (the thirty-five that single

@@ -28,6 +28,7 @@ from connector.sandbox.oracle_referrals import clinic_answers
 if TYPE_CHECKING:
     from connector.sandbox.district import District
 
+
 def truth_of(
     docs: Iterable[Mapping[str, Any]], files: Mapping[str, str], district: District, today: date | None = None,
     clinic: Mapping[str, Any] | None = None,

@@ -127,6 +127,14 @@ async def lost_answer(stage: Stage) -> None:
     await stage.run()
 
 
+@scenario("late-arrival", "openmrs")
+async def late_arrival(stage: Stage) -> None:
+    """The client gives up on the appointment; the request arrives minutes later: nothing may be sent before that."""
+    stage.expect("late", "openmrs", "/appointments")
+    stage.put(person(), visit("visit-1", refer=True))
+    await stage.run()
+
+
 @scenario("withdrawn-referral", "openmrs")
 async def withdrawn_referral(stage: Stage) -> None:
     """The visit is corrected and refers nobody any more: the appointment is cancelled, the encounter voided."""

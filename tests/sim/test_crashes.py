@@ -30,8 +30,7 @@ def test_a_crash_at_a_share_of_the_boundaries_changes_no_ending() -> None:
     ("scenario", "planted", "words"),
     [
         ("first-page", "cursor saved before records", "the cursor is ahead of"),
-        ("lost-answer", "a killed runner's requests forgotten", "in flight twice"),
-        ("referral", "lease never expires", "leased"),
+        ("referral", "lease never expires", "a run ended waiting"),
         ("referral", "step cursor lost", ""),
         ("completion", "audit outside the transaction", "attempts"),
     ],
