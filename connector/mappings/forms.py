@@ -217,7 +217,7 @@ class _Rules:
                 facts[name] = self._items(name, value, flags, under)
                 continue
             rule, concept, as_is = scalars[name]
-            if type(value) is as_is and concepts.exact(value):
+            if type(value) is as_is and concepts.exact(value):  # type: ignore[arg-type]
                 facts[name] = value
             elif value != "":
                 self._scalar(facts, rule, concept, value, flags, under)
