@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_a_contribution_has_its_whole_address() -> None:
         distinct=None,
         date=date(2026, 7, 15),
         version=PACK.indicators["A04"].version,
+        moment="",
     )
     assert element_and_combo(PACK, "A04", "count", one.categories) == ("MH_A04", "A2_Y1_4-SEX_F")
 
@@ -193,17 +195,11 @@ def test_distinct_keys() -> None:
     assert {one.distinct for one in counted(activity("governance_meeting", transparency=shown))} == {"site-1"}
 
 
-def test_without_a_worker_a_record_stands_for_itself() -> None:
-    nobody = Activity(
-        **{
-            **{name: getattr(activity("stock_report"), name) for name in Activity.__slots__},
-            "worker": None,
-            "facts": {"stock": [{"product": "tdr"}]},
-        }
-    )
-    assert {one.distinct for one in COUNTER.contributions(nobody, nobody.facts, lambda level: "OU")} == {
-        "cht/reports/r1"
-    }
+def test_without_a_worker_nothing_can_be_counted_once() -> None:
+    nobody = replace(activity("stock_report", stock=[{"product": "tdr", "stockout_days": 3}]), worker=None)
+    assert COUNTER.contributions(nobody, nobody.facts, lambda level: "OU") == []
+    steps = COUNTER.explain(nobody, nobody.facts, "F01")
+    assert ("$exists(worker)", "false") in {(step.condition, step.result) for step in steps}
 
 
 @pytest.mark.parametrize(("what", "key"), [("subject", "p-1"), ("household", "h-9"), ("group", "p-1")])
