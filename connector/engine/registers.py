@@ -1,8 +1,8 @@
 """``close(period)``: what registers add to the cells of every open period.
 
-A period is open from the first record with a day of service in it, and not before the target is live. What a line adds
-is kept under a record of its own (``register/...``) and worked out again when the registry, the deployments, the org
-units, the pack or the open periods change. The whole registry is gone through only for the last three, page by page,
+A period is open from the first record with a day of service in it. What a line adds is kept under a record of its own
+(``register/...``) and worked out again when the registry, the deployments, the org units, the pack or the open periods
+change. The whole registry is gone through only for the last three, page by page,
 and the place it stopped at is kept: killed in the middle, it goes on there.
 """
 
@@ -35,7 +35,7 @@ STANDING = "registers"
 
 def close(engine: Engine, derived: Derived) -> int:
     """Bring the register cells up to date; returns how many lines were looked at."""
-    opened = engine.store.read(lambda unit: open_periods(engine, derived, unit))
+    opened = engine.store.read(lambda unit: open_periods(derived, unit))
     engine.store.write(lambda unit: _begin(engine, derived, unit, opened))
     total = 0
     for step in (_pass, _entities, _deployments):
@@ -48,17 +48,15 @@ def close(engine: Engine, derived: Derived) -> int:
     return total
 
 
-def open_periods(engine: Engine, derived: Derived, unit: Any) -> dict[str, list[str]]:
+def open_periods(derived: Derived, unit: Any) -> dict[str, list[str]]:
     """Period type -> its open periods."""
-    config = engine.target_of("dhis2")
     found: dict[str, list[str]] = {}
     for kind in derived.registers.period_types():
         found[kind] = []
         day = unit.next_day("")
         while day is not None:
             period = periods.period_of(date.fromisoformat(day), kind)
-            if config is None or periods.not_before(period, config.live_from):
-                found[kind].append(period)
+            found[kind].append(period)
             day = unit.next_day((periods.bounds(period)[1] + timedelta(days=1)).isoformat())
     return found
 
