@@ -26,7 +26,7 @@ from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.jsonata_values import truth
 from connector.mappings.pack import Pack
 from connector.model import Activity, Contribution, Entity, Record
-from connector.sandbox import oracle
+from connector.sandbox import metadata, oracle
 from connector.sandbox.district import District
 
 from .pack_copy import PackCopy
@@ -168,7 +168,8 @@ def test_numerators_never_exceed_denominators_and_the_engine_agrees(facts: dict[
     found = COUNTER.contributions(visit, complete, lambda level: "OU")
     parts = {(one.indicator, one.part, one.categories) for one in found}
     assert len(parts) == len(found)
-    assert all((indicator, "den", by) in parts for indicator, part, by in parts if part == "num")
+    nested = [one for one in parts if one[1] == "num" and PACK.indicators[one[0]].nested]
+    assert all((indicator, "den", by) in parts for indicator, _, by in nested)
     scope = COUNTER.facts(complete)
     for indicator in PACK.indicators.values():
         if "sick_visit" not in indicator.counts:
@@ -337,10 +338,11 @@ def _count(pack: Pack, district: District, today: date) -> dict[tuple[str, str, 
 @pytest.mark.parametrize(("seed", "zone"), [(7, "Africa/Bamako"), (11, "Africa/Nairobi")])
 def test_the_pack_counts_the_district_as_the_oracle_does(seed: int, zone: str) -> None:
     """Two counts written apart, from the same records, agree on every figure of every period."""
-    district = District(seed=seed, zone=zone)
+    district = District(seed=seed, zone=zone, indicators="first")
     today = date(2026, 11, 22)
     pack, _ = load_pack(SHIPPED, {"RELAIS_ZONE": zone}, strict=False)
     wanted = oracle.all_figures(oracle.records_of_district(district, today), district)
-    found = _count(pack, district, today)
+    single = metadata.elements("first")  # the others need what is known of several records
+    found = {cell: n for cell, n in _count(pack, district, today).items() if cell[0] in single}
     assert len(wanted) > 1_500
     assert found == wanted
