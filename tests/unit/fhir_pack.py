@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.identity import Names
 from connector.mappings.fhir import FhirBuilder
-from connector.mappings.pack import ActivityKind, Category, Concept, DataSet, Indicator, Pack
+from connector.mappings.pack import ActivityKind, Category, Concept, DataSet, Indicator, Pack, PartRule
 from connector.model import Activity, Entity, Referral
 
 NAMES = Names("test-pack")
@@ -93,6 +93,7 @@ def indicator(id: str, aggregate: str = "count", by: tuple[str, ...] = ()) -> In
         elements={},
         chis=None,
         area="sec",
+        rules={"count": PartRule(("sick_visit",), aggregate, each="products" if aggregate == "distinct" and by else None)},
     )
 
 

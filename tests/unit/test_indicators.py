@@ -25,7 +25,7 @@ from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.jsonata_values import truth
 from connector.mappings.pack import Pack
-from connector.model import Activity, Contribution, Entity, Record
+from connector.model import SEEN, Activity, Contribution, Entity, Record
 from connector.sandbox import metadata, oracle
 from connector.sandbox.district import District
 
@@ -326,6 +326,8 @@ def _count(pack: Pack, district: District, today: date) -> dict[tuple[str, str, 
 
         facts = people.complete(one, registry.get(one.subject or ""))
         for part in counter.contributions(one, facts, unit):
+            if part.categories == SEEN:
+                continue
             element, combo = element_and_combo(pack, part.indicator, part.part, part.categories)
             cell = (element, part.org_unit, part.period, combo)
             if pack.indicators[part.indicator].aggregate == "distinct":
