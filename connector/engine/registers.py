@@ -27,8 +27,10 @@ from connector.mappings.codec import entity_from
 from connector.mappings.pack import Register
 from connector.model import Contribution
 
-#: Lines per transaction.
-CHUNK = 100
+#: Lines per transaction: of entities, of workers (each with the records of her months), and of those looked at to go.
+CHUNK = 50
+WORKERS = 5
+SWEPT = 500
 #: Where the pass over the registry stands, in ``meta``.
 STANDING = "registers"
 
@@ -38,7 +40,7 @@ def close(engine: Engine, derived: Derived) -> int:
     opened = engine.store.read(lambda unit: open_periods(derived, unit))
     engine.store.write(lambda unit: _begin(engine, derived, unit, opened))
     total = 0
-    for step in (_pass, _entities, _deployments):
+    for step in (_sweep, _pass, _entities, _deployments):
         while True:
             done = engine.store.write(lambda unit, step=step: step(engine, derived, unit, opened))
             if done is None:
@@ -67,32 +69,52 @@ def _begin(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[s
     before = orjson.loads(unit.fact(STANDING) or "{}")
     if before.get("mark") == mark:
         return
+    unit.mark_stale((DEPLOYMENT, name, "") for name in sorted(derived.deployed))
+    kinds = sorted(derived.registers.of_entities)
+    standing = {"mark": mark, "sweep": "", "kinds": kinds, "after": ["", ""]}
+    unit.keep_fact(STANDING, orjson.dumps(standing).decode())
+
+
+def _sweep(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[str]]) -> int | None:
+    """The next page of what was kept before: what the pack, the deployments or the periods have no place for goes."""
+    standing = orjson.loads(unit.fact(STANDING) or "{}")
+    if "sweep" not in standing:
+        return None
+    forgotten = _forget_episodes(derived, unit)
+    if forgotten:
+        return forgotten
+    page = unit.register_records(standing["sweep"], SWEPT)
     deployed = {register.id for register in derived.registers.of_deployments}
     every = {period for several in opened.values() for period in several}
     left = []
-    for record in unit.register_records("register/deployment/"):
-        _, _, register, rest = record.split("/", 3)
-        reporter, _, period = rest.rpartition("/")
-        if register not in deployed or reporter not in derived.deployed or period not in every:
+    for record in page:
+        _, kind, rest = record.split("/", 2)
+        due = kind in derived.registers.of_entities
+        if kind == "deployment":
+            register, _, line = rest.partition("/")
+            reporter, _, period = line.rpartition("/")
+            due = register in deployed and reporter in derived.deployed and period in every
+        if not due:
             left.append(record)
-    if not derived.registers.of_entities:
-        for kind in ("person", "place", "worker"):
-            left += unit.register_records(f"register/{kind}/")
     contributing.replace(unit, {record: [] for record in left}, left)
-    unit.mark_stale((DEPLOYMENT, name, "") for name in sorted(derived.deployed))
-    _forget_episodes(derived, unit)
-    kinds = sorted(derived.registers.of_entities)
-    unit.keep_fact(STANDING, orjson.dumps({"mark": mark, "kinds": kinds, "after": ["", ""]}).decode())
+    if page:
+        standing["sweep"] = page[-1]
+    else:
+        del standing["sweep"]
+    unit.keep_fact(STANDING, orjson.dumps(standing).decode())
+    return len(page)
 
 
-def _forget_episodes(derived: Derived, unit: Any) -> None:
-    """Those of a kind that the pack has no more, or that nothing counts any more."""
+def _forget_episodes(derived: Derived, unit: Any) -> int:
+    """Some of a kind that the pack has no more, or that nothing counts any more; how many there were."""
     for kind in unit.episode_kinds():
         if not derived.episodes.known(kind):
-            gone = unit.episodes_of_kind(kind)
+            gone: list[str] = unit.episodes_of_kind(kind, SWEPT)
             contributing.replace(unit, {record: [] for record in gone}, gone)
             unit.drop_activities(gone)
             unit.drop_episodes(gone)
+            return len(gone)
+    return 0
 
 
 def _pass(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[str]]) -> int | None:
@@ -164,7 +186,7 @@ def _periods(engine: Engine, register: Register, opened: dict[str, list[str]]) -
 
 def _deployments(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[str]]) -> int | None:
     """The next workers whose records, entity or deployment changed: (worker, month), or all months."""
-    taken = unit.take_stale(DEPLOYMENT, CHUNK)
+    taken = unit.take_stale(DEPLOYMENT, WORKERS)
     if not taken:
         return None
     data = _worker_data(engine, unit, {worker for worker, _ in taken})

@@ -64,9 +64,9 @@ def _indicator(
 ) -> Indicator | None:
     identifier = entry.text("id", required=True)
     parts, own = _parts(reading, entry)
-    rules, whole = _rules(reading, entry, parts, own)
+    rules = _rules(reading, entry, parts, own)
     kinds = tuple(dict.fromkeys(kind for rule in rules.values() for kind in rule.counts))
-    by = tuple(dict.fromkeys((*whole.by, *(one for rule in rules.values() for one in rule.by))))
+    by = dict.fromkeys(one for rule in rules.values() for one in rule.by)
     meant = [meaning.get(one) for one in (*by, *kinds)]
     indicator = Indicator(
         id=identifier,
@@ -74,11 +74,7 @@ def _indicator(
         definition=entry.texts("definition"),
         counts=kinds,
         parts=parts,
-        aggregate=whole.aggregate,
-        amount={part: rule.amount for part, rule in rules.items() if rule.amount is not None} or None,
-        distinct=whole.distinct,
-        each=whole.each,
-        by=whole.by,
+        rules=rules,
         data_set=entry.text("data_set", data_set),
         elements={part: codes.code(identifier, part) for part in parts},
         chis=entry.maybe("chis"),
@@ -86,7 +82,6 @@ def _indicator(
         at=entry.at,
         small=entry.count("small"),
         version=digest([_counted(entry), meant, meaning.get("")])[:16],
-        rules=rules,
         nested=set(parts) == {"num", "den"} and not own,
     )
     return indicator if identifier and parts else None
@@ -156,8 +151,8 @@ def always() -> Predicate:
 
 def _rules(
     reading: Reading, entry: Section, parts: Mapping[str, Predicate], own: Mapping[str, Section]
-) -> tuple[dict[str, PartRule], PartRule]:
-    """The rule of each part; and what is written for the whole, which holds where a part says nothing."""
+) -> dict[str, PartRule]:
+    """The rule of each part. What is written for the whole holds where a part says nothing."""
     amounts = _amounts(reading, entry)
     whole = _rule(reading, entry, None, amounts.get(""))
     if len(own) < 2 and not whole.counts:
@@ -174,7 +169,7 @@ def _rules(
             rules[part] = _rule(reading, section, whole, mine)
             section.done()
         _check(reading, section or entry, rules[part])
-    return rules, whole
+    return rules
 
 
 def _rule(reading: Reading, section: Section, whole: PartRule | None, amount: Predicate | None) -> PartRule:
@@ -183,6 +178,7 @@ def _rule(reading: Reading, section: Section, whole: PartRule | None, amount: Pr
     among = section.node("among")
     aggregate = section.text("aggregate", base.aggregate, among=AGGREGATES)
     same = aggregate == base.aggregate  # a part counted otherwise does not inherit how the whole is counted
+    inherited = base.among if same else None
     return PartRule(
         counts=tuple(section.names("counts")) or base.counts,
         aggregate=aggregate,
@@ -190,7 +186,7 @@ def _rule(reading: Reading, section: Section, whole: PartRule | None, amount: Pr
         at_least=_whole_number(section, "distinct_at_least", base.at_least if same else 1),
         each=section.text("each", base.each or "") or None,
         by=tuple(section.names("by")) if "by" in section else base.by,
-        among=reading.predicate(among, f"{section.what}: among") if among is not None else base.among,
+        among=reading.predicate(among, f"{section.what}: among") if among is not None else inherited,
         period=section.text("period", base.period or "") or None,
         amount=amount,
     )

@@ -61,8 +61,8 @@ def measure_report(
 def _group(pack: Pack, terms: Terms, indicator: Indicator, strata: Mapping[Categories, Mapping[str, Decimal]]) -> Json:
     group: Json = {"code": coded("urn:relais:indicator", indicator.id, terms.words(indicator.name))}
     # who is counted once may stand in two categories (one product, another product): no total of those
-    aggregate = next(iter(indicator.rules.values())).aggregate if indicator.rules else indicator.aggregate
-    if not indicator.by or not any(rule.aggregate == "distinct" and rule.each for rule in indicator.rules.values()):
+    aggregate = next(iter(indicator.rules.values())).aggregate
+    if not any(rule.by and rule.each and rule.aggregate == "distinct" for rule in indicator.rules.values()):
         totals: dict[str, Decimal] = {}
         for parts in strata.values():
             for part, value in parts.items():

@@ -269,12 +269,19 @@ def _sources(pack: Pack) -> Iterator[tuple[str, Place]]:
             if rule.expression is not None:
                 yield rule.source, _at(rule.at)
     for indicator in pack.indicators.values():
-        for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
+        for predicate in _looked_at(indicator):
             yield predicate.source, _at(predicate.at or indicator.at)
     for predicate in pack.derived.values():
         yield predicate.source, Place("activities.yaml", 1)
     for predicate in _derived_from_several(pack):
         yield predicate.source, _at(predicate.at)
+
+
+def _looked_at(indicator: Indicator) -> Iterator[Predicate]:
+    """The expressions of an indicator: its conditions, amounts, and what the first or latest is chosen among."""
+    yield from indicator.parts.values()
+    for rule in indicator.rules.values():
+        yield from (one for one in (rule.amount, rule.among) if one is not None)
 
 
 def _derived_from_several(pack: Pack) -> Iterator[Predicate]:
@@ -431,11 +438,10 @@ def _derived(pack: Pack, findings: Findings) -> None:
             )
         known.add(name)
     for indicator in pack.indicators.values():
-        for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
+        for predicate in _looked_at(indicator):
             read |= names_read(predicate.evaluate, predicate.source)
         for rule in indicator.rules.values():
             read.update(pack.categories[name].fact for name in rule.by if name in pack.categories)
-            read |= {name for among in (rule.among,) if among for name in names_read(among.evaluate, among.source)}
     for name in pack.derived:
         if name not in read:
             findings.warn(

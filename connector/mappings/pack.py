@@ -140,21 +140,15 @@ class Category:
 @dataclass(frozen=True, slots=True)
 class Indicator:
     """What is counted. ``parts`` holds one condition per part: {"count": f} or {"num": f, "den": f}; ``rules`` says the
-    rest of each part, which may count other kinds of activity than the other part, in another way.
-
-    ``counts``: all kinds it looks at. ``aggregate``, ``amount``, ``distinct``, ``each``, ``by``: of the indicator as a
-    whole, as written; a part's own are in its rule.
+    rest of each part, which may count other kinds of activity than the other part, in another way. ``counts``: all
+    kinds it looks at.
     """
 
     id: str
     name: Text
     counts: Sequence[str]  #: activity kinds, episodes and registers
     parts: Mapping[str, Predicate]
-    aggregate: str
-    amount: Mapping[str, Predicate] | None  #: per part, for sum, first and latest
-    distinct: str | None  #: subject | worker | household | group | place
-    each: str | None
-    by: Sequence[str]  #: category ids, in order
+    rules: Mapping[str, PartRule]
     data_set: str
     elements: Mapping[str, str]  #: part -> DHIS2 data element code
     chis: str | None
@@ -163,7 +157,6 @@ class Indicator:
     version: str = ""
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people
     small: int | None = None  #: as of its data set, unless it says otherwise
-    rules: Mapping[str, PartRule] = field(default_factory=dict)
     #: the numerator's condition is looked at only where the denominator's holds, on the same record
     nested: bool = False
 

@@ -44,7 +44,9 @@ NEXT_DAY = text(
 RECORDS_OF_WORKER = text(
     "SELECT COUNT(*) FROM activity WHERE worker=:worker AND date BETWEEN :first AND :last AND record NOT LIKE 'episode/%'"
 )
-REGISTER_RECORDS = text("SELECT DISTINCT record FROM contribution WHERE record LIKE :prefix")
+REGISTER_RECORDS = text(
+    "SELECT DISTINCT record FROM contribution WHERE record > :after AND record LIKE 'register/%' ORDER BY record LIMIT :limit"
+)
 DIRTY_BY_HOUSEHOLD = (
     "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN "
     "(SELECT key FROM entity WHERE source=:source AND kind='person' AND parent IN {in}))"
@@ -116,8 +118,9 @@ class DerivingQueries:
     def episode_kinds(self) -> list[str]:
         return [str(r["kind"]) for r in dicts(self.connection.execute(text("SELECT DISTINCT kind FROM episode")))]
 
-    def episodes_of_kind(self, kind: str) -> list[str]:
-        rows = self.connection.execute(text("SELECT record FROM episode WHERE kind=:k ORDER BY record"), {"k": kind})
+    def episodes_of_kind(self, kind: str, limit: int) -> list[str]:
+        sql = text("SELECT record FROM episode WHERE kind=:k ORDER BY record LIMIT :limit")
+        rows = self.connection.execute(sql, {"k": kind, "limit": limit})
         return [str(r["record"]) for r in dicts(rows)]
 
     def drop_episodes(self, records: Sequence[str]) -> None:
@@ -166,9 +169,10 @@ class DerivingQueries:
         found = self.connection.execute(NEXT_DAY, {"day": day}).scalar()
         return None if found is None else str(found)
 
-    def register_records(self, prefix: str) -> list[str]:
-        """Register lines that add something now."""
-        return [str(r["record"]) for r in dicts(self.connection.execute(REGISTER_RECORDS, {"prefix": f"{prefix}%"}))]
+    def register_records(self, after: str, limit: int) -> list[str]:
+        """The next register lines that add something now."""
+        rows = self.connection.execute(REGISTER_RECORDS, {"after": after, "limit": limit})
+        return [str(r["record"]) for r in dicts(rows)]
 
     def dirty_by_household(self, source: str, households: Sequence[str]) -> None:
         """Mark the records about people of these households to be mapped again."""

@@ -84,16 +84,11 @@ def indicator(id: str, aggregate: str = "count", by: tuple[str, ...] = ()) -> In
         name={"fr": f"indicateur {id}"},
         counts=("sick_visit",),
         parts={},
-        aggregate=aggregate,
-        amount=None,
-        distinct=None,
-        each=None,
-        by=by,
+        rules={"count": PartRule(("sick_visit",), aggregate, each="items" if aggregate == "distinct" else None, by=by)},
         data_set="sec",
         elements={},
         chis=None,
         area="sec",
-        rules={"count": PartRule(("sick_visit",), aggregate, each="products" if aggregate == "distinct" and by else None)},
     )
 
 
