@@ -30,6 +30,8 @@ _PACK_ID = re.compile(r"[a-z0-9][a-z0-9.-]{1,62}")
 _RAW = re.compile(r"\$(number|split|not)\s*\(")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NAME = re.compile(r"(?<![\w.$`])(?:`[^`]+`|[A-Za-z_]\w*)")
+#: A fact of the members: ``members.x``, ``members[...].x``, ``members[...][-1].x``.
+_OF_MEMBERS = re.compile(r"\bmembers(?:\[[^\]]*\])*\.(\w+)")
 _KEY = re.compile(r"['\"]([A-Za-z_]\w*)['\"]\s*:")
 _KEYWORDS = {"and", "or", "in", "true", "false", "null", "function"}
 _INSTEAD = {
@@ -172,8 +174,11 @@ def _kinds(pack: Pack, owner: str, kinds: Iterable[str], at: Place, findings: Fi
 
 def _names(owner: str, expressions: Iterable[Predicate], known: set[str], findings: Findings) -> None:
     for one in expressions:
-        for name in sorted(names_read(one.evaluate, one.source) - known):
-            findings.add("fact.unknown", _at(one.at), f"{owner}: there is no fact {name} here", nearest(name, known))
+        names = {*names_read(one.evaluate, one.source), *_OF_MEMBERS.findall(one.source)}
+        for name in sorted(names - known):
+            findings.add(
+                "fact.unknown", _at(one.at), f"{owner}: there is no fact {name} here", nearest(name, sorted(known))
+            )
 
 
 def _form(pack: Pack, form: FormMapping, findings: Findings) -> None:
