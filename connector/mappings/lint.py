@@ -11,19 +11,28 @@ from itertools import combinations
 
 from connector.mappings.expressions import Compiled
 from connector.mappings.fact_functions import functions
-from connector.mappings.pack import Concept, FactRule, FormMapping, Indicator, Pack, Place
+from connector.mappings.pack import Concept, FactRule, FormMapping, Indicator, Pack, Place, Predicate
+from connector.mappings.people import REPORTED_AGE
 from connector.mappings.shortcuts import NoShortcut, shortcut
 from connector.mappings.yaml_nodes import Findings, nearest
 from connector.model import Finding
 
 #: Facts that ``people.complete`` adds to activities about a person.
-PERSON_FACTS = ("age_days", "age_months", "age_years", "age_known", "sex")
+PERSON_FACTS = ("age_days", "age_months", "age_years", "age_known", "sex", "born")
+#: Facts that ``people.complete`` adds from the household of the person, or the one a form names.
+HOUSEHOLD_FACTS = ("household", "household_registered", "household_type")
+#: What a record says of itself among the members of an episode, and what is known of a line of a register.
+MEMBER_FACTS = ("members", "kind", "day", "opening", "record", "date", "place", "worker", "subject")
+LINE_FACTS = (*MEMBER_FACTS, "records", "reporter", "first_day", "last_day", "deadline")
 #: Facts that a form's ``referral`` part gives.
 REFERRAL_FACTS = ("referred", "referral_reason")
 _PACK_ID = re.compile(r"[a-z0-9][a-z0-9.-]{1,62}")
 _RAW = re.compile(r"\$(number|split|not)\s*\(")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NAME = re.compile(r"(?<![\w.$`])(?:`[^`]+`|[A-Za-z_]\w*)")
+#: A fact of the members: ``members.x``, ``members[...].x``, ``members[...][-1].x``.
+_OF_MEMBERS = re.compile(r"\bmembers(?:\[[^\]]*\])*\.(\w+)")
+_KEY = re.compile(r"['\"]([A-Za-z_]\w*)['\"]\s*:")
 _KEYWORDS = {"and", "or", "in", "true", "false", "null", "function"}
 _INSTEAD = {
     "number": "$num(x), which keeps absent absent and reads a decimal comma",
@@ -43,6 +52,7 @@ def lint(pack: Pack) -> list[Finding]:
     _concepts(pack, findings)
     for indicator in pack.indicators.values():
         _indicator(pack, indicator, produced, findings)
+    _together(pack, produced, findings)
     _derived(pack, findings)
     _elements(pack, findings)
     _categories(pack, findings)
@@ -104,8 +114,71 @@ def _produced(pack: Pack) -> dict[str, set[str]]:
     for kind, facts in found.items():
         activity = pack.activities.get(kind)
         if activity is not None and activity.fhir.get("subject") == "person":
-            facts.update(PERSON_FACTS)
+            facts.update((*PERSON_FACTS, *HOUSEHOLD_FACTS))
+        if "household" in facts:
+            facts.update(HOUSEHOLD_FACTS)
+        if REPORTED_AGE in facts:
+            facts.update(("age_days", "age_months", "age_years", "age_known"))
+    for episode in pack.episodes.values():
+        opening = set().union(*(found.get(kind, set()) for kind in episode.opens))
+        found[episode.id] = opening | _worked_out(episode.facts)
+    for register in pack.registers.values():
+        kind = "worker" if register.of == "deployments" else register.of
+        of_forms = {rule.name for form in pack.forms.values() if form.registers == kind for rule in _rules(form.facts)}
+        ages = set(PERSON_FACTS) if kind == "person" else set()
+        found[register.id] = of_forms | ages | _worked_out(register.facts) | set(LINE_FACTS)
     return found
+
+
+def _worked_out(facts: Mapping[str, Predicate]) -> set[str]:
+    """Facts an episode or register gives, and those of the lines of its lists (``{'received': ...}``)."""
+    return set(facts) | {key for one in facts.values() for key in _KEY.findall(one.source)}
+
+
+def _together(pack: Pack, produced: Mapping[str, set[str]], findings: Findings) -> None:
+    """Episodes and registers: the kinds and facts they look at."""
+    for episode in pack.episodes.values():
+        kinds = (*episode.opens, *(one.kind for one in episode.members))
+        _kinds(pack, episode.id, kinds, _at(episode.at), findings)
+        if episode.id in pack.activities or episode.id in pack.registers:
+            findings.add("id.twice", _at(episode.at), f"{episode.id} is declared twice", "Give it another name.")
+        expressions = [episode.key, episode.when, *episode.facts.values(), *(one.key for one in episode.members)]
+        of_kinds = set().union(*(produced.get(kind, set()) for kind in kinds))
+        known = {*of_kinds, *episode.facts, *MEMBER_FACTS, *pack.derived}
+        _names(episode.id, [one for one in expressions if one is not None], known, findings)
+        if episode.day is not None and episode.day not in known:
+            findings.add("fact.unknown", _at(episode.at), f"{episode.id}: there is no fact {episode.day}",
+                         nearest(episode.day, known))  # fmt: skip
+    groups = {row.group for row in pack.deployments}
+    for register in pack.registers.values():
+        _kinds(pack, register.id, tuple(register.members), _at(register.at), findings)
+        of_kinds = set().union(*(produced.get(kind, set()) for kind in register.members))
+        known = {*produced[register.id], *of_kinds, *pack.derived}
+        expressions = [register.when, *register.facts.values(), *register.members.values()]
+        _names(register.id, [one for one in expressions if one is not None], known, findings)
+        if register.group is not None and pack.deployments and register.group not in groups:
+            findings.add(
+                "group.unknown",
+                _at(register.at),
+                f"{register.id}: no reporter is in group {register.group}",
+                nearest(register.group, groups),
+            )
+
+
+def _kinds(pack: Pack, owner: str, kinds: Iterable[str], at: Place, findings: Findings) -> None:
+    for kind in kinds:
+        if kind not in pack.activities:
+            near = nearest(kind, pack.activities)
+            findings.add("activity.unknown", at, f"{owner}: there is no activity {kind}", near)
+
+
+def _names(owner: str, expressions: Iterable[Predicate], known: set[str], findings: Findings) -> None:
+    for one in expressions:
+        names = {*names_read(one.evaluate, one.source), *_OF_MEMBERS.findall(one.source)}
+        for name in sorted(names - known):
+            findings.add(
+                "fact.unknown", _at(one.at), f"{owner}: there is no fact {name} here", nearest(name, sorted(known))
+            )
 
 
 def _form(pack: Pack, form: FormMapping, findings: Findings) -> None:
@@ -201,10 +274,29 @@ def _sources(pack: Pack) -> Iterator[tuple[str, Place]]:
             if rule.expression is not None:
                 yield rule.source, _at(rule.at)
     for indicator in pack.indicators.values():
-        for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
+        for predicate in _looked_at(indicator):
             yield predicate.source, _at(predicate.at or indicator.at)
     for predicate in pack.derived.values():
         yield predicate.source, Place("activities.yaml", 1)
+    for predicate in _derived_from_several(pack):
+        yield predicate.source, _at(predicate.at)
+
+
+def _looked_at(indicator: Indicator) -> Iterator[Predicate]:
+    """The expressions of an indicator: its conditions, amounts, and what the first or latest is chosen among."""
+    yield from indicator.parts.values()
+    for rule in indicator.rules.values():
+        yield from (one for one in (rule.amount, rule.among) if one is not None)
+
+
+def _derived_from_several(pack: Pack) -> Iterator[Predicate]:
+    """The expressions of episodes and registers."""
+    for episode in pack.episodes.values():
+        yield from (one for one in (episode.key, episode.when, *episode.facts.values()) if one is not None)
+        for member in episode.members:
+            yield from (member.key, member.matches)
+    for register in pack.registers.values():
+        yield from (one for one in (register.when, *register.facts.values(), *register.members.values()) if one)
 
 
 def _expressions(pack: Pack, findings: Findings) -> None:
@@ -262,28 +354,44 @@ def _indicator(pack: Pack, indicator: Indicator, produced: Mapping[str, set[str]
             f"{indicator.id}: there is no data set {indicator.data_set}",
             nearest(indicator.data_set, pack.data_sets),
         )
-    facts: set[str] = set()
+    known = {*pack.activities, *pack.episodes, *pack.registers}
     for kind in indicator.counts:
-        if kind not in pack.activities:
-            findings.add(
-                "activity.unknown", at, f"{indicator.id}: there is no activity {kind}", nearest(kind, pack.activities)
-            )
-        facts |= produced.get(kind, set())
-    if indicator.each is not None and indicator.each not in facts:
+        if kind not in known:
+            findings.add("activity.unknown", at, f"{indicator.id}: there is no activity {kind}", nearest(kind, known))
+    told: set[tuple[str, tuple[str, ...]]] = set()
+    for part in sorted(indicator.parts):  # the denominator first: a numerator repeats its names
+        _part(pack, indicator, part, produced, told, findings)
+
+
+def _part(
+    pack: Pack, indicator: Indicator, part: str, produced: Mapping[str, set[str]],
+    told: set[tuple[str, tuple[str, ...]]], findings: Findings,
+) -> None:  # fmt: skip
+    rule, at = indicator.rules[part], _at(indicator.at)
+    kinds = tuple(rule.counts)
+    facts = set().union(*(produced.get(kind, set()) for kind in kinds))
+    if rule.each is not None and rule.each not in facts and ("each", kinds) not in told:
+        told.add(("each", kinds))
         findings.add(
             "fact.never_produced",
             at,
-            f"{indicator.id}: no form gives the list {indicator.each}",
-            nearest(indicator.each, facts),
+            f"{indicator.id}: no form gives the list {rule.each}",
+            nearest(rule.each, facts),
         )
-    told: set[str] = set()
-    parts = sorted(indicator.parts.items())  # the denominator first: a numerator repeats its names
-    for predicate in (*(one for _, one in parts), *(indicator.amount or {}).values()):
-        for name in sorted(names_read(predicate.evaluate, predicate.source) - told):
-            told.add(name)
-            _known_fact(pack, indicator, name, facts, findings, at=predicate.at)
-    for category_id in indicator.by:
+    for predicate in (indicator.parts[part], rule.amount, rule.among):
+        for name in sorted(names_read(predicate.evaluate, predicate.source)) if predicate is not None else ():
+            if (name, kinds) not in told and predicate is not None:
+                told.add((name, kinds))
+                _known_fact(pack, indicator, name, facts, findings, at=predicate.at)
+    if rule.period is not None:
+        _known_fact(pack, indicator, rule.period, facts, findings)
+    if rule.distinct == "household" and "household" not in facts:
+        _known_fact(pack, indicator, "household", facts, findings)
+    for category_id in rule.by:
         category = pack.categories.get(category_id)
+        if (f"by {category_id}", kinds) in told:
+            continue
+        told.add((f"by {category_id}", kinds))
         if category is None:
             findings.add(
                 "category.unknown",
@@ -303,12 +411,12 @@ def _known_fact(
     if name in pack.derived:
         return
     at = _at(at or indicator.at)
-    if name not in pack.concepts and name not in PERSON_FACTS:
+    if name not in pack.concepts and name not in (*PERSON_FACTS, *HOUSEHOLD_FACTS) and name not in facts:
         findings.add(
             "fact.unknown",
             at,
             f"{indicator.id}: there is no fact {name}{why}",
-            nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS]),
+            nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS, *sorted(facts)]),
         )
     elif name not in facts:
         findings.add(
@@ -321,19 +429,24 @@ def _known_fact(
 
 def _derived(pack: Pack, findings: Findings) -> None:
     """A derived fact may look at facts, ages and the derived facts above it."""
-    known = {*pack.concepts, *PERSON_FACTS}
+    known = {*pack.concepts, *PERSON_FACTS, *HOUSEHOLD_FACTS}
     read: set[str] = set()
+    for one in _derived_from_several(pack):
+        read |= names_read(one.evaluate, one.source)
     for name, predicate in pack.derived.items():
         at = Place("activities.yaml", 1)
         names = names_read(predicate.evaluate, predicate.source)
         read |= names
-        for one in sorted(names - known):
-            findings.add("fact.unknown", at, f"derived {name}: there is no fact {one} here", nearest(one, known))
+        for missing in sorted(names - known):
+            findings.add(
+                "fact.unknown", at, f"derived {name}: there is no fact {missing} here", nearest(missing, known)
+            )
         known.add(name)
     for indicator in pack.indicators.values():
-        for predicate in (*indicator.parts.values(), *(indicator.amount or {}).values()):
+        for predicate in _looked_at(indicator):
             read |= names_read(predicate.evaluate, predicate.source)
-        read.update(pack.categories[one].fact for one in indicator.by if one in pack.categories)
+        for rule in indicator.rules.values():
+            read.update(pack.categories[name].fact for name in rule.by if name in pack.categories)
     for name in pack.derived:
         if name not in read:
             findings.warn(
@@ -402,7 +515,7 @@ def _unused(pack: Pack, produced: Mapping[str, set[str]], findings: Findings) ->
             findings.warn(
                 "unused.activity", _at(kind.at), f"no form gives the activity {name}", "Remove it, or map a form."
             )
-    by = {one for indicator in pack.indicators.values() for one in indicator.by}
+    by = {one for indicator in pack.indicators.values() for rule in indicator.rules.values() for one in rule.by}
     for name, category in pack.categories.items():
         if name not in by:
             findings.warn("unused.category", _at(category.at), f"no indicator is split by {name}", "Remove it.")
