@@ -76,7 +76,10 @@ def load_pack(
     forms = _forms(reading)
     data_sets, codes = _dhis2(reading)
     indicators = _indicators(reading, codes, categories, {key: one.source for key, one in derived.items()})
-    openmrs = read_yaml(folder / "openmrs.yaml", "openmrs.yaml", findings)
+    openmrs = None
+    kinds = {*(one.kind for one in sources.values()), *(one.kind for one in targets.values())}
+    if "openmrs" in kinds or (folder / "openmrs.yaml").is_file():
+        openmrs = read_yaml(folder / "openmrs.yaml", "openmrs.yaml", findings)
     pack = Pack(
         id=pack_id,
         version=_version(folder),
