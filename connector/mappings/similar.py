@@ -65,8 +65,8 @@ class Likeness:
 
 def words_of(text: str) -> tuple[str, ...]:
     """Small letters without accents; ``camelCase``, ``snake_case`` and paths come apart."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    plain = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("Œ", "oe")).encode("ascii", "ignore").decode().lower()
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower().replace("œ", "oe")
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return tuple(word for word in _WORD.findall(plain) if word not in _EMPTY)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +137,16 @@ def test_the_starter_pack_is_copied_whole(tmp_path: Path) -> None:
     pack = whole(tmp_path / "pack")
     assert len(pack.indicators) == 3 and len(pack.forms) == 1
     assert run_examples(pack).unexercised == []
+
+
+def test_the_starter_pack_comes_with_the_wheel(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("connector/starter/")}
+    there = root / "config/starter"
+    assert inside == {f"connector/starter/{p.relative_to(there).as_posix()}" for p in there.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize(
