@@ -25,6 +25,8 @@ from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
+from connector.adapters.openmrs_rest import Rest
+from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
 from connector.engine import audit, runs
 from connector.engine.engine import Engine, stamp
@@ -252,6 +254,12 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
     if target.kind == "dhis2":
         send_token(own, target.settings)
         return Dhis2Setup(own, name=target.name, needs=dhis2_needs(made.pack), names=names, admin=admin)
+    if target.kind == "openmrs":
+        titles = {row.place: row.name for row in made.pack.org_units}
+        return OpenmrsSetup(
+            Rest(admin or own), name=target.name, openmrs=made.pack.openmrs, titles=titles, names=names,
+            profile=str(target.settings.get("profile") or made.pack.openmrs.get("profile") or "o3"),
+        )  # fmt: skip
     raise ConfigError(f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing.")
 
 
