@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from connector import bootstrap
-from connector.cli.beginning import STARTER
+from connector.cli.new import STARTER
 from connector.engine import runs, setting_up
 from connector.sandbox.dhis2 import DHIS2Sim
 from connector.sandbox.plane import Plane

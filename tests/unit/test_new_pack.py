@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from connector.cli import beginning
+from connector.cli.new import STARTER, new
 from connector.errors import ConfigError
 from connector.mappings.config import load_pack
 from connector.mappings.examples import run_examples
@@ -54,7 +54,7 @@ def whole(folder: Path) -> Pack:
 
 
 def init(folder: Path, **given: Any) -> None:
-    beginning.init(folder, yes=True, **given)
+    new(folder, yes=True, **given)
 
 
 @pytest.mark.parametrize("source", ["odk", "kobo", "csv", "cht"])
@@ -76,9 +76,7 @@ def test_proposals_are_shown_and_none_is_taken(tmp_path: Path, capsys: pytest.Ca
     sample.write_text(SURVEY, "utf-8")
     elements = tmp_path / "elements.csv"
     elements.write_text("code,name\nDE1,Enfants référés\nDE2,Périmètre brachial mesuré\n", "utf-8")
-    beginning.init(
-        tmp_path / "pack", form="depistage", sample=sample, elements=elements, json=True, like=beginning.STARTER
-    )
+    new(tmp_path / "pack", form="depistage", sample=sample, elements=elements, json=True, like=STARTER)
     document = json.loads(capsys.readouterr().out)
     by_field = {one["field"]: one for one in document["fields"]}
     assert by_field["enfant.age_mois"]["concepts"][0]["name"] == "age_months"
@@ -119,7 +117,7 @@ def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: py
         return next(answers)
 
     monkeypatch.setattr(typer, "prompt", prompt)
-    beginning.init(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
+    new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
     assert len(asked) >= 3
     facts = {rule.name for rule in whole(tmp_path / "pack").forms["odk", "f"].facts}
     assert "age_months" in facts and "bras" in facts and len(facts) == 2
