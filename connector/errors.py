@@ -197,6 +197,11 @@ class TargetRefused(RelaisError):
     code = "target.refused"
     exit_code = 4
 
+    @classmethod
+    def after(cls, said: str) -> TargetRefused:
+        """What was said there, then what Relais did and what a person should do."""
+        return cls(f"{said}\n{' '.join((cls.__doc__ or '').split()).partition('. ')[2]}")
+
 
 class RunLocked(RelaisError):
     """Another Relais is running on this database. This one did nothing. Wait, or stop the other one."""

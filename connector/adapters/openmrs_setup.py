@@ -36,6 +36,7 @@ _CONCEPTS = {
 }
 #: The identifier that every patient of the reference application has, with its check digit (003).
 _OPENMRS_ID = "05a29f94-c0ed-11e2-94be-8c13b969e334"
+_OF_ACCOUNT = ("openmrs.credentials", "openmrs.locked", "openmrs.privilege")
 _WHY: Mapping[str, tuple[str, str]] = {
     "ciel": (
         "it belongs to the CIEL dictionary: install that, or mend openmrs.yaml",
@@ -129,7 +130,7 @@ class OpenmrsSetup:
         said = await self.rest.write("POST", path, json=body)
         if said is None or said.code is None:
             return ""
-        if said.code in ("openmrs.credentials", "openmrs.locked", "openmrs.privilege"):
+        if said.code in _OF_ACCOUNT:
             raise said.stop()
         return short(said.body) or f"OpenMRS answered {said.status}"
 
@@ -275,7 +276,4 @@ def _finding(text: str) -> Finding:
 
 def _trouble(name: str, stop: Stop) -> TargetRefused | TargetUnreadable:
     said = f"{name}: {REASONS[stop.code].en}"
-    if stop.code in ("openmrs.credentials", "openmrs.locked", "openmrs.privilege"):
-        give = " ".join((TargetRefused.__doc__ or "").split()).partition(". ")[2]
-        return TargetRefused(f"{said}\n{give}")
-    return TargetUnreadable(said)
+    return TargetRefused.after(said) if stop.code in _OF_ACCOUNT else TargetUnreadable(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,10 @@ from connector.mappings.new_pack import Answers, Proposal
 from connector.mappings.pack import Concept
 from connector.mappings.samples import MAX_BYTES, Field, fields_of
 
-_ROOT = Path(connector.__file__).parent
+_CODE = Path(connector.__file__).parent
+_INSTALLED = _CODE / "starter"
 #: In a wheel beside the code, in a checkout in ``config``.
-STARTER = next(
-    p for p in (_ROOT / "starter", _ROOT.parent / "config/starter") if p.is_dir() or p.parent.name == "config"
-)
+STARTER = _INSTALLED if _INSTALLED.is_dir() else _CODE.parent / "config/starter"
 
 
 def new(
@@ -46,7 +46,12 @@ def new(
 ) -> None:
     """Ask what was not given (nothing with ``yes`` or ``json``), write the pack, say so. Raises ConfigError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there already. Nothing was written. Name a folder that is not there yet.")
+        raise ConfigError(
+            say(
+                f"{folder} existe déjà. Rien n'a été écrit. Donner un dossier qui n'existe pas encore.",
+                f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
+            )
+        )
     if starter:
         shutil.copytree(STARTER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         _told(folder, sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()), [], {}, json)
@@ -77,8 +82,7 @@ def new(
     accepted = _accepted(accept or (), fields)
     if not (yes or json):
         accepted |= _choose([one for one in proposals if one.field.path not in {*head, *accepted}], dictionary)
-    answers = Answers(pack_id, source, form, targets, date=answers.date, place=answers.place, accepted=accepted)
-    files = new_pack.files_of(answers, proposals, dictionary)
+    files = new_pack.files_of(replace(answers, accepted=accepted), proposals, dictionary)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +111,12 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({type(error).__name__}). Nothing was written.") from None
+        raise ConfigError(
+            say(
+                f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donner un fichier lisible.",
+                f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
+            )
+        ) from None
 
 
 def _elements(path: Path) -> dict[str, str]:
@@ -121,7 +130,14 @@ def _elements(path: Path) -> dict[str, str]:
         lines = csv.reader(data.decode("utf-8-sig").splitlines())
         return {row[0].strip(): row[1].strip() for row in lines if len(row) >= 2 and row[0].strip() != "code"}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(f"{path} has no data elements with code and name. Nothing was written.") from None
+        raise ConfigError(
+            say(
+                f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donner un CSV code,name ou le "
+                "JSON de /api/dataElements.",
+                f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
+                "of /api/dataElements.",
+            )
+        ) from None
 
 
 def _path(fields: list[Field], name: str | None) -> str:

@@ -94,12 +94,14 @@ def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappin
     return {
         "connector.yaml": _connector(answers),
         "concepts.yaml": _concepts(answers, proposals, dictionary),
-        "activities.yaml": _ACTIVITIES.format(slug=slug, form=answers.form),
+        "activities.yaml": _ACTIVITIES.format(slug=slug, name=_names(answers.form, answers.form)),
         "categories.yaml": _CATEGORIES,
         f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug),
         f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug),
-        "indicators/indicators.yaml": _INDICATORS.format(slug=slug, form=answers.form, code=code),
-        "dhis2.yaml": _DHIS2.format(code=code, form=answers.form),
+        "indicators/indicators.yaml": _INDICATORS.format(
+            slug=slug, code=code, name=_names(f"Fiches {answers.form}", f"Records {answers.form}")
+        ),
+        "dhis2.yaml": _DHIS2.format(code=code, name=_names(f"{answers.form}, chaque mois", f"{answers.form}, monthly")),
         "org_units.csv": "source,place,org_unit,level,parent,name,valid_from,valid_to\n",
         "deployments.csv": "reporter,kind,group,org_unit,valid_from,valid_to\n",
         "relais.env": _env(answers),
@@ -124,6 +126,10 @@ def _connector(answers: Answers) -> str:
 def _text(value: str) -> str:
     """A scalar of YAML that reads as this text."""
     return orjson.dumps(value).decode()
+
+
+def _names(french: str, english: str) -> str:
+    return f"{{fr: {_text(french)}, en: {_text(english)}}}"
 
 
 def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mapping[str, Concept]) -> str:
@@ -259,7 +265,7 @@ _ACTIVITIES = """# Ce qui peut arriver, quelle que soit l'application. / What ca
 
 activities:
   - id: {slug}
-    name: {{fr: "{form}", en: "{form}"}}
+    name: {name}
     fhir: {{shape: none, subject: none}}
 """
 _CATEGORIES = """# Comment les chiffres sont ventilés ; « inconnu » s'ajoute toujours.
@@ -303,7 +309,7 @@ data_set: {code}_M
 
 indicators:
   - id: N01
-    name: {{fr: "Fiches {form}", en: "Records {form}"}}
+    name: {name}
     definition: {{fr: "Nombre de fiches reçues de ce formulaire.", en: "Number of records received of this form."}}
     counts: {slug}
 """
@@ -315,7 +321,7 @@ data_elements:
 
 data_sets:
   - id: {code}_M
-    name: {{fr: "{form}, chaque mois", en: "{form}, monthly"}}
+    name: {name}
     period: Monthly
     level: site
 """

@@ -60,8 +60,7 @@ def fields_of(data: bytes, name: str) -> list[Field]:
 
 def _of_json(data: bytes, name: str) -> Iterator[Field]:
     try:
-        text = data.decode("utf-8-sig")
-        value: Any = orjson.loads(text if text.lstrip().startswith("[") else text.strip())
+        value: Any = orjson.loads(data.decode("utf-8-sig"))
     except ValueError:
         try:
             value = orjson.loads(data.decode("utf-8-sig").strip().partition("\n")[0])  # one record per line

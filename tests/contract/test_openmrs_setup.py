@@ -174,7 +174,6 @@ def test_a_refused_account_and_a_server_that_is_not_there() -> None:
     with pytest.raises(TargetRefused, match="--user"):
         House(lambda data: data["users"][0].update(privileges=["Get Locations"])).run(make=True)
     house = House()
-    house.sim.app = None  # type: ignore[assignment]
 
     async def nothing(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 503, "headers": [(b"retry-after", b"9")]})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from hatchling.builders.wheel import WheelBuilder
 
 from connector.cli.new import STARTER, new
 from connector.errors import ConfigError
@@ -65,9 +63,9 @@ def test_what_is_made_is_whole(tmp_path: Path, source: str, with_sample: bool) -
         "record_id;date;site;fièvre\n1;09/07/2026;s;oui\n" if source == "csv" else json.dumps(RECORDS[source])
     )
     target = ["dhis2", "fhir_server"] if with_sample else ["dhis2"]
-    init(tmp_path / "pack", source=source, form="Dépistage 2", sample=sample if with_sample else None, target=target)
+    init(tmp_path / "pack", source=source, form='Dépistage "2"', sample=sample if with_sample else None, target=target)
     pack = whole(tmp_path / "pack")
-    assert pack.forms[source, "Dépistage 2"].facts == ()
+    assert pack.forms[source, 'Dépistage "2"'].facts == ()
     assert [one.mode for one in pack.targets.values()] == ["shadow"] * len(target)
 
 
@@ -125,7 +123,7 @@ def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: py
 
 def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError):
         init(tmp_path, starter=True)
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
@@ -137,14 +135,12 @@ def test_the_starter_pack_is_copied_whole(tmp_path: Path) -> None:
     assert run_examples(pack).unexercised == []
 
 
-def test_the_starter_pack_comes_with_the_wheel(tmp_path: Path) -> None:
+def test_the_starter_pack_comes_with_the_wheel() -> None:
     root = Path(__file__).parents[2]
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=root, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("connector/starter/")}
+    packed = {one.distribution_path for one in WheelBuilder(str(root)).recurse_included_files()}
     there = root / "config/starter"
-    assert inside == {f"connector/starter/{p.relative_to(there).as_posix()}" for p in there.rglob("*") if p.is_file()}
+    wanted = {f"connector/starter/{p.relative_to(there).as_posix()}" for p in there.rglob("*") if p.is_file()}
+    assert wanted and {one for one in packed if one.startswith("connector/starter/")} == wanted
 
 
 @pytest.mark.parametrize(
