@@ -7,6 +7,7 @@ RelaisError
 ├── MappingError         the record goes to quarantine
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable · TargetRefused
+├── PlanChanged · PlanUnknown
 └── RunLocked
 """
 
@@ -208,3 +209,28 @@ class RunLocked(RelaisError):
 
     code = "run.locked"
     exit_code = 5
+
+
+class PlanUnknown(RelaisError):
+    """There is no plan of this number here; the newest twenty are kept. Nothing was sent. Make one: ``relais plan``.
+    Il n'y a pas de plan de ce numéro ici ; les vingt derniers sont gardés. Rien n'a été envoyé."""
+
+    code = "plan.unknown"
+    exit_code = 2
+
+
+class PlanChanged(RelaisError):
+    """What the plan was made from has changed since. Nothing was sent. Make a new one and look at it:
+    ``relais plan``."""
+
+    code = "plan.changed"
+    exit_code = 3
+
+    @classmethod
+    def because(cls, number: int, french: str, english: str) -> PlanChanged:
+        """``french``, ``english``: what changed."""
+        return cls(
+            f"What plan {number} was made from has changed since: {english}. Nothing was sent. "
+            f"Look at a new one: relais plan.\nCe dont vient le plan {number} a changé depuis : {french}. "
+            "Rien n'a été envoyé. En regarder un nouveau : relais plan."
+        )

@@ -188,7 +188,7 @@ class Mapping:
             ]
         )
         unit.drop_activities([w.record.id for w in gone])
-        self._recount(unit, works)
+        self._recount(unit, works, now)
         built, invalid = resources.want(engine, unit, works, known)
         referrals.want(engine, unit, works, known)
         self._heads(unit, works, now)
@@ -301,7 +301,7 @@ class Mapping:
         return parent_of
 
     @staticmethod
-    def _recount(unit: Any, works: list[Work]) -> None:
+    def _recount(unit: Any, works: list[Work], now: str) -> None:
         """Replace the contributions of changed records and touch the old and the new cells together."""
         old: dict[str, list[tuple[Any, ...]]] = {}
         for row in unit.contributions([w.record.id for w in works if not w.fresh]):
@@ -351,6 +351,15 @@ class Mapping:
                 touched[(row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"])] = None
         unit.replace_contributions(drop, rows)
         names = ("indicator", "part", "org_unit", "period", "categories")
+        stay = {(row["record"], *(row[name] for name in names)) for row in rows}
+        unit.departed(
+            [
+                {**dict(zip(names, cell[:5], strict=True)), "record": record, "now": now}
+                for record, cells in old.items()
+                for cell in cells
+                if (record, *cell[:5]) not in stay
+            ]
+        )
         unit.touch([dict(zip(names, cell, strict=True)) for cell in touched])
 
     @staticmethod

@@ -104,6 +104,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
                 "combo": combo,
                 "value": figure(indicator.aggregate, row),
                 "records": int(row["records"]),
+                "version": indicator.version,
                 "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted",
                 "now": now,
             }

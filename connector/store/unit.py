@@ -12,6 +12,7 @@ from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.planning import PlanQueries
 from connector.store.reporting import ReportingQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
@@ -24,6 +25,7 @@ class Unit(
     TrailQueries,
     ChoosingQueries,
     KeepingQueries,
+    PlanQueries,
     ReportingQueries,
     TokenQueries,
 ):
