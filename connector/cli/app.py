@@ -69,6 +69,7 @@ def with_commands() -> typer.Typer:
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
         beginning,
+        changing,
         keeping,
         looking,
         mapping,

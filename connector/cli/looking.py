@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
 from connector.cli.output import Watching, err, json_out, out, say, state, table
-from connector.engine import kept_plans, lineage, runs
+from connector.engine import kept_plans, lineage, lineage_files, runs
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 
@@ -252,9 +253,15 @@ def explain(
     org_unit: Annotated[str | None, typer.Option()] = None,
     period: Annotated[str | None, typer.Option()] = None,
     combo: Annotated[str, typer.Option()] = "default",
+    csv: Annotated[bool, typer.Option("--csv", help="Every record it counts, as CSV with semicolons.")] = False,
+    open_lineage: Annotated[
+        bool, typer.Option("--open-lineage", help="The form fields it is made of, as an event of OpenLineage.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Une valeur jusqu'à ses fiches, sa règle, ses envois. / A value down to its records, rule, sends."""
+    if csv + open_lineage + json > 1:
+        raise typer.BadParameter("--csv, --open-lineage, --json")
     parts = list(key or []) + [None] * 4
     element, unit_code, pe = data_element or parts[0], org_unit or parts[1], period or parts[2]
     if not (element and unit_code and pe):
@@ -263,6 +270,14 @@ def explain(
         document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo)
         if document is not None:
             Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
+        cell = lineage_files.cell_at(made.engine, element, unit_code, pe, parts[3] or combo)
+        if cell is not None and csv:
+            for line in lineage_files.as_csv(made.engine, cell):
+                sys.stdout.write(line)
+        if cell is not None and open_lineage:
+            json_out(lineage_files.open_lineage(made.engine, cell))
+    if document is not None and (csv or open_lineage):
+        return
     if document is None:
         json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
         leave(1)
@@ -423,11 +438,3 @@ def quarantine(
             for r in rows
         ],
     )
-
-
-@app.command()
-def remap(json: Json = False) -> None:
-    """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again."""
-    with house() as made:
-        count = Actions(made.engine).remap(None, me())
-    json_out({"remapped": count}) if json else out.print(str(count))

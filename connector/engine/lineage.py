@@ -72,7 +72,7 @@ def _explain(
                 "worker": r["worker"],
                 "form": r["form"],
                 "mapping": r["mapping"],
-                "amount": _number(r["amount"]),
+                "amount": number(r["amount"]),
                 "version": r["version"],
                 "purged": r["purged"],
             }
@@ -108,7 +108,8 @@ def _approval(unit: Any, cell: dict[str, Any]) -> dict[str, Any] | None:
     return {"by": row["by"], "at": row["at"], "value": approved_figures(row).get(str(cell["id"]))} if row else None
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """An amount without the noughts that the database adds."""
     text = str(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -134,9 +135,7 @@ def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
 def _led(indicator: Any, sums: list[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
     """Lines per place that add up to the figure; one line more for what is counted once."""
     aggregate = indicator.aggregate if indicator else "count"
-    lines = [
-        {"label": r["place"] or "", "n": _number(r["total"] if aggregate == "sum" else r["records"])} for r in sums
-    ]
+    lines = [{"label": r["place"] or "", "n": number(r["total"] if aggregate == "sum" else r["records"])} for r in sums]
     if aggregate == "distinct":
         spare = sum(int(r["records"]) for r in sums) - int(cell["value"] or 0)
         if spare:
@@ -164,7 +163,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
             {
                 **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
                 "categories": dict(parse_categories(contribution["categories"])),
-                "amount": _number(contribution["amount"]),
+                "amount": number(contribution["amount"]),
                 "data_element": cell.get("data_element"),
                 "combo": cell.get("combo"),
                 "value": cell.get("value"),

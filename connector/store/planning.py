@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -22,6 +23,10 @@ CLAIM_PLANNED = text(
     "SELECT d.* FROM plan_delivery p JOIN delivery d ON d.id=p.delivery AND d.generation=p.generation WHERE p.plan=:plan "
     "AND d.target=:target AND d.due_at <= :now AND (d.state IN ('pending', 'deferred', 'unknown') OR (d.state='leased' AND "
     "d.lease_until < :now)) ORDER BY d.due_at, d.id LIMIT :limit"
+)
+TOUCH_CELLS = text(
+    "INSERT INTO touched (indicator, part, org_unit, period, categories) SELECT indicator, part, org_unit, period, categories "
+    "FROM cell WHERE indicator=:i AND period=:p ON CONFLICT (indicator, part, org_unit, period, categories) DO NOTHING"
 )
 _CELL = (
     "c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period AND c.categories=:categories"
@@ -95,6 +100,52 @@ class PlanQueries:
             **{name: cell[name] for name in ADDRESS},
             n=limit,
         )
+
+    # -- comparing two databases
+
+    def cell_groups(self) -> list[tuple[str, str]]:
+        """Indicator and period of every cell."""
+        return [
+            (row["indicator"], row["period"]) for row in self._planned("SELECT DISTINCT indicator, period FROM cell")
+        ]
+
+    def cells_of(self, indicator: str, period: str) -> list[dict[str, Any]]:
+        return self._planned("SELECT * FROM cell WHERE indicator=:i AND period=:p", i=indicator, p=period)
+
+    def form_states(self) -> dict[tuple[str, str | None], dict[str, int]]:
+        """(source, form) -> how many records are in which state."""
+        found: dict[tuple[str, str | None], dict[str, int]] = {}
+        rows = self._planned("SELECT source, form, state, COUNT(*) AS n FROM head GROUP BY source, form, state")
+        for row in rows:
+            found.setdefault((row["source"], row["form"]), {})[row["state"]] = int(row["n"])
+        return found
+
+    def quarantine_codes(self) -> dict[str, int]:
+        rows = self._planned("SELECT code, COUNT(*) AS n FROM quarantine GROUP BY code")
+        return {row["code"]: int(row["n"]) for row in rows}
+
+    # -- history counted again
+
+    def dirty_activities(self, kinds: Sequence[str], first: str, last: str, after: str, limit: int) -> tuple[int, str]:
+        """Mark living records of these kinds and days to be mapped again: how many, and the last one (``after`` goes
+        on from it)."""
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT a.record FROM activity a JOIN head h ON h.record=a.record WHERE a.date BETWEEN :first AND :last "
+            "AND a.record > :after AND h.purged IS NULL AND NOT h.deleted AND a.kind IN {in} ORDER BY a.record LIMIT :limit",
+            kinds,
+            first=first,
+            last=last,
+            after=after,
+            limit=limit,
+        )
+        records = sorted(row["record"] for row in rows)[:limit]
+        count: int = self.dirty_records(records)  # type: ignore[attr-defined]
+        return count, records[-1] if records else after
+
+    def touch_cells(self, indicator: str, periods: Sequence[str]) -> None:
+        """Count the cells of an indicator and these periods again."""
+        values = [{"i": indicator, "p": one} for one in periods]
+        many(self.connection, TOUCH_CELLS, values)
 
     # -- kept plans
 
