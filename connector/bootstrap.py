@@ -6,12 +6,18 @@ import asyncio
 import gc
 import os
 import random
+import shutil
 import socket
-from collections.abc import Callable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from connector import crypto
 from connector.adapters.cht import ChtSource
@@ -25,6 +31,8 @@ from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
+from connector.adapters.openmrs_rest import Rest
+from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
 from connector.engine import audit, runs
 from connector.engine.engine import Engine, stamp
@@ -43,7 +51,11 @@ from connector.mappings.pack import Pack, TargetConfig
 from connector.model import Finding, Severity
 from connector.ports import Setup
 from connector.settings import Settings
+from connector.store import rehearsal as rehearsal_of
 from connector.store.database import QueuedStore, SqlStore, require_current
+
+#: Folders of copies, and after how many seconds one that nobody deleted is.
+_REHEARSAL, _STALE = "rehearsal-", 86_400.0
 
 REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
 
@@ -243,6 +255,36 @@ def build(
     return House(settings, pack, findings, store, cipher, engine, clients, client)
 
 
+@contextmanager
+def rehearsal(settings: Settings, pack: Path | None = None) -> Iterator[tuple[SqlStore, House]]:
+    """The database as it is, and everything wired with ``pack`` over a copy of it, which is deleted at the end.
+    Building marks what that pack would map again. The copy lies in ``home``, encrypted as the database is.
+
+    Raises PackBroken, ConfigError, WrongKey, StoreError.
+    """
+    store, _ = open_store(settings, create=False)
+    stale = time.time() - _STALE
+    for left in settings.home.glob(f"{_REHEARSAL}*"):  # of one that was killed
+        if left.stat().st_mtime < stale:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_REHEARSAL, dir=settings.home))
+    url = f"sqlite:///{(folder / 'relais.db').absolute()}"
+    try:
+        into = SqlStore(url)
+        try:
+            rehearsal_of.copy(store, into)
+        finally:
+            into.close()
+        made = build(settings.model_copy(update={"pack": pack or settings.pack, "database_url": SecretStr(url)}))
+        try:
+            yield store, made
+        finally:
+            made.close()
+    finally:
+        store.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def setup_of(made: House, target: TargetConfig, user: str | None = None, password: str | None = None) -> Setup:
     """The metadata of a target. ``user``: an account that may change it, used for nothing else. Raises ConfigError."""
     own = made.connect(target.name, target.settings)
@@ -252,6 +294,12 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
     if target.kind == "dhis2":
         send_token(own, target.settings)
         return Dhis2Setup(own, name=target.name, needs=dhis2_needs(made.pack), names=names, admin=admin)
+    if target.kind == "openmrs":
+        titles = {row.place: row.name for row in made.pack.org_units}
+        return OpenmrsSetup(
+            Rest(admin or own), name=target.name, openmrs=made.pack.openmrs, titles=titles, names=names,
+            profile=str(target.settings.get("profile") or made.pack.openmrs.get("profile") or "o3"),
+        )  # fmt: skip
     raise ConfigError(f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing.")
 
 

@@ -7,6 +7,7 @@ RelaisError
 ├── MappingError         the record goes to quarantine
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable · TargetRefused
+├── PlanChanged · PlanUnknown
 └── RunLocked
 """
 
@@ -197,9 +198,39 @@ class TargetRefused(RelaisError):
     code = "target.refused"
     exit_code = 4
 
+    @classmethod
+    def after(cls, said: str) -> TargetRefused:
+        """What was said there, then what Relais did and what a person should do."""
+        return cls(f"{said}\n{' '.join((cls.__doc__ or '').split()).partition('. ')[2]}")
+
 
 class RunLocked(RelaisError):
     """Another Relais is running on this database. This one did nothing. Wait, or stop the other one."""
 
     code = "run.locked"
     exit_code = 5
+
+
+class PlanUnknown(RelaisError):
+    """There is no plan of this number here; the newest twenty are kept. Nothing was sent. Make one: ``relais plan``.
+    Il n'y a pas de plan de ce numéro ici ; les vingt derniers sont gardés. Rien n'a été envoyé."""
+
+    code = "plan.unknown"
+    exit_code = 2
+
+
+class PlanChanged(RelaisError):
+    """What the plan was made from has changed since. Nothing was sent. Make a new one and look at it:
+    ``relais plan``."""
+
+    code = "plan.changed"
+    exit_code = 3
+
+    @classmethod
+    def because(cls, number: int, french: str, english: str) -> PlanChanged:
+        """``french``, ``english``: what changed."""
+        return cls(
+            f"What plan {number} was made from has changed since: {english}. Nothing was sent. "
+            f"Look at a new one: relais plan.\nCe dont vient le plan {number} a changé depuis : {french}. "
+            "Rien n'a été envoyé. En regarder un nouveau : relais plan."
+        )

@@ -38,7 +38,6 @@ _PAGE = 500
 _CODES = 50
 #: More pages than any national server has.
 _MOST_PAGES = 400
-_GIVE = " ".join((TargetRefused.__doc__ or "").split()).partition(". ")[2]
 _SHOWN = 20  #: errors of an import report that are passed on
 
 
@@ -173,9 +172,9 @@ class Dhis2Setup:
             return
         if answer.status == 403:  # form of 153
             said = str(body.get("message", "")) if isinstance(body, Mapping) else ""
-            raise TargetRefused(f"{self.name}: this account may not do that. DHIS2 says: {said[:200]}\n{_GIVE}")
+            raise TargetRefused.after(f"{self.name}: this account may not do that. DHIS2 says: {said[:200]}")
         if answers.reason(fault.code).who is Who.CREDENTIALS:
-            raise TargetRefused(f"{self._said(fault.code)}\n{_GIVE}")
+            raise TargetRefused.after(self._said(fault.code))
         if fault.of_target or not wrote:
             raise TargetUnreadable(self._said(fault.code))
 

@@ -68,6 +68,8 @@ def with_commands() -> typer.Typer:
     """The program with all its commands."""
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
+        beginning,
+        changing,
         keeping,
         looking,
         mapping,

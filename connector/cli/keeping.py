@@ -16,13 +16,14 @@ import typer
 
 from connector import __version__, bootstrap, crypto
 from connector.cli.app import Json, app, house, leave, me, run_async
-from connector.cli.output import json_out, out, say, table
+from connector.cli.mapping import show_failures, show_results
+from connector.cli.output import err, json_out, out, say, table
 from connector.engine import audit as trail
 from connector.engine import audit_events, restoring, tokens
 from connector.engine.actions import Actions
 from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
-from connector.mappings import examples
+from connector.mappings import accepting, examples
 from connector.model import Finding, Severity
 from connector.settings import Settings
 from connector.store.database import SqlStore, require_current
@@ -98,6 +99,9 @@ def check(
 def test(
     pack: Annotated[Path | None, typer.Argument()] = None,
     strict: Annotated[bool, typer.Option("--strict")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Write what the failing examples gave in the place of what they expect.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
@@ -105,25 +109,19 @@ def test(
     if any(f.severity is Severity.ERROR for f in findings):
         raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
     results = examples.run_examples(made)
-    document = results.document() if hasattr(results, "document") else results
+    if not json:
+        show_failures(results)
+    changed: list[str] = []
+    shown = results.document()
+    if accept and results.corrections:
+        changed = accepting.accept(made.folder, results.corrections)
+        results = examples.run_examples(made)
+        err.print(say("Écrit : ", "Written: ") + ", ".join(changed))
+    document = results.document()
     if json:
-        json_out(document)
+        json_out({**document, "differences": shown["differences"], "accepted": changed})
     else:
-        for failure in document.get("failures", []):
-            out.print(f"[bold red]{failure}[/]")
-        out.print(
-            say(
-                f"{document['passed']} réussis, {document['failed']} en échec",
-                f"{document['passed']} passed, {document['failed']} failed",
-            )
-        )
-        if document["unexercised"]:
-            out.print(
-                "[yellow]"
-                + say("sans exemple : ", "without example: ")
-                + "[/]"
-                + ", ".join(map(str, document["unexercised"]))
-            )
+        show_results(results)
     leave(3 if document["failed"] or (strict and document["unexercised"]) else 0)
 
 

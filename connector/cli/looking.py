@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from connector import __version__
+from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
-from connector.cli.output import json_out, out, say, state, table
-from connector.engine import lineage
-from connector.engine import plan as planning
+from connector.cli.output import Watching, err, json_out, out, say, state, table
+from connector.engine import kept_plans, lineage, lineage_files, runs
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 
@@ -118,55 +118,130 @@ def plan(
     period: Annotated[str | None, typer.Option()] = None,
     json: Json = False,
 ) -> None:
-    """Ce qui serait envoyé, et ce qui est retenu. / What would be sent, and what is held back."""
+    """Ce qui serait envoyé, et ce qui est retenu. / What would be sent, and what is held back.
+
+    What was received is mapped and counted first; nothing is read from a source and nothing is sent. The plan is kept:
+    `relais run --plan ID` sends just that.
+    """
     with house() as made:
-        document = planning.plan(made.engine, target, period)
+        bootstrap.settle_in()
+        if target is not None and target not in made.pack.targets:
+            raise typer.BadParameter(f"{target}: {', '.join(made.pack.targets)}")
+        with Watching() as step:
+            made.engine.progress = step
+            busy = not runs.count(made.engine)
+        document = kept_plans.keep(made.engine, me(), target, period)
+        reasons = made.engine.reasons
+        read = made.store.read(lambda unit: unit.last_read())
     if json:
         json_out(document)
         return
-    out.print(
+    _show_plan(document, reasons)
+    if busy and (document["unmapped"] or document["uncounted"]):
+        err.print(
+            say(
+                f"Un autre processus tient la base : {document['unmapped']} fiches reçues ne sont pas encore comptées ici.",
+                f"Another process holds the database: {document['unmapped']} records received are not counted here yet.",
+            )
+        )
+    seen = read[:16].replace("T", " ") if read else say("jamais", "never")
+    err.print(
         say(
-            f"{document['new']} nouvelles, {document['changed']} changées, {document['removed']} retirées, {document['same']} inchangées",
-            f"{document['new']} new, {document['changed']} changed, {document['removed']} removed, {document['same']} same",
+            f"Rien n'est parti. Sources lues pour la dernière fois : {seen} (les relire : relais run --dry-run). Envoyer "
+            f"exactement ceci : relais run --plan {document['id']}",
+            f"Nothing was sent. Sources last read: {seen} (read them again: relais run --dry-run). To send exactly this: "
+            f"relais run --plan {document['id']}",
         )
     )
-    table(
-        [say("quoi", "what"), say("où", "where"), say("valeur", "value"), say("acceptée", "accepted")],
-        [
-            [
-                i["what"],
-                i.get("key") or f"{i['org_unit']} {i['period']} {i['data_element']} {i['combo']}",
-                i.get("value"),
-                i.get("accepted"),
-            ]
-            for i in document["items"][:40]
-        ],
-    )
-    held = [
-        b
-        for b in document["blocked"]
-        if b["state"] in ("held", "rejected", "parked", "waiting_person", "kept", "deferred")
+
+
+#: what -> mark, style, French, English
+WHAT = {
+    "new": ("+", "green", "nouvelle", "new"),
+    "changed": ("~", "yellow", "changée", "changed"),
+    "removed": ("−", "red", "retirée", "removed"),
+}
+
+
+def _where(item: dict[str, Any]) -> str:
+    return str(item.get("key") or f"{item['data_element']} {item['combo']} {item['org_unit']} {item['period']}")
+
+
+def _because(item: dict[str, Any]) -> str:
+    found = item.get("because") or {}
+    if "record" in found:
+        return str(found["record"])
+    words = [
+        f"+ {one['record']}" + (say(" (corrigée)", " (edited)") if one["edited"] else "")
+        for one in found.get("came", ())
     ]
+    more = found.get("came_total", 0) - len(found.get("came", ()))
+    words += [f"+ {more}…"] if more > 0 else []
+    words += [
+        f"− {one['record']}" + (say(" (supprimée)", " (deleted)") if one["state"] == "deleted" else "")
+        for one in found.get("left", ())
+    ]
+    return ", ".join(words)
+
+
+def _show_plan(document: dict[str, Any], reasons: Any) -> None:
+    out.print(
+        say(
+            f"[bold]{document['id']}[/]  + {document['new']} nouvelles  ~ {document['changed']} changées  − {document['removed']} retirées  "
+            f"= {document['same']} inchangées  ! {len(document['blocked'])} retenues",
+            f"[bold]{document['id']}[/]  + {document['new']} new  ~ {document['changed']} changed  − {document['removed']} removed  "
+            f"= {document['same']} same  ! {len(document['blocked'])} held back",
+        )
+    )
+    if document["frozen"]:
+        out.print(
+            say(
+                f"{document['frozen']} fiches purgées restent figées à leur ancienne version.",
+                f"{document['frozen']} purged records stay frozen at their old version.",
+            )
+        )
+    rows = []
+    for item in document["items"][:40]:
+        mark, style, *_ = WHAT[item["what"]]
+        change = "" if item.get("key") else f"{item['accepted'] or '–'} → {item['sends'] or '–'}"
+        rows.append([f"[{style}]{mark}[/]", item["target"], _where(item), change, _because(item)])
+    if rows:
+        table(
+            ["", say("cible", "target"), say("où", "where"), say("valeur", "value"), say("à cause de", "because of")],
+            rows,
+        )
+        if sum(document[kind] for kind in WHAT) > len(rows):
+            out.print(say(f"… {len(rows)} premières montrées", f"… the first {len(rows)} shown"))
+    if document["completions"]:
+        shown = ", ".join(f"{c['data_set']} {c['org_unit']} {c['period']}" for c in document["completions"][:5])
+        out.print(
+            say(
+                f"Ensuite, {len(document['completions'])} mois peuvent être déclarés complets : {shown}",
+                f"After that {len(document['completions'])} periods can be declared complete: {shown}",
+            )
+        )
+    held = [b for b in document["blocked"] if b["state"] not in ("old", "shadow")]
     if held:
         table(
-            [
-                say("retenu", "held back"),
-                say("où", "where"),
-                say("Relais", "Relais"),
-                say("là-bas", "there"),
-                say("raison", "reason"),
-            ],
+            [say("retenu", "held back"), say("où", "where"), "Relais", say("là-bas", "there"), say("pourquoi", "why")],
             [
                 [
                     state(b["state"]),
-                    b.get("key") or f"{b['org_unit']} {b['period']} {b['data_element']} {b['combo']}",
+                    b["target"] if b.get("kind") == "target" else _where(b),
                     b.get("value"),
                     b.get("there"),
-                    b["reason"],
+                    _sentence(reasons, b["reason"]),
                 ]
                 for b in held[:40]
             ],
-            title="",
+        )
+    older = len(document["blocked"]) - len(held)
+    if older:
+        out.print(
+            say(
+                f"{older} valeurs calculées et jamais envoyées (avant live_from, ou mode shadow).",
+                f"{older} values computed and never sent (before live_from, or shadow mode).",
+            )
         )
 
 
@@ -178,9 +253,15 @@ def explain(
     org_unit: Annotated[str | None, typer.Option()] = None,
     period: Annotated[str | None, typer.Option()] = None,
     combo: Annotated[str, typer.Option()] = "default",
+    csv: Annotated[bool, typer.Option("--csv", help="Every record it counts, as CSV with semicolons.")] = False,
+    open_lineage: Annotated[
+        bool, typer.Option("--open-lineage", help="The form fields it is made of, as an event of OpenLineage.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Une valeur jusqu'à ses fiches, sa règle, ses envois. / A value down to its records, rule, sends."""
+    if csv + open_lineage + json > 1:
+        raise typer.BadParameter("--csv, --open-lineage, --json")
     parts = list(key or []) + [None] * 4
     element, unit_code, pe = data_element or parts[0], org_unit or parts[1], period or parts[2]
     if not (element and unit_code and pe):
@@ -189,6 +270,14 @@ def explain(
         document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo)
         if document is not None:
             Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
+        cell = lineage_files.cell_at(made.engine, element, unit_code, pe, parts[3] or combo)
+        if cell is not None and csv:
+            for line in lineage_files.as_csv(made.engine, cell):
+                sys.stdout.write(line)
+        if cell is not None and open_lineage:
+            json_out(lineage_files.open_lineage(made.engine, cell))
+    if document is not None and (csv or open_lineage):
+        return
     if document is None:
         json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
         leave(1)
@@ -349,11 +438,3 @@ def quarantine(
             for r in rows
         ],
     )
-
-
-@app.command()
-def remap(json: Json = False) -> None:
-    """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again."""
-    with house() as made:
-        count = Actions(made.engine).remap(None, me())
-    json_out({"remapped": count}) if json else out.print(str(count))

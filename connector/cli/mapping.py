@@ -17,6 +17,7 @@ from connector.cli.app import Json, app, leave
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
+from connector.mappings.examples import Results
 from connector.mappings.pack import Pack
 from connector.model import Severity
 from connector.settings import Settings
@@ -196,3 +197,45 @@ def show_not_counted(rows: list[dict[str, Any]]) -> None:
             values = f"  [dim]({escape(one['values'])})[/]" if one["values"] else ""
             mark = "[red]✗[/]" if one["result"] != "true" else "[green]✓[/]"
             out.print(f"      {'  ' * one['depth']}{mark} {escape(one['text'])}{values}")
+
+
+# ---------------------------------------------------------------- relais test
+
+
+def show_failures(results: Results) -> None:
+    """Example by example what it expects (−) and what it gave (+)."""
+    shown: tuple[str, int] | None = None
+    for one in results.failures:
+        if (one.file, one.line) != shown:
+            shown = (one.file, one.line)
+            out.print(f"[bold]{escape(one.example)}[/]  [dim]{one.file}:{one.line}[/]")
+        if not one.what:
+            out.print(f"    [red]{escape(one.difference)}[/]")
+            continue
+        out.print(f"  [red]- {escape(one.what)}: {escape(_written(one.wanted))}[/]")
+        out.print(f"  [green]+ {escape(one.what)}: {escape(_written(one.found))}[/]")
+
+
+def _written(value: Any) -> str:
+    """As an example says it."""
+    if value is None:
+        return say("(absent)", "(absent)")
+    if isinstance(value, bool | list | dict):
+        return orjson.dumps(value, default=str).decode()
+    return str(value)
+
+
+def show_results(results: Results) -> None:
+    """How many passed, and what no example reaches, file by file."""
+    out.print(
+        say(f"{results.passed} réussis, {results.failed} en échec", f"{results.passed} passed, {results.failed} failed")
+    )
+    if not results.unexercised:
+        return
+    out.print("[yellow]" + say("Sans exemple :", "Without an example:") + "[/]")
+    groups: dict[str, list[str]] = {}
+    for one in results.unexercised:
+        group, _, rest = one.partition(": ")
+        groups.setdefault(group if rest else "", []).append(rest or one)
+    for group, names in groups.items():
+        out.print(f"  {escape(group)}{': ' if group else ''}{escape(', '.join(names))}")

@@ -41,6 +41,16 @@ _KINDS = {
     "data_set_element": ("éléments à mettre dans un ensemble", "elements to add to a data set"),
     "data_set_org_unit": ("unités à affecter à un ensemble", "org units to assign to a data set"),
     "org_unit": ("unités d'organisation", "org units"),
+    "module": ("modules", "modules"),
+    "identifier_type": ("types d'identifiant", "identifier types"),
+    "identifier_source": ("sources d'identifiants", "identifier sources"),
+    "encounter_type": ("types de rencontre", "encounter types"),
+    "encounter_role": ("rôles", "roles"),
+    "provider": ("soignants", "providers"),
+    "location": ("lieux", "locations"),
+    "concept": ("concepts", "concepts"),
+    "appointment_service": ("services de rendez-vous", "appointment services"),
+    "appointment_service_uuid": ("uuid de services à écrire", "uuids of services to write down"),
 }
 
 
@@ -59,6 +69,23 @@ def setup_dhis2(
     is never changed, only added to. A second --apply makes nothing.
     """
     _set_up("dhis2", apply, out_file, user, password, target, json)
+
+
+@setup_app.command("openmrs")
+def setup_openmrs(
+    apply: Apply = False,
+    out_file: Out = None,
+    user: User = None,
+    password: Password = None,
+    target: Target = None,
+    json: Json = False,
+) -> None:
+    """Montrer ou créer ce que openmrs.yaml nomme dans OpenMRS. / Show or make what openmrs.yaml names in OpenMRS.
+
+    Encounter types, identifier types, locations, the provider, concepts of the referral and appointment services. What
+    belongs to the CIEL dictionary, or gets a uuid of OpenMRS's own, is for a person and says so.
+    """
+    _set_up("openmrs", apply, out_file, user, password, target, json)
 
 
 def _set_up(

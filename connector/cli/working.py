@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from connector import __version__, bootstrap
-from connector.cli.app import Json, app, house, leave, run_async
+from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.output import Watching, err, json_out, out, say, state, table
 from connector.engine import reconcile as reconciling
 from connector.engine import runs
@@ -71,6 +71,9 @@ def run(
     source: Annotated[list[str] | None, typer.Option(help="Only these sources.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Only these targets.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Pull, map and count; send nothing.")] = False,
+    plan: Annotated[
+        int | None, typer.Option(help="Send just what this plan says, and nothing if it has changed since.")
+    ] = None,
     after_restore: Annotated[
         bool, typer.Option("--after-restore", help="The database came from a backup: read the targets back first.")
     ] = False,
@@ -84,6 +87,13 @@ def run(
         targets = [] if dry_run else target
         if after_restore and (dry_run or source or target):
             raise typer.BadParameter(say("--after-restore vaut pour tout", "--after-restore is for everything"))
+        if plan is not None:
+            if after_restore or dry_run or source or target:
+                raise typer.BadParameter(say("--plan dit déjà tout", "--plan says it all already"))
+            summary = run_async(made, lambda: runs.carry_out(made.engine, plan, me(), wait=limit))
+            _tell_plan(summary)
+            json_out(summary) if json else show_run(summary)
+            leave(runs.exit_code(summary))
         summary = run_async(
             made,
             lambda: runs.once(made.engine, wait=limit, sources=source, targets=targets, after_restore=after_restore),
@@ -93,6 +103,16 @@ def run(
     else:
         show_run(summary)
     leave(runs.exit_code(summary))
+
+
+def _tell_plan(summary: dict[str, Any]) -> None:
+    told = summary["plan"]
+    err.print(
+        say(
+            f"Plan {told['id']} : {told['sent']} envois acceptés, {told['left']} restent.",
+            f"Plan {told['id']}: {told['sent']} deliveries accepted, {told['left']} left.",
+        )
+    )
 
 
 @app.command()

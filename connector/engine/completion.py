@@ -7,16 +7,17 @@ many; without it never. The server checks next to nothing here (235-241), so all
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
 from connector import periods
 from connector.engine import audit
 from connector.engine.engine import Engine
-from connector.engine.keys import block_key, completion_key
+from connector.engine.keys import Block, block_key, completion_key
 from connector.engine.reporters import Reporters
 from connector.identity import digest
-from connector.mappings.pack import DataSet
+from connector.mappings.pack import DataSet, TargetConfig
 
 #: Completions wanted in one transaction.
 CHUNK = 100
@@ -44,26 +45,55 @@ def completions(engine: Engine) -> int:
     today = engine.today()
     reporters = Reporters(engine.pack)
     count = 0
+    for data_set, period in _over(engine, config, today):
+        changes = engine.store.read(
+            lambda unit, ds=data_set, pe=period: _changes(unit, reporters, config.name, ds, pe, today)
+        )
+        for start in range(0, len(changes), CHUNK):
+            part = changes[start : start + CHUNK]
+            count += engine.store.write(
+                lambda unit, part=part, ds=data_set, pe=period: _want(engine, unit, config.name, ds, pe, part)
+            )
+    return count
+
+
+def ahead(engine: Engine) -> Iterator[Block]:
+    """Blocks that will be completed once they are accepted whole, and are not yet."""
+    config = engine.target_of("dhis2")
+    if config is None or config.mode == "shadow":
+        return
+    today = engine.today()
+    reporters = Reporters(engine.pack)
+    for data_set, period in _over(engine, config, today):
+        changes = engine.store.read(
+            lambda unit, ds=data_set, pe=period: _changes(unit, reporters, config.name, ds, pe, today, ahead=True)
+        )
+        yield from ((data_set.id, org_unit, period) for org_unit, complete, _ in changes if complete)
+
+
+def _over(engine: Engine, config: TargetConfig, today: date) -> Iterator[tuple[DataSet, str]]:
+    """Periods that may be completed, of every data set that asks for it."""
     for data_set in engine.pack.data_sets.values():
         if data_set.complete is None:
             continue
         known = engine.store.read(lambda unit, ds=data_set.id: unit.periods_of(ds))
         for period in sorted(known, key=periods.sort_key):
-            if not periods.is_over(period, today) or not periods.not_before(period, config.live_from):
-                continue
-            changes = engine.store.read(
-                lambda unit, ds=data_set, pe=period: _changes(unit, reporters, config.name, ds, pe, today)
-            )
-            for start in range(0, len(changes), CHUNK):
-                part = changes[start : start + CHUNK]
-                count += engine.store.write(
-                    lambda unit, part=part, ds=data_set, pe=period: _want(engine, unit, config.name, ds, pe, part)
-                )
-    return count
+            if periods.is_over(period, today) and periods.not_before(period, config.live_from):
+                yield data_set, period
 
 
-def _changes(unit: Any, reporters: Reporters, target: str, data_set: DataSet, period: str, today: date) -> list[Change]:
-    """Completions that are not wanted as they should be. A block on its way is judged once it is settled."""
+def _changes(
+    unit: Any,
+    reporters: Reporters,
+    target: str,
+    data_set: DataSet,
+    period: str,
+    today: date,
+    *,
+    ahead: bool = False,
+) -> list[Change]:
+    """Completions that are not wanted as they should be. A block on its way is judged once it is settled, or
+    ``ahead`` as if it were."""
     units = unit.units_of(data_set.id, period)
     blocks = unit.standing_deliveries(target, [block_key((data_set.id, u, period)) for u in units])
     wanted = unit.standing_deliveries(target, [completion_key((data_set.id, u, period)) for u in units])
@@ -74,7 +104,7 @@ def _changes(unit: Any, reporters: Reporters, target: str, data_set: DataSet, pe
     changes = []
     for one in units:
         block = blocks.get(block_key((data_set.id, one, period)))
-        if block is None or block["state"] != "accepted":
+        if block is None or not (ahead or block["state"] == "accepted"):
             continue
         complete = one not in troubled and (with_gaps or one not in missing)
         known = wanted.get(completion_key((data_set.id, one, period)))

@@ -19,7 +19,7 @@ def categories_text(categories: Iterable[tuple[str, str]]) -> str:
 SEEN_TEXT = categories_text(SEEN)
 
 
-def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterable[str]) -> int:
+def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterable[str], now: str) -> int:
     """Keep what each record of ``new`` adds now. ``known``: those that may have added something before. What adds the
     same as before touches nothing. Returns how many changed."""
     old: dict[str, list[dict[str, Any]]] = {}
@@ -43,6 +43,9 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
             if row["distinct_key"]:
                 alike[row["indicator"], row["part"], row["org_unit"], row["period"]] = None
     unit.replace_contributions(drop, add)
+    stay = {(row["record"], *(row[name] for name in _ADDRESS)) for row in add}
+    left = {(row["record"], *(row[name] for name in _ADDRESS)) for record in drop for row in old[record]} - stay
+    unit.departed([dict(zip(("record", *_ADDRESS), one, strict=True), now=now) for one in sorted(left)])
     unit.touch([dict(zip(_ADDRESS, cell, strict=True)) for cell in touched])
     unit.touch_alike(alike)
     return len(drop) + len({row["record"] for row in add} - set(drop))

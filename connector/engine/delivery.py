@@ -82,15 +82,16 @@ def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
     )
 
 
-async def deliver(engine: Engine, target: str) -> dict[str, int]:
-    """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
+async def deliver(engine: Engine, target: str, plan: int | None = None) -> dict[str, int]:
+    """Deliver everything due for one target, or what of a ``plan`` is. Returns counts of verdicts and ``values``
+    accepted."""
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
     while True:
         state = engine.store.write(lambda unit: unit.target_state(target))
         health = health_of(state)
         if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
             return totals
-        counts, healthy = await _batch(engine, target, health)
+        counts, healthy = await _batch(engine, target, health, plan)
         if counts is None:
             return totals
         for name, count in counts.items():
@@ -101,8 +102,10 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
             return totals
 
 
-async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tuple[dict[str, int] | None, bool]:
-    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health))
+async def _batch(
+    engine: Engine, target: str, health: retry.TargetHealth, plan: int | None
+) -> tuple[dict[str, int] | None, bool]:
+    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health, plan))
     if not items:
         return (
             (None, True)
@@ -123,11 +126,16 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
 # ---------------------------------------------------------------- claim
 
 
-def _due(engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str) -> list[dict[str, Any]] | None:
+def _due(
+    engine: Engine, unit: Any, target: str, health: retry.TargetHealth, now: str, plan: int | None
+) -> list[dict[str, Any]] | None:
     """What may leave now, None when nothing is due: all that is due, or while the target has failed lately a batch
     with few retries in it. What only waits for a retry of its subject is no company for retries."""
     full = engine.targets[target].capabilities.max_batch
     limit = health.limit(full)
+    if plan is not None:
+        due = unit.claim_planned(plan, target, now, limit)
+        return _in_order(engine, unit, target, due) if due else None
     if health.good is None:
         due = unit.claim(target, now, limit)
         return _in_order(engine, unit, target, due) if due else None
@@ -157,7 +165,9 @@ def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]
     return [row for row in rows if row["id"] not in behind]
 
 
-def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -> tuple[list[Item], int | None]:
+def _claim(
+    engine: Engine, unit: Any, target: str, health: retry.TargetHealth, plan: int | None = None
+) -> tuple[list[Item], int | None]:
     """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
 
     What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
@@ -167,7 +177,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     lock = unit.lane("run")
     if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
         raise RunLocked(RunLocked.__doc__)
-    rows = _due(engine, unit, target, health, now)
+    rows = _due(engine, unit, target, health, now, plan)
     if rows is None:
         return [], None
     items: list[Item] = []

@@ -165,7 +165,7 @@ def _keep(
         [{"record": name, "kind": kind, "key": key} for name, (kind, key) in under.items()],
         [{"episode": name, "record": one.id} for name, episode in found.items() for one in episode.members],
     )
-    contributing.replace(unit, added, list(added))
+    contributing.replace(unit, added, list(added), engine.now())
 
 
 def _activity(name: str, episode: Episode) -> Activity:

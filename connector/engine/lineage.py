@@ -75,7 +75,7 @@ def _explain(
                 "worker": r["worker"],
                 "form": r["form"],
                 "mapping": r["mapping"],
-                "amount": _number(r["amount"]),
+                "amount": number(r["amount"]),
                 "version": r["version"],
                 "purged": r["purged"],
                 "made_of": made_of.get(r["record"], []),
@@ -112,7 +112,8 @@ def _approval(unit: Any, cell: dict[str, Any]) -> dict[str, Any] | None:
     return {"by": row["by"], "at": row["at"], "value": approved_figures(row).get(str(cell["id"]))} if row else None
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """An amount without the noughts that the database adds."""
     text = str(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -142,12 +143,12 @@ def _led(indicator: Any, sums: list[dict[str, Any]], cell: dict[str, Any]) -> li
     """Lines per place that add up to the figure; one line more for what is counted once."""
     aggregate = rule_of(indicator, cell["part"]).aggregate if indicator else "count"
     amounts = aggregate in ("sum", "first", "latest")
-    lines = [{"label": r["place"] or "", "n": _number(r["total"] if amounts else r["records"])} for r in sums]
+    lines = [{"label": r["place"] or "", "n": number(r["total"] if amounts else r["records"])} for r in sums]
     if aggregate in ("distinct", "first", "latest"):
         whole = sum((Decimal(str(r["total"] if amounts else r["records"])) for r in sums), Decimal(0))
         spare = whole - Decimal(cell["value"] or 0)
         if spare:
-            lines.append({"label": "counted_once" if aggregate == "distinct" else "not_chosen", "n": _number(-spare)})
+            lines.append({"label": "counted_once" if aggregate == "distinct" else "not_chosen", "n": number(-spare)})
     return lines
 
 
@@ -174,7 +175,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
                 **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
                 "by_way_of": contribution["record"] if contribution["record"] != record else None,
                 "categories": dict(parse_categories(contribution["categories"])),
-                "amount": _number(contribution["amount"]),
+                "amount": number(contribution["amount"]),
                 "data_element": cell.get("data_element"),
                 "combo": cell.get("combo"),
                 "value": cell.get("value"),

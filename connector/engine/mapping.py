@@ -203,7 +203,7 @@ class Mapping:
             ]
         )
         unit.drop_activities([w.record.id for w in gone])
-        self._recount(unit, works)
+        self._recount(unit, works, now)
         built, invalid = resources.want(engine, unit, works, known)
         referrals.want(engine, unit, works, known)
         self._heads(unit, works, now)
@@ -308,10 +308,10 @@ class Mapping:
         unit.dirty_by_place(source, inside)
 
     @staticmethod
-    def _recount(unit: Any, works: list[Work]) -> None:
+    def _recount(unit: Any, works: list[Work], now: str) -> None:
         """Replace the contributions of changed records."""
         new = {w.record.id: [] if w.error else w.contributions for w in works}
-        contributing.replace(unit, new, [w.record.id for w in works if not w.fresh])
+        contributing.replace(unit, new, [w.record.id for w in works if not w.fresh], now)
 
     @staticmethod
     def _heads(unit: Any, works: list[Work], now: str) -> None:

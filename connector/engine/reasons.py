@@ -66,6 +66,12 @@ OWN_REASONS = {
         "Relue à la cible après une restauration : elle la tient de nous.",
         "Read back from the target after a restore: it has it from us.",
     ),
+    "plan.not_wanted_yet": OwnReason(
+        Verdict.DEFERRED,
+        Who.NOBODY,
+        "Cette valeur n'est pas encore en file ; elle le sera au prochain comptage.",
+        "This value is not queued yet; it will be with the next count.",
+    ),
     "fhir.invalid": OwnReason(
         Verdict.REJECTED,
         Who.MAPPING,

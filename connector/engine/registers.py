@@ -80,7 +80,7 @@ def _sweep(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[s
     standing = orjson.loads(unit.fact(STANDING) or "{}")
     if "sweep" not in standing:
         return None
-    forgotten = _forget_episodes(derived, unit)
+    forgotten = _forget_episodes(engine, derived, unit)
     if forgotten:
         return forgotten
     page = unit.register_records(standing["sweep"], SWEPT)
@@ -96,7 +96,7 @@ def _sweep(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[s
             due = register in deployed and reporter in derived.deployed and period in every
         if not due:
             left.append(record)
-    contributing.replace(unit, {record: [] for record in left}, left)
+    contributing.replace(unit, {record: [] for record in left}, left, engine.now())
     if page:
         standing["sweep"] = page[-1]
     else:
@@ -105,12 +105,12 @@ def _sweep(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[s
     return len(page)
 
 
-def _forget_episodes(derived: Derived, unit: Any) -> int:
+def _forget_episodes(engine: Engine, derived: Derived, unit: Any) -> int:
     """Some of a kind that the pack has no more, or that nothing counts any more; how many there were."""
     for kind in unit.episode_kinds():
         if not derived.episodes.known(kind):
             gone: list[str] = unit.episodes_of_kind(kind, SWEPT)
-            contributing.replace(unit, {record: [] for record in gone}, gone)
+            contributing.replace(unit, {record: [] for record in gone}, gone, engine.now())
             unit.drop_activities(gone)
             unit.drop_episodes(gone)
             return len(gone)
@@ -146,7 +146,7 @@ def _entities(engine: Engine, derived: Derived, unit: Any, opened: dict[str, lis
         rows = unit.entities(kind, source, names)
         _lines(engine, derived, unit, kind, list(rows.values()), opened)
         gone = [f"register/{kind}/{source}/{name}" for name in names if name not in rows]
-        contributing.replace(unit, {record: [] for record in gone}, gone)
+        contributing.replace(unit, {record: [] for record in gone}, gone, engine.now())
     unit.unstale(ENTITY, taken)
     return len(taken)
 
@@ -175,7 +175,7 @@ def _lines(
                 units = partial(derived.org_units.at_level, where, day=last)
                 added[line.record] += derived.registers.count(register, line, period, units)
     unit.entity_belongs(belongs)
-    contributing.replace(unit, added, list(added))
+    contributing.replace(unit, added, list(added), engine.now())
 
 
 def _periods(engine: Engine, register: Register, opened: dict[str, list[str]]) -> Iterator[tuple[str, date]]:
@@ -200,7 +200,7 @@ def _deployments(engine: Engine, derived: Derived, unit: Any, opened: dict[str, 
                 record = f"register/deployment/{register.id}/{worker}/{period}"
                 if record not in added:
                     added[record] = _deployed(engine, derived, unit, register, record, worker, period, data)
-    contributing.replace(unit, added, list(added))
+    contributing.replace(unit, added, list(added), engine.now())
     unit.unstale(DEPLOYMENT, taken)
     return len(taken)
 

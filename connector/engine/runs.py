@@ -18,6 +18,7 @@ from connector.engine import (
     completion,
     delivery,
     intake,
+    kept_plans,
     pauses,
     referrals,
     restoring,
@@ -118,8 +119,16 @@ def _take_over(engine: Engine, unit: Any) -> None:
 class Run:
     """The counts of one run, in the shape `relais run --json` prints."""
 
-    def __init__(self, engine: Engine, sources: list[str], targets: list[str], wait: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sources: list[str],
+        targets: list[str],
+        wait: timedelta | None = None,
+        plan: int | None = None,
+    ) -> None:
         self.engine = engine
+        self.plan = plan  #: only what this plan says leaves
         self.sources = {s: dict(EMPTY_SOURCE) for s in sources}
         self.targets = {t: {"accepted": 0, "rejected": 0, "values": 0} for t in targets}
         self.mapped = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
@@ -172,7 +181,7 @@ class Run:
     async def _attempt(self, target: str) -> int:
         """Deliver what is due at one target; returns how much moved."""
         with self.engine.stage(target):
-            counts = await delivery.deliver(self.engine, target)
+            counts = await delivery.deliver(self.engine, target, self.plan)
         for key in ("accepted", "rejected", "values"):
             self.targets[target][key] += counts[key]
         return counts["accepted"] + counts["rejected"]
@@ -340,6 +349,40 @@ async def once(
         if engine.store.read(lambda unit: unit.audit_count()) <= VERIFIED:
             verify(engine)
         summary = run.summary()
+    engine.store.write(
+        lambda unit: unit.end_run(engine.run, summary["outcome"], orjson.dumps(summary).decode(), engine.now())
+    )
+    return summary
+
+
+def count(engine: Engine) -> bool:
+    """Map and count what was received; False when another process holds the run lock, which does it by itself."""
+    try:
+        with locked(engine):
+            MappingJob(engine).run()
+            tally.tally(engine)
+    except RunLocked:
+        return False
+    return True
+
+
+async def carry_out(engine: Engine, number: int, by: str, *, wait: timedelta | None = None) -> dict[str, Any]:
+    """Send what a kept plan says and nothing else: nothing is pulled, mapped, counted or polled. With ``wait`` sleep
+    through the short waits of a target. Raises PlanUnknown, PlanChanged before anything is sent.
+    """
+    with locked(engine):
+        kept_plans.ready(engine, number)
+        targets = [t for t in engine.store.read(lambda unit: unit.plan_targets(number)) if t in engine.targets]
+        run = Run(engine, [], targets, wait, number)
+        engine.store.write(lambda unit: unit.begin_run(engine.run, "plan", engine.now()))
+        await run.deliver()
+        states = engine.store.read(lambda unit: unit.plan_states(number))
+        sent, left = states.pop("accepted", 0), sum(states.values())
+        kept_plans.finished(engine, number, by, {"plan": number, "sent": sent, "left": left})
+        seal(engine)
+        summary = {**run.summary(), "plan": {"id": number, "sent": sent, "left": left, "states": states}}
+        waits = any(states.get(one) for one in ("pending", "leased", "deferred", "unknown"))
+        summary["outcome"] = "waiting" if waits else "needs_a_person" if left else "settled"
     engine.store.write(
         lambda unit: unit.end_run(engine.run, summary["outcome"], orjson.dumps(summary).decode(), engine.now())
     )

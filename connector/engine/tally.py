@@ -119,6 +119,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
                 "combo": combo,
                 "value": figure(rule_of(indicator, row["part"]), row),
                 "records": int(row["records"]),
+                "version": indicator.version,
                 "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted",
                 "now": now,
             }

@@ -81,7 +81,10 @@ def load_pack(
     versions = {key: one.version for key, one in episodes.items()}
     versions.update({key: one.version for key, one in registers.items()})
     indicators = _indicators(reading, codes, categories, meaning, versions)
-    openmrs = read_yaml(folder / "openmrs.yaml", "openmrs.yaml", findings)
+    openmrs = None
+    kinds = {*(one.kind for one in sources.values()), *(one.kind for one in targets.values())}
+    if "openmrs" in kinds or (folder / "openmrs.yaml").is_file():
+        openmrs = read_yaml(folder / "openmrs.yaml", "openmrs.yaml", findings)
     pack = Pack(
         id=pack_id,
         version=_version(folder),

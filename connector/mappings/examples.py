@@ -17,6 +17,7 @@ Three kinds of file, all a list under ``examples``:
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,9 +48,23 @@ class Failure:
     line: int
     example: str
     difference: str
+    what: str = ""  #: the fact, indicator or key that differs; empty where it is no comparison
+    wanted: Any = None
+    found: Any = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.example}: {self.difference}"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an example should expect for it to pass: ``value`` in the place of its ``key`` (expect or option)."""
+
+    file: str
+    line: int
+    example: str
+    key: str
+    value: Any
 
 
 @dataclass(slots=True)
@@ -60,14 +75,17 @@ class Results:
     failures: list[Failure] = field(default_factory=list)
     failed_examples: set[tuple[str, int]] = field(default_factory=set)
     unexercised: list[str] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
         return len(self.failed_examples)
 
-    def fail(self, at: Place, example: str, difference: str) -> None:
+    def fail(
+        self, at: Place, example: str, difference: str, what: str = "", wanted: Any = None, found: Any = None
+    ) -> None:
         self.failed_examples.add((at.file, at.line))
-        self.failures.append(Failure(at.file, at.line, example, difference))
+        self.failures.append(Failure(at.file, at.line, example, difference, what, wanted, found))
 
     def document(self) -> dict[str, Any]:
         """As ``relais test --json`` prints it."""
@@ -76,6 +94,18 @@ class Results:
             "failed": self.failed,
             "unexercised": self.unexercised,
             "failures": [str(one) for one in self.failures],
+            "differences": [
+                {
+                    "file": one.file,
+                    "line": one.line,
+                    "example": one.example,
+                    "what": one.what,
+                    "wanted": one.wanted,
+                    "found": one.found,
+                }
+                for one in self.failures
+                if one.what
+            ],
         }
 
 
@@ -108,12 +138,14 @@ class _Runner:
         self.episodes, self.registers = Episodes(pack, self.counter), Registers(pack, self.counter)
         self.results = Results()
         self.seen: set[str] = set()
+        self.seen_codes: set[tuple[int, str]] = set()  #: table and row
+        self.corrected: Any = None  #: what the example at hand should expect; None: that cannot be said
         self._seconds: dict[str, tuple[Compiled, Callable[[Mapping[str, Any]], Any]]] = {}
 
     def run(self) -> Results:
         for path in sorted(self.pack.folder.rglob("*.test.yaml")):
             self._file(path)
-        self.results.unexercised = sorted(set(self._everything()) - self.seen)
+        self.results.unexercised = sorted({*self._everything()} - self.seen | {*self._untried_codes()})
         return self.results
 
     def _file(self, path: Path) -> None:
@@ -125,6 +157,7 @@ class _Runner:
         for entry in top.sections("examples", required=True):
             label = entry.text("name", entry.what)
             before = len(self.results.failures)
+            self.corrected = None
             try:
                 if name.startswith("forms/"):
                     self._form_example(entry, label, forms)
@@ -141,6 +174,9 @@ class _Runner:
             entry.done()
             if len(self.results.failures) == before:
                 self.results.passed += 1
+            elif self.corrected is not None:
+                key = "option" if "category" in entry else "expect"
+                self.results.corrections.append(Correction(name, entry.at.line, label, key, self.corrected))
         top.done()
         for finding in findings.items:
             self.results.fail(Place(finding.file, finding.line), "file", finding.message)
@@ -161,25 +197,39 @@ class _Runner:
             mapped = self.mapper.apply(record)
         except MappingError as error:
             self._same(at, label, "error", error.code, expect.get("error"))
+            self.corrected = {"error": error.code}
             return
         if "error" in expect:
-            self.results.fail(at, label, f"expected the error {expect['error']}, and it was mapped")
+            self.results.fail(at, label, f"expected the error {expect['error']}, and it was mapped", "error",
+                              expect["error"], "it was mapped")  # fmt: skip
+            self.corrected = {key: value for key, value in _document(mapped).items() if value not in (None, [])}
             return
+        self.corrected = copy.deepcopy(expect)
         self._engines_agree(at, label, form, body)
         self._mapped(at, label, form, mapped, expect)
         if mapped.activity is not None and "counts" in expect:
             entity = Entity(form.source, "person", "example", "1", person) if person else None
-            self._counts(at, label, mapped.activity, people.complete(mapped.activity, entity), expect["counts"])
+            complete = people.complete(mapped.activity, entity)
+            self._counts(at, label, mapped.activity, complete, expect["counts"], self.corrected["counts"])
 
     def _mapped(self, at: Place, label: str, form: FormMapping, mapped: Mapped, expect: dict[str, Any]) -> None:
         found = _document(mapped)
         facts = found.pop("facts")
         self._mark(form, facts, mapped)
         for name, value in (expect.get("facts") or {}).items():
-            self._same(at, label, name, facts.get(name), value)
+            if not self._same(at, label, name, facts.get(name), value):
+                if name in facts:
+                    self.corrected["facts"][name] = facts[name]
+                else:
+                    del self.corrected["facts"][name]
+                    self.corrected.setdefault("absent", []).append(name)
         for name in expect.get("absent") or []:
             if name in facts:
-                self.results.fail(at, label, f"{name} should be absent and is {facts[name]!r}")
+                self.results.fail(
+                    at, label, f"{name} should be absent and is {facts[name]!r}", name, "absent", facts[name]
+                )
+                self.corrected["absent"].remove(name)
+                self.corrected.setdefault("facts", {})[name] = facts[name]
         for key, value in expect.items():
             if key in ("facts", "absent", "counts"):
                 continue
@@ -187,8 +237,8 @@ class _Runner:
                 self.results.fail(
                     at, label, f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts"
                 )
-            else:
-                self._same(at, label, key, found[key], value)
+            elif not self._same(at, label, key, found[key], value):
+                self.corrected[key] = found[key]
 
     def _mark(self, form: FormMapping, facts: Mapping[str, Any], mapped: Mapped) -> None:
         self.seen.add(form.file)
@@ -199,6 +249,8 @@ class _Runner:
                     self.seen.update(f"{form.file}: {name}.{inner}" for inner in item)
         if mapped.activity is not None and mapped.activity.referral is not None:
             self.seen.add(f"{form.file}: referral")
+            said = _referral(mapped.activity.referral) or {}
+            self.seen.update(f"{form.file}: referral.{part}" for part, value in said.items() if value)
 
     def _engines_agree(self, at: Place, label: str, form: FormMapping, body: Mapping[str, Any]) -> None:
         heads = [one for one in (form.date, form.time, form.place, form.worker, form.subject, form.key) if one]
@@ -206,6 +258,7 @@ class _Runner:
             self._rule_agrees(at, label, rule, body)
 
     def _rule_agrees(self, at: Place, label: str, rule: FactRule, document: Mapping[str, Any]) -> None:
+        self._mark_codes(rule, document)
         for row in rule.rows or ():
             for inner in row.values():
                 self._rule_agrees(at, label, inner, document)
@@ -219,6 +272,18 @@ class _Runner:
                 for inner in rule.items.values():
                     if isinstance(item, dict):
                         self._rule_agrees(at, label, inner, item)
+
+    def _mark_codes(self, rule: FactRule, document: Mapping[str, Any]) -> None:
+        """The rows of its table that the rule reads for this document."""
+        if rule.codes is None or rule.expression is None:
+            return
+        try:
+            value = rule.expression(document)
+        except ExpressionError:
+            return
+        for one in value if isinstance(value, list) else [value]:
+            key = ("true" if one else "false") if isinstance(one, bool) else str(one)
+            self.seen_codes.add((id(rule.codes), key))
 
     def _agree(self, at: Place, label: str, name: str, text: str, document: Mapping[str, Any]) -> None:
         """The engine in use, the same without shortcuts, and the second engine give one answer."""
@@ -247,7 +312,8 @@ class _Runner:
             if name in facts:
                 complete[name] = facts[name]
         self._scopes_agree(entry.at, label, complete)
-        self._counts(entry.at, label, activity, complete, expect)
+        self.corrected = copy.deepcopy(expect)
+        self._counts(entry.at, label, activity, complete, expect, self.corrected)
 
     def _scopes_agree(self, at: Place, label: str, facts: Mapping[str, Any]) -> None:
         scope = self.counter.facts(facts)
@@ -262,12 +328,24 @@ class _Runner:
                             self._agree(at, label, indicator.id, one.source, scope)
 
     def _counts(
-        self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]
+        self,
+        at: Place,
+        label: str,
+        activity: Activity,
+        facts: Mapping[str, Any],
+        expect: Mapping[str, Any],
+        corrected: dict[str, Any],
     ) -> None:
-        self._expected(at, label, self.counter.contributions(activity, facts, lambda level: "EXAMPLE"), expect)
+        contributions = self.counter.contributions(activity, facts, lambda level: "EXAMPLE")
+        self._expected(at, label, contributions, expect, corrected)
 
     def _expected(
-        self, at: Place, label: str, contributions: Sequence[Contribution], expect: Mapping[str, Any]
+        self,
+        at: Place,
+        label: str,
+        contributions: Sequence[Contribution],
+        expect: Mapping[str, Any],
+        corrected: dict[str, Any],
     ) -> None:
         found: dict[str, list[str]] = {}
         for one in contributions:
@@ -282,9 +360,15 @@ class _Runner:
                 continue
             wanted = sorted(" ".join(str(line).split()) for line in (lines if isinstance(lines, list) else [lines]))
             if sorted(found.get(indicator, [])) != wanted:
-                counted = ", ".join(sorted(found.get(indicator, []))) or "nothing"
+                corrected[indicator] = sorted(found.get(indicator, []))
+                counted = ", ".join(corrected[indicator]) or "nothing"
                 self.results.fail(
-                    at, label, f"{indicator}: expected {', '.join(wanted) or 'nothing'}, counted {counted}"
+                    at,
+                    label,
+                    f"{indicator}: expected {', '.join(wanted) or 'nothing'}, counted {counted}",
+                    indicator,
+                    wanted,
+                    corrected[indicator],
                 )
 
     def _line(self, one: Contribution) -> str:
@@ -298,6 +382,7 @@ class _Runner:
         wanted = entry.text("option", required=True)
         found = self.counter.option(category, self.counter.facts(facts))
         self.seen.add(f"category {category} {found}")
+        self.corrected = found
         self._same(entry.at, label if label != entry.what else f"{category} {wanted}", category, found, wanted)
 
     # ------------------------------------------------------------ episodes and registers
@@ -334,7 +419,7 @@ class _Runner:
             if name in episode.facts:
                 self.results.fail(at, label, f"{name} should be absent and is {episode.facts[name]!r}")
         activity = replace(episode.opening, kind=episode.kind.id, date=episode.day, facts=dict(episode.facts))
-        self._counts(at, label, activity, people.complete(activity, person), told.get("counts") or {})
+        self._counts(at, label, activity, people.complete(activity, person), told.get("counts") or {}, {})
 
     def _register_example(self, entry: Section, label: str) -> None:
         register = self.pack.registers[entry.text("register", required=True)]
@@ -348,13 +433,16 @@ class _Runner:
             self.seen.add(f"register {register.id}")
             for name, predicate in register.facts.items():
                 self._agree(entry.at, label, name, predicate.source, scope)
-        self._expected(entry.at, label, self.registers.count(register, line, period, lambda level: "EXAMPLE"), expect)
+        counted = self.registers.count(register, line, period, lambda level: "EXAMPLE")
+        self._expected(entry.at, label, counted, expect, {})
 
     # ------------------------------------------------------------ comparing
 
-    def _same(self, at: Place, label: str, name: str, found: Any, wanted: Any) -> None:
-        if not _equal(found, wanted):
-            self.results.fail(at, label, f"{name}: expected {wanted!r}, found {found!r}")
+    def _same(self, at: Place, label: str, name: str, found: Any, wanted: Any) -> bool:
+        same = _equal(found, wanted)
+        if not same:
+            self.results.fail(at, label, f"{name}: expected {wanted!r}, found {found!r}", name, wanted, found)
+        return same
 
     def _everything(self) -> Iterator[str]:
         """All that an example could reach."""
@@ -366,6 +454,7 @@ class _Runner:
                     yield f"{form.file}: {rule.name}.{inner}"
             if form.referral:
                 yield f"{form.file}: referral"
+                yield from (f"{form.file}: referral.{part}" for part in form.referral if part != "when")
         for episode in self.pack.episodes.values():
             yield f"episode {episode.id}"
             yield from (f"episode {episode.id}: {name}" for name in episode.facts)
@@ -374,6 +463,26 @@ class _Runner:
             yield from (f"indicator {indicator.id} {part}" for part in indicator.parts)
         for category in self.pack.categories.values():
             yield from (f"category {category.id} {option}" for option in category.options if option != UNKNOWN)
+
+    def _untried_codes(self) -> Iterator[str]:
+        """Rows of tables that no example reads; a table that several facts share is named by the first."""
+        told: set[tuple[int, str]] = set()
+        for form in self.pack.forms.values():
+            for name, rule in _rules(form):
+                for key in rule.codes or {}:
+                    row = (id(rule.codes), key)
+                    if row not in self.seen_codes and row not in told:
+                        told.add(row)
+                        yield f"{form.file}: {name} = {key}"
+
+
+def _rules(form: FormMapping) -> Iterator[tuple[str, FactRule]]:
+    """Every rule of a form with the name people know it by."""
+    for rule in form.facts:
+        yield rule.name, rule
+        for inner in {**(rule.items or {}), **{k: v for row in rule.rows or () for k, v in row.items()}}.values():
+            yield f"{rule.name}.{inner.name}", inner
+    yield from ((f"referral.{name}", rule) for name, rule in (form.referral or {}).items())
 
 
 def _named(forms: Sequence[FormMapping], name: str) -> FormMapping | None:
@@ -466,4 +575,4 @@ def _equal(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-__all__ = ["Failure", "Results", "run_examples"]
+__all__ = ["Correction", "Failure", "Results", "records_of", "run_examples"]

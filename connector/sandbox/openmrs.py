@@ -44,6 +44,7 @@ from connector.sandbox import openmrs_encounters as encounters
 from connector.sandbox import openmrs_fhir
 from connector.sandbox import openmrs_metadata as meta
 from connector.sandbox import openmrs_patients as patients
+from connector.sandbox import openmrs_setup as setup
 from connector.sandbox.openmrs_clinic import Clinic, appointment_body, service_body
 from connector.sandbox.openmrs_login import Accounts, may, require, session_body
 from connector.sandbox.openmrs_rows import Rows
@@ -249,6 +250,18 @@ class OpenMRSSim:
             case "GET", ["module"]:
                 rows = [{"moduleId": m, "version": "1.0.0", "started": True} for m in self.modules]
                 return 200, {"results": rows}
+            case "POST", [kind] if kind in setup.KINDS:
+                require(user, setup.KINDS[kind])
+                row = setup.make(self.rows, kind, body)
+                self.plane.applied({"what": kind, "uuid": row["uuid"]})
+                if kind == "appointmentService":
+                    return 200, service_body(row)  # 633
+                if kind == "person":
+                    return 201, setup.person_body(row)
+                return 201, represent(row, "default", base)
+            case "GET", ["person", uuid] if uuid in self.rows.people:
+                require(user, "Get People")
+                return 200, setup.person_body(self.rows.people[uuid])
             case _, [("appointment" | "appointments" | "appointmentService") as kind, *rest_of]:
                 if self.profile == "o3":
                     return self._appointments(user, method, kind, rest_of, body)

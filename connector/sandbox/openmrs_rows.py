@@ -49,24 +49,14 @@ class Rows:
         self.obs: dict[str, Json] = {}
         self.appointments: dict[str, Json] = {}
         self._made = 0
-        self.locations = {
-            row["uuid"]: _metadatum(
-                "location",
-                row,
-                tags=[],
-                parentLocation=None,
-                childLocations=[],
-                attributes=[],
-                **dict.fromkeys(_ADDRESS),
-            )
-            for row in metadata["locations"]
-        }
-        self.encounter_types = {row["uuid"]: _metadatum("encountertype", row) for row in metadata["encounter_types"]}
-        self.roles = {row["uuid"]: _metadatum("encounterrole", row) for row in metadata["encounter_roles"]}
-        self.identifier_types = {row["uuid"]: _identifier_type(row) for row in metadata["identifier_types"]}
+        self.locations = {row["uuid"]: location_row(row) for row in metadata["locations"]}
+        self.people: dict[str, Json] = {}  #: made apart from patients, for providers
+        self.encounter_types = {row["uuid"]: metadatum("encountertype", row) for row in metadata["encounter_types"]}
+        self.roles = {row["uuid"]: metadatum("encounterrole", row) for row in metadata["encounter_roles"]}
+        self.identifier_types = {row["uuid"]: identifier_type_row(row) for row in metadata["identifier_types"]}
         self.providers = {
             row["uuid"]: {
-                **_metadatum("provider", row),
+                **metadatum("provider", row),
                 "display": f"{row['identifier']} - {row['name']}",
                 "identifier": row["identifier"],
                 "person": None,
@@ -76,7 +66,7 @@ class Rows:
             for row in metadata["providers"]
         }
         self.services = {row["uuid"]: dict(row) for row in metadata["services"]}
-        self.concepts = {row["uuid"]: _concept(row) for row in metadata["concepts"]}
+        self.concepts = {row["uuid"]: concept_row(row) for row in metadata["concepts"]}
         self.ciel = {row["ciel"]: row["uuid"] for row in metadata["concepts"] if row.get("ciel")}
         for concept in self.concepts.values():
             concept["answers"] = [self.concepts[u] for u in concept["answers"] if u in self.concepts]
@@ -364,7 +354,7 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def _metadatum(kind: str, row: Mapping[str, Any], **more: Any) -> Json:
+def metadatum(kind: str, row: Mapping[str, Any], **more: Any) -> Json:
     return {
         "_kind": kind,
         "uuid": row["uuid"],
@@ -376,8 +366,13 @@ def _metadatum(kind: str, row: Mapping[str, Any], **more: Any) -> Json:
     }
 
 
-def _identifier_type(row: Mapping[str, Any]) -> Json:
-    return _metadatum(
+def location_row(row: Mapping[str, Any]) -> Json:
+    more = {"tags": [], "parentLocation": None, "childLocations": [], "attributes": []}
+    return metadatum("location", row, **more, **dict.fromkeys(_ADDRESS))
+
+
+def identifier_type_row(row: Mapping[str, Any]) -> Json:
+    return metadatum(
         "patientidentifiertype",
         row,
         format=None,
@@ -389,9 +384,9 @@ def _identifier_type(row: Mapping[str, Any]) -> Json:
     )
 
 
-def _concept(row: Mapping[str, Any]) -> Json:
+def concept_row(row: Mapping[str, Any]) -> Json:
     datatype = row["datatype"]
-    return _metadatum(
+    return metadatum(
         "concept",
         row,
         datatype={"_kind": "datatype", "uuid": str(uuid.uuid5(ROOT, datatype)), "display": datatype, "name": datatype},

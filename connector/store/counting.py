@@ -71,9 +71,9 @@ RECOUNT_KEYS = (
 #: What was accepted under one name says nothing of another: renamed in the pack, a cell is sent again.
 UPSERT_CELL = text(
     "INSERT INTO cell (indicator, part, org_unit, period, categories, data_set, data_element, combo, value, records, state, "
-    "updated) VALUES (:indicator, :part, :org_unit, :period, :categories, :data_set, :data_element, :combo, :value, "
-    ":records, :state, :now) ON CONFLICT (indicator, part, org_unit, period, categories) DO UPDATE SET "
-    "value=excluded.value, records=excluded.records, updated=excluded.updated, data_set=excluded.data_set, "
+    "version, updated) VALUES (:indicator, :part, :org_unit, :period, :categories, :data_set, :data_element, :combo, :value, "
+    ":records, :state, :version, :now) ON CONFLICT (indicator, part, org_unit, period, categories) DO UPDATE SET "
+    "value=excluded.value, records=excluded.records, version=excluded.version, updated=excluded.updated, data_set=excluded.data_set, "
     "accepted=CASE WHEN cell.data_element=excluded.data_element AND cell.combo=excluded.combo THEN cell.accepted END, "
     "data_element=excluded.data_element, combo=excluded.combo, state=excluded.state"
 )
@@ -82,6 +82,14 @@ BLOCK_CELLS = text(
 )
 CELL_ACCEPTED = text(
     "UPDATE cell SET accepted=:value, accepted_at=:now, state='accepted', reason=NULL, there=NULL, released=NULL WHERE id=:id"
+)
+DEPARTED = text(
+    "INSERT INTO departed (indicator, part, org_unit, period, categories, record, at) VALUES (:indicator, :part, :org_unit, "
+    ":period, :categories, :record, :now) ON CONFLICT (indicator, part, org_unit, period, categories, record) DO NOTHING"
+)
+FORGET_DEPARTED = text(
+    "DELETE FROM departed WHERE EXISTS (SELECT 1 FROM cell c WHERE c.id=:id AND c.indicator=departed.indicator AND "
+    "c.part=departed.part AND c.org_unit=departed.org_unit AND c.period=departed.period AND c.categories=departed.categories)"
 )
 CELL_STATE = text("UPDATE cell SET state=:state, reason=:reason, there=:there WHERE id=:id")
 INSERT_SENT = text(
@@ -147,11 +155,18 @@ class CountingQueries:
 
     def keep_cells(self, rows: list[dict[str, Any]]) -> None:
         if rows:
-            many(self.connection, UPSERT_CELL, rows)
+            many(self.connection, UPSERT_CELL, [{"version": None, **row} for row in rows])
 
     def cells_accepted(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             many(self.connection, CELL_ACCEPTED, rows)
+            if self.connection.execute(text("SELECT 1 FROM departed LIMIT 1")).first():
+                many(self.connection, FORGET_DEPARTED, [{"id": row["id"]} for row in rows])
+
+    def departed(self, rows: list[dict[str, Any]]) -> None:
+        """Remember which records left which cells, until the new figure is accepted."""
+        if rows:
+            many(self.connection, DEPARTED, rows)
 
     def cells_state(self, rows: list[dict[str, Any]]) -> None:
         if rows:

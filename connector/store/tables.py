@@ -262,6 +262,7 @@ cell = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("released", Text),  #: overwrite | keep, by a person
+    Column("version", Text),  #: of the indicator it was counted by
     Column("updated", Text, nullable=False),
     UniqueConstraint("indicator", "part", "org_unit", "period", "categories", name="uq_cell"),
 )
@@ -353,6 +354,44 @@ selection_delivery = Table(
     Column("position", _Id, primary_key=True),  #: order in which they were received
     Column("delivery", _Id, nullable=False),
     Column("outcome", Text),  #: NULL (not yet) | retried | quiet | held_already | moved_on
+)
+
+#: What a person was shown before it was sent. ``target``, ``period``: "" for all.
+plan = Table(
+    "plan",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("pack", Text, nullable=False),  #: version of the pack
+    Column("digest", Text, nullable=False),  #: over the pack's version and every delivery below; "" while it is made
+    Column("summary", Text, nullable=False),  #: JSON of its counts
+    Column("done", Text),  #: when it was carried out
+)
+
+plan_delivery = Table(
+    "plan_delivery",
+    metadata,
+    Column("plan", _Id, primary_key=True, autoincrement=False),
+    Column("delivery", _Id, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("mark", Text, nullable=False),  #: digest of the values of a block, else of the wanted state
+)
+
+#: Records that no longer add to a cell since its value was accepted, so that a change can be explained.
+departed = Table(
+    "departed",
+    metadata,
+    Column("indicator", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("org_unit", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("categories", Text, primary_key=True),
+    Column("record", Text, primary_key=True),
+    Column("at", Text, nullable=False),
 )
 
 #: One request (or step of one); written before it leaves.

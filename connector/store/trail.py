@@ -226,6 +226,11 @@ class TrailQueries:
         rows = self._rows("SELECT id, source, stream, key FROM quarantine")
         return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows if ids is None or int(r["id"]) in ids]
 
+    def quarantine_ids(self, where: dict[str, str]) -> list[int]:
+        """Those of a ``source`` or with a ``code``."""
+        clauses = " AND ".join(f"{name}=:{name}" for name in where)
+        return [int(row["id"]) for row in self._rows(f"SELECT id FROM quarantine WHERE {clauses}", **where)]
+
     def try_now(self, name: str, *, forget: bool) -> None:
         """Nothing stands in the way of one try; an open breaker lets one probe through. ``forget``: of the reason, too."""
         known = ", reason=NULL, who=NULL" if forget else ""

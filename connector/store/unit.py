@@ -13,6 +13,7 @@ from connector.store.deriving import DerivingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.planning import PlanQueries
 from connector.store.reporting import ReportingQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
@@ -26,6 +27,7 @@ class Unit(
     TrailQueries,
     ChoosingQueries,
     KeepingQueries,
+    PlanQueries,
     ReportingQueries,
     TokenQueries,
 ):

@@ -286,6 +286,61 @@ def test_what_the_informaticians_page_shows_of_the_pack_stands_in_the_pack(tmp_p
     assert shown >= 5
 
 
+#: Pages whose every block is followed in order: commands are run, files written, lines added.
+STEP_BY_STEP = ["add-an-indicator", "map-a-new-form", "add-an-app", "move-an-org-unit"]
+
+
+def _write(text: str) -> None:
+    """A block whose first line says what to do: ``# put in FILE``, ``# add to FILE``, ``# add under KEY in FILE``."""
+    head, _, body = text.partition("\n")
+    put, add, under = (
+        re.match(p, head) for p in (r"# put in (\S+)$", r"# add to (\S+)$", r"# add under (\w+) in (\S+)$")
+    )
+    if put:
+        Path(put[1]).parent.mkdir(parents=True, exist_ok=True)
+        Path(put[1]).write_text(body, "utf-8")
+    elif add:
+        file = Path(add[1])
+        file.write_text(file.read_text("utf-8").rstrip("\n") + "\n" + body, "utf-8")
+    else:
+        assert under, head
+        file = Path(under[2])
+        file.write_text(file.read_text("utf-8").replace(f"{under[1]}:\n", f"{under[1]}:\n{body}", 1), "utf-8")
+
+
+@pytest.mark.parametrize("name", STEP_BY_STEP)
+def test_a_page_can_be_followed_step_by_step(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from connector.cli import main
+
+    for variable in [one for one in os.environ if one.startswith("RELAIS_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+    page = NAMED[f"docs/{name}.md"]
+    assert len(page.splitlines()) <= 100, "two screens"
+    ran = []
+    for _, language, text in re.findall(r"^( *(?:\d+\. )?)```(\w*)\n(.*?)^ *```$", page, re.M | re.S):
+        text = re.sub(r"^   ", "", text, flags=re.M)
+        if language in ("yaml", "csv"):
+            _write(text)
+        for line in text.splitlines() if not language else ():
+            if line.startswith("cd "):
+                monkeypatch.chdir(Path.cwd() / line[3:])
+            elif line.startswith("set -a"):
+                variables = (
+                    one.split("=", 1) for one in Path("relais.env").read_text("utf-8").splitlines() if one[0] != "#"
+                )
+                for variable, value in variables:
+                    monkeypatch.setenv(variable, value)
+            else:
+                assert line.startswith("relais "), line
+                monkeypatch.setattr(sys, "argv", line.split())
+                with pytest.raises(SystemExit) as stop:
+                    main()
+                assert stop.value.code == 0, line
+                ran.append(line)
+    assert ran[-2:] == ["relais check .", "relais test ."] and ran[0].startswith("relais init ")
+
+
 def test_the_functions_of_the_informaticians_page_are_all_there_are() -> None:
     told = set(re.findall(r"^\| `\$([a-z]+)\(", NAMED["docs/informatician.md"], re.M))
     assert told == set(lint.functions("UTC"))

@@ -575,7 +575,8 @@ def test_a_plan_tells_new_changed_removed_and_blocked(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [(one["key"], one["state"]) for one in found["blocked"]] == [("parked", "parked")]
     assert planning.plan(house, target="other") == {
-        "new": 0, "changed": 0, "removed": 0, "same": 0, "blocked": [], "items": [], "frozen": 0,
+        "new": 0, "changed": 0, "removed": 0, "same": 0, "blocked": [], "items": [], "completions": [], "frozen": 0,
+        "unmapped": 0, "uncounted": 0,
     }  # fmt: skip
     assert shelf(house).requests == 4, "a plan sends nothing"
 

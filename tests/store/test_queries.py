@@ -17,6 +17,7 @@ from connector.store.database import SqlStore
 from connector.store.intake import CHUNK, IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.planning import PlanQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
 from tests.store.conftest import rows
@@ -28,6 +29,7 @@ ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
 AREAS = (
     IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
+    PlanQueries,
 )  # fmt: skip
 
 

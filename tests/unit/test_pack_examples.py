@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from connector.mappings import examples
-from connector.mappings.examples import Results, run_examples
+from connector.mappings import accepting, examples
+from connector.mappings.examples import Correction, Results, run_examples
+from connector.mappings.yaml_nodes import Findings, plain, read_yaml
 
 from .pack_copy import PackCopy
 
@@ -33,7 +37,13 @@ def test_the_examples_of_the_shipped_pack_pass_and_leave_nothing_untried(copy: P
     assert results.failed == 0
     assert results.passed > 150
     assert results.unexercised == []
-    assert results.document() == {"passed": results.passed, "failed": 0, "unexercised": [], "failures": []}
+    assert results.document() == {
+        "passed": results.passed,
+        "failed": 0,
+        "unexercised": [],
+        "failures": [],
+        "differences": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,6 +87,102 @@ def test_what_no_example_reaches_is_named(copy: PackCopy) -> None:
     assert "forms/cht/supervision.yaml: score" in left
     assert "forms/kobo/aGovASACO.yaml: feedback.days" in left
     assert "indicator I11 num" in left
+
+
+def test_a_row_of_a_table_and_a_part_of_a_referral_that_no_example_reads_are_named(copy: PackCopy) -> None:
+    copy.change("forms/cht/delivery.yaml", "other: other}", "other: other, on_the_way: other}")
+    copy.change(
+        "tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_convulsions\nfits,sign_convulsions"
+    )
+    copy.change("forms/cht/pregnancy_home_visit.test.yaml", "urgency: urgent", "urgency: routine")
+    copy.change("forms/cht/pregnancy_home_visit.test.yaml", "urgent: true", "urgent: false")
+    assert run(copy).unexercised == [
+        "forms/cht/assessment.yaml: danger_signs = fits",
+        "forms/cht/delivery.yaml: delivery_place = on_the_way",
+        "forms/cht/pregnancy_home_visit.yaml: referral.urgent",
+    ]
+
+
+# ---------------------------------------------------------------- accepting what came out
+
+
+CHANGES = [
+    ("indicators/sec-core.yaml", "muac_mm < 125", "muac_mm <= 125"),
+    ("forms/cht/assessment.yaml", "first: [fields.visit_date, reported_date]", "first: [reported_date]"),
+    ("forms/cht/assessment.yaml", "urgency = 'urgent'", "urgency = 'now'"),
+    ("forms/cht/assessment.yaml", "fields.group_fever.patient_fever", "fields.group_fever.patientfever"),
+    ("forms/cht/person.yaml", "date_of_birth", "birth_date"),
+    ("forms/odk/reunion_groupe_epargne.yaml", "key: __id", "key: id"),
+    ("tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_lethargic"),
+    ("categories.yaml", "below: 28, measured_in: age_days", "below: 27, measured_in: age_days"),
+]
+
+
+def beside(text: str) -> list[str]:
+    """The lines of a file of examples without what they expect."""
+    return [
+        line
+        for line in text.splitlines()
+        if line.lstrip().startswith(("- name", "record", "person", "#", "facts: {age"))
+    ]
+
+
+def test_what_came_out_is_accepted_and_nothing_else_is_touched(copy: PackCopy) -> None:
+    for name, old, new in CHANGES:
+        copy.change(name, old, new)
+    files = {path: path.read_text(encoding="utf-8") for path in copy.folder.rglob("*.test.yaml")}
+    results = run(copy)
+    assert results.failed >= 8 and len(results.corrections) == results.failed
+    changed = accepting.accept(copy.folder, results.corrections)
+    again = run(copy)
+    assert [str(one) for one in again.failures] == [] and again.passed == results.passed + results.failed
+    for path, before in files.items():
+        now = path.read_text(encoding="utf-8")
+        assert beside(now) == beside(before)
+        assert (now != before) == (path.relative_to(copy.folder).as_posix() in changed)
+    assert accepting.accept(copy.folder, again.corrections) == []
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words.filter(bool), inner, max_size=3),
+    max_leaves=8,
+)
+FILE = """# a comment
+examples:
+  - name: first
+    expect: {a: 1}
+  # another
+  - name: second   # beside
+    expect:
+      a: [1,
+          2]
+      b: {c: d}
+
+  - {name: third, expect: {x: y}}
+"""
+#: Longer than a line has room for.
+LONG = {f"a_name_of_some_length_{n}": "a value of some length" for n in range(8)}
+
+
+@settings(max_examples=80, deadline=None)
+@example(value=LONG, which=3)
+@example(value=LONG, which=6)
+@example(value={"facts": LONG}, which=12)
+@given(value=st.dictionaries(words.filter(bool), values, min_size=1, max_size=4), which=st.sampled_from([3, 6, 12]))
+def test_whatever_is_accepted_is_read_back_as_it_was(value: dict[str, Any], which: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.test.yaml"
+        file.write_text(FILE, encoding="utf-8")
+        accepting.accept(Path(folder), [Correction("a.test.yaml", which, "", "expect", value)])
+        findings = Findings()
+        read = plain(read_yaml(file, "a.test.yaml", findings))
+        assert findings.items == []
+        kept = {3: {"a": 1}, 6: {"a": [1, 2], "b": {"c": "d"}}, 12: {"x": "y"}} | {which: value}
+        assert [one["expect"] for one in read["examples"]] == list(kept.values())
+        assert [one["name"] for one in read["examples"]] == ["first", "second", "third"]
+        assert "# a comment" in file.read_text(encoding="utf-8") and "# another" in file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -697,12 +697,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "rule.at_least": (
         "Counts {once} with at least {least} records “{what}” dated in <b>{period}</b>, at <b>{place}</b>."
     ),
-    "rule.first": (
-        "Of {once}, only the first record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."
-    ),
-    "rule.latest": (
-        "Of {once}, only the latest record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."
-    ),
+    "rule.first": ("Of {once}, only the first record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."),
+    "rule.latest": ("Of {once}, only the latest record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."),
     "rule.once.subject": "each <b>person</b>",
     "rule.once.worker": "each <b>CHW</b>",
     "rule.once.household": "each <b>household</b>",

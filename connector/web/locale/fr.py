@@ -722,12 +722,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "rule.at_least": (
         "On compte {once} qui a au moins {least} fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
     ),
-    "rule.first": (
-        "De {once}, seule la première fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."
-    ),
-    "rule.latest": (
-        "De {once}, seule la dernière fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."
-    ),
+    "rule.first": ("De {once}, seule la première fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."),
+    "rule.latest": ("De {once}, seule la dernière fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."),
     "rule.once.subject": "chaque <b>personne</b>",
     "rule.once.worker": "chaque <b>ASC</b>",
     "rule.once.household": "chaque <b>ménage</b>",

@@ -1,0 +1,200 @@
+"""Making a new pack: the questions of ``relais init``, and writing the files."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+import connector
+from connector.cli.output import err, json_out, out, say
+from connector.errors import ConfigError
+from connector.mappings import new_pack
+from connector.mappings.config import load_pack
+from connector.mappings.new_pack import Answers, Proposal
+from connector.mappings.pack import Concept
+from connector.mappings.samples import MAX_BYTES, Field, fields_of
+
+_CODE = Path(connector.__file__).parent
+_INSTALLED = _CODE / "starter"
+#: In a wheel beside the code, in a checkout in ``config``.
+STARTER = _INSTALLED if _INSTALLED.is_dir() else _CODE.parent / "config/starter"
+
+
+def new(
+    folder: Path,
+    *,
+    starter: bool = False,
+    pack_id: str | None = None,
+    source: str | None = None,
+    form: str | None = None,
+    sample: Path | None = None,
+    target: list[str] | None = None,
+    like: Path | None = None,
+    elements: Path | None = None,
+    date: str | None = None,
+    place: str | None = None,
+    accept: list[str] | None = None,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Ask what was not given (nothing with ``yes`` or ``json``), write the pack, say so. Raises ConfigError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            say(
+                f"{folder} existe déjà. Rien n'a été écrit. Donner un dossier qui n'existe pas encore.",
+                f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
+            )
+        )
+    if starter:
+        shutil.copytree(STARTER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        _told(folder, sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()), [], {}, json)
+        return
+    ask = _asker(yes or json)
+    source = ask(source, "Source (odk, kobo, csv, cht)", "odk", new_pack.SOURCES)
+    form = ask(
+        form, say("Nom du formulaire", "Name of the form"), sample.stem.partition("-")[0] if sample else "visite"
+    )
+    targets = target or [
+        ask(None, say("Cible (dhis2, fhir_server)", "Target (dhis2, fhir_server)"), "dhis2", new_pack.TARGETS)
+    ]
+    for one in targets:
+        _among(one, new_pack.TARGETS)
+    pack_id = ask(
+        pack_id, say("Identifiant du paquet", "Id of the pack"), folder.resolve().name.lower().replace("_", "-")
+    )
+    if sample is None and not (yes or json):
+        given = typer.prompt(
+            say("Fichier d'exemple (vide : aucun)", "Sample file (empty: none)"), default="", show_default=False
+        )
+        sample = Path(given) if given.strip() else None
+    fields = fields_of(_read(sample), sample.name) if sample else []
+    dictionary = load_pack(like or STARTER, {}, strict=False)[0].concepts
+    proposals = new_pack.propose(fields, dictionary, _elements(elements) if elements else {})
+    answers = Answers(pack_id, source, form, targets, date=_path(fields, date), place=_path(fields, place))
+    head = set(new_pack.head_of(answers, fields).values())
+    accepted = _accepted(accept or (), fields)
+    if not (yes or json):
+        accepted |= _choose([one for one in proposals if one.field.path not in {*head, *accepted}], dictionary)
+    files = new_pack.files_of(replace(answers, accepted=accepted), proposals, dictionary)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    _told(folder, sorted(files), proposals, accepted, json)
+
+
+def _asker(quiet: bool) -> Any:
+    def ask(given: str | None, question: str, default: str, among: Iterable[str] = ()) -> str:
+        answer = given or (default if quiet else typer.prompt(question, default=default, err=True))
+        _among(answer, tuple(among))
+        return str(answer).strip()
+
+    return ask
+
+
+def _among(value: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if names and value not in names:
+        raise typer.BadParameter(f"{value}: {', '.join(names)}")
+
+
+def _read(path: Path) -> bytes:
+    """The beginning of a file, up to what ``fields_of`` takes. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            say(
+                f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donner un fichier lisible.",
+                f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
+            )
+        ) from None
+
+
+def _elements(path: Path) -> dict[str, str]:
+    """code -> name."""
+    data = _read(path)
+    try:
+        if path.suffix == ".json":
+            rows = orjson.loads(data)
+            listed = rows.get("dataElements", []) if isinstance(rows, dict) else rows
+            return {str(one["code"]): str(one["name"]) for one in listed if one.get("code") and one.get("name")}
+        lines = csv.reader(data.decode("utf-8-sig").splitlines())
+        return {row[0].strip(): row[1].strip() for row in lines if len(row) >= 2 and row[0].strip() != "code"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            say(
+                f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donner un CSV code,name ou le "
+                "JSON de /api/dataElements.",
+                f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
+                "of /api/dataElements.",
+            )
+        ) from None
+
+
+def _path(fields: list[Field], name: str | None) -> str:
+    """The path of a field that is named by its path or its last word; a path that no field has is taken as written."""
+    if not name:
+        return ""
+    return next((one.path for one in fields if name in (one.path, one.name)), name)
+
+
+def _accepted(pairs: Iterable[str], fields: list[Field]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, _, concept = pair.partition("=")
+        path = _path(fields, name.strip())
+        if not concept.strip().isidentifier() or path not in {one.path for one in fields}:
+            raise typer.BadParameter(f"--accept {pair}: FIELD=CONCEPT")
+        found[path] = concept.strip()
+    return found
+
+
+def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dict[str, str]:
+    """Ask for each field; Enter leaves it."""
+    found: dict[str, str] = {}
+    for one in proposals:
+        err.print(f"[bold]{one.field.path}[/] {one.field.label} ({one.field.kind})")
+        for number, like in enumerate(one.concepts, 1):
+            words = f" [dim]({', '.join(like.words)})[/]" if like.words else ""
+            err.print(
+                f"  {number}. {like.name} · {dictionary[like.name].name.get(say('fr', 'en'), '')} {like.score:.2f}{words}"
+            )
+        question = say("1, 2, 3, un nouveau nom, ou Entrée pour laisser", "1, 2, 3, a new name, or Enter to leave it")
+        answer = typer.prompt(question, default="", show_default=False, err=True).strip()
+        if answer.isdigit() and 1 <= int(answer) <= len(one.concepts):
+            found[one.field.path] = one.concepts[int(answer) - 1].name
+        elif answer.isidentifier():
+            found[one.field.path] = answer
+    return found
+
+
+def _told(folder: Path, files: list[str], proposals: list[Proposal], accepted: Mapping[str, str], json: bool) -> None:
+    if json:
+        json_out(
+            {"pack": str(folder), "files": files, "accepted": dict(accepted), "fields": list(map(_shown, proposals))}
+        )
+        return
+    out.print(say(f"[green]{folder}[/] : {len(files)} fichiers", f"[green]{folder}[/]: {len(files)} files"))
+    out.print(
+        say("Ensuite : ", "Next: ")
+        + f"cd {folder} && set -a && . ./relais.env && set +a && relais check . && relais test ."
+    )
+
+
+def _shown(one: Proposal) -> dict[str, Any]:
+    def likes(found: Iterable[Any]) -> list[dict[str, Any]]:
+        return [{"name": like.name, "score": like.score, "words": list(like.words)} for like in found]
+
+    return {
+        "field": one.field.path, "label": one.field.label, "kind": one.field.kind,
+        "concepts": likes(one.concepts), "elements": likes(one.elements),
+    }  # fmt: skip

@@ -1,0 +1,330 @@
+"""A new pack from a few answers: names of files and their texts. Pure; ``relais init`` asks and writes.
+
+What it makes is whole: ``relais check`` finds no error in it and its example passes. It counts one thing, the records.
+For each field of the form the nearest names are written beside it as comments: a person takes one by removing a ``#``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from connector.mappings.pack import Concept
+from connector.mappings.samples import Field
+from connector.mappings.similar import Likeness, Similar
+
+SOURCES = ("odk", "kobo", "csv", "cht")
+TARGETS = ("dhis2", "fhir_server")
+#: What names a record in each kind of source.
+KEYS = {"odk": "__id", "kobo": "`meta/rootUuid`", "csv": "record_id", "cht": "_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """``concepts``, ``elements``: the nearest of the dictionary and of DHIS2, best first, at most three."""
+
+    field: Field
+    concepts: Sequence[Likeness]
+    elements: Sequence[Likeness]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    pack_id: str
+    source: str
+    form: str
+    targets: Sequence[str] = ("dhis2",)
+    name: str = ""
+    zone: str = "Africa/Bamako"
+    date: str = ""  #: path of the day of service; found among the fields when empty
+    place: str = ""
+    worker: str = ""
+    key: str = ""
+    accepted: Mapping[str, str] = field(default_factory=dict)  #: path of a field -> concept
+
+
+def propose(fields: Sequence[Field], concepts: Mapping[str, Concept], elements: Mapping[str, str]) -> list[Proposal]:
+    """For each field the concepts of a dictionary and the data elements (code -> name) whose names are most like it."""
+    known = Similar({one.id: " ".join((one.id, *one.name.values())) for one in concepts.values()})
+    there = Similar({code: f"{code} {name}" for code, name in elements.items()})
+    found = []
+    for one in fields:
+        text = f"{one.name} {one.label}"
+        found.append(Proposal(one, known.top(text), there.top(text)))
+    return found
+
+
+def head_of(answers: Answers, fields: Sequence[Field]) -> dict[str, str]:
+    """date, place, worker and key: as answered, else the field that looks like it."""
+    guesses = {
+        "date": _first(fields, ("date",), lambda f: not re.search(r"naiss|birth|ddn", f.path), kinds=("date", "text")),
+        "place": _first(fields, ("site", "lieu", "village", "place", "structure", "aire", "unit")),
+    }
+    place = answers.place or guesses["place"]
+    guesses["worker"] = _first(fields, ("asc", "agent", "worker", "chw", "relais"), lambda f: f.path != place)
+    if answers.source == "cht":
+        guesses |= {"date": guesses["date"] or "reported_date", "place": "contact.parent._id", "worker": "contact._id"}
+    return {
+        "key": answers.key or KEYS[answers.source],
+        "date": answers.date or guesses["date"] or "date",
+        "place": answers.place or guesses["place"] or "site",
+        "worker": answers.worker or guesses["worker"],
+    }
+
+
+def _first(
+    fields: Sequence[Field], words: Sequence[str], fit: Any = lambda f: True, kinds: Sequence[str] = ("text", "number")
+) -> str:
+    for word in words:
+        for one in fields:
+            if one.kind in kinds and fit(one) and re.search(rf"(^|[^a-z]){word}", one.name.lower()):
+                return one.path
+    return ""
+
+
+def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mapping[str, Concept]) -> dict[str, str]:
+    """Path in the pack -> text."""
+    slug = _slug(answers.form)
+    head = head_of(answers, [one.field for one in proposals])
+    code = _slug(answers.pack_id).upper()[:12]
+    return {
+        "connector.yaml": _connector(answers),
+        "concepts.yaml": _concepts(answers, proposals, dictionary),
+        "activities.yaml": _ACTIVITIES.format(slug=slug, name=_names(answers.form, answers.form)),
+        "categories.yaml": _CATEGORIES,
+        f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug),
+        f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug),
+        "indicators/indicators.yaml": _INDICATORS.format(
+            slug=slug, code=code, name=_names(f"Fiches {answers.form}", f"Records {answers.form}")
+        ),
+        "dhis2.yaml": _DHIS2.format(code=code, name=_names(f"{answers.form}, chaque mois", f"{answers.form}, monthly")),
+        "org_units.csv": "source,place,org_unit,level,parent,name,valid_from,valid_to\n",
+        "deployments.csv": "reporter,kind,group,org_unit,valid_from,valid_to\n",
+        "relais.env": _env(answers),
+    }
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "form"
+
+
+def _connector(answers: Answers) -> str:
+    source = _CHT if answers.source == "cht" else _FILES.format(kind=answers.source, form=answers.form)
+    if answers.source == "csv":
+        source = source.replace("    schedule:", f"    form: {_text(answers.form)}\n    schedule:")
+    targets = "".join(_TARGETS[one] for one in answers.targets) or "  {}\n"
+    return _CONNECTOR.format(
+        id=answers.pack_id, name=_text(answers.name or answers.pack_id), zone=answers.zone, source=source,
+        targets=targets,
+    )  # fmt: skip
+
+
+def _text(value: str) -> str:
+    """A scalar of YAML that reads as this text."""
+    return orjson.dumps(value).decode()
+
+
+def _names(french: str, english: str) -> str:
+    return f"{{fr: {_text(french)}, en: {_text(english)}}}"
+
+
+def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mapping[str, Concept]) -> str:
+    lines = [_CONCEPTS]
+    for path, name in answers.accepted.items():
+        known = dictionary.get(name)
+        kind = next((one.field.kind for one in proposals if one.field.path == path), "text")
+        lines.append(f"  - id: {name}\n")
+        lines.append(f"    kind: {known.kind if known else {'number': 'decimal'}.get(kind, kind)}\n")
+        if known and known.unit:
+            lines.append(f"    unit: {_text(known.unit)}\n")
+        names = known.name if known else {"fr": name, "en": name}
+        lines.append(f"    name: {{{', '.join(f'{k}: {_text(v)}' for k, v in names.items())}}}\n")
+        if known and known.answers:
+            lines.append(f"    answers: [{', '.join(known.answers)}]\n")
+    if not answers.accepted:
+        lines.append("  []\n")
+    return "".join(lines)
+
+
+def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, str], slug: str) -> str:
+    lines = [_FORM.format(source=answers.source, form=_text(answers.form), slug=slug)]
+    lines += [f"{key}: {_quoted(value)}\n" for key, value in head.items() if value]
+    lines.append(_FACTS)
+    taken = set(head.values())
+    facts = [one for one in proposals if one.field.path not in taken]
+    lines.append("facts:\n" if answers.accepted else "#facts:\n")
+    for one in facts:
+        label = f"  « {one.field.label} »" if one.field.label else ""
+        lines.append(f"  # {one.field.path}{label}  ({one.field.kind})\n")
+        for likes, title in ((one.concepts, "concepts.yaml"), (one.elements, "DHIS2")):
+            if likes:
+                lines.append(f"  #   {title}: {' · '.join(f'{like.name} {like.score:.2f}' for like in likes)}\n")
+        name = answers.accepted.get(one.field.path)
+        fact = name or (one.concepts[0].name if one.concepts else _slug(one.field.name))
+        line = f"{fact}: {_quoted(one.field.expression)}"
+        lines.append(f"  {line}\n" if name else f"  #{line}\n")
+    return "".join(lines)
+
+
+def _quoted(expression: str) -> str:
+    """An expression as a YAML scalar: quoted when it begins with what YAML reads otherwise."""
+    return _text(expression) if re.search(r"^[`@&*!|>%{}\[\],#?-]|: | #", expression) else expression
+
+
+def _example(head: Mapping[str, str], slug: str) -> str:
+    values = {"key": "exemple-1", "date": "2026-07-09", "place": "site-1", "worker": "asc-1"}
+    record: dict[str, Any] = {}
+    for key, path in head.items():
+        if path:
+            parts = [part.strip("`") for part in re.findall(r"`[^`]+`|[^.]+", path)]
+            inner = record
+            for part in parts[:-1]:
+                inner = inner.setdefault(part, {})
+            inner[parts[-1]] = values[key]
+    return _EXAMPLE.format(record=orjson.dumps(record).decode(), slug=slug)
+
+
+def _env(answers: Answers) -> str:
+    lines = [_ENV, f"RELAIS_ZONE={answers.zone}"]
+    if answers.source == "cht":
+        lines += ["RELAIS_CHT_URL=http://127.0.0.1:9101", "RELAIS_CHT_USER=relais", "RELAIS_CHT_PASSWORD=sandbox"]
+    else:
+        lines.append("RELAIS_FOLDER=var/folder")
+    if "dhis2" in answers.targets:
+        lines += ["RELAIS_DHIS2_URL=http://127.0.0.1:9102", "RELAIS_DHIS2_TOKEN=sandbox"]
+    if "fhir_server" in answers.targets:
+        lines.append("RELAIS_FHIR_URL=http://127.0.0.1:9104/fhir")
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- texts
+
+_CONNECTOR = """# Qui Relais écoute, à qui il envoie. / Whom Relais listens to and whom it tells.
+# Après chaque changement / after each change:  relais check .   puis / then  relais test .
+
+pack:
+  id: {id}    # ne plus le changer après le premier envoi / never change it after the first sending
+  name: {name}
+
+zone: "${{RELAIS_ZONE:-{zone}}}"
+languages: [fr, en]
+
+sources:
+{source}
+targets:
+{targets}"""
+_FILES = """  {kind}:
+    kind: files
+    format: {kind}
+    folder: "${{RELAIS_FOLDER}}/{kind}"      # les fichiers / the files: {form}-….
+    schedule: every 1h
+    silent_after: 35d
+    order: comparable
+"""
+_CHT = """  cht:
+    kind: cht
+    url: ${RELAIS_CHT_URL}
+    user: ${RELAIS_CHT_USER}
+    password: ${RELAIS_CHT_PASSWORD}
+    database: medic
+    schedule: every 15m
+    silent_after: 3d
+    order: feed
+"""
+_TARGETS = {
+    "dhis2": """  dhis2:
+    kind: dhis2
+    url: ${RELAIS_DHIS2_URL}
+    token: ${RELAIS_DHIS2_TOKEN}
+    schedule: every 30m
+    live_from: 202607        # les mois d'avant ne sont jamais envoyés / older months are never sent
+    mode: shadow             # calculer et comparer seulement ; puis live / compute and compare only; then live
+    on_existing: ask         # un chiffre tapé à la main attend une décision / a figure typed by hand waits
+""",
+    "fhir_server": """  fhir:
+    kind: fhir_server
+    url: ${RELAIS_FHIR_URL}
+    schedule: every 30m
+    live_from: 2026-07-01
+    mode: shadow
+""",
+}
+_CONCEPTS = """# Le dictionnaire : les faits que les formulaires donnent. / The dictionary: the facts that forms give.
+# kind: boolean (oui/non, yes/no), integer, decimal, coded (answers: [...]), text, date
+# - id: fever
+#   kind: boolean
+#   name: {fr: "Fièvre", en: "Fever"}
+
+concepts:
+"""
+_ACTIVITIES = """# Ce qui peut arriver, quelle que soit l'application. / What can happen, whatever the app.
+
+activities:
+  - id: {slug}
+    name: {name}
+    fhir: {{shape: none, subject: none}}
+"""
+_CATEGORIES = """# Comment les chiffres sont ventilés ; « inconnu » s'ajoute toujours.
+# How figures are split; "unknown" is always added.
+# - id: SEXE
+#   name: {fr: "Sexe", en: "Sex"}
+#   fact: sex
+#   options:
+#     - {id: female, name: {fr: "Féminin", en: "Female"}}
+#     - {id: male, name: {fr: "Masculin", en: "Male"}}
+
+categories: []
+"""
+_FORM = """# Quelle réponse du formulaire est quel fait. / Which answer of the form is which fact.
+form: {{source: {source}, name: {form}}}
+activity: {slug}
+
+# Vérifier ces lignes : la date décide du mois, le lieu de l'unité (org_units.csv).
+# Check these lines: the date decides the month, the place the org unit (org_units.csv).
+"""
+_FACTS = """
+# Rien n'est décidé : pour chaque champ, les noms les plus proches et leur ressemblance (0 à 1). Garder la ligne qui
+# convient en ôtant son # (et celui de « facts: »), et mettre le fait dans concepts.yaml.
+# Nothing is decided: for each field the nearest names and how alike they are (0 to 1). Keep a line that is right by
+# removing its # (and that of "facts:"), and put the fact into concepts.yaml.
+"""
+_EXAMPLE = """# Une fiche inventée, et ce qu'elle doit donner. Jamais une vraie personne.
+# A record that is made up, and what it must give. Never a real person.
+examples:
+  - name: une fiche compte une fois / a record counts once
+    record: {record}
+    expect:
+      activity: {slug}
+      date: 2026-07-09
+      place: site-1
+      counts: {{N01: [count default]}}
+"""
+_INDICATORS = """# Ce qui est compté. Pour en ajouter / what is counted; to add: docs/add-an-indicator.md
+area: sec
+data_set: {code}_M
+
+indicators:
+  - id: N01
+    name: {name}
+    definition: {{fr: "Nombre de fiches reçues de ce formulaire.", en: "Number of records received of this form."}}
+    counts: {slug}
+"""
+_DHIS2 = """# Comment les chiffres s'appellent dans DHIS2. / What figures are called in DHIS2.
+# Ce qui manque là-bas / what is missing there:  relais setup dhis2
+
+data_elements:
+  prefix: {code}_
+
+data_sets:
+  - id: {code}_M
+    name: {name}
+    period: Monthly
+    level: site
+"""
+_ENV = """# Les variables que connector.yaml nomme. / The variables connector.yaml names.
+#   set -a; . ./relais.env; set +a
+RELAIS_PACK=."""

@@ -1,0 +1,141 @@
+"""The fields of a form that nobody described: read off a sample record (JSON), the header of an export (CSV), or the
+``survey`` sheet of an XLSForm saved as CSV, which also has the labels. For ``relais init``; no value is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from connector.errors import ConfigError
+
+#: Bytes read of a sample, and fields taken of it.
+MAX_BYTES = 1_000_000
+MAX_FIELDS = 500
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}/\d{2}/\d{4}")
+_NUMBER = re.compile(r"-?\d+([.,]\d+)?")
+_YES = {"yes", "no", "oui", "non", "true", "false"}
+#: Types of a survey sheet that ask nothing.
+_NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username", "calculate", "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """``path``: as an expression of the pack reads it. ``kind``: boolean | number | date | list | text, a guess."""
+
+    path: str
+    label: str
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The last word of the path."""
+        return re.split(r"[./]", self.path.replace("`", ""))[-1]
+
+    @property
+    def expression(self) -> str:
+        if self.kind == "boolean":
+            return f"$yes({self.path})"
+        return f"$num({self.path})" if self.kind == "number" else self.path
+
+
+def fields_of(data: bytes, name: str) -> list[Field]:
+    """The fields of a sample; ``name`` of the file says which kind it is. Raises ConfigError."""
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{name} is larger than {MAX_BYTES} bytes. Nothing was written. Give one record of it.")
+    found = list(_of_csv(data) if name.lower().endswith((".csv", ".tsv", ".txt")) else _of_json(data, name))
+    if not found:
+        raise ConfigError(
+            f"There is no field in {name}. Nothing was written. Give a record, or an export with a header."
+        )
+    return found[:MAX_FIELDS]
+
+
+def _of_json(data: bytes, name: str) -> Iterator[Field]:
+    try:
+        value: Any = orjson.loads(data.decode("utf-8-sig"))
+    except ValueError:
+        try:
+            value = orjson.loads(data.decode("utf-8-sig").strip().partition("\n")[0])  # one record per line
+        except ValueError:
+            raise ConfigError(f"{name} is no JSON. Nothing was written. Give one record as JSON, or a CSV.") from None
+    if isinstance(value, Mapping) and isinstance(value.get("value"), list):
+        value = value["value"]  # an OData page of ODK
+    if isinstance(value, Mapping) and isinstance(value.get("results"), list):
+        value = value["results"]  # a page of Kobo
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    if isinstance(value, Mapping):
+        yield from _walk(value, "")
+
+
+def _walk(value: Mapping[str, Any], above: str) -> Iterator[Field]:
+    for key, inner in value.items():
+        path = f"{above}.{quoted(str(key))}" if above else quoted(str(key))
+        if isinstance(inner, Mapping):
+            yield from _walk(inner, path)
+        elif isinstance(inner, list) and inner and isinstance(inner[0], Mapping):
+            yield Field(path, "", "list")
+        else:
+            yield Field(path, "", kind_of(inner))
+
+
+def quoted(key: str) -> str:
+    """A name as JSONata reads it."""
+    return key if _PLAIN.fullmatch(key) else f"`{key}`"
+
+
+def kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    text = str(value or "").strip()
+    if text.lower() in _YES:
+        return "boolean"
+    if _DAY.match(text):
+        return "date"
+    return "number" if _NUMBER.fullmatch(text) else "text"
+
+
+def _of_csv(data: bytes) -> Iterator[Field]:
+    text = data.decode("utf-8-sig", "replace")
+    first = text.partition("\n")[0]
+    delimiter = max(";,\t", key=first.count)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    header = next(rows, [])
+    if "type" in header and "name" in header:
+        yield from _of_survey(header, rows)
+        return
+    values = next(rows, [])
+    for number, key in enumerate(header):
+        if key.strip():
+            yield Field(quoted(key), "", kind_of(values[number] if number < len(values) else ""))
+
+
+def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
+    labels = [number for number, key in enumerate(header) if key.startswith("label")]
+    groups: list[str] = []
+    for row in rows:
+        one = dict(zip(header, row, strict=False))
+        kind, name = one.get("type", "").strip(), one.get("name", "").strip()
+        if kind.startswith("begin"):
+            groups.append(name)
+        elif kind.startswith("end"):
+            groups = groups[:-1]
+        elif name and not kind.startswith(_NO_QUESTION):
+            label = " ".join(row[number] for number in labels if number < len(row))
+            first, _, choices = kind.partition(" ")
+            yes = first == "select_one" and set(choices.split("_")) <= _YES
+            guess = "boolean" if yes else _KINDS.get(first, "text")
+            yield Field(".".join(map(quoted, [*groups, name])), label, guess)
+
+
+_KINDS = {"integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date"}

@@ -1,0 +1,76 @@
+"""A value's records as CSV and its form fields as OpenLineage; what is expected is read off the pack by hand."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connector.engine import lineage_files
+from connector.mappings.columns import paths_read
+from tests.engine.house import MODIBO, SITE, UNIT, WORKERS, Make, Road, a_few, visit
+
+FIELD = "fields.group_fever.mrdt_result"
+
+
+def cell_of(road: Road, element: str = "MH_B02_NUM", combo: str = "A3_Y5_9") -> dict[str, Any]:
+    cell = lineage_files.cell_at(road.engine, element, UNIT, "202608", combo)
+    assert cell is not None
+    return cell
+
+
+def used(event: dict[str, Any], element: str) -> dict[str, set[tuple[str, str]]]:
+    """Field -> kinds of use."""
+    (output,) = event["outputs"]
+    fields = output["facets"]["columnLineage"]["fields"][element]["inputFields"]
+    return {one["field"]: {(how["type"], how["subtype"]) for how in one["transformations"]} for one in fields}
+
+
+def test_a_value_as_csv_and_as_open_lineage_also_after_bodies_were_purged(
+    make_road: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_files, "PAGE", 5)
+    more = [visit(f"more-{n:02d}", "2026-08-15", subject=MODIBO, rdt="positive") for n in range(12)]
+    road = make_road([*a_few(), *more])
+    road.run(targets=[])
+    cell = cell_of(road)
+    told = "".join(lineage_files.as_csv(road.engine, cell))
+    rows = list(csv.DictReader(told.splitlines(), delimiter=";"))
+    assert [one["record"] for one in rows] == [f"cht/reports/more-{n:02d}" for n in range(12)], "all, not a page"
+    assert {(one["data_element"], one["combo"], one["org_unit"], one["period"], one["value"]) for one in rows} == {
+        ("MH_B02_NUM", "A3_Y5_9", UNIT, "202608", "12")
+    }
+    assert {(one["date"], one["place"], one["worker"], one["form"], one["amount"]) for one in rows} == {
+        ("2026-08-15", SITE, WORKERS[0], "assessment", "1")
+    }
+    event = lineage_files.open_lineage(road.engine, cell)
+    assert event["inputs"] == [{"namespace": "relais:mali-health:cht", "name": "assessment"}]
+    assert event["eventTime"] == cell["updated"] and event["job"]["name"] == f"MH_B02_NUM/A3_Y5_9/{UNIT}/202608"
+    found = used(event, "MH_B02_NUM")
+    assert found[FIELD] == {("INDIRECT", "FILTER")}
+    assert found["fields.visit_date"] == {("INDIRECT", "GROUP_BY")} == found["contact.parent._id"]
+    assert "fields.group_cough.patient_coughs" not in found
+
+    with road.engine.store._writer.begin() as connection:  # as the purge leaves it
+        connection.execute(text("UPDATE activity SET activity_enc=x''"))
+        connection.execute(text("DELETE FROM body"))
+    assert "".join(lineage_files.as_csv(road.engine, cell)) == told
+    assert lineage_files.open_lineage(road.engine, cell) == event
+
+
+def test_a_cell_that_lost_its_records_has_one_line(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    road.cht.delete("visit-08-1")
+    road.run(targets=[])
+    cell = cell_of(road, "MH_A04", "A2_Y1_4-SEX_F")
+    rows = list(csv.DictReader("".join(lineage_files.as_csv(road.engine, cell)).splitlines(), delimiter=";"))
+    assert [(one["data_element"], one["value"], one["record"]) for one in rows] == [("MH_A04", "", "")]
+    assert lineage_files.open_lineage(road.engine, cell)["inputs"] == []
+
+
+def test_the_paths_of_an_expression() -> None:
+    assert paths_read("$yes(a.b) and `x y`.c in ['d.e', \"f\"] or not_a_word = 1.5") == ["a.b", "x y.c", "not_a_word"]
+    assert paths_read("$num(a.b) + $count(c[d > 2]) and true") == ["a.b", "c", "d"]

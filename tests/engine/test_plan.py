@@ -1,0 +1,216 @@
+"""A plan is exactly what a run sends; carried out it sends just that, and nothing when its input has changed since."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector.engine import approving, kept_plans, runs
+from connector.engine import plan as planning
+from connector.errors import PlanChanged, PlanUnknown
+from connector.mappings.pack import Pack, Release
+from tests.engine.house import SITE, UNIT, WORKERS, Make, Road, a_few, visit
+
+A04 = ("MH_A04", "A2_Y1_4-SEX_F")
+
+
+def carry_out(road: Road, name: int, **more: Any) -> dict[str, Any]:
+    road.engine.run = f"run-{len(road.rows('SELECT id FROM run'))}"
+    found: dict[str, Any] = road.go(lambda: runs.carry_out(road.engine, name, "awa", **more))
+    return found
+
+
+def addresses(items: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+    return {(i["data_element"], i["org_unit"], i["period"], i["combo"]) for i in items if "data_element" in i}
+
+
+def item(document: dict[str, Any], element: str, combo: str, period: str = "202608") -> dict[str, Any]:
+    (found,) = [
+        i for i in document["items"]
+        if (i.get("data_element"), i.get("combo"), i.get("period")) == (element, combo, period)
+    ]  # fmt: skip
+    return found
+
+
+def test_carried_out_it_sends_exactly_what_it_says_and_nothing_more(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+    planned = addresses(document["items"])
+    assert planned and {p[2] for p in planned} == {"202608"} and road.values() == {}
+    summary = carry_out(road, document["id"])
+    assert set(road.values()) == planned, "no other period, no other value"
+    assert road.values() == {
+        (i["data_element"], i["org_unit"], i["period"], i["combo"]): i["sends"] for i in document["items"]
+    }
+    assert road.dhis2.state()["completions"] == [] and not road.fhir.state()["resources"]
+    assert summary["plan"]["left"] == 0 and summary["outcome"] == "settled"
+    events = [r["event"] for r in road.rows("SELECT event FROM audit WHERE event LIKE 'plan.%' ORDER BY id")]
+    assert events == ["plan.made", "plan.carried_out"]
+    # a second time there is nothing left to send
+    writes = road.writes()
+    assert carry_out(road, document["id"])["plan"] == summary["plan"] and road.writes() == writes
+
+
+def test_a_whole_plan_is_what_the_next_run_sends_to_every_target(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa")
+    carry_out(road, document["id"])
+    sent = road.values(), len(road.fhir.state()["resources"])
+    assert set(sent[0]) == addresses(document["items"])
+    assert sent[1] == sum(1 for i in document["items"] if i.get("kind") == "resource") > 0
+    again = planning.plan(road.engine)
+    assert [i for i in again["items"] if i.get("kind") != "completion"] == []
+
+
+def test_the_same_state_gives_the_same_plan(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    first, second = kept_plans.keep(road.engine, "awa"), kept_plans.keep(road.engine, "modibo")
+    assert first["id"] == second["id"] and first["digest"] == second["digest"]
+    assert len(road.rows("SELECT id FROM plan")) == 1
+    assert {r["plan"] for r in road.rows("SELECT DISTINCT plan FROM plan_delivery")} == {first["id"]}
+
+
+def test_a_changed_input_is_refused_and_nothing_leaves(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+    road.cht.put(visit("late", "2026-08-21"))
+    road.run(targets=[])
+    with pytest.raises(PlanChanged, match=r"block/MH_SEC/.*another state is wanted now.*Nothing was sent"):
+        carry_out(road, document["id"])
+    assert road.values() == {} and PlanChanged.exit_code == 3
+
+
+def test_records_not_counted_yet_are_a_changed_input_too(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+    cell = road.cell(*A04)
+    address = {name: cell[name] for name in ("indicator", "part", "org_unit", "period", "categories")}
+    road.engine.store.write(lambda unit: unit.touch([address]))
+    with pytest.raises(PlanChanged, match="not counted yet"):
+        carry_out(road, document["id"])
+
+
+def test_what_came_for_another_month_refuses_nothing_and_is_not_sent(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+    road.cht.put(visit("late", "2026-07-21"))
+    road.run(targets=[])
+    carry_out(road, document["id"])
+    assert set(road.values()) == addresses(document["items"])
+
+
+def test_another_pack_is_refused(make_road: Make) -> None:
+    def other(pack: Pack) -> Pack:
+        return replace(pack, version="another")
+
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2")
+    road.again(other)
+    with pytest.raises(PlanChanged, match=r"the pack .*\n.*le paquet"):
+        carry_out(road, document["id"])
+    with pytest.raises(PlanUnknown):
+        carry_out(road, 4711)
+
+
+def test_a_change_names_the_records_it_comes_from(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.settle()
+    road.later(hours=1)
+    road.cht.put(visit("late", "2026-08-21"))
+    road.cht.put(visit("later", "2026-08-22"))
+    road.cht.delete("visit-08-1")
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2")
+    changed = item(document, *A04)
+    assert (changed["what"], changed["accepted"], changed["value"]) == ("changed", "1", "2")
+    because = changed["because"]
+    assert {one["record"] for one in because["came"]} == {"cht/reports/late", "cht/reports/later"}
+    assert because["came_total"] == 2
+    assert because["left"] == [{"record": "cht/reports/visit-08-1", "state": "deleted"}]
+    carry_out(road, document["id"])
+    assert road.value(*A04) == "2" and road.rows("SELECT * FROM departed WHERE indicator='A04'") == []
+
+
+def test_an_edit_that_no_longer_counts_is_named(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.settle()
+    road.later(hours=1)
+    road.cht.put({**visit("visit-08-1", rdt="negative", refer=True)})
+    road.run(targets=[])
+    removed = item(planning.plan(road.engine, "dhis2"), "MH_B02_NUM", "A3_Y0_4")
+    assert removed["what"] == "removed" and removed["sends"] == "0"
+    assert removed["because"]["left"] == [{"record": "cht/reports/visit-08-1", "state": "mapped"}]
+
+
+def test_a_paused_target_is_one_line_and_gets_nothing(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    road.actions.pause("dhis2", "maintenance", None, "awa")
+    document = kept_plans.keep(road.engine, "awa", "dhis2")
+    assert document["items"] == [] and document["blocked"][0]["state"] == "paused"
+
+
+def test_what_is_not_due_is_held_back_with_its_time(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    later = "2026-12-01T00:00:00.000000Z"
+    rows = [{"id": r["id"], "due_at": later} for r in road.rows("SELECT id FROM delivery WHERE kind='block'")]
+    road.engine.store.write(lambda unit: unit.wait_until(rows))
+    found = planning.plan(road.engine, "dhis2")
+    assert found["items"] == [] and {b["state"] for b in found["blocked"]} == {"pending"}
+
+
+def test_what_waits_for_approval_is_held_back_and_not_in_the_plan(make_road: Make) -> None:
+    def asking(pack: Pack) -> Pack:
+        return replace(
+            pack,
+            data_sets={**pack.data_sets, "MH_SEC": replace(pack.data_sets["MH_SEC"], release=Release(None, False))},
+        )
+
+    road = make_road(a_few(), asking)
+    road.run(targets=[])
+    for _ in range(2):  # also once it is asked about again
+        document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+        assert document["items"] == []
+        assert {(b["state"], b["reason"]) for b in document["blocked"]} == {("deferred", "dhis2.awaiting_release")}
+        road.later(days=2)
+    approving.approve(road.engine, approving.waiting(road.engine, "202608"), "ministry")
+    assert {i["period"] for i in planning.plan(road.engine, "dhis2")["items"]} == {"202608"}
+
+
+def test_completions_that_follow_are_told_and_come_with_the_next_run(make_road: Make) -> None:
+    road = make_road([*a_few(), visit("more", "2026-08-12", worker=WORKERS[1], site=SITE)])
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2")
+    ahead = {(c["org_unit"], c["period"]) for c in document["completions"]}
+    assert ahead and {unit for unit, _ in ahead} == {UNIT}
+    carry_out(road, document["id"])
+    assert road.dhis2.state()["completions"] == []
+    road.settle()
+    assert {c["period"] for c in road.dhis2.state()["completions"]} == {period for _, period in ahead}
+
+
+def test_a_plan_cut_off_halfway_is_gone_on_with(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa")
+    asyncio.run(_only(road, document["id"], "dhis2"))
+    assert road.values() and not road.fhir.state()["resources"]
+    summary = carry_out(road, document["id"])
+    assert summary["plan"]["left"] == 0 and len(road.fhir.state()["resources"]) > 0
+
+
+async def _only(road: Road, name: int, target: str) -> None:
+    from connector.engine import delivery
+
+    await delivery.deliver(road.engine, target, name)

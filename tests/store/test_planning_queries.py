@@ -1,0 +1,131 @@
+"""The contract of the store, continued: plans, and what made a figure another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.store.database import SqlStore
+from tests.store.test_queries import (
+    BEFORE,
+    CELL,
+    LATER,
+    LONG_AGO,
+    NOW,
+    ODD,
+    activity,
+    body,
+    contribution,
+    counted,
+    delivery,
+    head,
+    wanted,
+)
+
+
+def planned(unit: Any, key: str, plan: int) -> dict[str, Any]:
+    row = delivery(unit, key)
+    return {"plan": plan, "delivery": row["id"], "key": key, "generation": row["generation"], "mark": "m"}
+
+
+def new(unit: Any) -> int:
+    number: int = unit.new_plan(now=NOW, by=ODD, target="dhis2", period="", pack="v")
+    return number
+
+
+def test_a_plan_claims_just_what_it_holds_and_is_wanted_still(store: SqlStore) -> None:
+    def work(unit: Any) -> int:
+        unit.want([wanted(key) for key in ("a", "b", "moved", "late", "not planned")])
+        number = new(unit)
+        unit.keep_plan_deliveries([planned(unit, key, number) for key in ("a", "b", "moved", "late")])
+        unit.keep_plan_deliveries([{**planned(unit, "a", number), "mark": "again"}])
+        unit.keep_plan(number, "d", "{}")
+        unit.want([wanted("moved", "d2")])
+        unit.wait_until([{"id": delivery(unit, "late")["id"], "due_at": LATER}])
+        return number
+
+    number = store.write(work)
+    kept = store.read(lambda unit: unit.plan(number))
+    assert (kept["by"], kept["done"], kept["digest"]) == (ODD, None, "d")
+    assert store.read(lambda unit: unit.plan(number + 1)) is None
+    assert store.read(lambda unit: unit.plan_of("d"))["id"] == number
+    claimed = store.read(lambda unit: unit.claim_planned(number, "dhis2", NOW, 9))
+    assert [row["key"] for row in claimed] == ["a", "b"]
+    assert len(store.read(lambda unit: unit.claim_planned(number, "dhis2", NOW, 1))) == 1
+    assert store.read(lambda unit: unit.claim_planned(number, "fhir", NOW, 9)) == []
+    page = store.read(lambda unit: unit.plan_page(number, 0, 3))
+    assert [(row["key"], row["mark"], row["generation"] - row["planned"]) for row in page] == [
+        ("a", "m", 0), ("b", "m", 0), ("moved", "m", 1),
+    ]  # fmt: skip
+    assert store.read(lambda unit: unit.plan_targets(number)) == ["dhis2"]
+    assert store.read(lambda unit: unit.plan_states(number)) == {"pending": 3, "gone": 1}
+    store.write(lambda unit: unit.plan_done(number, LATER))
+    assert store.read(lambda unit: unit.plan(number))["done"] == LATER
+
+
+def test_old_plans_and_those_never_kept_are_forgotten_part_by_part(store: SqlStore) -> None:
+    def work(unit: Any) -> list[int]:
+        unit.want([wanted("a"), wanted("b")])
+        numbers = [new(unit) for _ in range(4)]
+        for number in numbers:
+            unit.keep_plan_deliveries([planned(unit, "a", number), planned(unit, "b", number)])
+        for number in numbers[:3]:
+            unit.keep_plan(number, f"d{number}", "{}")
+        return numbers
+
+    first, second, third, begun = store.write(work)
+    assert sorted(store.read(lambda unit: unit.plans_to_forget(2))) == [first, begun]
+    assert [store.write(lambda unit: unit.forget_plan(first, 1)) for _ in range(3)] == [1, 1, 0]
+    assert store.read(lambda unit: unit.plan(first)) is None
+    assert len(store.read(lambda unit: unit.plan_page(second, 0, 9))) == 2
+    assert store.read(lambda unit: unit.plan(third))["digest"] == f"d{third}"
+
+
+def test_what_is_open_is_read_page_by_page_without_blocks(store: SqlStore) -> None:
+    kinds = [
+        ("a", "answer", "pending"),
+        ("b", "block", "pending"),
+        ("c", "answer", "accepted"),
+        ("d", "answer", "parked"),
+    ]
+    store.write(lambda unit: unit.want([wanted(k, kind=kind, state=state) for k, kind, state in kinds]))
+    first = store.read(lambda unit: unit.open_page("dhis2", 0, 1))
+    assert [row["key"] for row in first] == ["a"]
+    assert [row["key"] for row in store.read(lambda unit: unit.open_page("dhis2", first[0]["id"], 9))] == ["d"]
+    assert store.read(lambda unit: unit.accepted_count("dhis2")) == 1
+
+
+def test_what_is_not_counted_yet_is_told(store: SqlStore) -> None:
+    def work(unit: Any) -> None:
+        unit.move_heads([head("a"), head("b", dirty=False)])
+        unit.touch([CELL])
+        unit.source_state("cht")
+
+    store.write(work)
+    assert store.read(lambda unit: unit.not_yet_counted()) == {"unmapped": 1, "uncounted": 1}
+    assert store.read(lambda unit: unit.touched_in("ML-1", "202608")) == 1
+    assert store.read(lambda unit: unit.touched_in("ML-1", "202607")) == 0
+    assert store.read(lambda unit: unit.last_read()) is None
+    moved = {"cursor": "", "instance": "", "behind": 0, "received": 1, "last_record": None, "now": NOW}
+    store.write(lambda unit: unit.move_cursor(source="cht", **moved))
+    assert store.read(lambda unit: unit.last_read()) == NOW
+
+
+def test_records_that_came_and_left_since_are_named(store: SqlStore) -> None:
+    def work(unit: Any) -> None:
+        unit.keep_bodies([body(key) for key in "abc"])
+        unit.move_heads([head(key) for key in "abc"])
+        unit.move_heads([head("b", "2", now=LATER)])
+        unit.keep_activities([activity("a", now=BEFORE), activity("b", now=LATER), activity("c", now=LATER)])
+        unit.replace_contributions([], [contribution("a"), contribution("b"), contribution("b", categories="")])
+        unit.keep_cells([counted()])
+        unit.departed([{**CELL, "record": f"cht/reports/{key}", "now": NOW} for key in ("c", "b", "c")])
+
+    store.write(work)
+    (cell,) = store.read(lambda unit: unit.cells_where("indicator='G05'"))
+    came, total = store.read(lambda unit: unit.records_since(cell, NOW, 5))
+    assert ([(row["record"], bool(row["edited"])) for row in came], total) == ([("cht/reports/b", True)], 1)
+    assert store.read(lambda unit: unit.records_since(cell, LONG_AGO, 1))[1] == 2
+    left = store.read(lambda unit: unit.departed_from(cell, 5))
+    assert [row["record"] for row in left] == ["cht/reports/c"], "b is back"
+    store.write(lambda unit: unit.cells_accepted([{"id": cell["id"], "value": "3", "now": LATER}]))
+    assert store.read(lambda unit: unit.departed_from(cell, 5)) == []

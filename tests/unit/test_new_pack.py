@@ -1,0 +1,169 @@
+"""``relais init``: what it makes is whole, proposes and decides nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hatchling.builders.wheel import WheelBuilder
+
+from connector.cli.new import STARTER, new
+from connector.errors import ConfigError
+from connector.mappings.config import load_pack
+from connector.mappings.examples import run_examples
+from connector.mappings.lint import lint
+from connector.mappings.pack import Pack
+from connector.mappings.samples import fields_of
+from connector.model import Severity
+
+ENVIRONMENT = {
+    "RELAIS_FOLDER": "var", "RELAIS_DHIS2_URL": "http://127.0.0.1", "RELAIS_DHIS2_TOKEN": "token-of-a-test",
+    "RELAIS_CHT_URL": "http://127.0.0.1", "RELAIS_CHT_USER": "relais", "RELAIS_CHT_PASSWORD": "password-of-a-test",
+    "RELAIS_FHIR_URL": "http://127.0.0.1",
+}  # fmt: skip
+RECORDS = {
+    "odk": {"__id": "uuid:1", "date_depistage": "2026-07-09", "site": "s", "enfant": {"pb_mm": 118, "oedemes": "non"}},
+    "kobo": {"meta/rootUuid": "1", "reunion/date": "2026-07-09", "reunion/structure": "a", "reunion/femmes": "3"},
+    "cht": {"_id": "1", "reported_date": 1, "fields": {"fever": "yes"}},
+}
+SURVEY = """type,name,label::fr
+start,start,
+date,date_depistage,Date du dépistage
+text,site_asc,Site
+begin_group,enfant,Enfant
+integer,age_mois,Âge en mois
+select_one oui_non,ref,Référé au centre
+decimal,pb,Périmètre brachial
+end_group,,
+"""
+
+
+def whole(folder: Path) -> Pack:
+    """The pack; it has no error and its examples pass."""
+    pack, findings = load_pack(folder, ENVIRONMENT)
+    errors = [one for one in (*findings, *lint(pack)) if one.severity is Severity.ERROR]
+    assert errors == []
+    results = run_examples(pack)
+    assert ([str(one) for one in results.failures], results.passed > 0) == ([], True)
+    return pack
+
+
+def init(folder: Path, **given: Any) -> None:
+    new(folder, yes=True, **given)
+
+
+@pytest.mark.parametrize("source", ["odk", "kobo", "csv", "cht"])
+@pytest.mark.parametrize("with_sample", [True, False])
+def test_what_is_made_is_whole(tmp_path: Path, source: str, with_sample: bool) -> None:
+    sample = tmp_path / ("s.csv" if source == "csv" else "s.json")
+    sample.write_text(
+        "record_id;date;site;fièvre\n1;09/07/2026;s;oui\n" if source == "csv" else json.dumps(RECORDS[source])
+    )
+    target = ["dhis2", "fhir_server"] if with_sample else ["dhis2"]
+    init(tmp_path / "pack", source=source, form='Dépistage "2"', sample=sample if with_sample else None, target=target)
+    pack = whole(tmp_path / "pack")
+    assert pack.forms[source, 'Dépistage "2"'].facts == ()
+    assert [one.mode for one in pack.targets.values()] == ["shadow"] * len(target)
+
+
+def test_proposals_are_shown_and_none_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text(SURVEY, "utf-8")
+    elements = tmp_path / "elements.csv"
+    elements.write_text("code,name\nDE1,Enfants référés\nDE2,Périmètre brachial mesuré\n", "utf-8")
+    new(tmp_path / "pack", form="depistage", sample=sample, elements=elements, json=True, like=STARTER)
+    document = json.loads(capsys.readouterr().out)
+    by_field = {one["field"]: one for one in document["fields"]}
+    assert by_field["enfant.age_mois"]["concepts"][0]["name"] == "age_months"
+    assert by_field["enfant.ref"]["elements"][0]["name"] == "DE1" and by_field["enfant.ref"]["kind"] == "boolean"
+    assert by_field["enfant.pb"]["label"] == "Périmètre brachial"
+    assert all(
+        len(one["concepts"]) <= 3 and 0 < like["score"] <= 1 for one in by_field.values() for like in one["concepts"]
+    )
+    assert document["accepted"] == {}
+    text = (tmp_path / "pack/forms/odk/depistage.yaml").read_text("utf-8")
+    assert "age_months" in text and "DE1" in text
+    assert whole(tmp_path / "pack").concepts == {}
+
+
+def test_a_person_accepts_by_name(tmp_path: Path) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text(SURVEY, "utf-8")
+    init(tmp_path / "pack", form="f", sample=sample, accept=["ref=referred", "enfant.pb=muac", "age_mois=age_months"])
+    pack = whole(tmp_path / "pack")
+    assert {rule.name: rule.source for rule in pack.forms["odk", "f"].facts} == {
+        "age_months": "$num(enfant.age_mois)", "referred": "$yes(enfant.ref)", "muac": "$num(enfant.pb)",
+    }  # fmt: skip
+    assert (
+        pack.concepts["referred"].name["fr"] == "Référé au centre de santé" and pack.concepts["muac"].kind == "decimal"
+    )
+    with pytest.raises(typer.BadParameter):
+        init(tmp_path / "other", form="f", sample=sample, accept=["nothing=referred"])
+
+
+def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text(SURVEY, "utf-8")
+    answers = iter(["1", "", "bras"])
+    asked: list[str] = []
+
+    def prompt(text: str, **_: Any) -> str:
+        asked.append(text)
+        return next(answers)
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
+    assert len(asked) >= 3
+    facts = {rule.name for rule in whole(tmp_path / "pack").forms["odk", "f"].facts}
+    assert "age_months" in facts and "bras" in facts and len(facts) == 2
+
+
+def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError):
+        init(tmp_path, starter=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_starter_pack_is_copied_whole(tmp_path: Path) -> None:
+    init(tmp_path / "pack", starter=True)
+    pack = whole(tmp_path / "pack")
+    assert len(pack.indicators) == 3 and len(pack.forms) == 1
+    assert run_examples(pack).unexercised == []
+
+
+def test_the_starter_pack_comes_with_the_wheel() -> None:
+    root = Path(__file__).parents[2]
+    packed = {one.distribution_path for one in WheelBuilder(str(root)).recurse_included_files()}
+    there = root / "config/starter"
+    wanted = {f"connector/starter/{p.relative_to(there).as_posix()}" for p in there.rglob("*") if p.is_file()}
+    assert wanted and {one for one in packed if one.startswith("connector/starter/")} == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("s.json", b"{"), ("s.json", b"[]"), ("s.csv", b""), ("s.json", b"\xff"), ("s.json", b"x" * 1_000_001)],
+)
+def test_a_sample_that_cannot_be_read_is_refused_in_words(name: str, data: bytes) -> None:
+    with pytest.raises(ConfigError, match="Nothing was written"):
+        fields_of(data, name)
+
+
+def test_fields_of_exports() -> None:
+    odata = json.dumps({"value": [{"a": 1, "g": {"b": "oui", "rows": [{"x": 1}]}}]}).encode()
+    assert [(f.path, f.kind) for f in fields_of(odata, "s.json")] == [
+        ("a", "number"),
+        ("g.b", "boolean"),
+        ("g.rows", "list"),
+    ]
+    kobo = json.dumps({"results": [{"g/a b": "2026-07-01"}]}).encode()
+    assert [(f.path, f.kind, f.name) for f in fields_of(kobo, "s.json")] == [("`g/a b`", "date", "a b")]
+    lines = b'{"a": "x"}\n{"a": "y"}\n'
+    assert [f.path for f in fields_of(lines, "s.ndjson")] == ["a"]
+    assert [(f.path, f.kind) for f in fields_of("Âge;n°\n12,5;3\n".encode(), "s.csv")] == [
+        ("`Âge`", "number"),
+        ("`n°`", "number"),
+    ]
