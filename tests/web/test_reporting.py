@@ -14,7 +14,7 @@ import pytest
 
 from connector.cli.wiring import web_app
 from connector.mappings.pack import Pack, Release
-from tests.engine.house import UNIT, WORKERS, Make, Road, visit
+from tests.engine.house import UNIT, WORKERS, Make, Road, only_here, visit
 from tests.web.fixture import csrf_of, visible
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
@@ -24,7 +24,7 @@ PAGE = f"/completude?ds=MH_SEC&pe=202608&ou={AREA}"
 
 def asking(pack: Pack) -> Pack:
     changed = replace(pack.data_sets["MH_SEC"], release=Release(Decimal(1)), deadline=5, gaps_after=20, small=5)
-    return replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed})
+    return only_here(replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed}))
 
 
 @pytest.fixture
