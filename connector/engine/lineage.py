@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector.engine import left_out
 from connector.engine.engine import Engine
 from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories
@@ -21,17 +22,25 @@ PERSONAL = {"name", "family", "given", "phone", "birth_date", "note", "lmp_date"
 
 
 def explain(
-    engine: Engine, data_element: str, org_unit: str, period: str, combo: str = "default", after: str | None = None
+    engine: Engine,
+    data_element: str,
+    org_unit: str,
+    period: str,
+    combo: str = "default",
+    after: str | None = None,
+    *,
+    why_not: bool = False,
 ) -> dict[str, Any] | None:
-    """The lineage of one DHIS2 value; None when nothing was ever counted there."""
+    """The lineage of one DHIS2 value; None when nothing was ever counted there. ``why_not``: also what of the same
+    place and period does not count for the indicator, which takes a look at every record there is."""
     result: dict[str, Any] | None = engine.store.read(
-        lambda unit: _explain(engine, unit, data_element, org_unit, period, combo, after or "")
+        lambda unit: _explain(engine, unit, data_element, org_unit, period, combo, after or "", why_not)
     )
     return result
 
 
 def _explain(
-    engine: Engine, unit: Any, element: str, org_unit: str, period: str, combo: str, after: str
+    engine: Engine, unit: Any, element: str, org_unit: str, period: str, combo: str, after: str, why_not: bool
 ) -> dict[str, Any] | None:
     cell = unit.cell_at(element, org_unit, period, combo)
     if cell is None:
@@ -98,7 +107,7 @@ def _explain(
         }
         if block
         else None,
-        "not_counted": [],
+        "not_counted": left_out.reasons(engine, unit, cell, indicator, PERSONAL) if why_not and indicator else [],
     }
 
 
