@@ -253,6 +253,9 @@ def explain(
     org_unit: Annotated[str | None, typer.Option()] = None,
     period: Annotated[str | None, typer.Option()] = None,
     combo: Annotated[str, typer.Option()] = "default",
+    why_not: Annotated[
+        bool, typer.Option("--why-not", help="Also why other records of the place and period do not count here.")
+    ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Every record it counts, as CSV with semicolons.")] = False,
     open_lineage: Annotated[
         bool, typer.Option("--open-lineage", help="The form fields it is made of, as an event of OpenLineage.")
@@ -267,7 +270,7 @@ def explain(
     if not (element and unit_code and pe):
         raise typer.BadParameter("--data-element, --org-unit, --period")
     with house() as made:
-        document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo)
+        document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo, why_not=why_not)
         if document is not None:
             Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
         cell = lineage_files.cell_at(made.engine, element, unit_code, pe, parts[3] or combo)
@@ -308,6 +311,15 @@ def explain(
         [say("envoyé le", "sent at"), say("valeur", "value"), say("réponse", "answer")],
         [[s["at"][:19], s["value"], f"{s['verdict']} {s['reason'] or ''}"] for s in document["sends"]],
     )
+    if document["not_counted"]:
+        table(
+            [
+                say("ne comptent pas ici", "do not count here"),
+                say("pourquoi", "why"),
+                say("par exemple", "for example"),
+            ],
+            [[r["n"], r["reason"][say("fr", "en")], ", ".join(r["records"])] for r in document["not_counted"]],
+        )
 
 
 @app.command()

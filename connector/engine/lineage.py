@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from connector.engine import left_out
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
 from connector.engine.release import approved_figures
@@ -23,17 +24,25 @@ PERSONAL = {"name", "family", "given", "phone", "birth_date", "born", "note", "l
 
 
 def explain(
-    engine: Engine, data_element: str, org_unit: str, period: str, combo: str = "default", after: str | None = None
+    engine: Engine,
+    data_element: str,
+    org_unit: str,
+    period: str,
+    combo: str = "default",
+    after: str | None = None,
+    *,
+    why_not: bool = False,
 ) -> dict[str, Any] | None:
-    """The lineage of one DHIS2 value; None when nothing was ever counted there."""
+    """The lineage of one DHIS2 value; None when nothing was ever counted there. ``why_not``: also what of the same
+    place and period does not count for the indicator, which takes a look at every record there is."""
     result: dict[str, Any] | None = engine.store.read(
-        lambda unit: _explain(engine, unit, data_element, org_unit, period, combo, after or "")
+        lambda unit: _explain(engine, unit, data_element, org_unit, period, combo, after or "", why_not)
     )
     return result
 
 
 def _explain(
-    engine: Engine, unit: Any, element: str, org_unit: str, period: str, combo: str, after: str
+    engine: Engine, unit: Any, element: str, org_unit: str, period: str, combo: str, after: str, why_not: bool
 ) -> dict[str, Any] | None:
     cell = unit.cell_at(element, org_unit, period, combo)
     if cell is None:
@@ -102,7 +111,7 @@ def _explain(
         }
         if block
         else None,
-        "not_counted": [],
+        "not_counted": left_out.reasons(engine, unit, cell, indicator, PERSONAL) if why_not and indicator else [],
     }
 
 

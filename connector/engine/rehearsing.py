@@ -39,7 +39,7 @@ def compare(before: Store, after: Store, counts: dict[str, int], limit: int = 10
         for source, form in sorted({*was, *now}, key=str)
         if was.get((source, form)) != now.get((source, form))
     ]
-    was, now = (store.read(lambda unit: unit.quarantine_codes()) for store in (before, after))
+    was, now = (store.read(lambda unit: unit.quarantined_by_code()) for store in (before, after))
     result["quarantine"] = {
         code: {"before": was.get(code, 0), "after": now.get(code, 0)}
         for code in sorted({*was, *now})

@@ -50,9 +50,7 @@ def columns(pack: Pack, indicator: Indicator, part: str, form: FormMapping) -> l
     uses += [(one, FILTER) for predicate in conditions for one in paths_read(predicate.source)]
     uses += [(one, GROUP_BY) for one in groups]
     heads: list[tuple[FactRule | None, tuple[str, str]]] = [(form.date, GROUP_BY), (form.place, GROUP_BY)]
-    counted = {"subject": form.subject, "worker": form.worker, "place": form.place}.get(
-        rule.distinct or "", form.key
-    )
+    counted = {"subject": form.subject, "worker": form.worker, "place": form.place}.get(rule.distinct or "", form.key)
     if amount is None:
         heads.insert(0, (counted, AGGREGATION))
     found = [

@@ -120,10 +120,6 @@ class PlanQueries:
             found.setdefault((row["source"], row["form"]), {})[row["state"]] = int(row["n"])
         return found
 
-    def quarantine_codes(self) -> dict[str, int]:
-        rows = self._planned("SELECT code, COUNT(*) AS n FROM quarantine GROUP BY code")
-        return {row["code"]: int(row["n"]) for row in rows}
-
     # -- history counted again
 
     def dirty_activities(self, kinds: Sequence[str], first: str, last: str, after: str, limit: int) -> tuple[int, str]:

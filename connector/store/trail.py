@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import dicts, statement
+from connector.store.intake import dicts, in_list, statement
 from connector.store.tables import amount
 
 
@@ -138,6 +140,26 @@ class TrailQueries:
             limit=limit,
         )
         return [{**r, "amount": amount(r["amount"])} for r in rows]
+
+    def left_out(
+        self, cell: dict[str, Any], kinds: Sequence[str], units: Sequence[str], days: tuple[str, str], limit: int
+    ) -> list[dict[str, Any]]:
+        """Activities of these kinds, org units and days that count nowhere for the indicator and part of a cell."""
+        dialect = self.connection.dialect.name
+        in_units, in_kinds = in_list(dialect, units), in_list(dialect, kinds).replace(":list", ":kinds")
+        return self._rows(
+            "SELECT a.record, a.date, a.org_unit, a.activity_enc FROM activity a WHERE a.date BETWEEN :first AND :last AND "
+            f"a.kind IN {in_kinds} AND a.org_unit IN {in_units} AND NOT EXISTS "
+            "(SELECT 1 FROM contribution c WHERE c.record=a.record AND c.indicator=:indicator AND c.part=:part) "
+            "ORDER BY a.record LIMIT :limit",
+            first=days[0],
+            last=days[1],
+            indicator=cell["indicator"],
+            part=cell["part"],
+            limit=limit,
+            list=orjson.dumps(list(units)).decode(),
+            kinds=orjson.dumps(list(kinds)).decode(),
+        )
 
     def sums(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
         """Amounts of a cell by the reporters' place, for the ledger that must add up."""

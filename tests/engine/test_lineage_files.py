@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from connector.engine import lineage_files
+from connector.engine import lineage, lineage_files
 from connector.mappings.columns import paths_read
 from tests.engine.house import MODIBO, SITE, UNIT, WORKERS, Make, Road, a_few, visit
 
@@ -74,3 +75,28 @@ def test_a_cell_that_lost_its_records_has_one_line(make_road: Make) -> None:
 def test_the_paths_of_an_expression() -> None:
     assert paths_read("$yes(a.b) and `x y`.c in ['d.e', \"f\"] or not_a_word = 1.5") == ["a.b", "x y.c", "not_a_word"]
     assert paths_read("$num(a.b) + $count(c[d > 2]) and true") == ["a.b", "c", "d"]
+
+
+def test_why_other_records_of_the_place_and_month_do_not_count(make_road: Make) -> None:
+    """Of six visits of three months: one a month is positive and counts, one is negative; one was not tested."""
+    road = make_road([*a_few(), visit("untested", "2026-08-20", subject=MODIBO, rdt="not_done")])
+    road.run(targets=[])
+    ask = partial(lineage.explain, road.engine, "MH_B02_NUM", UNIT, "202608", "A3_Y0_4")
+    found = ask(why_not=True)
+    assert found is not None and [one["record"] for one in found["records"]] == ["cht/reports/visit-08-1"]
+    told = {
+        record: (one["code"], one["condition"], one["n"]) for one in found["not_counted"] for record in one["records"]
+    }
+    assert set(told) == {"cht/reports/visit-08-2", "cht/reports/untested"}
+    assert told["cht/reports/visit-08-2"] == ("condition", "malaria_rdt = 'positive'", 1)
+    assert (
+        told["cht/reports/untested"][0] == "condition"
+        and told["cht/reports/untested"] != told["cht/reports/visit-08-2"]
+    )
+    assert all(one["reason"]["fr"] and one["reason"]["en"] for one in found["not_counted"])
+    without = ask()
+    assert without is not None and without["not_counted"] == []
+    with road.engine.store._writer.begin() as connection:
+        connection.execute(text("UPDATE activity SET activity_enc=x''"))
+    purged = ask(why_not=True)
+    assert purged is not None and [(one["code"], one["n"]) for one in purged["not_counted"]] == [("purged", 2)]

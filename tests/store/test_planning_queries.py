@@ -129,3 +129,68 @@ def test_records_that_came_and_left_since_are_named(store: SqlStore) -> None:
     assert [row["record"] for row in left] == ["cht/reports/c"], "b is back"
     store.write(lambda unit: unit.cells_accepted([{"id": cell["id"], "value": "3", "now": LATER}]))
     assert store.read(lambda unit: unit.departed_from(cell, 5)) == []
+
+
+def test_two_databases_are_compared_by_their_cells_and_the_states_of_their_records(store: SqlStore) -> None:
+    def work(unit: Any) -> None:
+        unit.move_heads([head("a"), head("b", form=ODD), head("c", form=ODD, state="mapped")])
+        unit.keep_cells([counted(), counted(period="202607"), counted(categories="", combo="x")])
+
+    store.write(work)
+    assert sorted(store.read(lambda unit: unit.cell_groups())) == [("G05", "202607"), ("G05", "202608")]
+    assert {c["categories"] for c in store.read(lambda unit: unit.cells_of("G05", "202608"))} == {
+        CELL["categories"],
+        "",
+    }
+    assert store.read(lambda unit: unit.cells_of("G05", "202601")) == []
+    assert store.read(lambda unit: unit.form_states()) == {
+        ("cht", "visit"): {"received": 1}, ("cht", ODD): {"received": 1, "mapped": 1},
+    }  # fmt: skip
+
+
+def test_history_is_marked_page_by_page_and_its_cells_are_touched(store: SqlStore) -> None:
+    def work(unit: Any) -> list[Any]:
+        unit.move_heads([head(key, dirty=False) for key in "abcd"] + [head("gone", dirty=False, deleted=True)])
+        unit.keep_activities([activity("a"), activity("b"), activity("c", kind=ODD), activity("d", date="2026-09-01")])
+        unit.keep_activities([activity("gone")])
+        unit.keep_cells([counted(), counted(period="202607")])
+        days = ("2026-08-01", "2026-08-31")
+        first = unit.dirty_activities(["visit", ODD], *days, "", 2)
+        rest = unit.dirty_activities(["visit", ODD], *days, first[1], 2)
+        unit.touch_cells("G05", ["202608", "202609"])
+        return [first, rest, unit.dirty_activities(["visit"], *days, rest[1], 2)]
+
+    assert store.write(work) == [(2, "cht/reports/b"), (1, "cht/reports/c"), (0, "cht/reports/c")]
+    assert [row["key"] for row in store.read(lambda unit: unit.dirty_heads(0, 9))] == ["a", "b", "c"]
+    assert [row["period"] for row in store.read(lambda unit: unit.recount(9))] == ["202608"]
+
+
+def test_what_counts_nowhere_for_an_indicator_is_found_by_kind_place_and_day(store: SqlStore) -> None:
+    def work(unit: Any) -> None:
+        unit.keep_activities(
+            [activity("in"), activity("out"), activity("also", org_unit=ODD), activity("kind", kind="x")]
+        )
+        unit.keep_activities([activity("day", date="2026-09-01"), activity("place", org_unit="ML-9")])
+        unit.replace_contributions([], [contribution("in", categories=""), contribution("out", part="den")])
+
+    store.write(work)
+    days = ("2026-08-01", "2026-08-31")
+    found = store.read(lambda unit: unit.left_out(CELL, ["visit", "y"], ["ML-1", ODD], days, 9))
+    assert [row["record"] for row in found] == ["cht/reports/also", "cht/reports/out"]
+    assert len(store.read(lambda unit: unit.left_out(CELL, ["visit"], ["ML-1", ODD], days, 1))) == 1
+
+
+def test_the_quarantine_of_a_source_or_a_reason_is_chosen(store: SqlStore) -> None:
+    one = {
+        "source": "cht", "stream": "reports", "key": "a", "revision": "1", "form": "visit", "code": ODD, "path": "date",
+        "file": "f", "line": 3, "detail": "", "who": "chw_data", "version": "v", "now": NOW,
+    }  # fmt: skip
+    store.write(lambda unit: unit.quarantine([one, {**one, "key": "b", "code": "x"}, {**one, "source": "odk"}]))
+    for where, keys in (
+        ({"code": ODD}, ["a", "a"]),
+        ({"source": "cht"}, ["a", "b"]),
+        ({"source": "odk", "code": "x"}, []),
+    ):
+        ids = store.read(lambda unit, w=where: unit.quarantine_ids(w))
+        listed = {row["id"]: row["key"] for row in store.read(lambda unit: unit.list_quarantine({}, 10))}
+        assert sorted(listed[id] for id in ids) == keys
