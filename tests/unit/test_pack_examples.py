@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.mappings import accepting, examples
-from connector.mappings.examples import Correction, Results, run_examples
+from connector.mappings.examples import Correction, Results, records_of, run_examples
 from connector.mappings.yaml_nodes import Findings, plain, read_yaml
 
 from .pack_copy import PackCopy
@@ -44,6 +45,16 @@ def test_the_examples_of_the_shipped_pack_pass_and_leave_nothing_untried(copy: P
         "failures": [],
         "differences": [],
     }
+
+
+def test_the_records_of_a_form_are_those_of_its_examples(copy: PackCopy) -> None:
+    """Of a file of several forms, each has the records that name it."""
+    pack = copy.load()[0]
+    found = {name: records_of(pack, form) for (_, name), form in pack.forms.items()}
+    assert [len(found[name]) for name in ("site", "household", "area")] == [1, 1, 0]
+    written = (copy.folder / "forms/cht/assessment.test.yaml").read_text("utf-8")
+    assert [name for name, _ in found["assessment"]] == re.findall("- name: (.*)", written)
+    assert all("contact" in body or "reported_date" in body for _, body in found["assessment"])
 
 
 @pytest.mark.parametrize(
