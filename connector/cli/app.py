@@ -68,6 +68,7 @@ def with_commands() -> typer.Typer:
     """The program with all its commands."""
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
+        checking,
         keeping,
         looking,
         mapping,

@@ -6,25 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.findings import nearest
 from connector.identity import digest
+from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_dictionary import keep
 from connector.mappings.config_reading import Reading
-from connector.mappings.expressions import compile_expression
-from connector.mappings.pack import (
-    Indicator,
-    Place,
-    Predicate,
-)
-from connector.mappings.yaml_nodes import (
-    Scalar,
-    Section,
-    plain,
-    read_yaml,
-)
-
-AGGREGATES = ("count", "sum", "distinct")
-DISTINCT = ("subject", "worker", "household", "group", "place")
-AREAS = ("sec", "epargne", "promotion", "gouvernance")
+from connector.mappings.expressions import Compiled, compile_expression
+from connector.mappings.pack import Indicator, Predicate
+from connector.mappings.sections import Section
+from connector.mappings.shapes import prefix
+from connector.mappings.yaml_nodes import Map, Scalar, plain
 
 
 @dataclass(frozen=True)
@@ -46,55 +37,56 @@ def read_indicators(
     reading: Reading, name: str, codes: ElementCodes, found: dict[str, Indicator], meaning: Mapping[str, Any]
 ) -> None:
     """Add the indicators of one file. ``meaning``: what else a count depends on, by id, for its version."""
-    top = Section(read_yaml(reading.folder / name, name, reading.findings), Place(name, 1), reading.findings, name)
-    area = top.text("area", "sec", required=True, among=AREAS)
-    data_set = top.text("data_set")
-    for entry in top.sections("indicators", required=True):
+    top = reading.file(name, shapes.INDICATORS)
+    area, data_set = top.text("area"), top.text("data_set")
+    for entry in top.sections("indicators"):
         indicator = _indicator(reading, entry, area, data_set, codes, meaning)
-        entry.done()
         if indicator:
             keep(found, indicator.id, indicator, entry)
-    top.done()
 
 
 def _indicator(
     reading: Reading, entry: Section, area: str, data_set: str, codes: ElementCodes, meaning: Mapping[str, Any]
 ) -> Indicator | None:
-    identifier = entry.text("id", required=True)
-    aggregate = entry.text("aggregate", "count", among=AGGREGATES)
+    identifier = entry.text("id")
+    aggregate = entry.text("aggregate")
     parts = _parts(reading, entry)
     amount = _amounts(reading, entry, aggregate, parts)
     by = tuple(entry.names("by"))
-    distinct = entry.text("distinct", among=DISTINCT) or None
-    if (aggregate == "distinct") != (distinct is not None):
-        reading.findings.add(
-            "indicator.distinct", entry.at, f"{identifier}: aggregate distinct and distinct: ... go together", ""
-        )
+    distinct = entry.maybe("distinct")
+    if (aggregate == "distinct") != ("distinct" in entry):
+        at = entry.place("distinct") if "distinct" in entry else entry.value_at("aggregate")
+        reading.findings.add("indicator.distinct", at, name=identifier)
     indicator = Indicator(
         id=identifier,
-        name=entry.texts("name", required=True),
+        name=entry.texts("name"),
         definition=entry.texts("definition"),
-        counts=tuple(entry.names("counts", required=True)),
+        counts=tuple(entry.names("counts")),
         parts=parts,
         aggregate=aggregate,
         amount=amount,
         distinct=distinct,
         each=entry.maybe("each"),
         by=by,
-        data_set=entry.text("data_set", data_set),
+        data_set=entry.text("data_set") or data_set,
         elements={part: codes.code(identifier, part) for part in parts},
         chis=entry.maybe("chis"),
         area=area,
         at=entry.at,
         small=entry.count("small"),
+        periodicity=entry.maybe("periodicity"),
         version=digest([_counted(entry), [meaning.get(one) for one in by], meaning.get("")])[:16],
     )
     return indicator if identifier and parts else None
 
 
+#: Keys that change no figure.
+_FOR_PEOPLE = ("definition", "small", "periodicity")
+
+
 def _counted(entry: Section) -> dict[str, Any]:
     """The entry without what is for people alone: mending a definition counts nothing again."""
-    return {key: value for key, value in plain(entry.map).items() if key not in ("definition", "small")}
+    return {key: value for key, value in plain(entry.map).items() if key not in _FOR_PEOPLE}
 
 
 def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
@@ -107,20 +99,33 @@ def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
         node = entry.node("where")
         predicate = reading.predicate(node, f"{entry.what}: where") if node is not None else always()
         return {"count": predicate} if predicate else {}
-    whole = entry.text("denominator", "true", required=True)
-    part = entry.text("numerator", "true", required=True)
-    at = entry.place("denominator")
-    den = reading.compile(whole, at, f"{entry.what}: denominator")
-    alone = reading.compile(part, entry.place("numerator"), f"{entry.what}: numerator")
+    if "where" in entry:  # it would do nothing
+        near = nearest("where", ("denominator", "numerator"))
+        reading.findings.add("key.unknown", entry.place("where"), what=prefix(entry.what), key="where", nearest=near)
+    for key in ("numerator", "denominator"):
+        if entry.node(key) is None:
+            reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key=key)
+    whole, part = entry.text("denominator"), entry.text("numerator")
+    den = _compile(reading, entry, "denominator", whole)
+    alone = _compile(reading, entry, "numerator", part)
     if den is None or alone is None:
         return {}
+    at, beside = entry.value_at("denominator"), entry.value_at("numerator")
     if whole == "true":
-        return {"num": Predicate(part, alone, alone, entry.place("numerator")), "den": always()}
+        return {"num": Predicate(part, alone, alone, beside), "den": always()}
     both = f"({whole}) and ({part})"
-    num = reading.compile(both, at, entry.what)
+    num = _compile(reading, entry, "denominator", both)
     if num is None:
         return {}
-    return {"num": Predicate(both, num, alone, entry.place("numerator")), "den": Predicate(whole, den, at=at)}
+    return {"num": Predicate(both, num, alone, beside), "den": Predicate(whole, den, at=at)}
+
+
+def _compile(reading: Reading, entry: Section, key: str, text: str) -> Compiled | None:
+    """The condition of a key, or a longer one made of it."""
+    node = entry.node(key)
+    if not isinstance(node, Scalar):
+        node = Scalar(text, False, entry.at)
+    return reading.compile(node, f"{entry.what}: {key}", None if text == node.text else text)
 
 
 def always() -> Predicate:
@@ -130,18 +135,21 @@ def always() -> Predicate:
 def _amounts(
     reading: Reading, entry: Section, aggregate: str, parts: Mapping[str, Predicate]
 ) -> dict[str, Predicate] | None:
-    node = entry.node("amount", required=aggregate == "sum")
-    if aggregate != "sum" or node is None:
+    node = entry.node("amount")
+    if aggregate != "sum":
         if node is not None:
-            reading.findings.add("indicator.amount", node.at, f"{entry.what}: amount is for aggregate: sum", "")
+            reading.findings.add("indicator.amount", entry.place("amount"), what=entry.what)
+        return None
+    if node is None:
+        reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key="amount")
         return None
     if isinstance(node, Scalar):
         predicate = reading.predicate(node, f"{entry.what}: amount")
         return dict.fromkeys(parts, predicate) if predicate else None
-    section = Section(node, node.at, reading.findings, f"{entry.what}: amount")
+    if not isinstance(node, Map):
+        return None
     found = {
-        part: reading.predicate(section.node(key, required=True), f"{entry.what}: amount {key}")
+        part: reading.predicate(node.entries.get(key), f"{entry.what}: amount: {key}")
         for part, key in (("num", "numerator"), ("den", "denominator"))
     }
-    section.done()
     return {part: one for part, one in found.items() if one is not None}

@@ -27,7 +27,9 @@ from connector.mappings.expressions import Compiled, ExpressionError, compile_ex
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
-from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
+from connector.mappings.pack_shapes import CATEGORY_TEST, FORM_TEST, kind_of
+from connector.mappings.sections import Section, read_section
+from connector.mappings.yaml_nodes import Findings, plain
 from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
 
 _DAY = date(2026, 7, 15)
@@ -81,8 +83,7 @@ def run_examples(pack: Pack) -> Results:
 def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]]:
     """The records of the examples beside a form, by name."""
     name = form.file.replace(".yaml", ".test.yaml")
-    findings = Findings()
-    top = Section(read_yaml(pack.folder / name, name, findings), Place(name, 1), findings, name)
+    top = read_section(pack.folder, name, Findings(), FORM_TEST)
     forms = [one for one in pack.forms.values() if one.file == form.file]
     found = []
     for entry in top.sections("examples"):
@@ -90,7 +91,7 @@ def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]
         node = entry.node("record")
         body = plain(node) if node is not None else None
         if chosen is not None and chosen.name == form.name and isinstance(body, dict):
-            found.append((entry.text("name", entry.what), body))
+            found.append((entry.text("name") or entry.what, body))
     return found
 
 
@@ -112,11 +113,12 @@ class _Runner:
     def _file(self, path: Path) -> None:
         name = path.relative_to(self.pack.folder).as_posix()
         findings = Findings()
-        top = Section(read_yaml(path, name, findings), Place(name, 1), findings, name)
+        kind = kind_of(name)
+        top = read_section(self.pack.folder, name, findings, kind.shape if kind else CATEGORY_TEST)
         target = name.replace(".test.yaml", ".yaml")
         forms = [form for form in self.pack.forms.values() if form.file == target]
-        for entry in top.sections("examples", required=True):
-            label = entry.text("name", entry.what)
+        for entry in top.sections("examples"):
+            label = entry.text("name") or entry.what
             before = len(self.results.failures)
             try:
                 if name.startswith("forms/"):
@@ -127,10 +129,8 @@ class _Runner:
                     self._indicator_example(entry, label)
             except (KeyError, ValueError, TypeError) as error:
                 self.results.fail(entry.at, label, f"the example cannot be run: {error}")
-            entry.done()
             if len(self.results.failures) == before:
                 self.results.passed += 1
-        top.done()
         for finding in findings.items:
             self.results.fail(Place(finding.file, finding.line), "file", finding.message)
 
@@ -145,7 +145,7 @@ class _Runner:
         if form is None:
             self.results.fail(at, label, "there is no form mapping of this name beside it")
             return
-        record = Record(form.source, form.name, entry.text("key", "example"), "1", form.name, body)
+        record = Record(form.source, form.name, entry.text("key") or "example", "1", form.name, body)
         try:
             mapped = self.mapper.apply(record)
         except MappingError as error:
@@ -226,8 +226,8 @@ class _Runner:
         person = _data(entry, "person")
         expect = _data(entry, "expect")
         activity = Activity(
-            source="example", stream="example", key="example", revision="1", kind=entry.text("activity", required=True),
-            form="", mapping="", version="", date=date.fromisoformat(entry.text("date", _DAY.isoformat())), at=None,
+            source="example", stream="example", key="example", revision="1", kind=entry.text("activity"),
+            form="", mapping="", version="", date=date.fromisoformat(entry.text("date") or _DAY.isoformat()), at=None,
             place="example-place", worker="example-worker", subject="example-subject", facts=facts,
         )  # fmt: skip
         entity = Entity("example", "person", "example", "1", person) if person else None
@@ -272,9 +272,9 @@ class _Runner:
         return f"{one.part} {combo}{amount}"
 
     def _category_example(self, entry: Section, label: str) -> None:
-        category = entry.text("category", required=True)
+        category = entry.text("category")
         facts = _data(entry, "facts")
-        wanted = entry.text("option", required=True)
+        wanted = entry.text("option")
         found = self.counter.option(category, self.counter.facts(facts))
         self.seen.add(f"category {category} {found}")
         self._same(entry.at, label if label != entry.what else f"{category} {wanted}", category, found, wanted)
