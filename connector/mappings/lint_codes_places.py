@@ -63,6 +63,33 @@ PLACES: Mapping[str, Code] = {
             "Write the same, or give dates that do not meet.",
         ),
     ),
+    "org_unit.outside": Code(
+        (
+            "{org_unit} vaut quand son parent {parent} ne vaut pas : {days}",
+            "{org_unit} holds while its parent {parent} does not: {days}",
+        ),
+        (
+            "Ces jours-là Relais ne peut pas monter au niveau où l'on saisit.",
+            "On those days Relais cannot climb to the level where values are entered.",
+        ),
+        ("Corrigez la date, ici ou à la ligne {line}.", "Mend the date, here or at line {line}."),
+        Severity.WARNING,
+    ),
+    "deployment.outside": Code(
+        (
+            "{reporter} est attendu dans {org_unit} quand l'unité n'existe pas : {days}",
+            "{reporter} is expected in {org_unit} while the unit does not exist: {days}",
+        ),
+        (
+            "On attendrait des rapports d'un lieu qui n'est pas ouvert, et un mois ne serait jamais complet.",
+            "Reports would be awaited from a place that is not open, and a month would never be complete.",
+        ),
+        (
+            "Corrigez la date, ici ou dans org_units.csv, ligne {line}.",
+            "Mend the date, here or in org_units.csv, line {line}.",
+        ),
+        Severity.WARNING,
+    ),
     "org_unit.unknown": Code(
         ("{reporter} : il n'y a pas d'unité {org_unit}", "{reporter}: there is no org unit {org_unit}"),
         (

@@ -60,6 +60,9 @@ def _org_units(one: Checking) -> None:
             _validity(one, source, name, rows)
     for rows in units.values():
         _agreement(one, rows)
+        for row in rows:
+            if row.parent in units:
+                _inside(one, "org_unit.outside", row, units[row.parent], org_unit=row.org_unit, parent=row.parent)
     _above_itself(one, units)
 
 
@@ -75,6 +78,19 @@ def _validity(one: Checking, source: str, name: str, rows: list[OrgUnitRow]) -> 
                 "org_unit.gap", place, source=source, place=name, first=first.isoformat(), last=last.isoformat(),
                 line=_line(before),
             )  # fmt: skip
+
+
+def _inside(one: Checking, code: str, row: _Dated, around: list[OrgUnitRow], **words: str) -> None:
+    """What holds on a day lies in something that holds on that day, at its first and at its last day."""
+    first, last = min(around, key=lambda one: one.valid_from), max(around, key=_last)
+    if row.valid_from < first.valid_from:
+        days, column, line = f"{row.valid_from} – {first.valid_from - timedelta(days=1)}", "valid_from", _line(first)
+    elif last.valid_to is not None and _last(row) > last.valid_to:
+        end = row.valid_to or "…"
+        days, column, line = f"{last.valid_to + timedelta(days=1)} – {end}", "valid_to", _line(last)
+    else:
+        return
+    one.add(code, one.where.cell(at(row.at), column), days=days, line=line, **words)
 
 
 def _agreement(one: Checking, rows: list[OrgUnitRow]) -> None:
@@ -105,14 +121,19 @@ def _above_itself(one: Checking, units: Mapping[str, list[OrgUnitRow]]) -> None:
 
 def _deployments(one: Checking) -> None:
     pack = one.pack
-    codes = {row.org_unit for row in pack.org_units}
+    units: dict[str, list[OrgUnitRow]] = {}
+    for unit in pack.org_units:
+        units.setdefault(unit.org_unit, []).append(unit)
     reporters: dict[tuple[str, str], list[DeploymentRow]] = {}
     for row in pack.deployments:
         reporters.setdefault((row.reporter, row.group), []).append(row)
-        if row.org_unit not in codes:
+        if row.org_unit not in units:
             place = one.where.cell(at(row.at), "org_unit")
-            near = nearest(row.org_unit, codes)
+            near = nearest(row.org_unit, units)
             one.add("org_unit.unknown", place, reporter=row.reporter, org_unit=row.org_unit, nearest=near)
+        else:
+            around = units[row.org_unit]
+            _inside(one, "deployment.outside", row, around, reporter=row.reporter, org_unit=row.org_unit)
     for (reporter, group), rows in reporters.items():
         for before, after in pairwise(_in_time(rows)):
             if after.valid_from <= _last(before):
