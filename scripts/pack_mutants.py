@@ -2,11 +2,11 @@
 
     scripts/pack_mutants.sh [--seed 7] [--count 1000] [--pack config/mali-health]
 
-A slip is what a hand does: a key, a path, a name or a code with a letter lost, doubled or exchanged, a code where another
-belongs, a condition with another comparison or constant, a band moved by one, a date with two digits exchanged or in
-another year. Words for people (names, definitions) and addresses are left alone. A slip is noticed when ``relais check``
-has a finding or an example of ``relais test`` fails. The same seed plants the same slips; each is planted once. Those
-that nobody noticed are listed. Exit 1 when they are more than 5 in 100.
+A slip is what a hand does: a key, a path, a name or a code with a letter lost, doubled or exchanged, a code where
+another belongs, a condition with another comparison or constant, a band moved by one, a date with two digits exchanged
+or in another year. Words for people (names, definitions) and addresses are left alone. A slip is noticed when
+``relais check`` has a finding or an example of ``relais test`` fails. The same seed plants the same slips; each is
+planted once. Those that nobody noticed are listed. Exit 1 when they are more than 5 in 100.
 """
 
 from __future__ import annotations
@@ -139,9 +139,8 @@ class Slips:
             self._expression("path" if kind == "form" else "condition", file, start, node.text)
         elif isinstance(shape, Whole | Number):
             if node.text.isdigit() and key in ("from", "below"):
-                for moved in (int(node.text) + 1, int(node.text) - 1):
-                    if moved >= 0:
-                        self._add("band", file, start, node.text, str(moved))
+                moved = max(0, int(node.text) + self.random.choice((-1, 1)))
+                self._add("band", file, start, node.text, str(moved))
         elif shape is not FLAG:
             self._code(file, start, node.text, self.others[_alike(kind, steps)])
 
@@ -161,11 +160,11 @@ class Slips:
             self._add("condition", file, start + match.start(), match[0], str(int(match[0]) + 1))
 
     def _code(self, file: str, start: int, text: str, others: Sequence[str]) -> None:
-        if len(text) > 1:
-            self._add("code", file, start, text, misspelt(text, self.random))
         other = [one for one in dict.fromkeys(others) if one != text]
-        if other and self.random.random() < 0.5:
+        if other and (len(text) < 2 or self.random.random() < 0.5):
             self._add("code", file, start, text, self.random.choice(other))
+        elif len(text) > 1:
+            self._add("code", file, start, text, misspelt(text, self.random))
 
     # ------------------------------------------------------------ tables
 
@@ -201,8 +200,9 @@ class Slips:
     def _date(self, file: str, start: int, text: str) -> None:
         digits = [at for at in range(len(text) - 1) if text[at : at + 2].isdigit() and text[at] != text[at + 1]]
         at = self.random.choice(digits)
-        self._add("date", file, start, text, text[:at] + text[at + 1] + text[at] + text[at + 2 :])
-        self._add("date", file, start, text, str(int(text[:4]) + self.random.choice((-1, 1, 10, 100))) + text[4:])
+        exchanged = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+        other_year = str(int(text[:4]) + self.random.choice((-1, 1, 10, 100))) + text[4:]
+        self._add("date", file, start, text, self.random.choice((exchanged, other_year)))
 
     # ------------------------------------------------------------ places
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from connector import bootstrap
 from connector.cli.app import Json, app, leave, run_async
-from connector.cli.output import FRENCH, json_out, out, say
+from connector.cli.output import json_out, out, say
 from connector.mappings.lint_live import placed
 from connector.mappings.pack_shapes import KINDS_OF_FILE
 from connector.mappings.schema import ENDING, editor_settings, json_schema
@@ -133,12 +133,9 @@ def _show(one: Finding, lines: Sequence[str]) -> None:
 
 
 def _in_words(one: Finding) -> tuple[str, str, str]:
-    french = one.french if FRENCH else ("", "", "")
-    return (
-        french[0] or one.message,
-        french[1] or one.why,
-        french[2] or one.fix,
-    )
+    english = (one.message, one.why, one.fix)
+    what, why, fix = (say(fr or en, en) for fr, en in zip(one.french, english, strict=True))
+    return what, why, fix
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -103,6 +103,16 @@ PLACES: Mapping[str, Code] = {
         _NOWHERE,
         _NEAREST,
     ),
+    "date.far": Code(
+        ("{column} est {date}", "{column} is {date}"),
+        (
+            "Si loin de la mise en service (live_from), l'année est sans doute une faute de frappe : la ligne ne vaut "
+            "pas quand on le croit.",
+            "So far from the start (live_from) the year is hardly meant: the line does not hold when believed to.",
+        ),
+        ("Vérifiez l'année.", "Check the year."),
+        Severity.WARNING,
+    ),
     "deployment.overlap": Code(
         (
             "{reporter} est attendu deux fois dans {group} à la fois, aussi à la ligne {line}",

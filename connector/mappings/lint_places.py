@@ -21,9 +21,14 @@ class _Dated(Protocol):
     def at(self) -> Place | None: ...
 
 
+#: Years before and after the start (``live_from``) within which units open and close, and reporters come and go.
+_BEFORE, _AFTER = 150, 5
+
+
 def check(one: Checking) -> None:
     _org_units(one)
     _deployments(one)
+    _far(one)
     _data_sets(one)
 
 
@@ -91,6 +96,17 @@ def _inside(one: Checking, code: str, row: _Dated, around: list[OrgUnitRow], **w
     else:
         return
     one.add(code, one.where.cell(at(row.at), column), days=days, line=line, **words)
+
+
+def _far(one: Checking) -> None:
+    """Dates in a year that is a slip: 2105 for 2015. Without a clock the start of the targets says what year it is."""
+    starts = [int(target.live_from[:4]) for target in one.pack.targets.values() if target.live_from]
+    rows: list[_Dated] = [*one.pack.org_units, *one.pack.deployments]
+    for row in rows if starts else ():
+        for column in ("valid_from", "valid_to"):
+            day: date | None = getattr(row, column)
+            if day is not None and not min(starts) - _BEFORE <= day.year <= max(starts) + _AFTER:
+                one.add("date.far", one.where.cell(at(row.at), column), column=column, date=day.isoformat())
 
 
 def _agreement(one: Checking, rows: list[OrgUnitRow]) -> None:

@@ -205,6 +205,8 @@ PLANTS: tuple[Plant, ...] = (
           "cht,site-2,ML-KKO-D1-A1-S2,site,«ML-KKO-D1-A9,"),
     Plant("org_unit.cycle", "org_units.csv", "cht,country,ML,country,,Mali", "cht,country,ML,country,«ML-KKO,Mali"),
     Plant("org_unit.differs", "org_units.csv", "kobo,area-1,ML-KKO-D1-A1,cscom,", "kobo,area-1,ML-KKO-D1-A1,«site,"),
+    Plant("date.far", "deployments.csv", "ML-KKO-D1-A3-S4,2025-01-01,2026-07-31",
+          "ML-KKO-D1-A3-S4,2025-01-01,«2062-07-31"),
     Plant("org_unit.outside", "org_units.csv", "cht,site-1," + _UNITS, "cht,site-1," + _UNITS.replace("2015-", "«2014-")),
     Plant("deployment.outside", "deployments.csv", "asc-001,worker,asc,ML-KKO-D1-A1-S1,2025-01-01,",
           "asc-001,worker,asc,ML-KKO-D1-A1-S1,«2014-01-01,"),
