@@ -230,7 +230,8 @@ class Mapped:
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """What one record adds to one cell. ``amount`` is 1 for counts; ``distinct`` is the (plain) key counted once,
-    hashed by the store before it is kept. ``categories``: category id -> option id, in the indicator's order."""
+    hashed by the store before it is kept. ``categories``: category id -> option id, in the indicator's order, or
+    ``SEEN``. ``moment``: sorts the records of one key in time, as text; ``at_least``: so many of them, or none."""
 
     record: str
     indicator: str
@@ -242,6 +243,13 @@ class Contribution:
     distinct: str | None
     date: date
     version: str
+    moment: str = ""
+    at_least: int = 1
+
+
+#: Categories of a contribution that stands in no cell: the first or latest record was looked for among records of which
+#: this is one, and it has nothing to count.
+SEEN = (("", ""),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.mappings.config import load_pack
-from connector.mappings.pack import Indicator, Pack
+from connector.mappings.pack import Indicator, Pack, PartRule, Predicate
 
 ROOT = Path(__file__).parents[1]
 AREAS = {
@@ -34,11 +34,17 @@ AGGREGATES = {
     "sum": ("somme, sur : {what}", "sum, over: {what}"),
     "distinct": ("chaque {key} compte une fois, sur : {what}", "each {key} counts once, over: {what}"),
     "distinct_at_least": (
-        "chaque {key} qui revient assez souvent compte une fois, sur : {what}",
-        "each {key} that comes often enough counts once, over: {what}",
+        "chaque {key} avec {n} fiches ou plus dans la période compte une fois, sur : {what}",
+        "each {key} with {n} records or more in the period counts once, over: {what}",
     ),
-    "latest": ("le dernier connu, sur : {what}", "the latest known, over: {what}"),
-    "first": ("le premier, sur : {what}", "the first, over: {what}"),
+    "latest": (
+        "de chaque {key} la dernière fiche de la période, sur : {what}",
+        "of each {key} the last record of the period, over: {what}",
+    ),
+    "first": (
+        "de chaque {key} la première fiche de la période, sur : {what}",
+        "of each {key} the first record of the period, over: {what}",
+    ),
 }
 KEYS = {
     "subject": ("personne", "person"),
@@ -97,6 +103,7 @@ def page(pack: Pack, escape: Callable[[str], str]) -> str:
             out.extend(_indicator(pack, indicator, escape))
     out.extend(_categories(pack, by_area, escape))
     out.extend(_derived(pack, escape))
+    out.extend(_several(pack, escape))
     return "\n".join(out)
 
 
@@ -126,19 +133,24 @@ def _indicator(pack: Pack, indicator: Indicator, escape: Callable[[str], str]) -
 
 def _rows(pack: Pack, indicator: Indicator) -> Iterator[tuple[str, str]]:
     data_set = pack.data_sets[indicator.data_set]
-    yield "Compte / Counts", " / ".join(_counts(pack, indicator, n) for n in (0, 1))
+    counts = {part: " / ".join(_counts(pack, rule, n) for n in (0, 1)) for part, rule in indicator.rules.items()}
+    alike = len(set(counts.values())) == 1
+    if alike:
+        yield "Compte / Counts", next(iter(counts.values()))
     for part, predicate in sorted(indicator.parts.items()):
-        source = str(getattr(predicate, "source", predicate))
-        if source != "true" or part != "count":
-            shown = "tous / *all*" if source == "true" else f"`{source}`"
-            amount = (indicator.amount or {}).get(part)
-            yield " / ".join(PARTS.get(part, (part, part))), shown + (f", Σ `{amount.source}`" if amount else "")
-        elif indicator.amount and part in indicator.amount:
-            yield "Somme de / Sum of", f"`{indicator.amount[part].source}`"
-    if indicator.by:
+        label, amount = " / ".join(PARTS.get(part, (part, part))), indicator.rules[part].amount
+        shown = "tous / *all*" if predicate.source == "true" else f"`{predicate.source}`"
+        summed = f", Σ `{amount.source}`" if amount else ""
+        if not alike:
+            yield label, f"{counts[part]}: {shown}{summed}"
+        elif predicate.source != "true" or part != "count":
+            yield label, shown + summed
+        elif amount:
+            yield "Somme de / Sum of", f"`{amount.source}`"
+    by = _by(indicator)
+    if by:
         names = [
-            f"{_text(pack.categories[one].name, 'fr')} / *{_text(pack.categories[one].name, 'en')}*"
-            for one in indicator.by
+            f"{_text(pack.categories[one].name, 'fr')} / *{_text(pack.categories[one].name, 'en')}*" for one in by
         ]
         yield "Ventilation / Split by", " × ".join(names)
     yield "Période / Period", "{} / *{}*".format(*PERIODS.get(data_set.period_type, (data_set.period_type,) * 2))
@@ -146,31 +158,34 @@ def _rows(pack: Pack, indicator: Indicator) -> Iterator[tuple[str, str]]:
     yield "Éléments / Data elements", ", ".join(f"`{code}`" for code in indicator.elements.values())
     if indicator.chis:
         yield "DHIS2 CHIS", f"`{indicator.chis}`"
-    small = getattr(indicator, "small", None)
-    small = getattr(data_set, "small", None) if small is None else small
+    small = data_set.small if indicator.small is None else indicator.small
     if small:
         yield "Petits effectifs / Small cells", f"signalés sous {small} / *flagged under {small}*"
 
 
-def _counts(pack: Pack, indicator: Indicator, language: int) -> str:
+def _by(indicator: Indicator) -> list[str]:
+    return list(dict.fromkeys(name for rule in indicator.rules.values() for name in rule.by))
+
+
+def _counts(pack: Pack, rule: PartRule, language: int) -> str:
     code = ("fr", "en")[language]
-    kinds = ", ".join(
-        _text(pack.activities[kind].name, code).lower() for kind in indicator.counts if kind in pack.activities
-    )
-    if indicator.each:
-        each = (
-            _text(pack.concepts[indicator.each].name, code).lower()
-            if indicator.each in pack.concepts
-            else indicator.each
-        )
+    named: Mapping[str, Any] = {**pack.activities, **pack.episodes, **pack.registers}
+    kinds = ", ".join(_text(named[kind].name, code).lower() for kind in rule.counts if kind in named)
+    if rule.each:
+        each = _text(pack.concepts[rule.each].name, code).lower() if rule.each in pack.concepts else f"`{rule.each}`"
         kinds = f"{each} ({kinds})"
-    words = AGGREGATES.get(indicator.aggregate, (f"{indicator.aggregate}: {{what}}",) * 2)[language]
-    key = KEYS.get(indicator.distinct or "", (indicator.distinct or "",) * 2)[language]
-    return words.format(what=kinds, key=key)
+    aggregate = "distinct_at_least" if rule.at_least > 1 else rule.aggregate
+    key = KEYS.get(rule.distinct or "", (rule.distinct or "",) * 2)[language]
+    words = AGGREGATES[aggregate][language].format(what=kinds, key=key, n=rule.at_least)
+    if rule.among is not None:
+        words += (", parmi celles où `{}`", ", among those where `{}`")[language].format(rule.among.source)
+    if rule.period is not None:
+        words += (", dans la période de `{}`", ", in the period of `{}`")[language].format(rule.period)
+    return words
 
 
 def _categories(pack: Pack, by_area: Mapping[str, Iterable[Indicator]], escape: Callable[[str], str]) -> Iterator[str]:
-    used = dict.fromkeys(one for indicators in by_area.values() for i in indicators for one in i.by)
+    used = dict.fromkeys(one for indicators in by_area.values() for i in indicators for one in _by(i))
     yield "## Ventilations / Splits\n"
     yield "| | Options / *Options* |\n|---|---|"
     for name in used:
@@ -190,3 +205,36 @@ def _derived(pack: Pack, escape: Callable[[str], str]) -> Iterator[str]:
     for name, predicate in pack.derived.items():
         yield f"| `{name}` | {escape(f'`{predicate.source}`')} |"
     yield ""
+
+
+def _several(pack: Pack, escape: Callable[[str], str]) -> Iterator[str]:
+    """Episodes and registers: what they are made of, and the facts worked out."""
+    yield "## Épisodes et registres / Episodes and registers\n"
+    yield "| | |\n|---|---|"
+    for episode in pack.episodes.values():
+        rules = [("fr", "ouvert par", "avec"), ("en", "opened by", "with")]
+        words = []
+        for language, opened, members in rules:
+            text = f"{opened} {_kinds(pack, episode.opens, language)}"
+            if episode.when is not None:
+                text += f" (`{episode.when.source}`)"
+            if episode.members:
+                text += f", {members} " + ", ".join(
+                    f"{_kinds(pack, [m.kind], language)} ({m.first:+d}…{m.last:+d} j/d)" for m in episode.members
+                )
+            words.append(text)
+        yield _line(episode.name, " / ".join(words), episode.facts, escape)
+    for register in pack.registers.values():
+        condition = f"`{register.when.source}`" if register.when is not None else "tous / *all*"
+        yield _line(register.name, condition, register.facts, escape)
+    yield ""
+
+
+def _line(name: Mapping[str, str], text: str, facts: Mapping[str, Predicate], escape: Callable[[str], str]) -> str:
+    worked_out = "; ".join(f"`{fact}`: `{' '.join(one.source.split())}`" for fact, one in facts.items())
+    shown = escape(text + (f". {worked_out}" if worked_out else ""))
+    return f"| {escape(_text(name, 'fr'))} / *{escape(_text(name, 'en'))}* | {shown} |"
+
+
+def _kinds(pack: Pack, kinds: Iterable[str], language: str) -> str:
+    return ", ".join(_text(pack.activities[kind].name, language).lower() for kind in kinds if kind in pack.activities)

@@ -34,7 +34,7 @@ def serve(
     openmrs: Annotated[str, typer.Option()] = "o3",
     ports_from: Annotated[int, typer.Option()] = 9100,
     env_file: Annotated[Path | None, typer.Option()] = None,
-    indicators: Indicators = "first",
+    indicators: Indicators = "all",
 ) -> None:
     """Serveurs simulés sur cette machine. / Simulators on loopback."""
     from connector.sandbox import serve as sandbox
@@ -62,7 +62,7 @@ def expected(
     sites: Annotated[int, typer.Option()] = 12,
     chws: Annotated[int, typer.Option()] = 24,
     zone: Annotated[str, typer.Option()] = "Africa/Bamako",
-    indicators: Indicators = "first",
+    indicators: Indicators = "all",
 ) -> None:
     """Les chiffres vrais, comptés à part. / The true figures, counted apart."""
     from connector.sandbox import serve as sandbox

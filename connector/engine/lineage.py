@@ -6,11 +6,13 @@ forwards to its facts, cells, resources and deliveries. Both read only; personal
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
 from connector.engine.release import approved_figures
-from connector.engine.tally import parse_categories
+from connector.engine.tally import parse_categories, rule_of
 from connector.mappings.codec import activity_from
 
 #: Records shown at once.
@@ -39,6 +41,7 @@ def _explain(
     indicator = engine.pack.indicators.get(cell["indicator"])
     records = unit.contributors(cell, after, PAGE + 1)
     shown, more = records[:PAGE], len(records) > PAGE
+    made_of = unit.records_of_episodes([r["record"] for r in shown if r["record"].startswith("episode/")])
     config = engine.target_of("dhis2")
     block = unit.delivery(config.name, f"block/{cell['data_set']}/{org_unit}/{period}") if config else None
     attempts = unit.attempts(block["id"]) if block else []
@@ -75,6 +78,7 @@ def _explain(
                 "amount": _number(r["amount"]),
                 "version": r["version"],
                 "purged": r["purged"],
+                "made_of": made_of.get(r["record"], []),
             }
             for r in shown
         ],
@@ -117,13 +121,16 @@ def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
     if indicator is None:
         return {"indicator": cell["indicator"], "part": cell["part"], "where": None}
     predicate = indicator.parts.get(cell["part"])
+    rule = rule_of(indicator, cell["part"])
     return {
         "indicator": indicator.id,
         "part": cell["part"],
-        "counts": list(indicator.counts),
-        "aggregate": indicator.aggregate,
-        "each": indicator.each,
-        "distinct": indicator.distinct,
+        "counts": list(rule.counts),
+        "aggregate": rule.aggregate,
+        "each": rule.each,
+        "distinct": rule.distinct,
+        "distinct_at_least": rule.at_least,
+        "among": rule.among.source if rule.among else None,
         "where": predicate.source if predicate else None,
         "file": indicator.at.file if indicator.at else None,
         "line": indicator.at.line if indicator.at else None,
@@ -133,14 +140,14 @@ def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
 
 def _led(indicator: Any, sums: list[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
     """Lines per place that add up to the figure; one line more for what is counted once."""
-    aggregate = indicator.aggregate if indicator else "count"
-    lines = [
-        {"label": r["place"] or "", "n": _number(r["total"] if aggregate == "sum" else r["records"])} for r in sums
-    ]
-    if aggregate == "distinct":
-        spare = sum(int(r["records"]) for r in sums) - int(cell["value"] or 0)
+    aggregate = rule_of(indicator, cell["part"]).aggregate if indicator else "count"
+    amounts = aggregate in ("sum", "first", "latest")
+    lines = [{"label": r["place"] or "", "n": _number(r["total"] if amounts else r["records"])} for r in sums]
+    if aggregate in ("distinct", "first", "latest"):
+        whole = sum((Decimal(str(r["total"] if amounts else r["records"])) for r in sums), Decimal(0))
+        spare = whole - Decimal(cell["value"] or 0)
         if spare:
-            lines.append({"label": "counted_once", "n": str(-spare)})
+            lines.append({"label": "counted_once" if aggregate == "distinct" else "not_chosen", "n": _number(-spare)})
     return lines
 
 
@@ -158,11 +165,14 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
     activity = activity_from(unit.open("activity", row["activity_enc"])) if row and row["activity_enc"] else None
     deliveries = unit.deliveries_of_record(record)
     cells = []
-    for contribution in unit.contributions([record]):
+    for contribution in unit.contributions([record, *unit.episodes_of_record(record)]):
+        if contribution["categories"] == SEEN_TEXT:
+            continue  # it stands in no cell: a later or earlier report counts
         cell = unit.cell_of(contribution) or {}
         cells.append(
             {
                 **{k: contribution[k] for k in ("indicator", "part", "org_unit", "period")},
+                "by_way_of": contribution["record"] if contribution["record"] != record else None,
                 "categories": dict(parse_categories(contribution["categories"])),
                 "amount": _number(contribution["amount"]),
                 "data_element": cell.get("data_element"),

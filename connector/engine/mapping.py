@@ -6,19 +6,19 @@ activities are completed at once; a person who comes later marks her activities 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.engine import audit, referrals, resources
+from connector.engine import audit, contributing, referrals, resources
+from connector.engine.deriving import Derived, completed
 from connector.engine.engine import Engine
 from connector.engine.places import OrgUnits
 from connector.errors import MappingError
 from connector.identity import digest
-from connector.mappings import people
 from connector.mappings.codec import activity_from, activity_to, entity_from, entity_to
 from connector.model import Activity, Contribution, Entity, Mapped, Record, Who
 
@@ -58,10 +58,6 @@ class Work:
     error: MappingError | None = None
 
 
-def categories_text(categories: Iterable[tuple[str, str]]) -> str:
-    return ";".join(f"{name}={option}" for name, option in categories)
-
-
 def _record(unit: Any, row: dict[str, Any]) -> Record:
     return Record(
         source=row["source"],
@@ -91,13 +87,30 @@ def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> W
     return work
 
 
-def _count(engine: Engine, org_units: OrgUnits, works: Sequence[Work], known: dict[str, Entity], parents: Any) -> None:
+def parents_of(unit: Any) -> Callable[[str], str | None]:
+    """The place a place lies in, by the registry as it is now."""
+    seen: dict[str, str | None] = {}
+
+    def parent_of(place: str) -> str | None:
+        if place not in seen:
+            row = unit.entities("place", "cht", [place]).get(place)
+            parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent") if row else None
+            seen[place] = str(parent) if parent else None
+        return seen[place]
+
+    return parent_of
+
+
+def _count(
+    engine: Engine, derived: Derived, unit: Any, org_units: OrgUnits, works: Sequence[Work], known: dict[str, Entity]
+) -> None:
+    parents = parents_of(unit)
+    homes = derived.homes(unit, [w.activity for w in works if w.activity is not None], known)
     for work in works:
         activity = work.activity
         if activity is None or work.error is not None:
             continue
-        person = known.get(f"{activity.source}/{activity.subject}") if activity.subject else None
-        work.facts = people.complete(activity, person)
+        work.facts = completed(activity, known, homes)
         day = activity.date
         try:
             if activity.place is not None:
@@ -116,6 +129,7 @@ class Mapping:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.org_units = OrgUnits(engine.pack)
+        self.derived = Derived(engine)
         self.zone = ZoneInfo(engine.pack.zone)
         self.registering = sorted({f.name for f in engine.pack.forms.values() if f.registers})
 
@@ -163,7 +177,8 @@ class Mapping:
         # The registry first: what of this chunk is counted is counted with the people and places as they are now.
         self._keep_entities(unit, works, now)
         known = resources.people_of(unit, [w.activity for w in works if w.activity])
-        _count(engine, self.org_units, works, known, self._parents(unit))
+        _count(engine, self.derived, unit, self.org_units, works, known)
+        self.derived.note(unit, works)
         good = [w for w in works if w.error is None and w.activity is not None]
         gone = [w for w in works if w.error is not None or (w.activity is None and not w.fresh)]
         unit.keep_activities(
@@ -246,10 +261,12 @@ class Mapping:
                         "entity_enc": unit.seal("entity", data),
                         "digest": mark,
                         "now": now,
+                        "parent": entity.data.get("parent"),
                     }
                 )
             unit.keep_entities(rows)
             unit.dirty_by_subject(moved)
+            self.derived.moved(unit, source, kind, moved, parents=appeared or bool(replaced))
             if kind == "place" and (appeared or replaced):
                 self._replaced(unit, source, set(replaced))
 
@@ -263,6 +280,8 @@ class Mapping:
                 dropped.setdefault(row["source"], []).append(row)
         for source, rows in dropped.items():
             unit.dirty_by_subject([row["key"] for row in rows])
+            for kind in {row["kind"] for row in rows}:
+                self.derived.moved(unit, source, kind, [r["key"] for r in rows if r["kind"] == kind], parents=True)
             places = {row["key"] for row in rows if row["kind"] == "place"}
             if places:
                 self._replaced(unit, source, places)
@@ -275,7 +294,7 @@ class Mapping:
         unit.dirty_records(unit.quarantined_for(source, PLACELESS))
         if not places:
             return
-        parent_of = self._parents(unit)
+        parent_of = parents_of(unit)
         inside = []
         for place in unit.places_of_activities():
             current: str | None = place
@@ -289,69 +308,10 @@ class Mapping:
         unit.dirty_by_place(source, inside)
 
     @staticmethod
-    def _parents(unit: Any) -> Any:
-        def parent_of(place: str) -> str | None:
-            for source in ("cht",):
-                row = unit.entities("place", source, [place]).get(place)
-                if row:
-                    parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent")
-                    return str(parent) if parent else None
-            return None
-
-        return parent_of
-
-    @staticmethod
     def _recount(unit: Any, works: list[Work]) -> None:
-        """Replace the contributions of changed records and touch the old and the new cells together."""
-        old: dict[str, list[tuple[Any, ...]]] = {}
-        for row in unit.contributions([w.record.id for w in works if not w.fresh]):
-            old.setdefault(row["record"], []).append(
-                (
-                    row["indicator"],
-                    row["part"],
-                    row["org_unit"],
-                    row["period"],
-                    row["categories"],
-                    str(row["amount"].normalize() if hasattr(row["amount"], "normalize") else row["amount"]),
-                    row["distinct_key"],
-                    row["date"],
-                    row["version"],
-                )
-            )
-        drop: list[str] = []
-        rows: list[dict[str, Any]] = []
-        touched: dict[tuple[str, ...], None] = {}
-        for work in works:
-            new = (
-                []
-                if work.error
-                else [
-                    {
-                        "record": c.record,
-                        "indicator": c.indicator,
-                        "part": c.part,
-                        "org_unit": c.org_unit,
-                        "period": c.period,
-                        "categories": categories_text(c.categories),
-                        "amount": str(c.amount),
-                        "distinct_key": unit.keyed(c.distinct) if c.distinct else "",
-                        "date": c.date.isoformat(),
-                        "version": c.version,
-                    }
-                    for c in work.contributions
-                ]
-            )
-            before = old.get(work.record.id, [])
-            if before:
-                drop.append(work.record.id)
-            rows += new
-            for cell in before:
-                touched[cell[:5]] = None
-            for row in new:
-                touched[(row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"])] = None
-        unit.replace_contributions(drop, rows)
-        names = ("indicator", "part", "org_unit", "period", "categories")
-        unit.touch([dict(zip(names, cell, strict=True)) for cell in touched])
+        """Replace the contributions of changed records."""
+        new = {w.record.id: [] if w.error else w.contributions for w in works}
+        contributing.replace(unit, new, [w.record.id for w in works if not w.fresh])
 
     @staticmethod
     def _heads(unit: Any, works: list[Work], now: str) -> None:

@@ -100,5 +100,10 @@ class OrgUnits:
             todo += more
         return found
 
+    def of_code(self, code: str, day: date) -> OrgUnitRow | None:
+        """The row of an org unit on a date, or any of its rows when none is valid then."""
+        rows = self._by_code.get(code)
+        return next((row for row in rows if _valid(row, day)), rows[0]) if rows else None
+
     def codes(self) -> Mapping[str, list[OrgUnitRow]]:
         return self._by_code

@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from connector.engine import audit, delivery, pauses, reconcile, referrals, tally
+from connector.engine.contributing import categories_text
 from connector.engine.engine import Engine
-from connector.engine.mapping import categories_text
 from connector.errors import TargetUnreadable
 from connector.mappings import indicators
 from connector.mappings.pack import UNKNOWN
@@ -115,8 +115,9 @@ def _addresses(engine: Engine, data_set: str) -> Iterator[tuple[str, str, str, t
     for indicator in pack.indicators.values():
         if indicator.data_set != data_set:
             continue
-        options = [[(c, option) for option in {**dict(pack.categories[c].options), UNKNOWN: ""}] for c in indicator.by]
         for part in indicator.elements:
+            by = indicator.rules[part].by
+            options = [[(c, option) for option in {**dict(pack.categories[c].options), UNKNOWN: ""}] for c in by]
             for categories in product(*options):
                 try:
                     address = indicators.element_and_combo(pack, indicator.id, part, categories)

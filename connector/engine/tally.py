@@ -10,27 +10,41 @@ from decimal import Decimal
 from typing import Any
 
 from connector import periods
-from connector.engine import audit, release
+from connector.engine import audit, deriving, release
 from connector.engine.engine import Engine
 from connector.engine.keys import block_key
 from connector.identity import digest
 from connector.mappings import indicators
-from connector.mappings.pack import Pack
+from connector.mappings.pack import Indicator, Pack, PartRule
 
 #: Cells per transaction.
 CHUNK = 500
 
 
-def figure(aggregate: str, row: Mapping[str, Any]) -> str | None:
+def figure(rule: PartRule, row: Mapping[str, Any]) -> str | None:
     """The value of a recounted cell as DHIS2 text; None when no record contributes any more."""
     if not row["records"]:
         return None
-    if aggregate == "distinct":
-        return str(int(row["different"]))
-    if aggregate == "count":
-        return str(int(row["records"]))
-    total = Decimal(str(row["total"])).normalize()
-    return format(total, "f")
+    if rule.aggregate in ("first", "latest"):
+        return _number(row[rule.aggregate]) if row[rule.aggregate] else None
+    if rule.aggregate == "distinct":
+        different = int(row["keys"] if rule.keyed else row["different"])
+        return str(different) if different else None
+    return _number(row["total"])  # of a count each amount is 1, but that of a register is as many as it found
+
+
+def _number(total: Any) -> str:
+    return format(Decimal(str(total)).normalize(), "f")
+
+
+def rule_of(indicator: Indicator, part: str) -> PartRule:
+    """The rule of a part; of one the indicator has no more, that of the part it has."""
+    return indicator.rules.get(part) or next(iter(indicator.rules.values()))
+
+
+def keyed(pack: Pack) -> list[str]:
+    """Indicators of which all records of a person (or worker, place ...) are looked at together."""
+    return [one.id for one in pack.indicators.values() if any(rule.keyed for rule in one.rules.values())]
 
 
 def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
@@ -58,6 +72,7 @@ def wanted_value(pack: Pack, cell: Mapping[str, Any], vanished: str, sent: bool)
 
 def tally(engine: Engine) -> dict[str, int]:
     """Recount every touched cell and want the blocks that changed. Returns counts: recounted, changed."""
+    deriving.derive(engine)
     totals = {"recounted": 0, "changed": 0}
     while True:
         counts = engine.store.write(lambda unit: _chunk(engine, unit))
@@ -69,11 +84,11 @@ def tally(engine: Engine) -> dict[str, int]:
 
 
 def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
-    rows = unit.recount(CHUNK)
+    pack = engine.pack
+    rows = unit.recount(CHUNK, keyed(pack))
     if not rows:
         return None
     now = engine.now()
-    pack = engine.pack
     config = engine.target_of("dhis2")
     cells: list[dict[str, Any]] = []
     blocks: dict[tuple[str, str, str], None] = {}
@@ -102,7 +117,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
                 "data_set": data_set.id,
                 "data_element": element,
                 "combo": combo,
-                "value": figure(indicator.aggregate, row),
+                "value": figure(rule_of(indicator, row["part"]), row),
                 "records": int(row["records"]),
                 "state": "old" if old else "shadow" if config is not None and config.mode == "shadow" else "wanted",
                 "now": now,

@@ -19,6 +19,7 @@ from connector.findings import nearest
 from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_connections import SETTINGS, Secrets, read_schedules, read_sources, read_targets
 from connector.mappings.config_dictionary import keep, read_activities, read_categories, read_concepts
+from connector.mappings.config_episodes import read_episodes, read_registers
 from connector.mappings.config_forms import read_form
 from connector.mappings.config_indicators import ElementCodes, read_indicators
 from connector.mappings.config_places import read_deployments, read_org_units
@@ -77,7 +78,11 @@ def load_pack(
     categories = read_categories(reading)
     forms = _forms(reading)
     data_sets, codes = _dhis2(reading)
-    indicators = _indicators(reading, codes, categories, {key: one.source for key, one in derived.items()})
+    episodes, registers = read_episodes(reading), read_registers(reading)
+    meaning = {key: one.source for key, one in derived.items()}
+    versions = {key: one.version for key, one in episodes.items()}
+    versions.update({key: one.version for key, one in registers.items()})
+    indicators = _indicators(reading, codes, categories, meaning, versions)
     openmrs = reading.file("openmrs.yaml", shapes.OPENMRS).map
     pack = Pack(
         id=pack_id,
@@ -101,6 +106,8 @@ def load_pack(
         deployments=tuple(read_deployments(folder, findings)),
         derived=derived,
         schedules=schedules,
+        episodes=episodes,
+        registers=registers,
     )
     return pack, sorted((_hidden(one, secrets) for one in findings.items), key=lambda one: (one.file, one.line))
 
@@ -180,12 +187,17 @@ def _dhis2(reading: Reading, name: str = "dhis2.yaml") -> tuple[dict[str, DataSe
 
 
 def _indicators(
-    reading: Reading, codes: ElementCodes, categories: Mapping[str, Category], derived: Mapping[str, str]
+    reading: Reading,
+    codes: ElementCodes,
+    categories: Mapping[str, Category],
+    derived: Mapping[str, str],
+    versions: Mapping[str, str],
 ) -> dict[str, Indicator]:
     found: dict[str, Indicator] = {}
     meaning: dict[str, Any] = {
         key: [one.fact, list(one.options), one.bands, one.band_facts] for key, one in categories.items()
     }
+    meaning.update(versions)
     meaning[""] = derived
     for name in files(reading.folder, "indicators/*.yaml"):
         read_indicators(reading, name, codes, found, meaning)

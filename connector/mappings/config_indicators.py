@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.findings import nearest
@@ -12,10 +12,15 @@ from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_dictionary import keep
 from connector.mappings.config_reading import Reading
 from connector.mappings.expressions import Compiled, compile_expression
-from connector.mappings.pack import Indicator, Predicate
+from connector.mappings.pack import Indicator, PartRule, Predicate
 from connector.mappings.sections import Section
 from connector.mappings.shapes import prefix
 from connector.mappings.yaml_nodes import Map, Scalar, plain
+
+#: The parts of a ratio, and the keys they are written under.
+_RATIO = (("num", "numerator"), ("den", "denominator"))
+#: Keys that change no figure.
+_FOR_PEOPLE = ("definition", "small", "periodicity")
 
 
 @dataclass(frozen=True)
@@ -49,25 +54,18 @@ def _indicator(
     reading: Reading, entry: Section, area: str, data_set: str, codes: ElementCodes, meaning: Mapping[str, Any]
 ) -> Indicator | None:
     identifier = entry.text("id")
-    aggregate = entry.text("aggregate")
-    parts = _parts(reading, entry)
-    amount = _amounts(reading, entry, aggregate, parts)
-    by = tuple(entry.names("by"))
-    distinct = entry.maybe("distinct")
-    if (aggregate == "distinct") != ("distinct" in entry):
-        at = entry.place("distinct") if "distinct" in entry else entry.value_at("aggregate")
-        reading.findings.add("indicator.distinct", at, name=identifier)
+    parts, own = _parts(reading, entry)
+    rules = _rules(reading, entry, parts, own)
+    kinds = tuple(dict.fromkeys(kind for rule in rules.values() for kind in rule.counts))
+    by = dict.fromkeys(one for rule in rules.values() for one in rule.by)
+    meant = [meaning.get(one) for one in (*by, *kinds)]
     indicator = Indicator(
         id=identifier,
         name=entry.texts("name"),
         definition=entry.texts("definition"),
-        counts=tuple(entry.names("counts")),
+        counts=kinds,
         parts=parts,
-        aggregate=aggregate,
-        amount=amount,
-        distinct=distinct,
-        each=entry.maybe("each"),
-        by=by,
+        rules=rules,
         data_set=entry.text("data_set") or data_set,
         elements={part: codes.code(identifier, part) for part in parts},
         chis=entry.maybe("chis"),
@@ -75,13 +73,10 @@ def _indicator(
         at=entry.at,
         small=entry.count("small"),
         periodicity=entry.maybe("periodicity"),
-        version=digest([_counted(entry), [meaning.get(one) for one in by], meaning.get("")])[:16],
+        version=digest([_counted(entry), meant, meaning.get("")])[:16],
+        nested=set(parts) == {"num", "den"} and not own,
     )
     return indicator if identifier and parts else None
-
-
-#: Keys that change no figure.
-_FOR_PEOPLE = ("definition", "small", "periodicity")
 
 
 def _counted(entry: Section) -> dict[str, Any]:
@@ -89,23 +84,46 @@ def _counted(entry: Section) -> dict[str, Any]:
     return {key: value for key, value in plain(entry.map).items() if key not in _FOR_PEOPLE}
 
 
-def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
-    """``where`` for a count; ``denominator`` and ``numerator`` for a ratio.
+def _parts(reading: Reading, entry: Section) -> tuple[dict[str, Predicate], dict[str, Section]]:
+    """The conditions: ``where`` for a count; ``denominator`` and ``numerator`` for a ratio. And the parts that are
+    written out with a rule of their own.
 
-    A numerator is part of its denominator: both conditions must hold, so nobody has to write the first one twice.
+    Written as conditions, a numerator is part of its denominator: both must hold, so nobody has to write the first one
+    twice. When one of them is written out (``numerator: {counts: ..., where: ...}``), each stands alone.
     """
     ratio = "numerator" in entry or "denominator" in entry
     if not ratio:
-        node = entry.node("where")
-        predicate = reading.predicate(node, f"{entry.what}: where") if node is not None else always()
-        return {"count": predicate} if predicate else {}
+        predicate = _where(reading, entry, entry.what)
+        return ({"count": predicate} if predicate else {}), {}
     if "where" in entry:  # it would do nothing
         near = nearest("where", ("denominator", "numerator"))
         reading.findings.add("key.unknown", entry.place("where"), what=prefix(entry.what), key="where", nearest=near)
-    for key in ("numerator", "denominator"):
+    for _, key in _RATIO:
         if entry.node(key) is None:
             reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key=key)
-    whole, part = entry.text("denominator"), entry.text("numerator")
+    own = {part: entry.section(key) for part, key in _RATIO if isinstance(entry.node(key), Map)}
+    if own:
+        found = {}
+        for part, key in _RATIO:
+            section = own.get(part)
+            predicate = (
+                _where(reading, section, section.what)
+                if section is not None
+                else reading.predicate(entry.node(key), f"{entry.what}: {key}")
+            )
+            if predicate:
+                found[part] = predicate
+        return (found if len(found) == 2 else {}), own
+    return _nested(reading, entry), {}
+
+
+def _where(reading: Reading, section: Section, what: str) -> Predicate | None:
+    node = section.node("where")
+    return reading.predicate(node, f"{what}: where") if node is not None else always()
+
+
+def _nested(reading: Reading, entry: Section) -> dict[str, Predicate]:
+    whole, part = (_condition(entry, key) for key in ("denominator", "numerator"))
     den = _compile(reading, entry, "denominator", whole)
     alone = _compile(reading, entry, "numerator", part)
     if den is None or alone is None:
@@ -120,6 +138,11 @@ def _parts(reading: Reading, entry: Section) -> dict[str, Predicate]:
     return {"num": Predicate(both, num, alone, beside), "den": Predicate(whole, den, at=at)}
 
 
+def _condition(entry: Section, key: str) -> str:
+    node = entry.node(key)
+    return node.text if isinstance(node, Scalar) else "true"
+
+
 def _compile(reading: Reading, entry: Section, key: str, text: str) -> Compiled | None:
     """The condition of a key, or a longer one made of it."""
     node = entry.node(key)
@@ -132,24 +155,71 @@ def always() -> Predicate:
     return Predicate("true", compile_expression("true"))
 
 
-def _amounts(
-    reading: Reading, entry: Section, aggregate: str, parts: Mapping[str, Predicate]
-) -> dict[str, Predicate] | None:
+def _rules(
+    reading: Reading, entry: Section, parts: Mapping[str, Predicate], own: Mapping[str, Section]
+) -> dict[str, PartRule]:
+    """The rule of each part. What is written for the whole holds where a part says nothing."""
+    amounts = _amounts(reading, entry)
+    whole = _rule(reading, entry, None, amounts.get(""))
+    if len(own) < 2 and not whole.counts:
+        reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key="counts")
+    rules = {}
+    for part in parts:
+        amount = amounts.get(part, amounts.get(""))
+        section = own.get(part)
+        if section is None:
+            rules[part] = replace(whole, amount=amount)
+        else:
+            node = section.node("amount")
+            mine = reading.predicate(node, f"{section.what}: amount") if node is not None else amount
+            rules[part] = _rule(reading, section, whole, mine)
+        _check(reading, section or entry, rules[part])
+    return rules
+
+
+def _rule(reading: Reading, section: Section, whole: PartRule | None, amount: Predicate | None) -> PartRule:
+    """One part as written, or the indicator's own keys. What a part does not say is as the whole says."""
+    base = whole or PartRule((), "count")
+    among = section.node("among")
+    aggregate = section.text("aggregate") or base.aggregate
+    same = aggregate == base.aggregate  # a part counted otherwise does not inherit how the whole is counted
+    inherited = base.among if same else None
+    return PartRule(
+        counts=tuple(section.names("counts")) or base.counts,
+        aggregate=aggregate,
+        distinct=section.maybe("distinct") or (base.distinct if same else None),
+        at_least=section.count("distinct_at_least") or (base.at_least if same else 1),
+        each=section.maybe("each") or base.each,
+        by=tuple(section.names("by")) if "by" in section else base.by,
+        among=reading.predicate(among, f"{section.what}: among") if among is not None else inherited,
+        period=section.maybe("period") or base.period,
+        amount=amount,
+    )
+
+
+def _check(reading: Reading, section: Section, rule: PartRule) -> None:
+    add, what = reading.findings.add, section.what
+    once = rule.aggregate in ("distinct", "first", "latest")
+    if once != (rule.distinct is not None):
+        at = section.place("distinct") if "distinct" in section else section.value_at("aggregate")
+        add("indicator.distinct", at, what=what, aggregate=rule.aggregate)
+    if rule.aggregate == "sum" and rule.amount is None:
+        add("key.missing", section.at, what=prefix(what), key="amount")
+    if rule.amount is not None and rule.aggregate in ("count", "distinct"):
+        add("indicator.amount", section.place("amount"), what=what)
+    if rule.at_least > 1 and (rule.aggregate != "distinct" or rule.each is not None):
+        add("indicator.at_least", section.place("distinct_at_least"), what=what)
+    if rule.among is not None and rule.aggregate not in ("first", "latest"):
+        add("indicator.among", section.place("among"), what=what)
+
+
+def _amounts(reading: Reading, entry: Section) -> dict[str, Predicate]:
+    """``amount``: one expression (under ``""``), or one for each part."""
     node = entry.node("amount")
-    if aggregate != "sum":
-        if node is not None:
-            reading.findings.add("indicator.amount", entry.place("amount"), what=entry.what)
-        return None
-    if node is None:
-        reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key="amount")
-        return None
     if isinstance(node, Scalar):
         predicate = reading.predicate(node, f"{entry.what}: amount")
-        return dict.fromkeys(parts, predicate) if predicate else None
+        return {"": predicate} if predicate else {}
     if not isinstance(node, Map):
-        return None
-    found = {
-        part: reading.predicate(node.entries.get(key), f"{entry.what}: amount: {key}")
-        for part, key in (("num", "numerator"), ("den", "denominator"))
-    }
+        return {}
+    found = {part: reading.predicate(node.entries.get(key), f"{entry.what}: amount: {key}") for part, key in _RATIO}
     return {part: one for part, one in found.items() if one is not None}

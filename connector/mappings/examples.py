@@ -8,7 +8,11 @@ Three kinds of file, all a list under ``examples``:
   subject, facts, absent, flags, referral, entity, error, counts;
 - beside indicators: ``activity`` and ``facts`` (with ``age_months`` or a ``person``), and ``expect``: indicator ->
   list of ``part combo [amount]``, the empty list for "does not count";
-- ``categories.test.yaml``: ``category``, ``facts``, ``option``.
+- ``categories.test.yaml``: ``category``, ``facts``, ``option``;
+- ``episodes.test.yaml``: ``episode``, ``records`` (activity, date, facts, and id, subject where they matter) and
+  ``expect``, a list of episodes in the order of their day: date, facts, absent, counts;
+- ``registers.test.yaml``: ``register``, ``period``, ``data`` (what the registry says), ``records`` (how many) and
+  ``members``, and ``expect`` as beside indicators.
 """
 
 from __future__ import annotations
@@ -23,14 +27,16 @@ from typing import Any
 
 from connector.errors import MappingError
 from connector.mappings import people
+from connector.mappings.episodes import Episode, Episodes, Member
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression, engine_only, second_engine
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
 from connector.mappings.pack_shapes import CATEGORY_TEST, FORM_TEST, kind_of
+from connector.mappings.registers import Line, Registers
 from connector.mappings.sections import Section, read_section
 from connector.mappings.yaml_nodes import Findings, plain
-from connector.model import Activity, Contribution, Entity, Mapped, Record, Referral
+from connector.model import SEEN, Activity, Contribution, Entity, Mapped, Record, Referral
 
 _DAY = date(2026, 7, 15)
 
@@ -100,6 +106,7 @@ class _Runner:
         self.pack = pack
         self.mapper = Mapper(pack)
         self.counter = Counter(pack)
+        self.episodes, self.registers = Episodes(pack, self.counter), Registers(pack, self.counter)
         self.results = Results()
         self.seen: set[str] = set()
         self._seconds: dict[str, tuple[Compiled, Callable[[Mapping[str, Any]], Any]]] = {}
@@ -123,6 +130,10 @@ class _Runner:
             try:
                 if name.startswith("forms/"):
                     self._form_example(entry, label, forms)
+                elif "episode" in entry:
+                    self._episode_example(entry, label)
+                elif "register" in entry:
+                    self._register_example(entry, label)
                 elif "category" in entry:
                     self._category_example(entry, label)
                 else:
@@ -243,15 +254,25 @@ class _Runner:
         for name, predicate in self.pack.derived.items():
             self._agree(at, label, name, predicate.source, scope)
         for indicator in self.pack.indicators.values():
-            if indicator.each is None:
-                for predicate in indicator.parts.values():
-                    self._agree(at, label, indicator.id, predicate.source, scope)
+            for part, predicate in indicator.parts.items():
+                rule = indicator.rules[part]
+                if rule.each is None:
+                    for one in (predicate, rule.among, rule.amount):
+                        if one is not None:
+                            self._agree(at, label, indicator.id, one.source, scope)
 
     def _counts(
         self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]
     ) -> None:
+        self._expected(at, label, self.counter.contributions(activity, facts, lambda level: "EXAMPLE"), expect)
+
+    def _expected(
+        self, at: Place, label: str, contributions: Sequence[Contribution], expect: Mapping[str, Any]
+    ) -> None:
         found: dict[str, list[str]] = {}
-        for one in self.counter.contributions(activity, facts, lambda level: "EXAMPLE"):
+        for one in contributions:
+            if one.categories == SEEN:
+                continue
             found.setdefault(one.indicator, []).append(self._line(one))
             self.seen.add(f"indicator {one.indicator} {one.part}")
             self.seen.update(f"category {category} {option}" for category, option in one.categories)
@@ -279,6 +300,56 @@ class _Runner:
         self.seen.add(f"category {category} {found}")
         self._same(entry.at, label if label != entry.what else f"{category} {wanted}", category, found, wanted)
 
+    # ------------------------------------------------------------ episodes and registers
+
+    def _episode_example(self, entry: Section, label: str) -> None:
+        kind = entry.text("episode")
+        person = _data(entry, "person")
+        entity = Entity("example", "person", "example-subject", "1", person) if person else None
+        members = [_member(one, entity) for one in entry.sections("records")]
+        wanted = entry.node("expect")
+        expect = plain(wanted) if wanted is not None else []
+        links = {one.activity.id: self.episodes.links(one.activity, one.facts) for one in members}
+        groups: dict[str, list[Member]] = {}
+        for one in members:
+            for link in links[one.activity.id]:
+                if link.kind == kind and link.own:
+                    groups.setdefault(link.key, []).append(one)
+        found = [e for group in groups.values() for e in self.episodes.work_out(kind, group, members)]
+        found.sort(key=lambda e: (e.day, e.opening.id))
+        self._same(entry.at, label, "number of episodes", len(found), len(expect))
+        for episode, told in zip(found, expect, strict=False):
+            self._episode(entry.at, label, episode, told, entity)
+
+    def _episode(self, at: Place, label: str, episode: Episode, told: dict[str, Any], person: Entity | None) -> None:
+        self.seen.add(f"episode {episode.kind.id}")
+        for name, predicate in episode.kind.facts.items():
+            self._agree(at, label, name, predicate.source, episode.scope)
+            if name in episode.scope:
+                self.seen.add(f"episode {episode.kind.id}: {name}")
+        self._same(at, label, "date", episode.day.isoformat(), told.get("date", episode.day.isoformat()))
+        for name, value in (told.get("facts") or {}).items():
+            self._same(at, label, name, episode.facts.get(name), value)
+        for name in told.get("absent") or []:
+            if name in episode.facts:
+                self.results.fail(at, label, f"{name} should be absent and is {episode.facts[name]!r}")
+        activity = replace(episode.opening, kind=episode.kind.id, date=episode.day, facts=dict(episode.facts))
+        self._counts(at, label, activity, people.complete(activity, person), told.get("counts") or {})
+
+    def _register_example(self, entry: Section, label: str) -> None:
+        register = self.pack.registers[entry.text("register")]
+        members = [_member(one, None) for one in entry.sections("members")]
+        period = entry.text("period") or "202607"
+        records = entry.count("records") or 0
+        line = Line("register/example", "example-key", "example-place", _data(entry, "data"), members, records)
+        expect = _data(entry, "expect")
+        scope = self.registers.scope(register, line, period)
+        if scope is not None:
+            self.seen.add(f"register {register.id}")
+            for name, predicate in register.facts.items():
+                self._agree(entry.at, label, name, predicate.source, scope)
+        self._expected(entry.at, label, self.registers.count(register, line, period, lambda level: "EXAMPLE"), expect)
+
     # ------------------------------------------------------------ comparing
 
     def _same(self, at: Place, label: str, name: str, found: Any, wanted: Any) -> None:
@@ -295,6 +366,10 @@ class _Runner:
                     yield f"{form.file}: {rule.name}.{inner}"
             if form.referral:
                 yield f"{form.file}: referral"
+        for episode in self.pack.episodes.values():
+            yield f"episode {episode.id}"
+            yield from (f"episode {episode.id}: {name}" for name in episode.facts)
+        yield from (f"register {register}" for register in self.pack.registers)
         for indicator in self.pack.indicators.values():
             yield from (f"indicator {indicator.id} {part}" for part in indicator.parts)
         for category in self.pack.categories.values():
@@ -304,6 +379,18 @@ class _Runner:
 def _named(forms: Sequence[FormMapping], name: str) -> FormMapping | None:
     """The form of this name, or the only one (a file may map several forms)."""
     return next((form for form in forms if not name or form.name == name), None)
+
+
+def _member(entry: Section, person: Entity | None) -> Member:
+    """A record of an example: ``activity``, ``date``, ``facts``; ``id``, ``subject``, ``worker`` where they matter."""
+    activity = Activity(
+        source="example", stream="example", key=entry.text("id") or f"line-{entry.at.line}", revision="1",
+        kind=entry.text("activity"), form="", mapping="", version="",
+        date=date.fromisoformat(entry.text("date")), at=None, place="example-place",
+        worker=entry.text("worker") or "example-worker", subject=entry.text("subject") or "example-subject",
+        facts=_data(entry, "facts"),
+    )  # fmt: skip
+    return Member(activity, people.complete(activity, person))
 
 
 def _data(entry: Section, key: str) -> dict[str, Any]:

@@ -15,9 +15,8 @@ def expected_metadata(pack: Pack) -> dict[str, dict[str, Any]]:
         units = sorted({row.org_unit for row in pack.org_units if row.level == data_set.level})
         found[data_set.code] = {"period_type": data_set.period_type, "elements": {}, "org_units": units}
     for indicator in pack.indicators.values():
-        options = [list(pack.categories[name].options.values()) for name in indicator.by]
-        combos = ["-".join(chosen) for chosen in product(*options)] if options else ["default"]
         elements = found[pack.data_sets[indicator.data_set].code]["elements"]
-        for element in indicator.elements.values():
-            elements[element] = combos
+        for part, element in indicator.elements.items():
+            options = [list(pack.categories[name].options.values()) for name in indicator.rules[part].by]
+            elements[element] = ["-".join(chosen) for chosen in product(*options)] if options else ["default"]
     return found

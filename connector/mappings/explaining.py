@@ -69,7 +69,11 @@ def not_counted(
         if activity.kind not in indicator.counts or only not in (None, indicator.id):
             continue
         missing = [part for part in ("den", *indicator.parts) if part in indicator.parts]
-        missing = [part for part in dict.fromkeys(missing) if (indicator.id, part) not in parts]
+        missing = [
+            part
+            for part in dict.fromkeys(missing)
+            if (indicator.id, part) not in parts and activity.kind in indicator.rules[part].counts
+        ]
         if not missing:
             continue
         steps = counter.explain(activity, facts, indicator.id)
@@ -88,15 +92,18 @@ def _of_indicator(
 ) -> Iterator[NotCounted]:
     predicate = indicator.parts[part]
     at = predicate.at or indicator.at
-    if indicator.each and not steps:
-        yield NotCounted(indicator.id, part, "no_items", indicator.each, (), None, at)
+    rule = indicator.rules[part]
+    if rule.each and not any(step.part == part for step in steps):
+        yield NotCounted(indicator.id, part, "no_items", rule.each, (), None, at)
         return
     for step in steps:
         if step.part != part:
             continue
         if step.result == "true":
-            reason = "no_amount" if indicator.amount and placed else "no_org_unit"
-            amount = (indicator.amount or {}).get(part)
+            if step.condition != predicate.source:
+                continue  # it may be chosen; whether it counts is the next step
+            amount = rule.amount
+            reason = "no_amount" if amount and placed else "no_org_unit"
             condition = amount.source if amount and reason == "no_amount" else step.condition
             yield NotCounted(indicator.id, part, reason, condition, (), step.item, at)
             continue

@@ -61,28 +61,28 @@ def measure_report(
 def _group(pack: Pack, terms: Terms, indicator: Indicator, strata: Mapping[Categories, Mapping[str, Decimal]]) -> Json:
     group: Json = {"code": coded("urn:relais:indicator", indicator.id, terms.words(indicator.name))}
     # who is counted once may stand in two categories (one product, another product): no total of those
-    if not indicator.by or indicator.aggregate != "distinct":
+    aggregate = next(iter(indicator.rules.values())).aggregate
+    if not any(rule.by and rule.each and rule.aggregate == "distinct" for rule in indicator.rules.values()):
         totals: dict[str, Decimal] = {}
         for parts in strata.values():
             for part, value in parts.items():
                 totals[part] = totals.get(part, Decimal()) + value
-        group.update(_figures(totals, indicator.aggregate))
-    if indicator.by:
+        group.update(_figures(totals, aggregate))
+    by = dict.fromkeys(name for rule in indicator.rules.values() for name in rule.by)
+    if by:
         stratum = [
             {
                 "component": [
                     {"code": coded(CATEGORY, category), "value": _option(pack, terms, category, option)}
                     for category, option in categories
                 ],
-                **_figures(parts, indicator.aggregate),
+                **_figures(parts, aggregate),
             }
             for categories, parts in sorted(strata.items())
             if categories
         ]
         if stratum:
-            group["stratifier"] = [
-                {"code": [coded(CATEGORY, category) for category in indicator.by], "stratum": stratum}
-            ]
+            group["stratifier"] = [{"code": [coded(CATEGORY, category) for category in by], "stratum": stratum}]
     return group
 
 
@@ -100,7 +100,8 @@ def _figures(parts: Mapping[str, Decimal], aggregate: str) -> Json:
         if part not in parts:
             continue
         number = canonical_number(parts[part])
-        if part == "count" and (aggregate == "sum" or not isinstance(number, int) or number > MAX_INTEGER):
+        amount = aggregate in ("sum", "first", "latest")
+        if part == "count" and (amount or not isinstance(number, int) or number > MAX_INTEGER):
             out["measureScore"] = {"value": number}
         else:
             population.append({"code": code, "count": number})

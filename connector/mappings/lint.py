@@ -16,6 +16,7 @@ from connector.mappings import (
     lint_indicators,
     lint_places,
     lint_samples,
+    lint_together,
 )
 from connector.mappings.fact_functions import functions
 from connector.mappings.linting import checking
@@ -27,6 +28,7 @@ _CHECKS = (
     lint_forms.check,
     lint_expressions.check,
     lint_indicators.check,
+    lint_together.check,
     lint_categories.check,
     lint_places.check,
     lint_clinics.check,

@@ -31,7 +31,7 @@ def check(one: Checking) -> None:
         else:
             _bands(one, category, steps)
     _same(one)
-    by = {name for indicator in one.pack.indicators.values() for name in indicator.by}
+    by = {name for indicator in one.pack.indicators.values() for rule in indicator.rules.values() for name in rule.by}
     for name in one.pack.categories:
         if name not in by:
             one.add("unused.category", one.where.value(_FILE, "categories", name), name=name)

@@ -52,16 +52,45 @@ COUNTING: Mapping[str, Code] = {
     ),
     "indicator.distinct": Code(
         (
-            "{name} : aggregate: distinct et distinct: ... vont ensemble",
-            "{name}: aggregate: distinct and distinct: ... go together",
+            "{what} : aggregate: {aggregate} et distinct ne vont pas ensemble ainsi",
+            "{what}: aggregate: {aggregate} and distinct do not go together so",
         ),
         ("Relais ne sait pas quoi compter une seule fois.", "Relais does not know what to count once."),
-        ("Donnez les deux, ou aucun.", "Give both, or neither."),
+        (
+            "distinct dit qui ou quoi compte une fois, ou de qui la première ou dernière fiche : il va avec "
+            "aggregate: distinct, first ou latest, et avec eux seuls.",
+            "distinct says whom or what counts once, or whose first or latest record: it goes with aggregate: distinct, "
+            "first or latest, and with them alone.",
+        ),
     ),
     "indicator.amount": Code(
-        ("{what} : amount est pour aggregate: sum", "{what}: amount is for aggregate: sum"),
+        (
+            "{what} : amount est pour aggregate: sum, first ou latest",
+            "{what}: amount is for aggregate: sum, first or latest",
+        ),
         ("Rien ne serait additionné.", "Nothing would be added up."),
         ("Ajoutez  aggregate: sum, ou retirez amount.", "Add  aggregate: sum, or remove amount."),
+    ),
+    "indicator.at_least": Code(
+        (
+            "{what} : distinct_at_least est pour aggregate: distinct",
+            "{what}: distinct_at_least is for aggregate: distinct",
+        ),
+        ("Le nombre de fiches ne serait pas regardé.", "The number of records would not be looked at."),
+        (
+            "Ajoutez  aggregate: distinct  sans each, ou retirez-le.",
+            "Add  aggregate: distinct  without each, or remove it.",
+        ),
+    ),
+    "indicator.among": Code(
+        ("{what} : among est pour aggregate: first ou latest", "{what}: among is for aggregate: first or latest"),
+        ("Rien n'est choisi : la condition ne serait pas regardée.", "Nothing is chosen: it would not be looked at."),
+        ("Écrivez where.", "Use where."),
+    ),
+    "episode.window": Code(
+        ("{what} : de {first} à {last} jours", "{what}: from {first} to {last} days"),
+        ("Aucune fiche n'en ferait jamais partie.", "No record would ever belong to it."),
+        ("Échangez from et to.", "Swap from and to."),
     ),
     "amount.not_number": Code(
         ("{name} : {fact} est {kind} et ne s'additionne pas", "{name}: {fact} is {kind} and cannot be added up"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from connector.findings import nearest
-from connector.mappings.linting import PERSON_FACTS, REFERRAL_FACTS, Checking, every_rule
+from connector.mappings.linting import HOUSEHOLD_FACTS, PERSON_FACTS, REFERRAL_FACTS, Checking, every_rule
 from connector.mappings.pack import Place
 from connector.mappings.pack_shapes import kind_of
 from connector.mappings.where import Step
@@ -13,13 +15,14 @@ TEST = ".test.yaml"
 
 
 def check(one: Checking) -> None:
-    for file in one.where.files("form_test", "indicator_test", "category_test"):
+    for file in one.where.files("form_test", "indicator_test", "category_test", "episode_test", "register_test"):
         kind = kind_of(file)
         node = read_yaml(one.where.folder / file, file, one.findings)
         if node is not None and kind is not None:
             kind.shape.conform(node, one.findings, "")
     _forms(one)
     _indicators(one)
+    _together(one)
     _categories(one)
 
 
@@ -82,14 +85,66 @@ def _indicators(one: Checking) -> None:
             if isinstance(activity, Scalar) and activity.text not in one.pack.activities:
                 near = nearest(activity.text, one.pack.activities)
                 one.add("activity.unknown", activity.at, what="", name=activity.text, nearest=near)
-            _names(one, file, (*steps, "facts"), {*one.pack.concepts, *PERSON_FACTS, *REFERRAL_FACTS})
+            _names(one, file, (*steps, "facts"), {*one.pack.concepts, *PERSON_FACTS, *HOUSEHOLD_FACTS, *REFERRAL_FACTS})
             _counted(one, file, (*steps, "expect"))
     for file in one.where.files("indicator_test"):
         _mapped(one, file)
+    tried |= _counted_together(one)
     for name in one.pack.indicators:
         if name not in tried:
             path, *below = one.where.indicator(name)
             one.add("example.missing", one.where.value(path, *below, "id"), what=name, file=beside(path))
+
+
+def _lines(one: Checking) -> Iterator[tuple[str, tuple[Step, ...], Map]]:
+    """Whatever in the examples of episodes and registers says what is counted: file, steps, lines."""
+    for file in one.where.files("episode_test", "register_test"):
+        for steps, example in _examples(one, file):
+            expect = example.entries.get("expect")
+            if isinstance(expect, Map):
+                yield file, (*steps, "expect"), expect
+            for number, item in enumerate(expect.items if isinstance(expect, Seq) else ()):
+                counts = item.entries.get("counts") if isinstance(item, Map) else None
+                if isinstance(counts, Map):
+                    yield file, (*steps, "expect", number, "counts"), counts
+
+
+def _counted_together(one: Checking) -> set[str]:
+    return {name for _, _, lines in _lines(one) for name in lines.entries}
+
+
+def _together(one: Checking) -> None:
+    """Examples of episodes and registers name what there is, and there is one for each."""
+    for file, steps, _ in _lines(one):
+        _counted(one, file, steps)
+    for kind, key, known in (
+        ("episode_test", "episode", dict(one.pack.episodes)), ("register_test", "register", dict(one.pack.registers))
+    ):  # fmt: skip
+        tried: set[str] = set()
+        for file in one.where.files(kind):
+            for steps, example in _examples(one, file):
+                named = example.entries.get(key)
+                if isinstance(named, Scalar):
+                    tried.add(named.text)
+                    if named.text not in known:
+                        one.add(
+                            "activity.unknown", named.at, what="", name=named.text, nearest=nearest(named.text, known)
+                        )
+                for part in ("records", "members"):
+                    _activities(one, file, (*steps, part))
+        for name in known:
+            if name not in tried:
+                place = one.where.value(f"{key}s.yaml", f"{key}s", name, "id")
+                one.add("example.missing", place, what=name, file=f"{key}s{TEST}")
+
+
+def _activities(one: Checking, file: str, steps: tuple[Step, ...]) -> None:
+    listed = one.where.node(file, *steps)
+    for item in listed.items if isinstance(listed, Seq) else ():
+        kind = item.entries.get("activity") if isinstance(item, Map) else None
+        if isinstance(kind, Scalar) and kind.text not in one.pack.activities:
+            near = nearest(kind.text, one.pack.activities)
+            one.add("activity.unknown", kind.at, what="", name=kind.text, nearest=near)
 
 
 def _categories(one: Checking) -> None:

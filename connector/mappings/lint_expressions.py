@@ -39,7 +39,7 @@ _SAID: Mapping[str, Pair] = {
 
 def check(one: Checking) -> None:
     known = functions(one.pack.zone)
-    for _file, steps, node, compiled in one.expressions("form", "indicators", "activities"):
+    for _file, steps, node, compiled in one.expressions("form", "indicators", "activities", "episodes", "registers"):
         _raw(one, node, known)
         _functions(one, node, compiled, known)
         if steps[0] in ("indicators", "derived"):

@@ -25,7 +25,7 @@ _KNOWN = re.compile(r"d2pat_|d2p_|whsec_|-----BEGIN ")
 def check(one: Checking) -> None:
     _unread(one)
     _secrets(one)
-    for kind in ("connector", "concepts", "activities", "categories", "indicators", "dhis2"):
+    for kind in ("connector", "concepts", "activities", "categories", "indicators", "episodes", "registers", "dhis2"):
         for file in one.where.files(kind):
             node = one.where.tree(file)
             if node is not None:

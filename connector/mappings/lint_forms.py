@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector.findings import nearest
-from connector.mappings.linting import PERSON_FACTS, REFERRAL_FACTS, Checking, at, names_read, placed_rules, predicates
+from connector.mappings.linting import (
+    PERSON_FACTS,
+    REFERRAL_FACTS,
+    Checking,
+    at,
+    names_read,
+    placed_rules,
+    predicates,
+    together,
+)
 from connector.mappings.pack import Concept, FactRule, FormMapping, Place
 from connector.mappings.people import REPORTED_AGE
 from connector.mappings.where import Step
@@ -47,6 +56,7 @@ def _form(one: Checking, form: FormMapping) -> None:
     elif kind.fhir.get("subject") == "person" and form.subject is None and form.source in pack.sources:
         one.add("form.no_subject", said, activity=form.activity)
     counted = {name for indicator in pack.indicators.values() for name in indicator.counts}
+    counted.update(kind for episode in pack.episodes.values() if episode.id in counted for kind in episode.opens)
     if form.place is None and form.activity in counted and form.source in pack.sources:
         one.add("form.no_place", said, activity=form.activity)
     for steps, rule in placed_rules(form):
@@ -115,10 +125,13 @@ def _used(one: Checking) -> set[str]:
     for indicator in pack.indicators.values():
         for predicate in predicates(indicator):
             used |= names_read(predicate.evaluate, predicate.source)
-        used |= {indicator.each or "", indicator.distinct or ""}
-        for name in indicator.by:
-            if category := pack.categories.get(name):
-                used |= {category.fact, *category.band_facts.values()}
+        for rule in indicator.rules.values():
+            used |= {rule.each or "", rule.distinct or "", rule.period or ""}
+            for name in rule.by:
+                if category := pack.categories.get(name):
+                    used |= {category.fact, *category.band_facts.values()}
+    for predicate in together(pack):
+        used |= names_read(predicate.evaluate, predicate.source)
     for predicate in pack.derived.values():
         used |= names_read(predicate.evaluate, predicate.source)
     return used

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
 from connector.findings import Pair, nearest
-from connector.mappings.linting import PERSON_FACTS, Checking, names_read, predicates
+from connector.mappings.linting import (
+    HOUSEHOLD_FACTS,
+    PERSON_FACTS,
+    Checking,
+    names_read,
+    predicates,
+    predicates_of,
+    together,
+)
 from connector.mappings.pack import Indicator, Place
 from connector.mappings.shapes import Expression
 from connector.mappings.where import Step
@@ -16,6 +24,8 @@ from connector.mappings.yaml_nodes import Scalar
 #: Longest code DHIS2 keeps of an object (the ``code`` property of its metadata).
 LONGEST_CODE = 50
 _NUMBERS = ("integer", "decimal")
+#: part -> the key it is written under
+_KEYS = {"num": "numerator", "den": "denominator"}
 
 
 def check(one: Checking) -> None:
@@ -42,30 +52,78 @@ def _indicator(one: Checking, indicator: Indicator, written: Sequence[Scalar]) -
             "period.differs", where.value(file, *steps, "periodicity"), name=indicator.id, period=indicator.periodicity,
             data_set=data_set.id, there=data_set.period_type,
         )  # fmt: skip
-    facts: set[str] = set()
-    for kind in indicator.counts:
-        place = where.value(file, *steps, "counts", kind)
-        if kind not in pack.activities:
-            near = nearest(kind, pack.activities)
-            one.add("activity.unknown", place, what=f"{indicator.id}: ", name=kind, nearest=near)
-        elif kind not in one.produced:
-            one.add("activity.never_produced", place, name=indicator.id, activity=kind)
-        facts |= one.produced.get(kind, frozenset())
-    if indicator.each is not None and indicator.each not in facts:
-        place = where.value(file, *steps, "each")
-        _never(one, place, indicator.id, indicator.each, facts)
-    _facts(one, indicator, written, one.where.value(file, *steps, "id"), facts)
-    _by(one, indicator, file, tuple(steps), facts)
-    _amounts(one, indicator, file, tuple(steps))
+    told: set[tuple[str, tuple[str, ...]]] = set()
+    for part in sorted(indicator.parts):  # the denominator first: a numerator repeats its names
+        _Part(one, indicator, part, told).check(written)
 
 
-def _facts(one: Checking, indicator: Indicator, written: Sequence[Scalar], at: Place, facts: set[str]) -> None:
-    told: set[str] = set()
-    for predicate in predicates(indicator):
-        for name in sorted(names_read(predicate.evaluate, predicate.source) - told):
-            told.add(name)
-            place = next((found for node in written if (found := name_at(node, name)) is not None), at)
-            _known_fact(one, indicator, name, facts, place)
+class _Part:
+    """One part of an indicator being checked. ``told``: names already looked at, with the kinds they were looked for
+    in."""
+
+    def __init__(self, one: Checking, indicator: Indicator, part: str, told: set[tuple[str, tuple[str, ...]]]) -> None:
+        self.one, self.indicator, self.part, self.told = one, indicator, part, told
+        self.rule = indicator.rules[part]
+        self.kinds = tuple(self.rule.counts)
+        self.facts: set[str] = set().union(*(one.produced.get(kind, frozenset()) for kind in self.kinds))
+
+    def place(self, key: str, *more: Step) -> Place:
+        """Where a key of the part stands: with the part when it is written out, else with the indicator."""
+        file, *steps = self.one.where.indicator(self.indicator.id)
+        own = (*steps, _KEYS.get(self.part, ""))
+        above = own if self.one.where.node(file, *own, key) is not None else tuple(steps)
+        return self.one.where.value(file, *above, key, *more)
+
+    def first_time(self, name: str) -> bool:
+        new = (name, self.kinds) not in self.told
+        self.told.add((name, self.kinds))
+        return new
+
+    def check(self, written: Sequence[Scalar]) -> None:
+        one, pack, name = self.one, self.one.pack, self.indicator.id
+        known = {*pack.activities, *pack.episodes, *pack.registers}
+        for kind in self.kinds if self.first_time("counts") else ():
+            if kind not in known:
+                near = nearest(kind, known)
+                one.add("activity.unknown", self.place("counts", kind), what=f"{name}: ", name=kind, nearest=near)
+            elif kind not in one.produced:
+                one.add("activity.never_produced", self.place("counts", kind), name=name, activity=kind)
+        each = self.rule.each
+        if each is not None and each not in self.facts and self.first_time(f"each {each}"):
+            _never(one, self.place("each"), name, each, self.facts)
+        for predicate in predicates_of(self.indicator, self.part):
+            for fact in sorted(names_read(predicate.evaluate, predicate.source)):
+                if self.first_time(fact):
+                    at = next((found for node in written if (found := name_at(node, fact)) is not None), None)
+                    _known_fact(one, self.indicator, fact, self.facts, at or self.place("id"))
+        if self.rule.period is not None and self.first_time(self.rule.period):
+            _known_fact(one, self.indicator, self.rule.period, self.facts, self.place("period"))
+        if self.rule.distinct == "household" and self.first_time("household"):
+            _known_fact(one, self.indicator, "household", self.facts, self.place("distinct"))
+        if self.first_time(f"by {self.rule.by}"):
+            self.by()
+
+    def by(self) -> None:
+        one, pack, name = self.one, self.one.pack, self.indicator.id
+        for by in self.rule.by:
+            category = pack.categories.get(by)
+            if category is None:
+                near = nearest(by, pack.categories)
+                one.add("category.unknown", self.place("by", by), what=f"{name}: ", name=by, nearest=near)
+                continue
+            why: Pair = (f" (catégorie {by})", f" (category {by})")
+            for fact in dict.fromkeys((category.fact, *category.band_facts.values())):
+                _known_fact(one, self.indicator, fact, self.facts, self.place("by", by), why)
+        chosen = [pack.categories[by] for by in self.rule.by if by in pack.categories]
+        for first, second in combinations(chosen, 2):
+            if first.code == second.code:
+                one.add(
+                    "combo.category_twice", self.place("by"), name=name, one=first.id, other=second.id, code=first.code
+                )  # fmt: skip
+        options = [category.options.values() for category in chosen]
+        longest = "-".join(max(codes, key=len) for codes in options if codes)
+        if len(longest) > LONGEST_CODE:
+            one.add("combo.too_long", self.place("by"), name=name, code=longest, length=len(longest))
 
 
 def _written(one: Checking) -> dict[str, list[Scalar]]:
@@ -92,8 +150,8 @@ def _known_fact(
     pack = one.pack
     if name in pack.derived:
         return
-    if name not in pack.concepts and name not in PERSON_FACTS:
-        near = nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS])
+    if name not in pack.concepts and name not in (*PERSON_FACTS, *HOUSEHOLD_FACTS) and name not in facts:
+        near = nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS, *sorted(facts)])
         one.add("fact.unknown", place, what=f"{indicator.id}: ", name=name, where=where, nearest=near)
     elif name not in facts:
         _never(one, place, indicator.id, name, facts, where)
@@ -106,51 +164,37 @@ def _never(one: Checking, place: Place, indicator: str, fact: str, facts: set[st
     one.add("fact.never_produced", place, name=indicator, fact=fact, where=where, nearest=near)
 
 
-def _by(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, ...], facts: set[str]) -> None:
-    pack = one.pack
-    for name in indicator.by:
-        place = one.where.value(file, *steps, "by", name)
-        category = pack.categories.get(name)
-        if category is None:
-            near = nearest(name, pack.categories)
-            one.add("category.unknown", place, what=f"{indicator.id}: ", name=name, nearest=near)
-            continue
-        why: Pair = (f" (catégorie {name})", f" (category {name})")
-        for fact in dict.fromkeys((category.fact, *category.band_facts.values())):
-            _known_fact(one, indicator, fact, facts, place, why)
-    chosen = [pack.categories[name] for name in indicator.by if name in pack.categories]
-    for first, second in combinations(chosen, 2):
-        if first.code == second.code:
-            place = one.where.value(file, *steps, "by")
-            one.add("combo.category_twice", place, name=indicator.id, one=first.id, other=second.id, code=first.code)
-    options = [category.options.values() for category in chosen]
-    longest = "-".join(max(codes, key=len) for codes in options if codes)
-    if len(longest) > LONGEST_CODE:
-        place = one.where.value(file, *steps, "by")
-        one.add("combo.too_long", place, name=indicator.id, code=longest, length=len(longest))
-
-
 def _combos(one: Checking) -> None:
     """A code of a category option combination stands for one combination of the whole server."""
     owner: dict[str, tuple[tuple[str, ...], str]] = {}
     for indicator in one.pack.indicators.values():
-        chosen = [one.pack.categories[name] for name in indicator.by if name in one.pack.categories]
-        categories = tuple(category.code for category in chosen)
-        for options in product(*(category.options.values() for category in chosen)) if chosen else ():
-            code = "-".join(options)
-            there, other = owner.setdefault(code, (categories, indicator.id))
-            if there != categories:
-                file, *steps = one.where.indicator(indicator.id)
-                place = one.where.value(file, *steps, "by")
-                one.add(
-                    "combo.twice", place, name=indicator.id, code=code, other=other, categories=", ".join(there)
-                )  # fmt: skip
-                break
+        for by in dict.fromkeys(tuple(rule.by) for rule in indicator.rules.values()):
+            _combos_of(one, indicator, by, owner)
+        _amounts(one, indicator)
 
 
-def _amounts(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, ...]) -> None:
+def _combos_of(
+    one: Checking, indicator: Indicator, by: tuple[str, ...], owner: dict[str, tuple[tuple[str, ...], str]]
+) -> None:
+    chosen = [one.pack.categories[name] for name in by if name in one.pack.categories]
+    categories = tuple(category.code for category in chosen)
+    for options in product(*(category.options.values() for category in chosen)) if chosen else ():
+        code = "-".join(options)
+        there, other = owner.setdefault(code, (categories, indicator.id))
+        if there != categories:
+            file, *steps = one.where.indicator(indicator.id)
+            place = one.where.value(file, *steps, "by")
+            one.add(
+                "combo.twice", place, name=indicator.id, code=code, other=other, categories=", ".join(there)
+            )  # fmt: skip
+            break
+
+
+def _amounts(one: Checking, indicator: Indicator) -> None:
     """A sum of what is no number."""
-    for key in (("amount",), ("amount", "numerator"), ("amount", "denominator")):
+    file, *steps = one.where.indicator(indicator.id)
+    ways = [("amount",), *(way for key in _KEYS.values() for way in (("amount", key), (key, "amount")))]
+    for key in ways:
         node = one.where.node(file, *steps, *key)
         if isinstance(node, Scalar):
             concept = one.pack.concepts.get(node.text)
@@ -161,8 +205,8 @@ def _amounts(one: Checking, indicator: Indicator, file: str, steps: tuple[Step, 
 def _derived(one: Checking) -> None:
     """A derived fact may look at facts, ages and the derived facts above it."""
     pack, file = one.pack, "activities.yaml"
-    known = {*pack.concepts, *PERSON_FACTS}
-    read: set[str] = set()
+    known = {*pack.concepts, *PERSON_FACTS, *HOUSEHOLD_FACTS}
+    read: set[str] = set().union(*(names_read(each.evaluate, each.source) for each in together(pack)))
     for name, predicate in pack.derived.items():
         node = one.where.node(file, "derived", name)
         names = names_read(predicate.evaluate, predicate.source)
@@ -172,9 +216,6 @@ def _derived(one: Checking) -> None:
             place = place or one.where.value(file, "derived", name)
             near = nearest(unknown, known)
             one.add("fact.unknown", place, what=f"{name}: ", name=unknown, where=("", ""), nearest=near)
-        if name in pack.concepts:
-            first = one.where.value("concepts.yaml", "concepts", name)
-            one.add("id.twice", one.where.key(file, "derived", name), name=name, first=first.file, line=first.line)
         known.add(name)
     for indicator in pack.indicators.values():
         for predicate in predicates(indicator):

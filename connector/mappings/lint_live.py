@@ -48,7 +48,7 @@ def _about(pack: Pack, where: Where, about: tuple[str, ...]) -> Place | None:
             if indicator is None:
                 return None
             file, *steps = where.indicator(indicator.id)
-            return where.value(file, *steps, "by" if what == "combo" and indicator.by else "id")
+            return where.value(file, *steps, "by" if what == "combo" and where.node(file, *steps, "by") else "id")
         case ("org_unit", code):
             row = next((one for one in pack.org_units if one.org_unit == code), None)
             return where.cell(at(row.at), "org_unit") if row else None

@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from connector.findings import Pair
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression
 from connector.mappings.pack import FactRule, FormMapping, Indicator, Pack, Place, Predicate
+from connector.mappings.people import REPORTED_AGE
 from connector.mappings.shapes import Expression
 from connector.mappings.where import Step, Where
 from connector.mappings.yaml_nodes import Findings, Scalar
 
 #: Facts that ``people.complete`` adds to activities about a person.
-PERSON_FACTS = ("age_days", "age_months", "age_years", "age_known", "sex")
+PERSON_FACTS = ("age_days", "age_months", "age_years", "age_known", "sex", "born")
+#: Facts that ``people.complete`` adds from the household of the person, or the one a form names.
+HOUSEHOLD_FACTS = ("household", "household_registered", "household_type")
+#: What a record says of itself among the members of an episode, and what is known of a line of a register.
+MEMBER_FACTS = ("members", "kind", "day", "opening", "record", "date", "place", "worker", "subject")
+LINE_FACTS = (*MEMBER_FACTS, "records", "reporter", "first_day", "last_day", "deadline")
 #: Facts that a form's ``referral`` part gives.
 REFERRAL_FACTS = ("referred", "referral_reason")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NAME = re.compile(r"(?<![\w.$`])(?:`[^`]+`|[A-Za-z_]\w*)")
+_KEY = re.compile(r"['\"]([A-Za-z_]\w*)['\"]\s*:")
 _KEYWORDS = {"and", "or", "in", "true", "false", "null", "function"}
 
 
@@ -61,9 +68,26 @@ def checking(pack: Pack) -> Checking:
     for kind, facts in found.items():
         activity = pack.activities.get(kind)
         if activity is not None and activity.fhir.get("subject") == "person":
-            facts.update(PERSON_FACTS)
+            facts.update((*PERSON_FACTS, *HOUSEHOLD_FACTS))
+        if "household" in facts:
+            facts.update(HOUSEHOLD_FACTS)
+        if REPORTED_AGE in facts:
+            facts.update(("age_days", "age_months", "age_years", "age_known"))
+    for episode in pack.episodes.values():
+        opening: set[str] = set().union(*(found.get(kind, set()) for kind in episode.opens))
+        found[episode.id] = opening | worked_out(episode.facts)
+    for register in pack.registers.values():
+        of = "worker" if register.of == "deployments" else register.of
+        said = {rule.name for form in pack.forms.values() if form.registers == of for rule in every_rule(form.facts)}
+        ages = set(PERSON_FACTS) if of == "person" else set()
+        found[register.id] = said | ages | worked_out(register.facts) | set(LINE_FACTS)
     produced = {kind: frozenset(facts) for kind, facts in found.items()}
     return Checking(pack, Where(pack), Findings(), produced)
+
+
+def worked_out(facts: Mapping[str, Predicate]) -> set[str]:
+    """Facts an episode or register gives, and those of the lines of its lists (``{'received': ...}``)."""
+    return set(facts) | {key for one in facts.values() for key in _KEY.findall(one.source)}
 
 
 def every_rule(rules: Iterable[FactRule]) -> Iterator[FactRule]:
@@ -106,9 +130,25 @@ def names_read(evaluate: object, source: str) -> set[str]:
 
 
 def predicates(indicator: Indicator) -> Sequence[Predicate]:
-    """Conditions and amounts of an indicator, the denominator first: a numerator repeats its names."""
-    parts = [one for _, one in sorted(indicator.parts.items())]
-    return [*parts, *(indicator.amount or {}).values()]
+    """The expressions of an indicator, those of the denominator first: a numerator repeats its names."""
+    return [one for part in sorted(indicator.parts) for one in predicates_of(indicator, part)]
+
+
+def predicates_of(indicator: Indicator, part: str) -> Sequence[Predicate]:
+    """The condition of a part, its amount, and what the first or latest is chosen among."""
+    rule = indicator.rules[part]
+    return [one for one in (indicator.parts[part], rule.amount, rule.among) if one is not None]
+
+
+def together(pack: Pack) -> Sequence[Predicate]:
+    """The expressions of episodes and registers."""
+    found: list[Predicate | None] = []
+    for episode in pack.episodes.values():
+        found += [episode.key, episode.when, *episode.facts.values()]
+        found += [one for member in episode.members for one in (member.key, member.matches)]
+    for register in pack.registers.values():
+        found += [register.when, *register.facts.values(), *register.members.values()]
+    return [one for one in found if one is not None]
 
 
 def at(place: Place | None) -> Place:

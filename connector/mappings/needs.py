@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from connector.mappings.pack import DataSet, Indicator, Pack, Text
 
 #: Aggregates whose figures are whole numbers and never below nought.
-_COUNTS = ("count", "distinct", "distinct_at_least")
+_COUNTS = ("count", "distinct")
 #: The figure of a longer period is that of its last part, not the sum of the parts.
 _LAST = ("latest",)
 #: part of a ratio -> what is written behind the indicator's name
@@ -69,12 +69,12 @@ def dhis2_needs(pack: Pack) -> Dhis2Needs:
     combos: dict[str, tuple[str, ...]] = {}
     elements: dict[str, NeededElement] = {}
     for indicator in pack.indicators.values():
-        codes = tuple(_category(pack, one, categories, options) for one in indicator.by)
-        combo = "-".join(codes) or DEFAULT
-        if codes:
-            combos[combo] = codes
         data_set = pack.data_sets[indicator.data_set].code
         for part, element in indicator.elements.items():
+            codes = tuple(_category(pack, one, categories, options) for one in indicator.rules[part].by)
+            combo = "-".join(codes) or DEFAULT
+            if codes:
+                combos[combo] = codes
             elements[element] = _element(indicator, part, combo, data_set)
     data_sets = {one.code: _data_set(pack, one) for one in pack.data_sets.values()}
     return Dhis2Needs(options, categories, combos, elements, data_sets)
@@ -97,8 +97,8 @@ def _element(indicator: Indicator, part: str, combo: str, data_set: str) -> Need
         name={language: text + behind.get(language, "") for language, text in indicator.name.items()},
         combo=combo,
         data_set=data_set,
-        value_type="INTEGER_ZERO_OR_POSITIVE" if indicator.aggregate in _COUNTS else "NUMBER",
-        aggregation="LAST" if indicator.aggregate in _LAST else "SUM",
+        value_type="INTEGER_ZERO_OR_POSITIVE" if indicator.rules[part].aggregate in _COUNTS else "NUMBER",
+        aggregation="LAST" if indicator.rules[part].aggregate in _LAST else "SUM",
         description=indicator.definition,
     )
 

@@ -140,21 +140,16 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """What is counted. ``where`` holds one compiled predicate per part: {"count": f} or {"num": f, "den": f}.
-
-    ``aggregate``: count | sum | distinct. ``each``: name of a list fact; each item is evaluated with the item's
-    facts laid over the activity's.
+    """What is counted. ``parts`` holds one condition per part: {"count": f} or {"num": f, "den": f}; ``rules`` says the
+    rest of each part, which may count other kinds of activity than the other part, in another way. ``counts``: all
+    kinds it looks at.
     """
 
     id: str
     name: Text
-    counts: Sequence[str]  #: activity kinds
+    counts: Sequence[str]  #: activity kinds, episodes and registers
     parts: Mapping[str, Predicate]
-    aggregate: str
-    amount: Mapping[str, Predicate] | None  #: per part, for sum
-    distinct: str | None  #: subject | worker | household | group | place
-    each: str | None
-    by: Sequence[str]  #: category ids, in order
+    rules: Mapping[str, PartRule]
     data_set: str
     elements: Mapping[str, str]  #: part -> DHIS2 data element code
     chis: str | None
@@ -164,6 +159,36 @@ class Indicator:
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people
     small: int | None = None  #: as of its data set, unless it says otherwise
     periodicity: str | None = None  #: the period type it is defined for, compared with that of its data set
+    #: the numerator's condition is looked at only where the denominator's holds, on the same record
+    nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartRule:
+    """How one part of an indicator is counted.
+
+    ``aggregate``: count | sum | distinct | first | latest. ``distinct``: whom or what is counted once, or of whom the
+    first or latest record counts. ``at_least``: so many records of her in the period, or she is not counted. ``each``:
+    name of a list fact; each item is evaluated with the item's facts laid over the activity's. ``among``: for first and
+    latest, the records one is chosen from; the one chosen then counts if the part's condition holds. ``period``: a fact
+    that names the period, or a day in it, instead of the day of service.
+    """
+
+    counts: Sequence[str]
+    aggregate: str
+    distinct: str | None = None
+    at_least: int = 1
+    each: str | None = None
+    by: Sequence[str] = ()
+    among: Predicate | None = None
+    period: str | None = None
+    amount: Predicate | None = None
+
+    @property
+    def keyed(self) -> bool:
+        """A record of this part may or may not count by what else there is of the same person in the period, so all
+        categories are counted together."""
+        return self.aggregate in ("first", "latest") or (self.aggregate == "distinct" and self.each is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +216,64 @@ class Release:
         if self.margin is None:
             return False
         return abs(now - before) <= (abs(before) * self.margin / 100 if self.percent else self.margin)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeMember:
+    """Records of this kind belong to an episode when ``key`` gives of them what ``matches`` gives of its opening, and
+    they are dated ``first`` to ``last`` days after it (before it, when negative)."""
+
+    kind: str
+    key: Predicate
+    matches: Predicate
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeKind:
+    """Records that belong together and are counted as one: a pregnancy and its visits, a referral and its answer.
+
+    Every record of a kind in ``opens`` for which ``when`` holds opens an episode, unless an earlier one of the same
+    ``key`` was opened no more than ``merges`` days before: then it belongs to that. The episode is counted like an
+    activity of kind ``id`` with the place, worker, person and facts of its opening and the ``facts`` worked out from
+    ``members`` (in time order, the opening among them); ``day`` is a fact that says its day, else that of its opening.
+    """
+
+    id: str
+    name: Text
+    opens: Sequence[str]
+    key: Predicate
+    when: Predicate | None
+    merges: int | None
+    members: Sequence[EpisodeMember]
+    facts: Mapping[str, Predicate]
+    day: str | None
+    version: str
+    at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Who or what there is at the end of a period, whether or not anybody reported: counted by ``close(period)`` like
+    activities of kind ``id`` dated the last day.
+
+    ``of``: person | place | worker (entities of the registry) or deployments. ``role``: which places; ``group``: which
+    deployments. ``members``: kind of activity -> expression that names the worker it is about, for what her records of
+    the period say (deployments only). ``facts``: worked out for each, in order; ``when``: who counts at all.
+    """
+
+    id: str
+    name: Text
+    of: str
+    when: Predicate | None
+    facts: Mapping[str, Predicate]
+    version: str
+    role: str | None = None
+    group: str | None = None
+    deadline: int = 0  #: days after the period's end; its day is ``deadline`` in the expressions
+    members: Mapping[str, Predicate] = field(default_factory=dict)
+    at: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +353,8 @@ class Pack:
     derived: Mapping[str, Predicate] = field(default_factory=dict)
     #: schedules of Relais's own jobs (reconcile, seal, purge): job -> schedule
     schedules: Mapping[str, str] = field(default_factory=dict)
+    episodes: Mapping[str, EpisodeKind] = field(default_factory=dict)
+    registers: Mapping[str, Register] = field(default_factory=dict)
 
     def is_small(self, indicator: str, value: str | None) -> bool:
         """So few that the figure may point at a person? It is flagged, never hidden from official reporting."""

@@ -34,7 +34,8 @@ from connector.mappings.shapes import (
 )
 
 ENTITIES = ("person", "place", "worker")
-AGGREGATES = ("count", "sum", "distinct")
+AGGREGATES = ("count", "sum", "distinct", "first", "latest")
+REGISTERED = ("person", "place", "worker", "deployments")
 DISTINCT = ("subject", "worker", "household", "group", "place")
 AREAS = ("sec", "epargne", "promotion", "gouvernance")
 AGES = ("age_days", "age_months", "age_years")
@@ -330,7 +331,105 @@ FORM = Group(
     }
 )  # fmt: skip
 
+# ---------------------------------------------------------------- episodes.yaml, registers.yaml
+
+_DAYS = Whole(pattern=r"-?(\d{1,3}|1000)", whole=(-1000, 1000), expected=("un nombre de jours", "a number of days"))
+_WORKED_OUT = Field(MapOf(EXPRESSION), ("les faits qu'on en tire", "the facts worked out from it"))
+
+EPISODES = Group(
+    {
+        "episodes": Field(
+            ListOf(
+                Group(
+                    {
+                        "id": Field(ID, ("son nom, compté comme une activité", "its name, counted like an activity"),
+                                    required=True),
+                        "name": Field(NAME, ("comment on l'appelle", "what people call it"), required=True),
+                        "opens": Field(Words(), ("les activités qui l'ouvrent", "the activities that open it"),
+                                       required=True),
+                        "key": Field(EXPRESSION, ("de qui ou de quoi", "whose or of what"), required=True),
+                        "when": Field(EXPRESSION, ("ce qui doit en être vrai", "what must be true of it")),
+                        "merges": Field(Whole(pattern=r"\d{1,3}|1000", whole=(0, 1000)),
+                                        ("une ouverture si proche n'en est pas une autre",
+                                         "an opening so soon after is no other")),
+                        "members": Field(
+                            ListOf(
+                                Group(
+                                    {
+                                        "kind": Field(TEXT, ("l'activité", "the activity"), required=True),
+                                        "key": Field(EXPRESSION, ("ce qu'il dit", "what it says")),
+                                        "matches": Field(EXPRESSION, ("ce que dit l'ouverture",
+                                                                      "what the opening says")),
+                                        "from": Field(_DAYS, ("à partir de tant de jours après", "from so many days"),
+                                                      default="0"),
+                                        "to": Field(_DAYS, ("jusqu'à tant de jours après", "to so many days"),
+                                                    default="0"),
+                                    }
+                                )
+                            ),
+                            ("les autres fiches", "the other records"),
+                        ),
+                        "facts": _WORKED_OUT,
+                        "day": Field(FACT_NAME, ("le fait qui dit son jour", "the fact that says its day")),
+                    }
+                )
+            ),
+            ("les fiches qui vont ensemble", "records that belong together"),
+            required=True,
+        )
+    }
+)  # fmt: skip
+
+REGISTERS = Group(
+    {
+        "registers": Field(
+            ListOf(
+                Group(
+                    {
+                        "id": Field(ID, ("son nom, compté comme une activité", "its name, counted like an activity"),
+                                    required=True),
+                        "name": Field(NAME, ("comment on l'appelle", "what people call it"), required=True),
+                        "of": Field(Word(among=REGISTERED), ("ce qui y est inscrit", "what is registered"),
+                                    required=True),
+                        "role": Field(TEXT, ("quels lieux", "which places")),
+                        "group": Field(TEXT, ("quel groupe de deployments.csv", "which group of deployments.csv")),
+                        "when": Field(EXPRESSION, ("qui compte", "who counts")),
+                        "members": Field(MapOf(EXPRESSION), ("activité: où elle nomme l'agent",
+                                                             "activity: where it names the worker")),
+                        "deadline": Field(Whole(pattern=r"\d{1,3}|1000", whole=(0, 1000)),
+                                          ("jours après la fin de la période", "days after the end of the period")),
+                        "facts": _WORKED_OUT,
+                    }
+                )
+            ),
+            ("qui et ce qu'il y a", "who and what there is"),
+            required=True,
+        )
+    }
+)  # fmt: skip
+
 # ---------------------------------------------------------------- indicators, dhis2.yaml
+
+#: How one part is counted: written for the whole indicator, or for a part that stands alone.
+_RULE: Mapping[str, Field] = {
+    "counts": Field(Words(), ("les activités, épisodes ou registres qu'il compte",
+                              "the activities, episodes or registers it counts")),
+    "where": Field(EXPRESSION, ("ce qui doit être vrai", "what must be true")),
+    "aggregate": Field(Word(among=AGGREGATES), ("comment on compte (sinon count)", "how it is counted (else count)")),
+    "distinct": Field(Word(among=DISTINCT), ("ce qui compte une fois", "what counts once")),
+    "distinct_at_least": Field(Whole(pattern=r"[1-9]\d{0,2}|1000", whole=(1, 1000)),
+                               ("au moins tant de fiches", "so many records at least")),
+    "each": Field(FACT_NAME, ("la liste dont chaque élément compte", "the list whose items count")),
+    "by": Field(Words(), ("les catégories, dans l'ordre", "the categories, in order")),
+    "among": Field(EXPRESSION, ("parmi lesquelles la première ou la dernière",
+                                "among which the first or latest is chosen")),
+    "period": Field(FACT_NAME, ("le fait qui dit la période", "the fact that says the period")),
+}
+_PART = Either(
+    scalar=EXPRESSION,
+    group=Group({**_RULE, "amount": Field(EXPRESSION, ("ce qu'on additionne", "what is added up"))}),
+    expected=("une condition, ou {counts: ..., where: ...}", "a condition, or {counts: ..., where: ...}"),
+)  # fmt: skip
 
 INDICATORS = Group(
     {
@@ -342,13 +441,9 @@ INDICATORS = Group(
                     {
                         "id": Field(ID, ("son nom, pour toujours", "its name, for ever"), required=True),
                         "name": Field(NAME, ("comment on l'appelle", "what people call it"), required=True),
-                        "counts": Field(Words(), ("les activités qu'il compte", "the activities it counts"),
-                                        required=True),
-                        "where": Field(EXPRESSION, ("ce qui doit être vrai", "what must be true")),
-                        "denominator": Field(EXPRESSION, ("dont", "out of which"), default="true"),
-                        "numerator": Field(EXPRESSION, ("parmi ceux-là", "of those"), default="true"),
-                        "aggregate": Field(Word(among=AGGREGATES), ("comment on compte", "how it is counted"),
-                                           default="count"),
+                        **_RULE,
+                        "denominator": Field(_PART, ("dont", "out of which")),
+                        "numerator": Field(_PART, ("parmi ceux-là", "of those")),
                         "amount": Field(
                             Either(
                                 scalar=EXPRESSION,
@@ -359,9 +454,6 @@ INDICATORS = Group(
                             ),
                             ("ce qu'on additionne", "what is added up"),
                         ),
-                        "distinct": Field(Word(among=DISTINCT), ("ce qui compte une fois", "what counts once")),
-                        "each": Field(FACT_NAME, ("la liste dont chaque élément compte", "the list whose items count")),
-                        "by": Field(Words(), ("les catégories, dans l'ordre", "the categories, in order")),
                         "data_set": Field(TEXT, ("son jeu de données", "its data set")),
                         "chis": Field(Word(pattern=r"CH\d{3}[a-z]?", example="CH052c",
                                            expected=("un code du paquet CHIS", "a code of the CHIS package")),
@@ -573,6 +665,75 @@ INDICATOR_TEST = Group(
     }
 )  # fmt: skip
 
+_DAY = Word(pattern=r"\d{4}-\d\d-\d\d", expected=("un jour", "a day"), example="2026-07-15")
+_MEMBERS = Field(
+    ListOf(
+        Group(
+            {
+                "activity": Field(TEXT, ("l'activité", "the activity"), required=True),
+                "date": Field(_DAY, required=True),
+                "facts": Field(MapOf(Anything(), holes=True)),
+                **{key: Field(TEXT) for key in ("id", "subject", "worker")},
+            }
+        )
+    ),
+    ("les fiches", "the records"),
+)  # fmt: skip
+
+EPISODE_TEST = Group(
+    {
+        "examples": Field(
+            ListOf(
+                Group(
+                    {
+                        "name": Field(TEXT, ("ce que l'exemple montre", "what the example shows")),
+                        "episode": Field(TEXT, ("lequel", "which one"), required=True),
+                        "person": _PERSON,
+                        "records": Field(_MEMBERS.shape, _MEMBERS.doc, required=True),
+                        "expect": Field(
+                            ListOf(
+                                Group(
+                                    {
+                                        "date": Field(_DAY),
+                                        "facts": Field(MapOf(Anything(), holes=True)),
+                                        "absent": Field(Words()),
+                                        "counts": Field(_LINES),
+                                    }
+                                )
+                            ),
+                            ("les épisodes, dans l'ordre", "the episodes, in order"),
+                            required=True,
+                        ),
+                    }
+                )
+            ),
+            required=True,
+        )
+    }
+)  # fmt: skip
+
+REGISTER_TEST = Group(
+    {
+        "examples": Field(
+            ListOf(
+                Group(
+                    {
+                        "name": Field(TEXT, ("ce que l'exemple montre", "what the example shows")),
+                        "register": Field(TEXT, ("lequel", "which one"), required=True),
+                        "period": Field(TEXT, ("la période de DHIS2", "the period of DHIS2")),
+                        "data": Field(MapOf(Anything(), holes=True), ("ce que dit le registre",
+                                                                      "what the registry says")),
+                        "records": Field(Whole(), ("combien de fiches", "how many records")),
+                        "members": _MEMBERS,
+                        "expect": Field(_LINES, ("indicateur: ce qui est compté", "indicator: what is counted")),
+                    }
+                )
+            ),
+            required=True,
+        )
+    }
+)  # fmt: skip
+
 CATEGORY_TEST = Group(
     {
         "examples": Field(
@@ -608,11 +769,21 @@ KINDS_OF_FILE: Mapping[str, FileKind] = {
     "categories": FileKind(("categories.yaml",), CATEGORIES, ("les ventilations", "how figures are split")),
     "form": FileKind(("forms/*/*.yaml",), FORM, ("la correspondance d'un formulaire", "the mapping of a form")),
     "indicators": FileKind(("indicators/*.yaml",), INDICATORS, ("ce qui est compté", "what is counted")),
+    "episodes": FileKind(
+        ("episodes.yaml",), EPISODES, ("les fiches qui vont ensemble", "records that belong together")
+    ),
+    "registers": FileKind(("registers.yaml",), REGISTERS, ("qui et ce qu'il y a", "who and what there is")),
     "dhis2": FileKind(("dhis2.yaml",), DHIS2, ("jeux de données et codes", "data sets and codes")),
     "openmrs": FileKind(("openmrs.yaml",), OPENMRS, ("les centres de santé", "the clinics")),
     "form_test": FileKind(("forms/*/*.test.yaml",), FORM_TEST, ("exemples d'un formulaire", "examples of a form")),
     "indicator_test": FileKind(
         ("indicators/*.test.yaml",), INDICATOR_TEST, ("exemples d'indicateurs", "examples of indicators")
+    ),
+    "episode_test": FileKind(
+        ("episodes.test.yaml",), EPISODE_TEST, ("exemples d'épisodes", "examples of episodes")
+    ),
+    "register_test": FileKind(
+        ("registers.test.yaml",), REGISTER_TEST, ("exemples de registres", "examples of registers")
     ),
     "category_test": FileKind(
         ("categories.test.yaml",), CATEGORY_TEST, ("exemples de catégories", "examples of categories")

@@ -16,14 +16,33 @@ DAYS_PER_MONTH = 30.4375
 SEXES = ("female", "male")
 #: The fact an app may give when no birth date is known.
 REPORTED_AGE = "reported_age_months"
+#: The role of a place that is a household, and what the registry says of its kind.
+HOUSEHOLD, HOUSEHOLD_TYPE = "household", "household_type"
 
 
-def complete(activity: Activity, person: Entity | None) -> dict[str, Any]:
+def household_of(activity: Activity, person: Entity | None) -> str | None:
+    """The household a record is about: the one it names, else the one its person belongs to."""
+    named = activity.facts.get("household") or (person.data.get("parent") if person is not None else None)
+    return str(named) if named else None
+
+
+
+def complete(activity: Activity, person: Entity | None, household: Entity | None = None) -> dict[str, Any]:
     """The facts to count by: those of the activity, with ``age_days``, ``age_months``, ``age_years`` (completed, at
-    the date of service), ``age_known`` and ``sex``. What is not known is absent.
+    the date of service), ``age_known``, ``sex``, ``born`` (a birth date known to the day), ``household`` (its id), and
+    of a household that is registered ``household_registered`` and ``household_type``. What is not known is absent.
     """
     facts = dict(activity.facts)
     data = person.data if person is not None else {}
+    if isinstance(data.get("birth_date"), str) and len(data["birth_date"]) == 10 and birth_day(data["birth_date"]):
+        facts["born"] = data["birth_date"]
+    home = household_of(activity, person)
+    if home is not None:
+        facts["household"] = home
+    if household is not None and household.data.get("role") == HOUSEHOLD:
+        facts["household_registered"] = True
+        if household.data.get(HOUSEHOLD_TYPE):
+            facts["household_type"] = household.data[HOUSEHOLD_TYPE]
     if data.get("sex") in SEXES:
         facts["sex"] = data["sex"]
     ages = ages_at(activity.date, data.get("birth_date")) or ages_from_months(facts.get(REPORTED_AGE))

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--env-file", type=Path, required=name == "compare")
         if name != "compare":
             command.add_argument("--zone", default="Africa/Bamako")
-            command.add_argument("--indicators", choices=metadata.COVERED, default="first")
+            command.add_argument("--indicators", choices=metadata.COVERED, default="all")
         if name == "serve":
             command.add_argument("--dhis2", choices=("legacy", "v43"), default="legacy")
             command.add_argument("--openmrs", choices=("o3", "platform2"), default="o3")

@@ -31,7 +31,7 @@ class District:
 
     def __init__(
         self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
-        zone: str = "Africa/Bamako", leave_out: Iterable[str] = (), indicators: str = "first",
+        zone: str = "Africa/Bamako", leave_out: Iterable[str] = (), indicators: str = "all",
     ) -> None:  # fmt: skip
         self.seed, self.zone, self.covered = seed, zone, indicators
         if indicators not in metadata.COVERED:

@@ -133,7 +133,7 @@ class People:
     calendar: Calendar
     n_sites: int
     n_workers: int
-    covered: str = "first"  #: what later indicators alone need is in the registers when ``all`` are covered
+    covered: str = "all"  #: what later indicators alone need is in the registers when ``all`` are covered
     areas: list[tuple[str, str, str]] = field(default_factory=list)  #: (id, org unit code, name)
     sites: list[Site] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)

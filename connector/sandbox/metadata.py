@@ -102,7 +102,7 @@ _LATER: tuple[tuple[str, str, str], ...] = (
 COVERED = ("first", "all")
 
 
-def elements(covered: str = "first") -> dict[str, tuple[tuple[str, ...], str]]:
+def elements(covered: str = "all") -> dict[str, tuple[tuple[str, ...], str]]:
     """Data element code -> (category codes in order, data set code), of the indicators covered."""
     if covered not in COVERED:
         raise ValueError(f"indicators: {' or '.join(COVERED)}, not {covered}")
@@ -243,7 +243,7 @@ def _combos(covered: str) -> tuple[list[Json], list[Json]]:
     return list(combos.values()), options
 
 
-def dhis2_metadata(people: People, today: date, covered: str = "first") -> Json:
+def dhis2_metadata(people: People, today: date, covered: str = "all") -> Json:
     """Metadata for ``DHIS2Sim``: the pack's data sets and one that is none of its business."""
     combos, options = _combos(covered)
     of_ours = elements(covered)

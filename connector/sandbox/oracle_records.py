@@ -90,7 +90,7 @@ class Truth:
 
 def read(
     docs: Iterable[Doc], files: Mapping[str, str], zone: str, units: Iterable[Mapping[str, Any]], today: date,
-    covered: str = "first",
+    covered: str = "all",
 ) -> Truth:  # fmt: skip
     """``docs``: the CHT documents that are there now (deleted ones may be among them); ``files``: path in the folder ->
     text; ``units``: rows of the org unit table; ``today``: a later date of service is a mistake; ``covered``: forms

@@ -60,13 +60,13 @@ def read_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in found}
 
 
-#: In the env file when not only the first indicators are covered, so that figures and comparison cover the same.
+#: In the env file when not all indicators are covered, so that figures and comparison cover the same.
 COVERED = "RELAIS_SANDBOX_INDICATORS"
 
 
 def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3") -> dict[str, str]:
     """The variables the configuration pack needs. Waiting times are short: these servers are next door."""
-    more = {} if district.covered == "first" else {COVERED: district.covered}
+    more = {} if district.covered == "all" else {COVERED: district.covered}
     user = openmrs_metadata.default_metadata(())["users"][0]
     return {
         "RELAIS_CHT_URL": urls["cht"],
@@ -91,7 +91,7 @@ def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3"
 def serve(
     seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
     zone: str = "Africa/Bamako", dhis2: str = "legacy", openmrs: str = "o3", ports_from: int = 9100,
-    env_file: Path | None = None, folder: Path | None = None, indicators: str = "first",
+    env_file: Path | None = None, folder: Path | None = None, indicators: str = "all",
 ) -> None:  # fmt: skip
     """Start everything on loopback and wait for SIGINT or SIGTERM. Ports: ``ports_from`` + 1 ... + 4 (0: any free).
 
@@ -173,7 +173,7 @@ def _write_private(file: Path, text: str) -> None:
 
 def expected(
     seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
-    zone: str = "Africa/Bamako", env_file: Path | None = None, indicators: str = "first",
+    zone: str = "Africa/Bamako", env_file: Path | None = None, indicators: str = "all",
 ) -> dict[str, Any]:  # fmt: skip
     """The true figures of a district; with ``env_file`` of its records as the running simulators hold them now, of the
     indicators those were started for."""
@@ -197,7 +197,7 @@ def compare(
     settings = read_env(env_file)
     district = District(
         seed, start, months, sites, chws, settings.get("RELAIS_ZONE", "Africa/Bamako"),
-        indicators=settings.get(COVERED, "first"),
+        indicators=settings.get(COVERED, "all"),
     )  # fmt: skip
     roots = {name: settings[f"RELAIS_{name.upper()}_URL"] for name in NAMES}
     states = {name: _ask(url, "state") for name, url in roots.items()}

@@ -15,8 +15,9 @@ from connector.store.intake import dicts, many
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
-    "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version) "
-    "VALUES (:record, :indicator, :part, :org_unit, :period, :categories, :amount, :distinct_key, :date, :version)"
+    "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, version, "
+    "moment, at_least) VALUES (:record, :indicator, :part, :org_unit, :period, :categories, :amount, :distinct_key, :date, "
+    ":version, :moment, :at_least)"
 )
 TOUCH = text(
     "INSERT INTO touched (indicator, part, org_unit, period, categories) VALUES (:indicator, :part, :org_unit, :period, "
@@ -29,6 +30,12 @@ TAKE_TOUCHED = text(
 TOUCH_ALL = text(
     "INSERT INTO touched (indicator, part, org_unit, period, categories) SELECT indicator, part, org_unit, period, categories "
     "FROM cell WHERE TRUE ON CONFLICT (indicator, part, org_unit, period, categories) DO NOTHING"
+)
+#: The other categories of the same indicator part, place and period: a person counted once may move between them.
+TOUCH_ALIKE = text(
+    "INSERT INTO touched (indicator, part, org_unit, period, categories) SELECT indicator, part, org_unit, period, categories "
+    "FROM cell WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
+    "ON CONFLICT (indicator, part, org_unit, period, categories) DO NOTHING"
 )
 UNTOUCH = text(
     "DELETE FROM touched WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
@@ -43,6 +50,23 @@ RECOUNT = text(
     "LEFT JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit "
     "AND c.period=t.period AND c.categories=t.categories "
     "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
+)
+#: The recount of what looks at all records of a key: of each key the first record says in which category it counts
+#: (``keys``), or only the first or the latest record counts (``first``, ``latest``). One row per category that any record
+#: stands in, of the parts, places and periods among the touched cells.
+RECOUNT_KEYS = (
+    "SELECT indicator, part, org_unit, period, categories, "
+    "SUM(CASE WHEN nth = 1 AND times >= at_least THEN 1 ELSE 0 END) AS keys, "
+    "SUM(CASE WHEN oldest = 1 THEN amount ELSE 0 END) AS first, SUM(CASE WHEN newest = 1 THEN amount ELSE 0 END) AS latest "
+    "FROM (SELECT c.indicator, c.part, c.org_unit, c.period, c.categories, c.amount, c.at_least, "
+    "ROW_NUMBER() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS nth, "
+    "COUNT(*) OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key) AS times, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS oldest, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment DESC) AS newest "
+    "FROM (SELECT DISTINCT indicator, part, org_unit, period FROM (SELECT indicator, part, org_unit, period FROM touched "
+    "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) u WHERE indicator IN {in}) t "
+    "JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit AND c.period=t.period "
+    "WHERE c.distinct_key <> '') k GROUP BY indicator, part, org_unit, period, categories"
 )
 #: What was accepted under one name says nothing of another: renamed in the pack, a cell is sent again.
 UPSERT_CELL = text(
@@ -66,6 +90,10 @@ INSERT_SENT = text(
 SENT_VERDICT = text("UPDATE value_sent SET verdict=:verdict, reason=:reason WHERE attempt=:attempt AND cell=:cell")
 
 
+def _address(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"])
+
+
 class CountingQueries:
     connection: Connection
 
@@ -87,9 +115,25 @@ class CountingQueries:
         """Count every cell again."""
         self.connection.execute(TOUCH_ALL)
 
-    def recount(self, limit: int) -> list[dict[str, Any]]:
+    def touch_alike(self, parts: Iterable[tuple[str, str, str, str]]) -> None:
+        """Count all categories of these (indicator, part, org unit, period) again."""
+        names = ("indicator", "part", "org_unit", "period")
+        rows = [dict(zip(names, part, strict=True)) for part in parts]
+        if rows:
+            many(self.connection, TOUCH_ALIKE, rows)
+
+    def recount(self, limit: int, keyed: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The touched cells counted again. ``keyed``: indicators that look at all records of a key; their rows have
+        ``keys``, ``first`` and ``latest`` too."""
         rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
-        return [{**row, "total": amount(row["total"])} for row in rows]
+        found = {_address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows}
+        asked = {row["indicator"] for row in rows} & set(keyed)
+        if asked:
+            for row in self.select_in(RECOUNT_KEYS, sorted(asked), limit=limit):  # type: ignore[attr-defined]
+                known = found.get(_address(row))
+                if known is not None:
+                    known.update(keys=int(row["keys"]), first=amount(row["first"]), latest=amount(row["latest"]))
+        return list(found.values())
 
     def untouch(self, cells: list[dict[str, Any]]) -> None:
         if cells:

@@ -60,9 +60,10 @@ UPSERT_ACTIVITY = text(
     "activity_enc=excluded.activity_enc, mapped_at=excluded.mapped_at"
 )
 UPSERT_ENTITY = text(
-    "INSERT INTO entity (source, kind, key, record, revision, entity_enc, digest, updated) VALUES (:source, :kind, :key, "
-    ":record, :revision, :entity_enc, :digest, :now) ON CONFLICT (source, kind, key) DO UPDATE SET record=excluded.record, "
-    "revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, updated=excluded.updated"
+    "INSERT INTO entity (source, kind, key, record, revision, entity_enc, digest, updated, parent) VALUES (:source, :kind, "
+    ":key, :record, :revision, :entity_enc, :digest, :now, :parent) ON CONFLICT (source, kind, key) DO UPDATE SET "
+    "record=excluded.record, revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, "
+    "updated=excluded.updated, parent=excluded.parent"
 )
 DIRTY_BY_SUBJECT = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN {in})"
 DIRTY_BY_PLACE = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND source=:source AND record IN (SELECT record FROM activity WHERE place IN {in})"
@@ -242,7 +243,7 @@ class IntakeQueries:
         return {r["record"]: r for r in rows}
 
     def keep_entities(self, rows: list[dict[str, Any]]) -> None:
-        self.execute(UPSERT_ENTITY, rows)
+        self.execute(UPSERT_ENTITY, [{"parent": None, **row} for row in rows])
 
     def entities(self, kind: str, source: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         rows = self.select_in(

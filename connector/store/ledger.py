@@ -354,7 +354,10 @@ class LedgerQueries:
         """Whether a worker (or a place) has a mapped activity dated in the days given."""
         column = "worker" if kind == "worker" else "place"
         found = self.connection.execute(
-            text(f"SELECT 1 FROM activity WHERE {column}=:r AND date BETWEEN :first AND :last LIMIT 1"),
+            text(
+                f"SELECT 1 FROM activity WHERE {column}=:r AND date BETWEEN :first AND :last "
+                "AND record NOT LIKE 'episode/%' LIMIT 1"
+            ),
             {"r": reporter, "first": first, "last": last},
         ).first()
         return found is not None

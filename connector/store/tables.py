@@ -28,6 +28,8 @@ from sqlalchemy import (
 
 metadata = MetaData()
 _Id = BigInteger().with_variant(Integer, "sqlite")
+#: Text compared byte by byte on both databases; PostgreSQL's own order is that of a language.
+Sorted = Text().with_variant(Text(collation="C"), "postgresql")
 
 #: Digits of an amount after the point.
 PLACES = 4
@@ -144,6 +146,7 @@ activity = Table(
 Index("ix_activity_subject", activity.c.subject)
 Index("ix_activity_worker_date", activity.c.worker, activity.c.date)
 Index("ix_activity_place_date", activity.c.place, activity.c.date)
+Index("ix_activity_date", activity.c.date)
 
 entity = Table(
     "entity",
@@ -156,8 +159,50 @@ entity = Table(
     Column("entity_enc", LargeBinary, nullable=False),
     Column("digest", Text, nullable=False),
     Column("updated", Text, nullable=False),
+    Column("parent", Text),  #: key of the place it belongs to
 )
 Index("ix_entity_record", entity.c.record)
+Index("ix_entity_parent", entity.c.source, entity.c.parent)
+
+#: Which records may belong together: each under the keys it has for a kind of episode.
+member = Table(
+    "member",
+    metadata,
+    Column("record", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  #: of episode, or a register that looks at records
+    Column("key", Text, primary_key=True),  #: keyed hash
+    Column("opens", Boolean, nullable=False),  #: it may open an episode of this key
+    Column("own", Boolean, nullable=False),  #: the key its episode is kept under
+)
+Index("ix_member_key", member.c.kind, member.c.key)
+
+#: The episodes there are. What they add is in ``contribution`` under ``record``, where they are in ``activity``.
+episode = Table(
+    "episode",
+    metadata,
+    Column("record", Text, primary_key=True),  #: episode/kind/uuid
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),  #: keyed hash
+)
+Index("ix_episode_key", episode.c.kind, episode.c.key)
+
+#: The records an episode was worked out from.
+episode_record = Table(
+    "episode_record",
+    metadata,
+    Column("episode", Text, primary_key=True),
+    Column("record", Text, primary_key=True),
+)
+Index("ix_episode_record", episode_record.c.record)
+
+#: What must be worked out again: episodes and lines of registers.
+stale = Table(
+    "stale",
+    metadata,
+    Column("what", Text, primary_key=True),  #: episode | entity | deployment
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+)
 
 contribution = Table(
     "contribution",
@@ -172,6 +217,8 @@ contribution = Table(
     Column("distinct_key", Text, nullable=False, default=""),  #: keyed hash, "" when not distinct
     Column("date", Text, nullable=False),
     Column("version", Text, nullable=False),
+    Column("moment", Sorted),  #: sorts the records of one key in time
+    Column("at_least", Integer, nullable=False, server_default="1"),  #: so many of a key, or it does not count
 )
 Index(
     "ix_contribution_cell",

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
+from connector.store.deriving import DerivingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
@@ -20,6 +21,7 @@ from connector.store.trail import TrailQueries
 class Unit(
     IntakeQueries,
     CountingQueries,
+    DerivingQueries,
     LedgerQueries,
     TrailQueries,
     ChoosingQueries,

@@ -139,7 +139,8 @@ class Names:
         return self.w.text(found.name) if found else value
 
     def kind(self, id: str) -> str:
-        found = self.index.pack.activities.get(id)
+        pack = self.index.pack
+        found = pack.activities.get(id) or pack.episodes.get(id) or pack.registers.get(id)
         return self.w.text(found.name) if found else id
 
     def connection(self, name: str) -> str:

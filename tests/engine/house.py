@@ -172,7 +172,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 class _District:
     zone = "Africa/Bamako"
-    covered = "first"
+    covered = "all"
 
 
 @lru_cache(maxsize=1)

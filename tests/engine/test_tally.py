@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from connector.engine import tally
 from connector.engine.reporters import Reporters
+from connector.mappings.pack import PartRule
 from tests.engine.house import (
     ANNA,
     MODIBO,
@@ -212,19 +214,23 @@ def test_sums_and_distinct_counts(make_road: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("aggregate", "row", "text"),
+    ("rule", "row", "text"),
     [
-        ("count", {"records": 0, "different": 0, "total": 0}, None),
-        ("count", {"records": 3, "different": 2, "total": 9}, "3"),
-        ("distinct", {"records": 3, "different": 2, "total": 9}, "2"),
-        ("sum", {"records": 3, "different": 0, "total": "1200.0000"}, "1200"),
-        ("sum", {"records": 3, "different": 0, "total": "0.5000"}, "0.5"),
-        ("sum", {"records": 1, "different": 0, "total": 0}, "0"),
-        ("sum", {"records": 1, "different": 0, "total": "10000000000"}, "10000000000"),
+        ({"aggregate": "count"}, {"records": 0, "total": 0}, None),
+        ({"aggregate": "count"}, {"records": 3, "different": 2, "total": 3}, "3"),
+        ({"aggregate": "distinct", "each": "stock"}, {"records": 3, "different": 2, "total": 9, "keys": 1}, "2"),
+        ({"aggregate": "distinct"}, {"records": 3, "different": 2, "total": 9, "keys": 1}, "1"),
+        ({"aggregate": "distinct"}, {"records": 3, "different": 2, "total": 9, "keys": 0}, None),
+        ({"aggregate": "sum"}, {"records": 3, "total": "1200.0000"}, "1200"),
+        ({"aggregate": "sum"}, {"records": 3, "total": "0.5000"}, "0.5"),
+        ({"aggregate": "sum"}, {"records": 1, "total": 0}, "0"),
+        ({"aggregate": "sum"}, {"records": 1, "total": "10000000000"}, "10000000000"),
+        ({"aggregate": "latest"}, {"records": 2, "total": 9, "latest": Decimal("4.0000"), "first": 5}, "4"),
+        ({"aggregate": "first"}, {"records": 2, "total": 9, "latest": 4, "first": 0}, None),
     ],
 )
-def test_a_figure_is_written_as_dhis2_reads_it(aggregate: str, row: dict[str, Any], text: str | None) -> None:
-    assert tally.figure(aggregate, row) == text
+def test_a_figure_is_written_as_dhis2_reads_it(rule: dict[str, Any], row: dict[str, Any], text: str | None) -> None:
+    assert tally.figure(PartRule(("visit",), **rule), row) == text
 
 
 @pytest.mark.parametrize(

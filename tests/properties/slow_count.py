@@ -1,9 +1,9 @@
-"""Seven figures counted in slow, obvious steps from the documents as they are now. Imports nothing of the product."""
+"""Some figures counted in slow, obvious steps from the documents as they are now. Imports nothing of the product."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,8 @@ Doc = dict[str, Any]
 Cell = tuple[str, str, str, str]  #: data element, org unit, period, combo
 PRODUCTS = ("tdr", "cta", "sro", "zinc", "amoxicilline")
 ELEMENTS = ("MH_A03", "MH_A04", "MH_B10_DEN", "MH_B01_NUM", "MH_B01_DEN", "MH_B02_NUM", "MH_B02_DEN", "MH_F01",
-            "MH_F01_NUM", "MH_F01_DEN", "MH_G05")  # fmt: skip
+            "MH_F01_NUM", "MH_F01_DEN", "MH_G05", "MH_A10_NUM", "MH_A10_DEN", "MH_B12_NUM", "MH_B12_DEN",
+            "MH_E04_DEN", "MH_G12_DEN", "MH_G10_XOF")  # fmt: skip
 
 
 def a_day(text: Any) -> date | None:
@@ -67,6 +68,11 @@ def slow_count(
     counts: dict[Cell, int] = defaultdict(int)
     workers: dict[Cell, set[str]] = defaultdict(set)
     sums: dict[Cell, Decimal] = defaultdict(Decimal)
+    asked: dict[tuple[str, str, str], list[tuple[date, str, str, str]]] = defaultdict(list)
+    treated: list[tuple[date, str, str, str]] = []
+    followed: set[tuple[str, date]] = set()
+    months: set[tuple[int, int]] = set()
+    said: dict[tuple[str, str, str], list[tuple[date, str, dict[str, Any]]]] = defaultdict(list)
 
     for doc in reports.values():
         fields = doc["fields"]
@@ -79,6 +85,9 @@ def slow_count(
         if row is None:
             continue
         period = f"{day.year}{day.month:02}"
+        months.add((day.year, day.month))
+        if doc["form"] == "assessment_follow_up":
+            followed.add((fields["patient_id"], day))
         site = row[0] if row[1] == "site" else None
         area = row[2] if row[1] == "site" else row[0]
 
@@ -114,8 +123,15 @@ def slow_count(
                     f"{_danger_band(years_old)}-{sex}",
                 ] += 1
             fever = fields.get("group_fever", {})
-            tested = fever.get("mrdt_result") in ("positive", "negative")
             band = _malaria_band(years_old, variant)
+            if fields.get("care_refused"):
+                for part in ("DEN", "NUM") if fields["care_refused"] == "yes" else ("DEN",):
+                    asked[f"MH_A10_{part}", site, period].append(
+                        (day, doc["_id"], fields["patient_id"], f"{band}-{sex}")
+                    )
+            if fever.get("malaria_treatment") == "act" and (years_old is None or years_old[2] < 5):
+                treated.append((day, fields["patient_id"], site, f"{_iccm_band(years_old)}-TREATMENT_ACT"))
+            tested = fever.get("mrdt_result") in ("positive", "negative")
             if fever.get("patient_fever") == "yes":
                 combo = sex if variant == "split" else f"{band}-{sex}"
                 counts["MH_B01_DEN", site, period, combo] += 1
@@ -132,12 +148,45 @@ def slow_count(
             continue
         row = where(rows, {}, "odk", doc["groupe"]["code"], day)
         saved = doc["epargne"]["montant_xof"]
-        if row is not None and saved:
+        if row is None:
+            continue
+        months.add((day.year, day.month))
+        said[doc["groupe"]["code"], row[0], f"{day.year}Q{(day.month + 2) // 3}"].append((day, doc["__id"], doc))
+        if saved:
             sums["MH_G05", row[0], f"{day.year}{day.month:02}", "default"] += Decimal(str(saved).replace(",", "."))
+
+    # Who is counted once stands where the first of her records stands.
+    for (element, unit, period), records in asked.items():
+        for who in {record[2] for record in records}:
+            counts[element, unit, period, min(r for r in records if r[2] == who)[3]] += 1
+    # A follow-up on the first, second or third day after, in whatever month.
+    for day, who, unit, combo in treated:
+        cell = (unit, f"{day.year}{day.month:02}", combo)
+        counts["MH_B12_DEN", *cell] += 1
+        if any((who, day + timedelta(days=n)) in followed for n in (1, 2, 3)):
+            counts["MH_B12_NUM", *cell] += 1
+    # Registered persons of 6 to 59 months, in each month with a record.
+    for year, month in months:
+        last = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+        for doc in people.values():
+            row, old = where(rows, places, "cht", doc["parent"]["_id"], last), age(doc, last, None)
+            if row is not None and row[1] == "site" and old is not None and 6 <= old[1] < 60:
+                sex = {"female": "SEX_F", "male": "SEX_M"}.get(doc.get("sex", ""), "SEX_UNK")
+                counts["MH_E04_DEN", row[0], f"{year}{month:02}", sex] += 1
+    # Of each group the first meeting that tells its members, and the last that tells what is lent.
+    for (_, unit, period), told in said.items():
+        members = [m for m in told if m[2]["presence"]["membres_inscrits"] is not None]
+        if members:
+            first = min(members, key=lambda m: m[:2])[2]["presence"]["membres_inscrits"]
+            sums["MH_G12_DEN", unit, period, "default"] += first
+        lent = [m for m in told if m[2]["encours"]["montant_xof"] is not None]
+        if lent:
+            latest = max(lent, key=lambda m: m[:2])[2]["encours"]["montant_xof"]
+            sums["MH_G10_XOF", unit, period, "default"] += latest
 
     found = {cell: str(n) for cell, n in counts.items()}
     found.update({cell: str(len(names)) for cell, names in workers.items()})
-    found.update({cell: format(total.normalize(), "f") for cell, total in sums.items()})
+    found.update({cell: format(total.normalize(), "f") for cell, total in sums.items() if total})
     return found
 
 
@@ -149,6 +198,12 @@ def _danger_band(old: tuple[int, int, int] | None) -> str:
     if old[1] < 12:
         return "A2_D28_M11"
     return "A2_Y1_4" if old[2] < 5 else "A2_Y5_9"
+
+
+def _iccm_band(old: tuple[int, int, int] | None) -> str:
+    if old is None:
+        return "A1_UNK"
+    return "A1_LT2M" if old[1] < 2 else "A1_M2_11" if old[1] < 12 else "A1_M12_59"
 
 
 def _malaria_band(old: tuple[int, int, int] | None, variant: str) -> str:

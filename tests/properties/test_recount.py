@@ -28,6 +28,7 @@ DAYS = (
     None, "2027-02-01", "un jour",
 )  # fmt: skip
 REPORTED = 1_790_676_000_000  #: 29 September 2026: the day of a visit that does not say
+REGISTERED = 1_780_300_000_000  #: 1 June 2026
 BORN = ("2024-03-11", "2026-07-20", "2021-08-11", "2016-08-10", "2023-08", "2025", "1999-12-31", "11/03/2024", None)
 
 #: What may become of a place in the table of org units.
@@ -70,6 +71,9 @@ def reports(draw: Any, key: str) -> Doc:
             "patient_fever": _maybe(draw, ("yes", "no", None)),
             "mrdt_result": _maybe(draw, ("positive", "negative", "not_done", None)),
         }
+        if draw(st.booleans()):
+            fever.update(malaria_treatment_given="yes", malaria_treatment="act")
+        fields["care_refused"] = _maybe(draw, ("yes", "no", ""))
         fields["group_fever"] = {name: value for name, value in fever.items() if value}
         if draw(st.booleans()):
             fields["patient_age_in_months"] = _maybe(draw, (0, 11, 30, 70, 250))
@@ -155,7 +159,7 @@ class Recount(RuleBasedStateMachine):
     @rule(key=st.sampled_from(PEOPLE), born=st.sampled_from(BORN), sex=st.sampled_from(("female", "male", "?", None)))
     def register(self, key: str, born: str | None, sex: str | None) -> None:
         """A person is registered (perhaps after her visits), or her birth date or sex is corrected."""
-        self._put(self.people, person(key, born=born, sex=sex))
+        self._put(self.people, {**person(key, born=born, sex=sex), "reported_date": REGISTERED})
 
     @precondition(lambda self: self.people)
     @rule(data=st.data(), stub=st.booleans())
@@ -167,6 +171,11 @@ class Recount(RuleBasedStateMachine):
         """A place is registered, or moved under another one."""
         self._put(self.places, place(key, "site", area))
 
+    @rule(key=st.sampled_from(PEOPLE), site=st.sampled_from(SITES))
+    def register_a_home(self, key: str, site: str) -> None:
+        """The household of a person is registered, or moves."""
+        self._put(self.places, {**place(f"home-{key}", "household", site), "reported_date": REGISTERED})
+
     @precondition(lambda self: self.places)
     @rule(data=st.data(), stub=st.booleans())
     def delete_a_place(self, data: Any, stub: bool) -> None:
@@ -177,9 +186,12 @@ class Recount(RuleBasedStateMachine):
         group=st.sampled_from(("GE-A1-01", "GE-A1-02", "GE-X")),
         day=st.sampled_from(("2026-08-05", "2026-08-11", "2026-09-01")),
         saved=st.sampled_from((0, 1, 2500, "1250", "12,0", None)),
+        members=st.sampled_from((0, 18, 24, None)),
+        lent=st.sampled_from((0, 5000, 7500, None)),
     )
-    def meet(self, n: int, group: str, day: str, saved: Any) -> None:
-        doc = meeting(n, day, group=group, saved=saved)
+    def meet(self, n: int, group: str, day: str, saved: Any, members: int | None, lent: int | None) -> None:
+        more = {"presence": {"membres_inscrits": members}, "encours": {"montant_xof": lent}}
+        doc = meeting(n, day, group=group, saved=saved, **more)
         self.meetings[doc["__id"]] = doc
         self.files += 1
         self.road.write_meetings(f"{self.files:04}", [doc])

@@ -626,7 +626,7 @@ async def end() -> None:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    district = types.SimpleNamespace(zone=ZONE, covered="first")
+    district = types.SimpleNamespace(zone=ZONE, covered="all")
     folder = Path("/nonexistent")
     found = serve.environment(district, {**URLS, "folder": str(folder)})  # type: ignore[arg-type]
     os.environ.update({**found, "RELAIS_HOME": str(folder), "RELAIS_MASTER_KEY": "c" * 42 + "A"})

@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.identity import Names
 from connector.mappings.fhir import FhirBuilder
-from connector.mappings.pack import ActivityKind, Category, Concept, DataSet, Indicator, Pack
+from connector.mappings.pack import ActivityKind, Category, Concept, DataSet, Indicator, Pack, PartRule
 from connector.model import Activity, Entity, Referral
 
 NAMES = Names("test-pack")
@@ -84,11 +84,7 @@ def indicator(id: str, aggregate: str = "count", by: tuple[str, ...] = ()) -> In
         name={"fr": f"indicateur {id}"},
         counts=("sick_visit",),
         parts={},
-        aggregate=aggregate,
-        amount=None,
-        distinct=None,
-        each=None,
-        by=by,
+        rules={"count": PartRule(("sick_visit",), aggregate, each="items" if aggregate == "distinct" else None, by=by)},
         data_set="sec",
         elements={},
         chis=None,

@@ -50,52 +50,19 @@ def test_the_shipped_pack_is_clean(copy: PackCopy) -> None:
     }
     assert pack.sources["odk"].settings["folder"] == "/srv/relais/odk"
     assert pack.ignore["cht"] == ("referral_answer",)
-    assert len(pack.forms) == 19
+    assert len(pack.forms) == 31
     areas = {indicator.area for indicator in pack.indicators.values()}
     assert areas == {"sec", "epargne", "promotion", "gouvernance"}
 
 
-def test_the_first_landing_has_its_35_indicators(copy: PackCopy) -> None:
-    wanted = [
-        "A03",
-        "A04",
-        "B01",
-        "B02",
-        "B03",
-        "B04",
-        "B05",
-        "B07",
-        "B08",
-        "B09",
-        "B10",
-        "B11",
-        "B13",
-        "C01",
-        "D07",
-        "D08",
-        "D11",
-        "D14",
-        "E02",
-        "E05",
-        "E06",
-        "E07",
-        "E09",
-        "F01",
-        "F02",
-        "G05",
-        "G07",
-        "G11",
-        "H01",
-        "H02",
-        "H05",
-        "I05",
-        "I06",
-        "I10",
-        "I11",
-    ]
+def test_the_pack_has_its_92_indicators(copy: PackCopy) -> None:
+    last = {"A": 10, "B": 14, "C": 5, "D": 15, "E": 12, "F": 5, "G": 13, "H": 5, "I": 13}
+    wanted = {f"{chapter}{n:02}" for chapter, numbers in last.items() for n in range(1, numbers + 1)}
     pack, _ = copy.load()
-    assert len(wanted) == 35
-    assert set(pack.indicators) == {*wanted, "G07_XOF", "G11_XOF"}, "the two amounts have an entry of their own"
+    assert len(wanted) == 92
+    beside = {"G07_XOF", "G10_XOF", "G11_XOF", "I02_PART"}  # amounts and people have an entry of their own
+    assert set(pack.indicators) == wanted | beside
+    assert all(set(one.name) == set(one.definition) == {"fr", "en"} for one in pack.indicators.values())
 
 
 def test_a_pack_reads_the_same_twice() -> None:

@@ -21,7 +21,7 @@ Doc = dict[str, Any]
 
 @cache
 def district() -> District:
-    return District(7)
+    return District(7, indicators="first")
 
 
 def report(

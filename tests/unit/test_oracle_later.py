@@ -704,7 +704,7 @@ def test_attendance_and_cost_recovery_of_the_cscom() -> None:
 
 
 def test_later_forms_are_unknown_where_only_the_first_indicators_are_covered() -> None:
-    first = District(7)
+    first = District(7, indicators="first")
     docs = [report("family_planning", "a", "2026-07-01", patient_id="w", user_type="new", method="pills")]
     files = {
         **odk("plan_reunions", group_plan("p", "2026-07-01", "202607", 2)),

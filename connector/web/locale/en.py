@@ -694,6 +694,15 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "rule.each": ('We count each line "{each}" of the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
     "rule.sum_each": ('We add up the lines "{each}" of the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
     "rule.distinct": ('We count {once} once only, by the records "{what}" dated <b>{period}</b>, at <b>{place}</b>.'),
+    "rule.at_least": (
+        "Counts {once} with at least {least} records “{what}” dated in <b>{period}</b>, at <b>{place}</b>."
+    ),
+    "rule.first": (
+        "Of {once}, only the first record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."
+    ),
+    "rule.latest": (
+        "Of {once}, only the latest record “{what}” of <b>{period}</b>, at <b>{place}</b>, is taken."
+    ),
     "rule.once.subject": "each <b>person</b>",
     "rule.once.worker": "each <b>CHW</b>",
     "rule.once.household": "each <b>household</b>",
@@ -719,6 +728,15 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Each is counted once only: {n} record gives {value}.",
         "Each is counted once only: {n} records give {value}.",
     ),
+    "led.makes_first": (
+        "Only the first record of each is taken: {n} record gives {value}.",
+        "Only the first record of each is taken: {n} records give {value}.",
+    ),
+    "led.makes_latest": (
+        "Only the latest record of each is taken: {n} record gives {value}.",
+        "Only the latest record of each is taken: {n} records give {value}.",
+    ),
+    "led.not_chosen": "Another record of the period is taken",
     "led.counted_once": "Counted once already",
     "led.result": "Counted here",
     "led.off": ("These lines do not add up to the number counted. Give this page to the administrator of Relais."),

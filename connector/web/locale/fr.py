@@ -719,6 +719,15 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "rule.distinct": (
         "On compte une seule fois {once}, d'après les fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
     ),
+    "rule.at_least": (
+        "On compte {once} qui a au moins {least} fiches « {what} » datées de <b>{period}</b>, à <b>{place}</b>."
+    ),
+    "rule.first": (
+        "De {once}, seule la première fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."
+    ),
+    "rule.latest": (
+        "De {once}, seule la dernière fiche « {what} » de <b>{period}</b>, à <b>{place}</b>, est retenue."
+    ),
     "rule.once.subject": "chaque <b>personne</b>",
     "rule.once.worker": "chaque <b>ASC</b>",
     "rule.once.household": "chaque <b>ménage</b>",
@@ -744,6 +753,15 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Chacun n'est compté qu'une fois : {n} fiche donne {value}.",
         "Chacun n'est compté qu'une fois : {n} fiches donnent {value}.",
     ),
+    "led.makes_first": (
+        "Seule la première fiche de chacun est retenue : {n} fiche donne {value}.",
+        "Seule la première fiche de chacun est retenue : {n} fiches donnent {value}.",
+    ),
+    "led.makes_latest": (
+        "Seule la dernière fiche de chacun est retenue : {n} fiche donne {value}.",
+        "Seule la dernière fiche de chacun est retenue : {n} fiches donnent {value}.",
+    ),
+    "led.not_chosen": "Une autre fiche de la période est retenue",
     "led.counted_once": "Déjà comptés une fois",
     "led.result": "Comptées ici",
     "led.off": ("Ces lignes ne s'additionnent pas au nombre compté. Donnez cette page à l'administrateur de Relais."),

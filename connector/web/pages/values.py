@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from connector import periods
+from connector.engine.tally import rule_of
 from connector.mappings.pack import Indicator
 from connector.web.names import short
 from connector.web.pages.describe import record_url, value_url
@@ -105,7 +106,7 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
             "hero": _hero(view, cell, document),
             "led": led,
             "counted": counted,
-            "led_adds": _adds(cell, indicator, counted),
+            "led_adds": _adds(view, cell, indicator, counted),
             "result": _result(view, cell, indicator, counted),
             "not_counted": [
                 (_words(view, r.get("reason")), r["n"]) for r in document.get("not_counted", ()) if r.get("n")
@@ -181,7 +182,8 @@ def _led(view: View, cell: Row, indicator: Indicator | None) -> list[tuple[Marku
     except ValueError:
         return []
     units = view.index.below(cell["org_unit"])
-    n = view.read(cells.funnel, cell, list(indicator.counts), units, first.isoformat(), last.isoformat())
+    kinds = list(rule_of(indicator, cell["part"]).counts)
+    n = view.read(cells.funnel, cell, kinds, units, first.isoformat(), last.isoformat())
     whole = max(n["activities"], n["indicator"])
     steps = [("received", whole), ("not_met", n["indicator"] - whole), ("other_category", n["cell"] - n["indicator"])]
     led, left = [], 0
@@ -192,21 +194,27 @@ def _led(view: View, cell: Row, indicator: Indicator | None) -> list[tuple[Marku
     return led
 
 
-def _adds(cell: Row, indicator: Indicator | None, counted: int) -> bool:
+def _registers(view: View) -> set[str]:
+    return set(view.index.pack.registers)
+
+
+def _adds(view: View, cell: Row, indicator: Indicator | None, counted: int) -> bool:
     """Only a plain count of records must equal the value; sums and distinct counts are made of the same records."""
-    plain = indicator is not None and indicator.aggregate == "count" and not indicator.each
+    if indicator is None:
+        return True
+    rule = rule_of(indicator, cell["part"])
+    plain = rule.aggregate == "count" and not rule.each and not set(rule.counts) & _registers(view)
     return not plain or Decimal(counted) == _whole(cell["value"])
 
 
 def _result(view: View, cell: Row, indicator: Indicator | None, counted: int) -> Markup:
     """How the records counted make the value, where that is not one for one."""
-    if (
-        indicator is None
-        or Decimal(counted) == _whole(cell["value"])
-        or not (indicator.each or indicator.aggregate != "count")
-    ):
+    if indicator is None or Decimal(counted) == _whole(cell["value"]):
         return Markup("")
-    key = "distinct" if indicator.aggregate == "distinct" else "sum" if indicator.aggregate == "sum" else "each"
+    rule = rule_of(indicator, cell["part"])
+    if not rule.each and rule.aggregate == "count":
+        return Markup("")
+    key = rule.aggregate if rule.aggregate != "count" else "each"
     return view.w("led.makes_" + key, n=counted, value=view.w.number(cell["value"] or "0"))
 
 
@@ -227,23 +235,24 @@ def _words(view: View, label: Any) -> Markup:
 def _rule(view: View, cell: Row, indicator: Indicator | None) -> Markup:
     """What the number means in one sentence, from the pack."""
     w, names = view.w, view.names
+    rule = rule_of(indicator, cell["part"]) if indicator else None
     values = {
         "what": Markup(" " + str(w("rule.or")) + " ").join(
-            Markup("<b>{}</b>").format(names.kind(k).lower()) for k in indicator.counts
+            Markup("<b>{}</b>").format(names.kind(k).lower()) for k in rule.counts
         )
-        if indicator
+        if rule
         else cell["indicator"],
         "period": w.period(cell["period"]),
         "place": names.unit(cell["org_unit"]),
     }
-    aggregate = indicator.aggregate if indicator else "count"
-    if indicator and aggregate == "distinct" and indicator.distinct:
-        values["once"] = (
-            w(f"rule.once.{indicator.distinct}") if w.has(f"rule.once.{indicator.distinct}") else indicator.distinct
-        )
-        return w("rule.distinct", **values)
-    if indicator and indicator.each:
-        values["each"] = names.concept(indicator.each).lower()
+    aggregate = rule.aggregate if rule else "count"
+    if rule and rule.distinct:
+        values["once"] = w(f"rule.once.{rule.distinct}") if w.has(f"rule.once.{rule.distinct}") else rule.distinct
+        if rule.at_least > 1:
+            return w("rule.at_least", least=rule.at_least, **values)
+        return w(f"rule.{aggregate}", **values)
+    if rule and rule.each:
+        values["each"] = names.concept(rule.each).lower()
         return w("rule.sum_each" if aggregate == "sum" else "rule.each", **values)
     return w("rule.sum" if aggregate == "sum" else "rule.count", **values)
 
