@@ -132,6 +132,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("path.unseen", FORM, "fields.group_fever.patient_fever", "fields.group_fever.«patientfever"),
     Plant("option.unmapped", "forms/cht/delivery.yaml", "codes: {facility: facility, home: home, other: other}",
           "codes: «{facility: facility, other: other}"),
+    Plant("answer.unseen", FORM, "urgency = 'urgent'", "urgency = '«urgnet'"),
     Plant("condition.code", SEC, "numerator: malaria_rdt = 'positive'", "numerator: malaria_rdt = '«positif'"),
     Plant("condition.type", SEC, "denominator: fever = true", "denominator: fever = «'yes'"),
     # ---------------------------------------------------------------- examples
@@ -215,6 +216,8 @@ PLANTS: tuple[Plant, ...] = (
     Plant("org_unit.source", "org_units.csv", "cht,site-2,", "«chtt,site-2,"),
     Plant("deployment.overlap", "deployments.csv", "asc-001,worker,asc,ML-KKO-D1-A1-S1,2025-01-01,",
           "asc-001,worker,asc,ML-KKO-D1-A1-S1,2025-01-01,\nasc-001,worker,asc,ML-KKO-D1-A1-S2,«2026-01-01,"),
+    Plant("deployment.kind", "deployments.csv", "asc-001,worker,asc,ML", "asc-001,worker,«groupes,ML"),
+    Plant("level.slip", "org_units.csv", "ML-KKO-D1-A1-S2,site,", "ML-KKO-D1-A1-S2,«sitte,"),
     Plant("level.unknown", "dhis2.yaml", "level: site", "level: «village"),
     Plant("group.unknown", "dhis2.yaml", "complete: groupes", "complete: «groups"),
     Plant("unused.group", "deployments.csv", "asc-001,worker,asc,ML", "asc-001,worker,«acs,ML"),
