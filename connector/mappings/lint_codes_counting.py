@@ -59,8 +59,8 @@ COUNTING: Mapping[str, Code] = {
         (
             "distinct dit qui ou quoi compte une fois, ou de qui la première ou dernière fiche : il va avec "
             "aggregate: distinct, first ou latest, et avec eux seuls.",
-            "distinct says whom or what counts once, or whose first or latest record: it goes with aggregate: distinct, "
-            "first or latest, and with them alone.",
+            "distinct says whom or what counts once, or whose first or latest record: it goes with "
+            "aggregate: distinct, first or latest, and with them alone.",
         ),
     ),
     "indicator.amount": Code(

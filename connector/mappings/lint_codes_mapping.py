@@ -211,6 +211,21 @@ MAPPING: Mapping[str, Code] = {
         ),
         Severity.WARNING,
     ),
+    "answer.unseen": Code(
+        (
+            "{value!r} n'est la réponse d'aucune fiche d'exemple",
+            "{value!r} is an answer in none of the example records",
+        ),
+        (
+            "Une réponse mal écrite n'est jamais celle de la fiche : la comparaison ne tient jamais, sans le dire.",
+            "An answer with a typo never equals the one of a record: the comparison never holds, silently.",
+        ),
+        (
+            "{nearest} Si elle est juste, mettez-la dans un exemple.",
+            "{nearest} If it is right, put it into an example.",
+        ),
+        Severity.WARNING,
+    ),
     "condition.code": Code(
         (
             "{what}{fact} ne vaut jamais {value!r}",

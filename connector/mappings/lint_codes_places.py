@@ -124,6 +124,30 @@ PLACES: Mapping[str, Code] = {
         ),
         ("Terminez la première ligne (valid_to).", "End the first line (valid_to)."),
     ),
+    "deployment.kind": Code(
+        (
+            "{reporter} est {kind} dans le groupe {group}, dont les autres sont {other}",
+            "{reporter} is a {kind} in the group {group}, whose others are {other}",
+        ),
+        (
+            "Un groupe réuni par erreur attend des rapports de qui n'en envoie pas.",
+            "A group mixed up by a slip waits for reports of somebody who sends none.",
+        ),
+        ("Corrigez kind ou group.", "Mend kind or group."),
+        Severity.WARNING,
+    ),
+    "level.slip": Code(
+        (
+            "{org_unit} est du niveau {level}, que personne n'attend",
+            "{org_unit} has the level {level}, which nobody expects",
+        ),
+        (
+            "Les fiches de ce lieu ne monteraient à aucune unité de saisie.",
+            "Records of this place would climb to no org unit where values are entered.",
+        ),
+        _NEAREST,
+        Severity.WARNING,
+    ),
     "level.unknown": Code(
         ("{data_set} : aucune unité n'est du niveau {level}", "{data_set}: no org unit has the level {level}"),
         ("Aucune de ses valeurs n'aurait d'unité.", "None of its values would have an org unit."),

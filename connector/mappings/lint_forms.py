@@ -21,7 +21,7 @@ from connector.mappings.where import Step
 from connector.mappings.yaml_nodes import Map, Scalar
 
 #: Systems in which one code is one thing. A WHO code may name a heading, an ICD-11 code a group of illnesses.
-_ONE_EACH = ("ciel", "loinc")
+_ONE_EACH = ("ciel", "loinc", "snomed")
 
 
 def check(one: Checking) -> None:
@@ -145,9 +145,9 @@ def _concepts(one: Checking) -> None:
     owner: dict[tuple[str, str], str] = {}
     for concept in pack.concepts.values():
         steps = ("concepts", concept.id)
+        if concept.kind == "coded" and not concept.answers:
+            one.add("concept.no_answers", where.value(file, *steps, "kind"), name=concept.id)
         if concept.kind == "coded" and concept.fhir.get("resource") == "Observation":
-            if not concept.answers:
-                one.add("concept.no_answers", where.value(file, *steps, "kind"), name=concept.id)
             for option, answer in concept.answers.items():
                 if answer not in pack.concepts:
                     place = where.value(file, *steps, "answers", option)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Protocol
 
@@ -23,6 +25,8 @@ class _Dated(Protocol):
 
 #: Years before and after the start (``live_from``) within which units open and close, and reporters come and go.
 _BEFORE, _AFTER = 150, 5
+#: So alike are a level and the same level with a slip in it (``difflib``).
+_A_SLIP = 0.8
 
 
 def check(one: Checking) -> None:
@@ -155,6 +159,14 @@ def _deployments(one: Checking) -> None:
             if after.valid_from <= _last(before):
                 place = one.where.cell(at(after.at), "valid_from")
                 one.add("deployment.overlap", place, reporter=reporter, group=group, line=_line(before))
+    kinds: dict[str, Counter[str]] = {}
+    for row in pack.deployments:
+        kinds.setdefault(row.group, Counter())[row.kind] += 1
+    for row in pack.deployments:
+        usual = kinds[row.group].most_common(1)[0][0]
+        if row.kind != usual:
+            place = one.where.cell(at(row.at), "group")
+            one.add("deployment.kind", place, reporter=row.reporter, kind=row.kind, group=row.group, other=usual)
     wanted = {data_set.complete for data_set in pack.data_sets.values()}
     for first in {row.group: row for row in reversed(pack.deployments)}.values():
         if first.group not in wanted:
@@ -164,6 +176,12 @@ def _deployments(one: Checking) -> None:
 def _data_sets(one: Checking) -> None:
     pack = one.pack
     levels = {row.level for row in pack.org_units}
+    wanted = {data_set.level for data_set in pack.data_sets.values()}
+    slips = {level: get_close_matches(level, wanted, 1, _A_SLIP) for level in levels - wanted}
+    for row in pack.org_units:
+        if close := slips.get(row.level):
+            place = one.where.cell(at(row.at), "level")
+            one.add("level.slip", place, org_unit=row.org_unit, level=row.level, nearest=nearest(row.level, close))
     groups = {row.group for row in pack.deployments}
     for data_set in pack.data_sets.values():
         steps = ("data_sets", data_set.id)

@@ -22,6 +22,8 @@ from connector.mappings.shapes import Expression
 from connector.mappings.where import Step
 from connector.mappings.yaml_nodes import Map, Scalar, Seq, plain
 
+#: A word that an answer is compared with: x = 'word', x in ['word'], $chosen(x, 'word').
+_ASKED = re.compile(r"(?:=\s*|\[\s*|,\s*)['\"]([\w.-]+)['\"](?=\s*(?:$|[\])?,]|and\b|or\b))")
 #: The flag an example expects where an answer is meant to be in no table.
 _MEANT = "code.unknown"
 
@@ -61,6 +63,7 @@ def samples_of(one: Checking, form: FormMapping) -> Iterator[Sample]:
 class _Form:
     def __init__(self, one: Checking, form: FormMapping, samples: list[Sample]) -> None:
         self.one, self.form, self.samples = one, form, samples
+        self.answers: frozenset[str] | None = None
         self.documents: dict[tuple[Step, ...], list[Any]] = {(): [sample.record for sample in samples]}
 
     def check(self) -> None:
@@ -70,6 +73,7 @@ class _Form:
                 if compiled is not None:
                     for path in _leaves(compiled.reads()[0]):
                         self._path(steps, node, path)
+                    self._constants(node)
         for steps, rule in placed_rules(self.form):
             self._options(steps, rule)
         self._places()
@@ -118,6 +122,22 @@ class _Form:
         self.one.add("path.unseen", _name_at(node, path, reached), path=".".join(path), nearest=near)
 
     # ------------------------------------------------------------ answers
+
+    def _constants(self, node: Scalar) -> None:
+        """Answers an expression compares with that no sample record and no table of the form has."""
+        for match in _ASKED.finditer(node.text):
+            if match[1] not in self._answers():
+                near: Pair = nearest(match[1], sorted(self._answers()))
+                if not near[1].startswith("Did"):
+                    near = ("", "")
+                self.one.add("answer.unseen", node.inside(match.start(1)), value=match[1], nearest=near)
+
+    def _answers(self) -> frozenset[str]:
+        if self.answers is None:
+            found = {word for sample in self.samples for word in _words(sample.record)}
+            found.update(answer for _, rule in placed_rules(self.form) for answer in rule.codes or ())
+            self.answers = frozenset(found)
+        return self.answers
 
     def _options(self, steps: tuple[Step, ...], rule: FactRule) -> None:
         """Answers of the sample records that the fact's table does not have."""
@@ -208,6 +228,19 @@ def _value_at(one: Checking, file: str, sample: Sample, text: str) -> Place:
         if isinstance(record, Map) and record.at == sample.at:
             return next(walk(record), sample.at)
     return sample.at
+
+
+def _words(document: Any) -> Iterator[str]:
+    """Every answer of a record: a text, and each of its words, as several answers are written."""
+    if isinstance(document, Mapping):
+        for value in document.values():
+            yield from _words(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _words(value)
+    elif document is not None:
+        text = ("true" if document else "false") if isinstance(document, bool) else str(document)
+        yield from (text, *text.split())
 
 
 # ---------------------------------------------------------------- paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 from connector.findings import nearest
@@ -11,6 +12,8 @@ from connector.mappings.pack import Place, Predicate
 from connector.mappings.where import Step
 from connector.mappings.yaml_nodes import Map, Scalar, Seq
 
+#: A fact of the members: ``members.x``, ``members[...].x``, ``members[...][-1].x``.
+_OF_MEMBERS = re.compile(r"\bmembers(?:\[[^\]]*\])*\.(\w+)")
 _EPISODES, _REGISTERS = "episodes.yaml", "registers.yaml"
 
 
@@ -72,10 +75,13 @@ def _names(
     for predicate in predicates:
         if predicate is None:
             continue
-        for name in sorted(names_read(predicate.evaluate, predicate.source) - set(known) - told):
+        of_members = {match[1]: match.start(1) for match in _OF_MEMBERS.finditer(predicate.source)}
+        names = {*names_read(predicate.evaluate, predicate.source), *of_members}
+        for name in sorted(names - set(known) - told):
             told.add(name)
             node = Scalar(predicate.source, False, predicate.at, True) if predicate.at is not None else None
-            place = (name_at(node, name) if node is not None else None) or one.where.value(file, *steps)
+            place = node.inside(of_members[name]) if node is not None and name in of_members else None
+            place = place or (name_at(node, name) if node is not None else None) or one.where.value(file, *steps)
             _unknown(one, place, str(steps[1]), name, known)
 
 
