@@ -149,9 +149,7 @@ def _rows(pack: Pack, indicator: Indicator) -> Iterator[tuple[str, str]]:
             yield "Somme de / Sum of", f"`{amount.source}`"
     by = _by(indicator)
     if by:
-        names = [
-            f"{_text(pack.categories[one].name, 'fr')} / *{_text(pack.categories[one].name, 'en')}*" for one in by
-        ]
+        names = [f"{_text(pack.categories[one].name, 'fr')} / *{_text(pack.categories[one].name, 'en')}*" for one in by]
         yield "Ventilation / Split by", " × ".join(names)
     yield "Période / Period", "{} / *{}*".format(*PERIODS.get(data_set.period_type, (data_set.period_type,) * 2))
     yield "Ensemble / Data set", f"`{data_set.code}` {_text(data_set.name, 'fr')}"

@@ -26,7 +26,6 @@ def household_of(activity: Activity, person: Entity | None) -> str | None:
     return str(named) if named else None
 
 
-
 def complete(activity: Activity, person: Entity | None, household: Entity | None = None) -> dict[str, Any]:
     """The facts to count by: those of the activity, with ``age_days``, ``age_months``, ``age_years`` (completed, at
     the date of service), ``age_known``, ``sex``, ``born`` (a birth date known to the day), ``household`` (its id), and

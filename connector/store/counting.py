@@ -126,7 +126,9 @@ class CountingQueries:
         """The touched cells counted again. ``keyed``: indicators that look at all records of a key; their rows have
         ``keys``, ``first`` and ``latest`` too."""
         rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
-        found = {_address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows}
+        found = {
+            _address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows
+        }
         asked = {row["indicator"] for row in rows} & set(keyed)
         if asked:
             for row in self.select_in(RECOUNT_KEYS, sorted(asked), limit=limit):  # type: ignore[attr-defined]

@@ -172,9 +172,9 @@ def test_numerators_never_exceed_denominators_and_the_engine_agrees(facts: dict[
     assert all((indicator, "den", by) in parts for indicator, _, by in nested)
     scope = COUNTER.facts(complete)
     for indicator in PACK.indicators.values():
-        if "sick_visit" not in indicator.counts:
-            continue
         for part, predicate in indicator.parts.items():
+            if "sick_visit" not in indicator.rules[part].counts:
+                continue
             met = truth(engine_only(predicate.source)(scope))
             assert met == any(one.indicator == indicator.id and one.part == part for one in found), (indicator.id, part)
 
@@ -330,7 +330,7 @@ def _count(pack: Pack, district: District, today: date) -> dict[tuple[str, str, 
                 continue
             element, combo = element_and_combo(pack, part.indicator, part.part, part.categories)
             cell = (element, part.org_unit, part.period, combo)
-            if pack.indicators[part.indicator].aggregate == "distinct":
+            if pack.indicators[part.indicator].rules[part.part].aggregate == "distinct":
                 seen.setdefault(cell, set()).add(part.distinct)
             else:
                 sums[cell] = sums.get(cell, Decimal(0)) + part.amount
