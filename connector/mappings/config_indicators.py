@@ -173,7 +173,10 @@ def _rules(
             node = section.node("amount")
             mine = reading.predicate(node, f"{section.what}: amount") if node is not None else amount
             rules[part] = _rule(reading, section, whole, mine)
-        _check(reading, section or entry, rules[part])
+    for part, section in own.items():
+        _check(reading, section, rules.get(part, whole))
+    if len(own) < len(parts):
+        _check(reading, entry, replace(whole, amount=next(iter(amounts.values()), None)))
     return rules
 
 

@@ -155,7 +155,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("data_set.unknown", SEC, "data_set: MH_STOCK", "data_set: «MH_STOK"),
     Plant("category.unknown", SEC, "by: [PURPOSE]", "by: [«PURPOSES]"),
     Plant("indicator.distinct", GOUV, "\n    aggregate: distinct\n", "\n    aggregate: count\n",
-          seen=(GOUV, "    «distinct: place")),
+          seen=(GOUV, "\n    aggregate: count\n    «distinct: place")),
     Plant("indicator.at_least", SEC, "      distinct: household\n      distinct_at_least: 2\n",
           "      distinct: household\n      each: reports_expected\n      «distinct_at_least: 2\n",
           page=("aggregate: count\ndistinct_at_least: 2", "aggregate: distinct\ndistinct: household\ndistinct_at_least: 2")),
@@ -185,7 +185,7 @@ PLANTS: tuple[Plant, ...] = (
           seen=(SEC, "denominator: fever = true\n    numerator: rdt_done\n    by: «[A3, S]"),
           page=(f"{{id: y10_14, code: A3_{'LONG_' * 9}, name: ...}}", "{id: y10_14, name: ...}")),
     Plant("combo.twice", "categories.yaml", "  - id: A3\n", "  - id: A3\n    prefix: A4\n",
-          seen=(SEC, "by: «[A4]"),
+          seen=(SEC, "by: «[A3]"),
           page=("- id: A3\n  prefix: A4         # its options are called like those of A4", "- id: A3")),
     # ---------------------------------------------------------------- categories
     Plant("option.twice", "categories.yaml", "id: y5_9, name", "id: y5_9, code: «A2_Y1_4, name"),
