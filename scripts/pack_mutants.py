@@ -1,6 +1,6 @@
 """Are mistakes in a pack noticed? Plants slips in a copy of it, one at a time, and asks ``check`` and the examples.
 
-    scripts/pack_mutants.sh [--seed 7] [--count 1000] [--pack config/mali-health]
+    scripts/pack_mutants.sh [--seed 7] [--count 1000] [--even] [--pack config/mali-health]
 
 A slip is what a hand does: a key, a path, a name or a code with a letter lost, doubled or exchanged, a code where
 another belongs, a condition with another comparison or constant, a band moved by one, a date with two digits exchanged
@@ -100,15 +100,18 @@ class Slips:
         for path in sorted(self.folder.glob("tables/*.csv")):
             self._meanings(path.relative_to(self.folder).as_posix())
 
-    def chosen(self, count: int) -> list[Slip]:
-        """``count`` of them, of each kind in turn."""
+    def chosen(self, count: int, *, even: bool = False) -> list[Slip]:
+        """``count`` of them, each as likely as any other; ``even``: of each kind in turn."""
         mixed = []
         for kind in sorted(self.found):
             ones = list(dict.fromkeys(self.found[kind]))
             self.random.shuffle(ones)
             mixed.append(ones)
-        turns = (one for turn in zip_longest(*mixed) for one in turn if one is not None)
-        return [one for one, _ in zip(turns, range(count), strict=False)]
+        if even:
+            turns = (one for turn in zip_longest(*mixed) for one in turn if one is not None)
+            return [one for one, _ in zip(turns, range(count), strict=False)]
+        every = [one for ones in mixed for one in ones]
+        return self.random.sample(every, min(count, len(every)))
 
     # ------------------------------------------------------------ YAML
 
@@ -258,6 +261,7 @@ def main() -> int:
     said = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     said.add_argument("--seed", type=int, default=7)
     said.add_argument("--count", type=int, default=1000)
+    said.add_argument("--even", action="store_true", help="of each kind in turn, not each slip as likely as any other")
     said.add_argument("--pack", type=Path, default=ROOT / "config/mali-health")
     chosen = said.parse_args()
     env = environment()
@@ -268,7 +272,7 @@ def main() -> int:
             print("the pack has findings before anything is planted: see relais check and relais test")
             return 2
         pack, _ = load_pack(folder, env)
-        slips = Slips(pack, chosen.seed).chosen(chosen.count)
+        slips = Slips(pack, chosen.seed).chosen(chosen.count, even=chosen.even)
         missed = plant(slips, folder, env)
     of_kind = Counter(slip.kind for slip in slips)
     for kind in sorted(of_kind):

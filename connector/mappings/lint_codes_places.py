@@ -136,6 +136,18 @@ PLACES: Mapping[str, Code] = {
         ("Corrigez kind ou group.", "Mend kind or group."),
         Severity.WARNING,
     ),
+    "deployment.level": Code(
+        (
+            "{reporter} est au niveau {level} dans le groupe {group}, dont les autres sont au niveau {other}",
+            "{reporter} is at level {level} in the group {group}, whose others are at {other}",
+        ),
+        (
+            "Un rapporteur au mauvais niveau est attendu par d'autres unités que la sienne.",
+            "A reporter at the wrong level is awaited by other units than theirs.",
+        ),
+        ("Corrigez org_unit.", "Mend org_unit."),
+        Severity.WARNING,
+    ),
     "level.slip": Code(
         (
             "{org_unit} est du niveau {level}, que personne n'attend",

@@ -159,18 +159,26 @@ def _deployments(one: Checking) -> None:
             if after.valid_from <= _last(before):
                 place = one.where.cell(at(after.at), "valid_from")
                 one.add("deployment.overlap", place, reporter=reporter, group=group, line=_line(before))
-    kinds: dict[str, Counter[str]] = {}
-    for row in pack.deployments:
-        kinds.setdefault(row.group, Counter())[row.kind] += 1
-    for row in pack.deployments:
-        usual = kinds[row.group].most_common(1)[0][0]
-        if row.kind != usual:
-            place = one.where.cell(at(row.at), "group")
-            one.add("deployment.kind", place, reporter=row.reporter, kind=row.kind, group=row.group, other=usual)
+    levels = {unit.org_unit: unit.level for unit in pack.org_units}
+    _alike(one, "kind", "deployment.kind", "group", {row: row.kind for row in pack.deployments})
+    known = {row: levels[row.org_unit] for row in pack.deployments if row.org_unit in levels}
+    _alike(one, "level", "deployment.level", "org_unit", known)
     wanted = {data_set.complete for data_set in pack.data_sets.values()}
     for first in {row.group: row for row in reversed(pack.deployments)}.values():
         if first.group not in wanted:
             one.add("unused.group", one.where.cell(at(first.at), "group"), group=first.group)
+
+
+def _alike(one: Checking, what: str, code: str, column: str, rows: Mapping[DeploymentRow, str]) -> None:
+    """All reporters of a group are of one kind and report from one level: the few that are not are reported."""
+    counted: dict[str, Counter[str]] = {}
+    for row, value in rows.items():
+        counted.setdefault(row.group, Counter())[value] += 1
+    for row, value in rows.items():
+        other = counted[row.group].most_common(1)[0][0]
+        if value != other:
+            place = one.where.cell(at(row.at), column)
+            one.add(code, place, reporter=row.reporter, group=row.group, other=other, **{what: value})
 
 
 def _data_sets(one: Checking) -> None:

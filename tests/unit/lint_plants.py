@@ -224,6 +224,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("deployment.overlap", "deployments.csv", "asc-001,worker,asc,ML-KKO-D1-A1-S1,2025-01-01,",
           "asc-001,worker,asc,ML-KKO-D1-A1-S1,2025-01-01,\nasc-001,worker,asc,ML-KKO-D1-A1-S2,«2026-01-01,"),
     Plant("deployment.kind", "deployments.csv", "asc-001,worker,asc,ML", "asc-001,worker,«groupes,ML"),
+    Plant("deployment.level", "deployments.csv", "asc-001,worker,asc,ML-KKO-D1-A1-S1,", "asc-001,worker,asc,«ML-KKO-D1-A1,"),
     Plant("level.slip", "org_units.csv", "ML-KKO-D1-A1-S2,site,", "ML-KKO-D1-A1-S2,«sitte,"),
     Plant("level.unknown", "dhis2.yaml", "level: site", "level: «village"),
     Plant("group.unknown", "dhis2.yaml", "complete: groupes", "complete: «groups"),
