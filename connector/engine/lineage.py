@@ -19,7 +19,7 @@ from connector.mappings.codec import activity_from
 PAGE = 10
 
 #: Facts that may say who somebody is; shown only to a role that may see them.
-PERSONAL = {"name", "family", "given", "phone", "birth_date", "note", "lmp_date", "advice"}
+PERSONAL = {"name", "family", "given", "phone", "birth_date", "born", "note", "lmp_date", "advice"}
 
 
 def explain(

@@ -26,7 +26,7 @@ from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import FormMapping, Pack
-from connector.model import Activity, Contribution, Entity, Mapped, Record, Who
+from connector.model import SEEN, Activity, Contribution, Entity, Mapped, Record, Who
 
 #: Where a record says what it is called, by app.
 KEYS = ("_id", "__id", "_uuid", "uuid", "id")
@@ -143,7 +143,8 @@ def _mapped(tried: Bench, mapped: Mapped, person: Entity | None, result: dict[st
     activity = mapped.activity
     if activity is not None:
         person = person or (tried.person_of(activity.source, activity.subject) if activity.subject else None)
-        complete = people.complete(activity, person)
+        home = people.household_of(activity, person)
+        complete = people.complete(activity, person, tried.person_of(activity.source, home) if home else None)
         result["person"] = {"known": person is not None, "needed": activity.subject is not None}
         scope = tried.counter.facts(complete)
         behind = {name: value for name, value in scope.items() if name not in activity.facts}
@@ -200,6 +201,7 @@ def _counted(tried: Bench, activity: Activity, facts: Mapping[str, Any], result:
     found: Sequence[Contribution] = (
         tried.counter.contributions(activity, facts, at_level) if activity.place is not None else []
     )
+    found = [one for one in found if one.categories != SEEN]  # what stands in no cell adds nothing
     result["activity"] = {
         "kind": activity.kind,
         "date": activity.date.isoformat(),

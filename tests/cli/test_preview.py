@@ -29,7 +29,7 @@ def test_what_counts_and_which_comparison_kept_the_rest_out(relais: Relais) -> N
     assert said.code == 0
     found = said.document
     assert {(c["indicator"], c["part"]) for c in found["cells"]} == {
-        ("A04", "count"), ("B01", "den"), ("B01", "num"), ("B02", "den"), ("B09", "den"),
+        ("A04", "count"), ("A06", "num"), ("B01", "den"), ("B01", "num"), ("B02", "den"), ("B09", "den"),
     }  # fmt: skip
     assert {c["org_unit"] for c in found["cells"]} == {"ML-KKO-D1-A1-S1"} and found["error"] is None
     why = {one["indicator"]: one for one in found["not_counted"]}

@@ -18,7 +18,7 @@ import pytest
 from connector.bootstrap import REASONS
 from connector.errors import RelaisError
 from connector.mappings import config as pack_config
-from connector.mappings import lint
+from connector.mappings import lint, yaml_nodes
 from connector.mappings.config_connections import SETTINGS
 from connector.mappings.examples import run_examples
 from connector.mappings.pack import Pack
@@ -242,6 +242,8 @@ def test_the_indicator_of_the_informaticians_page_counts(tmp_path: Path) -> None
     shutil.copytree(ROOT / "config/mali-health", folder)
     for text in blocks("docs/informatician.md", "yaml"):
         head, _, body = text.partition("\n")
+        if not head.startswith("# add to "):
+            continue
         file = folder / head.removeprefix("# add to ")
         file.write_text(file.read_text(encoding="utf-8").rstrip() + "\n" + body, "utf-8")
     pack, findings = _load(folder)
@@ -253,6 +255,35 @@ def test_the_indicator_of_the_informaticians_page_counts(tmp_path: Path) -> None
     results = run_examples(pack)
     assert results.failures == []
     assert results.passed == beside.read_text(encoding="utf-8").count("\n  - name: ")
+
+
+def entries(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of one file of a pack (indicators, episodes, registers) by id, as written."""
+    node = yaml_nodes.read_yaml(path, path.name, yaml_nodes.Findings())
+    top = yaml_nodes.plain(node) if node is not None else []
+    lists = [top] if isinstance(top, list) else [one for one in top.values() if isinstance(one, list)]
+    return {entry["id"]: entry for several in lists for entry in several if isinstance(entry, dict) and "id" in entry}
+
+
+def test_what_the_informaticians_page_shows_of_the_pack_stands_in_the_pack(tmp_path: Path) -> None:
+    pack = ROOT / "config/mali-health"
+    names = [pack / "episodes.yaml", pack / "registers.yaml", *(pack / "indicators").glob("*.yaml")]
+    known = {id: entry for path in names if not path.name.endswith(".test.yaml") for id, entry in entries(path).items()}
+    shown = 0
+    for text in blocks("docs/informatician.md", "yaml"):
+        if text.startswith("# add to "):
+            continue
+        (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+        for id, entry in entries(tmp_path / "shown.yaml").items():
+            for key, value in entry.items():
+                there = known[id][key]
+                if isinstance(value, list):  # a page may leave some out
+                    there = [one for one in there if one in value]
+                elif key == "facts":
+                    there = {name: there[name] for name in value}
+                assert there == value, (id, key)
+            shown += 1
+    assert shown >= 5
 
 
 def test_the_functions_of_the_informaticians_page_are_all_there_are() -> None:

@@ -396,10 +396,10 @@ def test_dhis2_refuses_some_values(road: Road) -> None:
 
 
 def test_dhis2_refuses_all_values(road: Road) -> None:
-    road.dhis2.refuse = [{"match": {"period": "202608"}, "code": "E7613"}]
+    road.dhis2.refuse = [{"match": {"period": "202608", "orgUnit": UNIT}, "code": "E7613"}]
     road.settle()
     row = parked_in_august(road, "dhis2.E7613")
-    assert not [key for key in road.values() if key[2] == "202608"]
+    assert not [key for key in road.values() if key[1:3] == (UNIT, "202608")]
     others_arrived(road)
     mended(road, row)
 
@@ -423,7 +423,9 @@ def test_dhis2_refuses_the_data_set(make_road: Make, how: str) -> None:
     }[how]  # fmt: skip
     row = road.delivery(AUGUST)
     assert (row["state"], row["reason"], row["who"]) == ("parked", reason, str(said(road, reason).who))
-    assert (summary["outcome"], summary["attention"]["parked"]) == ("needs_a_person", 3)
+    # At each of the twelve sites ASC are deployed, and counted, in each of the three months.
+    parked = 3 if how == "not assigned" else 36
+    assert (summary["outcome"], summary["attention"]["parked"]) == ("needs_a_person", parked)
     assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2500", "another data set flows"
     assert road.rows("SELECT id FROM delivery WHERE target<>'dhis2' AND state<>'accepted'") == []
     if how == "not shared":

@@ -31,9 +31,15 @@ def asking(margin: str | None = None, percent: bool = False, **more: Any) -> Cha
     def change(pack: Pack) -> Pack:
         rule = Release(None if margin is None else Decimal(margin), percent)
         changed = replace(pack.data_sets["MH_SEC"], release=rule, **more)
-        return replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed})
+        return only_here(replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed}))
 
     return change
+
+
+def only_here(pack: Pack) -> Pack:
+    """The pack without the ASC deployed at other sites, who are counted there."""
+    kept = tuple(row for row in pack.deployments if row.kind != "worker" or row.org_unit == UNIT)
+    return replace(pack, deployments=kept)
 
 
 def approve(road: Road, period: str = "202608", org_unit: str | None = None, by: str = "ministry") -> dict[str, int]:
@@ -217,7 +223,7 @@ def test_a_margin_is_what_it_says(approved: int, wanted: int, margin: int) -> No
 def test_gaps_are_completed_only_after_the_days_the_pack_says(make_road: Make) -> None:
     def gaps(pack: Pack) -> Pack:
         changed = replace(pack.data_sets["MH_SEC"], deadline=5, gaps_after=20)
-        return replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed})
+        return only_here(replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed}))
 
     road = make_road(change=gaps)
     road.cht.delete("visit-09-2")  # the second reporter of September

@@ -56,7 +56,7 @@ def test_a_pasted_record_is_mapped_and_nothing_is_kept(small: Road) -> None:
     answer = look(small, visit("pasted", rdt="negative"))
     assert answer.status_code == 200
     text = " ".join(visible(answer.text).split())
-    assert "The record is mapped and counts in 5 figures." in text
+    assert "The record is mapped and counts in 6 figures." in text
     assert 'malaria_rdt = \'positive\' "negative" = "positive"' in text
     assert "valid, checked twice" in text and "5 years" not in text
     assert small.rows("SELECT COUNT(*) AS n FROM head") == before
