@@ -357,6 +357,12 @@ def target(name: str, **changes: Any) -> Change:
     return change
 
 
+def only_here(pack: Pack) -> Pack:
+    """The pack without the ASC deployed at other sites than ``UNIT``: they are counted there, reports or not."""
+    kept = tuple(row for row in pack.deployments if row.kind != "worker" or row.org_unit == UNIT)
+    return replace(pack, deployments=kept)
+
+
 def _as_shipped(pack: Pack) -> Pack:
     return pack
 

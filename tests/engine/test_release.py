@@ -18,7 +18,7 @@ from connector.engine import approving, runs
 from connector.engine.completeness import completeness
 from connector.engine.status import status
 from connector.mappings.pack import Pack, Release
-from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, said, visit
+from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, only_here, said, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 BLOCK = f"block/MH_SEC/{UNIT}/202608"
@@ -34,12 +34,6 @@ def asking(margin: str | None = None, percent: bool = False, **more: Any) -> Cha
         return only_here(replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed}))
 
     return change
-
-
-def only_here(pack: Pack) -> Pack:
-    """The pack without the ASC deployed at other sites, who are counted there."""
-    kept = tuple(row for row in pack.deployments if row.kind != "worker" or row.org_unit == UNIT)
-    return replace(pack, deployments=kept)
 
 
 def approve(road: Road, period: str = "202608", org_unit: str | None = None, by: str = "ministry") -> dict[str, int]:

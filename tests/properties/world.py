@@ -17,7 +17,7 @@ import pytest
 
 from connector.mappings.pack import OrgUnitRow, Pack
 from tests.engine.house import Doc, Road, environment, shipped
-from tests.unit.pack_copy import PackCopy
+from tests.unit.pack_copy import SHIPPED, PackCopy
 
 #: (source, place) -> rows (org unit, level, parent, first day, last day); in place of those shipped.
 Rows = Mapping[tuple[str, str], tuple[tuple[str, str, str, str, str], ...]]
@@ -25,11 +25,8 @@ Rows = Mapping[tuple[str, str], tuple[tuple[str, str, str, str, str], ...]]
 _A03 = '{id: y0_4, name: {fr: "0 à 4 ans", en: "0 to 4 years"}, below: 5}'
 _B03 = '{id: y5_9, name: {fr: "5 à 9 ans", en: "5 to 9 years"}, from: 5, below: 10}'
 _F01 = '    denominator: "true"\n    numerator: stockout_days >= 1\n    by: [PRODUCT]'
-_B02 = (
-    '  - id: B02\n    name: {fr: "Positivité du TDR", en: "RDT positivity"}\n    counts: sick_visit\n'
-    "    denominator: rdt_done\n    numerator: malaria_rdt = 'positive'\n    by: [A3]\n    chis: CH121\n"
-)
 _SEC = "indicators/sec-core.yaml"
+_B02 = "  - id: B02\n" + (SHIPPED / _SEC).read_text("utf-8").partition("  - id: B02\n")[2].partition("  - id: ")[0]
 #: Changes of the indicators: (file, old text, new text).
 VARIANTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "shipped": (),
