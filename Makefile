@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz N=20000 SEED=7  every wrong answer by name and N by chance, at every target and source read over HTTP"
 	@echo "make properties [EXAMPLES=500]  stateful properties, any record, any request, a thousand records replayed, drift"
 	@echo "make mutants   30 seeded faults in mappings and counting: do the tests notice?"
+	@echo "make pack-mutants [N=1000] [SEED=7]  slips in a copy of the pack: do check and its examples notice?"
 
 demo:
 	@SEED="$(SEED)" ONCE="$(ONCE)" ZONE="$(ZONE)" DHIS2="$(DHIS2)" OPENMRS="$(OPENMRS)" scripts/demo.sh
@@ -32,6 +33,9 @@ bench:
 
 mutants:
 	@scripts/mutants.sh
+
+pack-mutants:
+	@scripts/pack_mutants.sh --count $(or $(N),1000) --seed $(or $(SEED),7)
 
 road:
 	@scripts/test.sh -s tests/road/test_road.py

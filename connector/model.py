@@ -331,7 +331,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem (or a passed check) with its place and its fix. Shared by lint, probes and doctor."""
+    """A problem (or a passed check) with its place and its fix. Shared by lint, probes and doctor.
+
+    ``message``, ``why`` and ``fix`` are English; ``french`` holds the same three, empty where nobody wrote them.
+    ``line`` and ``column`` begin at 1; 0: no place. ``about`` names what a probe speaks of (``element``, its code),
+    so that the place in the pack can be found by who knows the pack.
+    """
 
     code: str
     severity: Severity
@@ -340,6 +345,10 @@ class Finding:
     file: str = ""
     line: int = 0
     who: Who = Who.MAPPING
+    column: int = 0
+    why: str = ""
+    french: tuple[str, str, str] = ("", "", "")
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

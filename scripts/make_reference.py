@@ -3,17 +3,19 @@
     python scripts/make_reference.py            write them
     python scripts/make_reference.py --check    exit 1 when one of them is not what the code says
 
-Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md, metrics.md, and indicators.md, which is
-read off the pack. ``tests/docs`` compares.
+Pages: reasons.md (reason codes and errors), commands.md, settings.md, lint.md and one of lint/ for each code,
+metrics.md, and indicators.md, which is read off the pack. ``tests/docs`` compares.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,16 @@ sys.path.insert(0, str(ROOT))
 import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
+from connector.adapters import dhis2_probe, openmrs_probe  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
 from connector.cli.app import with_commands  # noqa: E402
-from connector.mappings import lint  # noqa: E402
-from connector.mappings.config_connections import SETTINGS  # noqa: E402
+from connector.findings import Code  # noqa: E402
+from connector.mappings import lint_codes as lint  # noqa: E402
+from connector.mappings.connection_shapes import EVERY, SETTINGS_OF  # noqa: E402
 from connector.settings import Settings  # noqa: E402
 from scripts import indicators_page  # noqa: E402
+from tests.contract.live_plants import LIVE  # noqa: E402
+from tests.unit.lint_plants import MARK, PLANTS  # noqa: E402
 
 MADE = "<!-- Made by scripts/make_reference.py. Do not edit: change the code and run it again. -->\n"
 REASON_CODE = re.compile(r"(dhis2|openmrs|fhir|cht|source)\.[A-Za-z0-9_]+")
@@ -299,38 +305,6 @@ BESIDE = (
     ("RELAIS_LANG", "Language of messages: `fr…` for French, anything else for English. Not set: `LANG`.", ""),
     ("RELAIS_DEMO_PORTS", "The demo's simulators take the four ports after this one.", "`9100`"),
 )
-#: What the settings of a connection mean.
-CONNECTION = {
-    "url": "address; `https://` but on loopback",
-    "user": "user name",
-    "password": "password",
-    "token": "access token instead of user and password",
-    "timeout": "seconds until an answer is given up",
-    "insecure": "`true` allows `http://`; it is shown",
-    "database": "name of the CouchDB database (`medic`)",
-    "page_size": "documents asked for at a time",
-    "max_pages": "pages of one pull",
-    "max_bytes": "largest page or file read, bytes",
-    "max_document_bytes": "largest single document, bytes",
-    "folder": "folder that is watched",
-    "format": "`odk` (one JSON per line), `kobo` (JSON export) or `csv`",
-    "form": "form name; else the first part of the file name",
-    "key": "column that names the record",
-    "action": "column that says `upsert` or `delete`",
-    "delimiter": "column delimiter; else found out",
-    "encoding": "text encoding; else UTF-8, then Windows-1252",
-    "profile": "`o3` with appointments, `platform2` encounters only",
-    "settles_within": "quiet time in seconds after an answer that did not come",
-    "max_answer_bytes": "largest answer read, bytes",
-    "expected": "set by Relais itself from the pack",
-    "batch": "resources per request",
-    "bundle": "resources per request",
-    "pattern": "names of the files, such as `*.csv`",
-    "revision": "columns that name the revision; else the digest of the row",
-    "max_line_bytes": "longest line read, bytes",
-    "max_file_bytes": "largest file read whole, bytes",
-    "webhook_secret": "pushes must be signed with it: `whsec_...`, or a list of two while one is replaced",
-}
 
 
 def setting_comments() -> dict[str, str]:
@@ -379,12 +353,11 @@ def settings_page() -> str:
     out.append(table(["variable", "where"], [(code(n), ", ".join(places)) for n, places in pack_variables().items()]))
     out.append("## Settings of a connection\n")
     out.append("In `connector.yaml`, under a source or a target. Every kind may also have `timeout` and `insecure`.\n")
-    kinds = SETTINGS
-    accepted = {"timeout", "insecure", *(key for names in kinds.values() for key in names)}
-    if unsaid := accepted - set(CONNECTION):
-        raise SystemExit(f"say in CONNECTION of this script what {', '.join(sorted(unsaid))} means")
-    used = [k for k in CONNECTION if k in accepted]
-    rows = [(code(key), CONNECTION[key], ", ".join(k for k in kinds if key in kinds[k]) or "all") for key in used]
+    said = {key: one.doc[1] for fields in (*SETTINGS_OF.values(), EVERY) for key, one in fields.items()}
+    rows = [
+        (code(key), words, ", ".join(k for k, fields in SETTINGS_OF.items() if key in fields) or "all")
+        for key, words in said.items()
+    ]
     out.append(table(["key", "means", "kinds"], rows))
     return "\n".join(out)
 
@@ -409,64 +382,90 @@ def pack_variables() -> dict[str, list[str]]:
 # ---------------------------------------------------------------- lint
 
 
-def lint_codes() -> dict[str, list[tuple[str, str]]]:
-    """Code -> (what it says, how to mend it), for everything that reading and linting a pack can find."""
-    found: dict[str, list[tuple[str, str]]] = {}
-
-    def keep(name: str, says: str, fix: str) -> None:
-        pair = (says, fix)
-        if pair not in found.setdefault(name, []):
-            found[name].append(pair)
-
-    for path in sorted((ROOT / "connector/mappings").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Tuple) and path.name == "schedules.py":
-                texts = [t for e in node.elts if (t := _template(e)) is not None]
-                if len(texts) == 3 and "." in texts[0]:
-                    keep(*texts)
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            called = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
-            name = _template(node.args[0])
-            if called not in ("add", "warn", "Finding") or name is None or not re.fullmatch(r"[a-z_]+\.[a-z_…]+", name):
-                continue
-            rest = [_template(a) or "" for a in node.args[2:]]
-            says, fix = (*rest, "", "")[:2]
-            for one in _names(name):
-                keep(one, says, fix)
-    return dict(sorted(found.items()))
+def lint_codes() -> dict[str, Code]:
+    """Code -> its words, for everything that ``relais check`` can find, with ``--live`` at the end."""
+    return {**dict(sorted(lint.CODES.items())), **live_codes()}
 
 
-#: For findings whose words are put together from parts.
-SAYS = {
-    "expression.syntax": "not an expression of the language, or not a pure one",
-    "value.choice": "… cannot be …",
-}
-FIXES = {f"expression.raw_{name}": f"Use {instead}." for name, instead in lint._INSTEAD.items()}
+def live_codes() -> dict[str, Code]:
+    return {**dhis2_probe.FINDINGS, **openmrs_probe.FINDINGS}
 
 
-def _names(name: str) -> list[str]:
-    return [name.replace("…", word) for word in lint._INSTEAD] if "…" in name else [name]
+_NEAREST = ("Vouliez-vous dire … ?", "Did you mean …?")
+
+
+def _filled(text: str, language: int = 1) -> str:
+    """A text of a code with ``…`` where something of the pack goes."""
+    text = text.replace("{nearest}", _NEAREST[language])
+    return re.sub(r"(\{\w+(![a-z])?\})+", "…", text).replace("{{", "{").replace("}}", "}").strip()
 
 
 def lint_page() -> str:
     out = [MADE, "# What `relais check` can find\n"]
     out.append(
-        "Each finding has a code, a file, a line, what is wrong and how to mend it. `…` stands for a name from your "
-        "pack. Errors stop Relais from starting; codes that begin with `unused.` are warnings.\n"
+        "Ce que `relais check` peut trouver. Chaque code a sa page : ce qu'il dit, pourquoi c'est important, un "
+        "exemple faux et un juste, comment faire. Une erreur empêche Relais de démarrer ; un avertissement non "
+        "(`--strict` : si).\n\n"
+        "Each code has its page: what it says, why it matters, a wrong and a right example, how to mend it. Errors "
+        "stop Relais from starting, warnings do not (but fail with `--strict`). `…` stands for a name from your pack. "
+        "The JSON has `code`, `severity`, `file`, `line`, `column`, `message`, `why`, `fix`.\n"
     )
-    rows = []
-    for name, pairs in lint_codes().items():
-        said: dict[str, str] = {}
-        for says, fix in pairs:
-            words = re.sub(r"^(…: )+", "", says)
-            words = words if words.strip(" …:") else SAYS.get(name, "")
-            if not words:
-                raise SystemExit(f"{name}: say what it means in SAYS of this script")
-            said[words] = said.get(words) or FIXES.get(name) or fix
-        rows += [(code(name), words, fix) for words, fix in said.items()]
-    out.append(table(["code", "what it says", "how to mend it"], rows))
+    for title, codes in (
+        ("In the pack / Dans le paquet", lint.CODES),
+        ("At the servers, with `--live` / Chez les serveurs", live_codes()),
+    ):
+        out.append(f"## {title}\n")
+        rows = [
+            (f"[`{name}`](lint/{name}.md)", str(one.severity), _filled(one.what[0]), _filled(one.what[1]))
+            for name, one in sorted(codes.items())
+        ]
+        out.append(table(["code", "", "fr", "en"], rows))
+    out.append(
+        "What a whole connection may say besides (unreachable, wrong password ...) is among the "
+        "[reason codes](reasons.md).\n"
+    )
     return "\n".join(out)
+
+
+SEVERITIES = {"error": "erreur / error", "warning": "avertissement / warning"}
+
+
+def lint_code_page(name: str) -> str:
+    one = lint_codes()[name]
+    out = [MADE, f"# `{name}`\n", f"{SEVERITIES[str(one.severity)]} · [tous les codes / all codes](../lint.md)\n"]
+    for index, (why, mend) in enumerate((("Pourquoi ", "Comment faire "), ("Why", "How to mend it"))):
+        out.append(
+            f"**{_filled(one.what[index])}**\n\n{why}: {_filled(one.why[index])}\n\n"
+            f"{mend}: {_filled(one.fix[index], index)}\n"
+        )
+    file, wrong, right = _examples_of(name)
+    fence = "yaml" if file.endswith(".yaml") else "text"
+    for words, text in (("Faux / wrong", wrong), ("Juste / right", right)):
+        where = f", {file}" if file else ""
+        shown = text or ("# (rien / nothing)" if fence == "yaml" else "(rien / nothing)")
+        out.append(f"{words}{where}:\n\n```{fence}\n{shown}\n```\n")
+    return "\n".join(out)
+
+
+def _examples_of(name: str) -> tuple[str, str, str]:
+    """File, wrong and right of a code: what the tests plant, so that no example is invented."""
+    for live in LIVE:
+        if live.code == name:
+            return "", live.wrong, live.right
+    plant = next(one for one in PLANTS if one.code == name)
+    if plant.page is not None:
+        wrong, right = plant.page
+        return "" if plant.do is not None else plant.file, wrong, right
+    text = (ROOT / "config/mali-health" / plant.file).read_text("utf-8")
+    at = text.index(plant.right)
+    start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at + len(plant.right.rstrip("\n")))
+    before, after = text[start:at], text[at + len(plant.right) : max(end, at + len(plant.right))]
+    wrong = before + plant.wrong.replace(MARK, "") + after
+    return plant.file, _dedented(wrong), _dedented(text[start:end])
+
+
+def _dedented(text: str) -> str:
+    return textwrap.dedent(text.rstrip("\n").split("#")[0].rstrip() if "\n" not in text else text.rstrip("\n"))
 
 
 # ---------------------------------------------------------------- metrics
@@ -515,14 +514,20 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "lint.md": lint_page,
     "metrics.md": metrics_page,
+    **{f"lint/{name}.md": functools.partial(lint_code_page, name) for name in lint_codes()},
     "indicators.md": indicators_page_,
 }
+
+
+def without_code() -> list[str]:
+    """Pages of codes that there are no more."""
+    return [name for path in sorted((DOCS / "lint").glob("*")) if (name := f"lint/{path.name}") not in PAGES]
 
 
 def stale() -> list[str]:
     """Pages that are not what the code says now."""
     there = {name: (DOCS / name).read_text("utf-8") if (DOCS / name).is_file() else "" for name in PAGES}
-    return [name for name, make in PAGES.items() if there[name] != make()]
+    return [name for name, make in PAGES.items() if there[name] != make()] + without_code()
 
 
 def main() -> int:
@@ -533,9 +538,12 @@ def main() -> int:
         for name in old:
             print(f"docs/{name} is out of date: run python scripts/make_reference.py", file=sys.stderr)
         return 1 if old else 0
+    (DOCS / "lint").mkdir(exist_ok=True)
+    for name in without_code():
+        (DOCS / name).unlink()
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), "utf-8")
-        print(f"docs/{name}")
+    print(f"{len(PAGES)} pages in docs/")
     return 0
 
 

@@ -22,7 +22,7 @@ import httpx
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
-from connector.adapters.dhis2_probe import examine, unreachable
+from connector.adapters.dhis2_probe import examine, lacking, unreachable
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -40,6 +40,8 @@ STRICT = {
 HEADERS = {"X-Requested-With": "XMLHttpRequest"}
 #: Blocks under way at once. The server imports each in a transaction of its own.
 _SIDE_BY_SIDE = 4
+#: Codes asked for in one request of the probe.
+_CODES_AT_ONCE = 100
 #: Refusals after which the remembered metadata may be out of date.
 _STALE = {
     "dhis2.E7600",
@@ -180,9 +182,22 @@ class Dhis2Target:
             me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
             wanted = self.settings.get("expected") or {}
             found = {code: await self._find_data_set(code) for code in wanted}
+            elements, units = lacking(wanted, found)
+            elsewhere = await self._there("dataElements", elements) | await self._there("organisationUnits", units)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        return examine(self.name, info, me, wanted, found)
+        return examine(self.name, info, me, wanted, found, elsewhere)
+
+    async def _there(self, collection: str, codes: Sequence[str]) -> set[str]:
+        """Which of these codes DHIS2 has, whatever data set they belong to. Raises _Stop."""
+        found: set[str] = set()
+        plain = [code for code in codes if not set(code) & set(",:[]")]
+        for start in range(0, len(plain), _CODES_AT_ONCE):
+            named = ",".join(plain[start : start + _CODES_AT_ONCE])
+            query = {"filter": f"code:in:[{named}]", "fields": "id,code", "paging": "false"}
+            body = await self._get(f"/api/{collection}", query)
+            found |= {str(row.get("code")) for row in _rows(body, collection)}
+        return found
 
     async def read_block(self, data_set: str, org_unit: str, period: str) -> dict[Cell, str]:
         """Values the server holds: (element code, combo code) -> value, default attribute combo only. Elements that

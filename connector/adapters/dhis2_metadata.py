@@ -14,7 +14,7 @@ from connector import periods
 FIELDS = (
     "id,code,periodType,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
     "organisationUnits[id,code,path,openingDate,closedDate],"
-    "dataSetElements[categoryCombo[categoryOptionCombos[id,code,name]],dataElement[id,code,zeroIsSignificant,"
+    "dataSetElements[categoryCombo[categoryOptionCombos[id,code,name]],dataElement[id,code,valueType,zeroIsSignificant,"
     "aggregationType,optionSet[id],categoryCombo[categoryOptionCombos[id,code,name]]]]"
 )
 
@@ -25,6 +25,7 @@ class Element:
     zero_counts: bool  #: a nought is stored; otherwise the server drops it, or deletes what was there (040, 041)
     has_options: bool  #: a delete must carry the old value (053)
     combos: Mapping[str, str]  #: option combo code -> UID
+    value_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def data_set_of(wire: Mapping[str, Any]) -> DataSet:
             zero_counts=bool(element.get("zeroIsSignificant")) or aggregation.startswith("AVERAGE"),
             has_options="optionSet" in element,
             combos=_combos(combo),
+            value_type=str(element.get("valueType", "")),
         )
     units = {
         unit["code"]: Unit(

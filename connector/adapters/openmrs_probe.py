@@ -1,7 +1,8 @@
 """Is this OpenMRS ready for referrals: account, modules, every uuid of ``openmrs.yaml``, the clock.
 
 The server drops an unknown location without a word and answers 500 to an unknown provider (findings, point 7), so this
-check is part of the safety, not a convenience.
+check is part of the safety, not a convenience. ``about`` of a finding: ``openmrs`` and the keys of ``openmrs.yaml``
+that lead to what it speaks of, or nothing for the whole connection.
 """
 
 from __future__ import annotations
@@ -15,10 +16,82 @@ import httpx
 
 from connector.adapters.openmrs_answers import REASONS
 from connector.adapters.openmrs_rest import Rest, Stop, listed
+from connector.findings import Code, Pair, found
 from connector.model import Finding, Severity, Who
 
 #: The server refuses an encounter that lies 90 seconds ahead of its clock (recordings/openmrs-2.8/289).
 _SKEW_SECONDS = 60
+#: The role that may do everything, and shows no privileges of its own (036).
+_SUPERUSER = "System Developer"
+#: What writing a referral needs, found by trial (findings-openmrs 7.11); the last three with appointments (679).
+_PRIVILEGES = ("Get Patients", "Add Patients", "Get Encounters", "Add Encounters", "Get Concepts", "Get Locations")
+_APPOINTMENTS = ("View Appointments", "Manage Appointments", "View Appointment Services")
+_REFUSED = ("OpenMRS refuserait chaque référence.", "OpenMRS would refuse every referral.")
+
+FINDINGS: Mapping[str, Code] = {
+    "openmrs.module_missing": Code(
+        ("le module {name} ne tourne pas dans OpenMRS", "the module {name} is not running in OpenMRS"),
+        _REFUSED,
+        (
+            "Installez et démarrez-le ; sans le module appointments : profile: platform2.",
+            "Install and start it; without the module appointments: profile: platform2.",
+        ),
+        who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.may_not_write": Code(
+        ("notre compte n'a pas le droit {name}", "our account lacks the privilege {name}"),
+        _REFUSED,
+        ("Ajoutez-le à son rôle.", "Add it to its role."),
+        who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.metadata_missing": Code(
+        ("{place} : OpenMRS n'a pas de {kind} {uuid}", "{place}: OpenMRS has no {kind} {uuid}"),
+        (
+            "OpenMRS laisse tomber un lieu inconnu sans un mot, et refuse le reste.",
+            "OpenMRS drops an unknown location without a word, and refuses the rest.",
+        ),
+        (
+            "Corrigez openmrs.yaml, ou créez-le : relais setup openmrs.",
+            "Correct openmrs.yaml, or create it: relais setup openmrs.",
+        ),
+        who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.metadata_retired": Code(
+        ("{place} : {kind} {uuid} est retiré dans OpenMRS", "{place}: {kind} {uuid} is retired in OpenMRS"),
+        (
+            "Ce qui est retiré n'est plus montré au centre, et pourra être refusé.",
+            "What is retired is no longer shown at the clinic, and may be refused.",
+        ),
+        ("Choisissez-en un vivant.", "Choose a living one."),
+        who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.datatype": Code(
+        (
+            "{place} : le concept {uuid} est {there} dans OpenMRS, il faut {wanted}",
+            "{place}: concept {uuid} is {there} in OpenMRS, {wanted} is needed",
+        ),
+        (
+            "OpenMRS refuse une valeur d'une autre sorte, et avec elle toute la référence.",
+            "OpenMRS refuses a value of another kind, and the whole referral with it.",
+        ),
+        (
+            "Choisissez un concept de cette sorte, ou changez value, answers ou factor.",
+            "Choose a concept of that kind, or change value, answers or factor.",
+        ),
+    ),
+    "openmrs.clock": Code(
+        (
+            "l'horloge d'OpenMRS a {seconds} s de {way}",
+            "the clock of OpenMRS is {seconds} s {way} ours",
+        ),
+        (
+            "OpenMRS refuse les visites dans son avenir.",
+            "OpenMRS refuses visits in its future.",
+        ),
+        ("Réglez les deux machines par NTP.", "Set both machines by NTP."),
+        who=Who.SYSADMIN,
+    ),
+}
 
 
 async def probe(
@@ -26,22 +99,33 @@ async def probe(
 ) -> list[Finding]:
     """Findings for what is not as it should be; an empty list when all is well."""
     try:
-        session = await rest.get("session")
-        if not (session or {}).get("authenticated"):
-            return [_error("openmrs.credentials", REASONS["openmrs.credentials"].en, who=Who.CREDENTIALS)]
+        session = await rest.get("session") or {}
+        if not session.get("authenticated"):
+            return [_stopped("openmrs.credentials")]
         modules = await rest.get("module", v="custom:(moduleId,started)", limit="100")
         findings = list(_modules(modules or {}, profile))
+        findings += _privileges(session, profile)
         if not findings:
             for path, reference, place in _references(openmrs, profile):
                 findings += await _check(rest, path, reference, place)
+            findings += await _concepts(rest, openmrs)
             if profile == "o3":
                 findings += await _services(rest, openmrs)
         if now is not None:
             findings += await _clock(rest, now)
         return findings
     except Stop as stop:
-        reason = REASONS[stop.code]
-        return [_error(stop.code, reason.en, who=reason.who)]
+        return [_stopped(stop.code)]
+
+
+def _stopped(code: str) -> Finding:
+    reason = REASONS[code]
+    return Finding(code, Severity.ERROR, reason.en, who=reason.who, french=(reason.fr, "", ""))
+
+
+def _found(code: str, place: str = "", severity: Severity | None = None, /, **words: str | int | Pair) -> Finding:
+    about = ("openmrs", *place.split(".")) if place else ()
+    return found(FINDINGS, code, {"place": place, **words}, severity=severity, about=about)
 
 
 def _modules(answer: Mapping[str, Any], profile: str) -> Iterator[Finding]:
@@ -49,12 +133,25 @@ def _modules(answer: Mapping[str, Any], profile: str) -> Iterator[Finding]:
     wanted = ["webservices.rest", "idgen", *(["appointments"] if profile == "o3" else [])]
     for module in wanted:
         if module not in started:
-            fix = "Install and start it" + (", or choose the profile platform2." if module == "appointments" else ".")
-            yield _error("openmrs.module_missing", f"The module {module} is not running.", fix)
+            yield _found("openmrs.module_missing", name=module)
+
+
+def _privileges(session: Mapping[str, Any], profile: str) -> Iterator[Finding]:
+    """What our account lacks. A superuser shows its role and no privileges (036), any other those it has (058)."""
+    user = session.get("user")
+    if not isinstance(user, Mapping):
+        return
+    roles = {str(role.get("display")) for role in listed(user.get("roles") or [])}
+    held = {str(one.get("display")) for one in listed(user.get("privileges") or [])}
+    if _SUPERUSER in roles:
+        return
+    for name in (*_PRIVILEGES, *(_APPOINTMENTS if profile == "o3" else ())):
+        if name not in held:
+            yield _found("openmrs.may_not_write", name=name)
 
 
 def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str, str, str]]:
-    """Every (resource, uuid, place in openmrs.yaml)."""
+    """Every (resource, uuid, place in openmrs.yaml) but concepts."""
     for name, uuid in (openmrs.get("identifier_types") or {}).items():
         yield "patientidentifiertype", uuid, f"identifier_types.{name}"
     yield "idgen/identifiersource", openmrs["idgen_source"], "idgen_source"
@@ -66,47 +163,64 @@ def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str,
             yield path, openmrs[name], name
     for area, place in (openmrs.get("places") or {}).items():
         yield "location", place["location"], f"places.{area}.location"
-    seen: set[str] = set()
-    for place, reference in _concepts(openmrs):
-        if reference not in seen:
-            seen.add(reference)
-            yield "concept", reference, place
 
 
-def _concepts(openmrs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+#: What is written to each concept of a referral. "": only what stands as an answer, of any datatype.
+_WRITTEN = {"number": "Text", "reason": "Coded", "urgency": "Coded", "note": "Text", "counter_referral_note": "Text"}
+
+
+def _asked(openmrs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every (place in openmrs.yaml, concept, datatypes it may have)."""
     for name, uuid in (openmrs.get("concepts") or {}).items():
-        yield f"concepts.{name}", uuid
+        yield f"concepts.{name}", uuid, _WRITTEN.get(name, "")
     for question, answers in (openmrs.get("answers") or {}).items():
         for name, uuid in answers.items():
-            yield f"answers.{question}.{name}", uuid
+            yield f"answers.{question}.{name}", uuid, ""
     for name, rule in (openmrs.get("observations") or {}).items():
-        yield f"observations.{name}.concept", rule["concept"]
+        coded = "value" in rule or "answers" in rule
+        wanted = "Coded" if coded else "Numeric" if "factor" in rule else "Numeric, Text"
+        yield f"observations.{name}.concept", rule["concept"], wanted
         if "value" in rule:
-            yield f"observations.{name}.value", rule["value"]
+            yield f"observations.{name}.value", rule["value"], ""
         for option, uuid in (rule.get("answers") or {}).items():
-            yield f"observations.{name}.answers.{option}", uuid
+            yield f"observations.{name}.answers.{option}", uuid, ""
+
+
+async def _concepts(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
+    """Each concept is there, living, and of a datatype that takes what is written to it; asked for once each."""
+    findings: list[Finding] = []
+    rows: dict[str, Mapping[str, Any] | None] = {}
+    for place, reference, wanted in _asked(openmrs):
+        if reference not in rows:
+            rows[reference] = await rest.get(
+                f"concept/{reference}", v="custom:(uuid,display,retired,datatype:(display))"
+            )
+            findings += _state(rows[reference], "concept", reference, place)
+        row = rows[reference]
+        kind = (row or {}).get("datatype")
+        there = str(kind.get("display", "")) if isinstance(kind, Mapping) else ""
+        if wanted and there and there not in wanted.split(", "):
+            findings.append(_found("openmrs.datatype", place, uuid=reference, there=there, wanted=wanted))
+    return findings
 
 
 async def _check(rest: Rest, path: str, reference: str, place: str) -> list[Finding]:
     idgen = path.startswith("idgen")
     row = await rest.get(f"{path}/{reference}", **({} if idgen else {"v": "custom:(uuid,display,retired)"}))
+    return list(_state(row, path, reference, place))
+
+
+def _state(row: Mapping[str, Any] | None, path: str, reference: str, place: str) -> Iterator[Finding]:
     if row is None:
-        text = f"{place}: OpenMRS has no {path} {reference}."
-        return [_error("openmrs.metadata_missing", text, "Correct openmrs.yaml or create it: relais setup openmrs.")]
-    if row.get("retired"):
-        text = f"{place}: {path} {reference} is retired in OpenMRS."
-        return [_error("openmrs.metadata_missing", text, "Choose a living one in openmrs.yaml.")]
-    return []
+        yield _found("openmrs.metadata_missing", place, kind=path, uuid=reference)
+    elif row.get("retired"):
+        yield _found("openmrs.metadata_retired", place, kind=path, uuid=reference)
 
 
 async def _services(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
     services = {str(s.get("uuid")) for s in await rest.list("appointmentService/all/default")}
     return [
-        _error(
-            "openmrs.metadata_missing",
-            f"places.{area}.service: OpenMRS has no appointment service {uuid}.",
-            "Create the service in OpenMRS or correct openmrs.yaml.",
-        )
+        _found("openmrs.metadata_missing", f"places.{area}.service", kind="appointmentService", uuid=str(uuid))
         for area, place in (openmrs.get("places") or {}).items()
         if (uuid := place.get("service")) not in services
     ]
@@ -122,20 +236,6 @@ async def _clock(rest: Rest, now: Callable[[], datetime]) -> list[Finding]:
     behind = (now() - (there if there.tzinfo else there.replace(tzinfo=UTC))).total_seconds()
     if abs(behind) <= _SKEW_SECONDS:
         return []
-    word = "behind" if behind > 0 else "ahead of"
-    text = f"The clock of OpenMRS is {abs(behind):.0f} s {word} ours."
-    return [
-        _error(
-            "openmrs.clock",
-            text,
-            "Set both machines by NTP: OpenMRS refuses visits in its future.",
-            who=Who.SYSADMIN,
-            severity=Severity.ERROR if behind > 0 else Severity.WARNING,
-        )
-    ]
-
-
-def _error(
-    code: str, message: str, fix: str = "", *, who: Who = Who.TARGET_ADMIN, severity: Severity = Severity.ERROR
-) -> Finding:
-    return Finding(code, severity, message, fix, file="openmrs.yaml", who=who)
+    way: Pair = ("retard", "behind") if behind > 0 else ("avance", "ahead of")
+    severity = Severity.ERROR if behind > 0 else Severity.WARNING
+    return [_found("openmrs.clock", "", severity, seconds=round(abs(behind)), way=way)]

@@ -70,6 +70,7 @@ def with_commands() -> typer.Typer:
         acting,
         beginning,
         changing,
+        checking,
         keeping,
         looking,
         mapping,

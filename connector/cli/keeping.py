@@ -24,7 +24,7 @@ from connector.engine.actions import Actions
 from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
 from connector.mappings import accepting, examples
-from connector.model import Finding, Severity
+from connector.model import Severity
 from connector.settings import Settings
 from connector.store.database import SqlStore, require_current
 
@@ -40,59 +40,9 @@ app.add_typer(export_app, name="export")
 app.add_typer(user_app, name="user")
 
 
-def _finding(f: Finding) -> dict[str, Any]:
-    return {
-        "code": f.code,
-        "severity": str(f.severity),
-        "file": f.file,
-        "line": f.line,
-        "message": f.message,
-        "fix": f.fix,
-    }
-
-
 def _settings(pack: Path | None) -> Settings:
     settings = Settings.load()
     return settings.model_copy(update={"pack": pack}) if pack else settings
-
-
-@app.command()
-def check(
-    pack: Annotated[Path | None, typer.Argument()] = None,
-    live: Annotated[bool, typer.Option("--live", help="Also ask the targets.")] = False,
-    json: Json = False,
-) -> None:
-    """Vérifier le paquet de configuration. / Lint the configuration pack."""
-    settings = _settings(pack)
-    _, findings = bootstrap.load(settings)
-    if live and not any(f.severity is Severity.ERROR for f in findings):
-        made = bootstrap.build(settings)
-        try:
-
-            async def probe() -> list[Finding]:
-                found: list[Finding] = []
-                for adapter in (*made.engine.sources.values(), *made.engine.targets.values()):
-                    found += await adapter.probe()
-                return found
-
-            findings = findings + run_async(made, probe)
-        finally:
-            made.close()
-    bad = any(f.severity is Severity.ERROR for f in findings)
-    if json:
-        json_out({"findings": [_finding(f) for f in findings]})
-    else:
-        for f in findings:
-            style = {"error": "bold red", "warning": "yellow"}.get(str(f.severity), "dim")
-            out.print(f"[{style}]{f.severity}[/] {f.file}:{f.line} [bold]{f.code}[/] {f.message}")
-            if f.fix:
-                out.print(f"    → {f.fix}")
-        out.print(
-            say(f"{len(findings)} remarque(s)", f"{len(findings)} finding(s)")
-            if findings
-            else say("[green]Rien à redire.[/]", "[green]Nothing to report.[/]")
-        )
-    leave(3 if bad else 0)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from connector.engine.lineage import PERSONAL
 from connector.engine.mapping import WHO
 from connector.engine.places import OrgUnits
 from connector.errors import MappingError
+from connector.findings import nearest
 from connector.identity import Names
 from connector.mappings import people, r4, second_opinion
 from connector.mappings.codec import entity_from
@@ -25,7 +26,6 @@ from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import FormMapping, Pack
-from connector.mappings.yaml_nodes import nearest
 from connector.model import SEEN, Activity, Contribution, Entity, Mapped, Record, Who
 
 #: Where a record says what it is called, by app.
@@ -63,7 +63,7 @@ def find_form(pack: Pack, name: str) -> FormMapping:
     known = [f"{source}/{form_name}" for source, form_name in pack.forms]
     if found:
         raise FormUnknown(f"{name}: {', '.join(f'{f.source}/{f.name}' for f in found)}")
-    raise FormUnknown(f"{name}: {nearest(name, [*(n.partition('/')[2] for n in known), *known])}")
+    raise FormUnknown(f"{name}: {nearest(name, [*(n.partition('/')[2] for n in known), *known])[1]}")
 
 
 def as_person(tried: Bench, source: str, body: Mapping[str, Any]) -> Entity | None:

@@ -6,17 +6,19 @@ the secrets folder), in ``connector.yaml`` only. Nothing here touches the networ
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from connector import periods
 from connector.errors import PackBroken
+from connector.findings import nearest
+from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_connections import SETTINGS, Secrets, read_schedules, read_sources, read_targets
-from connector.mappings.config_dictionary import read_activities, read_categories, read_concepts
+from connector.mappings.config_dictionary import keep, read_activities, read_categories, read_concepts
 from connector.mappings.config_episodes import read_episodes, read_registers
 from connector.mappings.config_forms import read_form
 from connector.mappings.config_indicators import ElementCodes, read_indicators
@@ -31,7 +33,8 @@ from connector.mappings.pack import (
     Pack,
     Place,
 )
-from connector.mappings.yaml_nodes import Findings, Map, Section, plain, read_yaml
+from connector.mappings.sections import Section, mapping
+from connector.mappings.yaml_nodes import Findings, Map, plain, read_yaml
 from connector.model import Finding
 
 #: The file every pack begins with.
@@ -54,21 +57,20 @@ def load_pack(
     node = read_yaml(main, MAIN, findings)
     if node is None:
         first = findings.items[0]
-        raise PackBroken(f"{MAIN}:{first.line}: {first.message}")
+        raise PackBroken(f"{MAIN}:{first.line}:{first.column}: {first.message}")
     secrets = Secrets(env, secrets_dir, findings, strict)
-    top = Section(secrets.tree(node), Place(MAIN, 1), findings, MAIN)
+    resolved = secrets.tree(node)
+    shapes.CONNECTOR.conform(resolved, findings, "")
+    top = Section(resolved, Place(MAIN, 1), findings, "", shapes.CONNECTOR)
 
-    head = top.section("pack", required=True)
-    pack_id = head.text("id", required=True)
-    name = head.texts("name")
-    head.done()
+    head = top.section("pack")
+    pack_id, name = head.text("id"), head.texts("name")
     zone = _zone(top)
     sources, ignore = read_sources(top)
     targets = {target.name: target for target in read_targets(top)}
     languages = tuple(top.names("languages")) or ("fr", "en")
     retention = _plain(top, "retention")
     schedules = read_schedules(top)
-    top.done()
 
     reading = Reading(folder, zone, findings)
     concepts = read_concepts(reading)
@@ -84,7 +86,7 @@ def load_pack(
     openmrs = None
     kinds = {*(one.kind for one in sources.values()), *(one.kind for one in targets.values())}
     if "openmrs" in kinds or (folder / "openmrs.yaml").is_file():
-        openmrs = read_yaml(folder / "openmrs.yaml", "openmrs.yaml", findings)
+        openmrs = reading.file("openmrs.yaml", shapes.OPENMRS).map
     pack = Pack(
         id=pack_id,
         version=_version(folder),
@@ -101,7 +103,7 @@ def load_pack(
         categories=categories,
         indicators=indicators,
         data_sets=data_sets,
-        openmrs=plain(openmrs) if isinstance(openmrs, Map) else {},
+        openmrs=plain(openmrs) if openmrs is not None else {},
         retention=retention,
         org_units=tuple(read_org_units(folder, findings)),
         deployments=tuple(read_deployments(folder, findings)),
@@ -110,8 +112,18 @@ def load_pack(
         episodes=episodes,
         registers=registers,
     )
-    shown = [replace(one, message=secrets.hide(one.message), fix=secrets.hide(one.fix)) for one in findings.items]
-    return pack, sorted(shown, key=lambda one: (one.file, one.line))
+    return pack, sorted((_hidden(one, secrets) for one in findings.items), key=lambda one: (one.file, one.line))
+
+
+def _hidden(one: Finding, secrets: Secrets) -> Finding:
+    """Findings are shown and logged: no value of a secret stays in one."""
+    what, why, fix = one.french
+    return replace(
+        one,
+        message=secrets.hide(one.message),
+        fix=secrets.hide(one.fix),
+        french=(secrets.hide(what), why, secrets.hide(fix)),
+    )
 
 
 def _version(folder: Path) -> str:
@@ -129,11 +141,12 @@ def _plain(top: Section, key: str) -> dict[str, Any]:
 
 
 def _zone(top: Section) -> str:
-    name = top.text("zone", required=True) or "UTC"
+    name = top.text("zone") or "UTC"
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        top.findings.add("zone.unknown", top.place("zone"), f"{name} is not a time zone", "For example Africa/Bamako.")
+        near = nearest(name, difflib.get_close_matches(name, sorted(available_timezones()), 1, 0.6))
+        top.findings.add("zone.unknown", top.value_at("zone"), name=name, nearest=near)
         return "UTC"
     return name
 
@@ -147,44 +160,32 @@ def _forms(reading: Reading) -> dict[tuple[str, str], FormMapping]:
         for form in read_form(reading, name):
             key = (form.source, form.name)
             if key in found:
-                reading.findings.add(
-                    "form.twice",
-                    Place(name, 1),
-                    f"form {form.name} of {form.source} is mapped twice",
-                    f"Also in {found[key].file}.",
-                )
+                at, first = form.at or Place(name, 1), found[key].file
+                reading.findings.add("form.twice", at, name=form.name, source=form.source, first=first)
                 continue
             found[key] = form
     return found
 
 
 def _dhis2(reading: Reading, name: str = "dhis2.yaml") -> tuple[dict[str, DataSet], ElementCodes]:
-    top = Section(read_yaml(reading.folder / name, name, reading.findings), Place(name, 1), reading.findings, name)
-    elements = top.section("data_elements", required=True)
-    exceptions = elements.texts("exceptions") if "exceptions" in elements else {}
-    codes = ElementCodes(
-        elements.text("prefix"), elements.text("numerator", "_NUM"), elements.text("denominator", "_DEN"), exceptions
-    )
-    elements.done()
+    top = reading.file(name, shapes.DHIS2)
+    elements = top.section("data_elements")
+    exceptions = mapping(elements.node("exceptions"))
+    codes = ElementCodes(elements.text("prefix"), elements.text("numerator"), elements.text("denominator"), exceptions)
     found: dict[str, DataSet] = {}
-    for entry in top.sections("data_sets", required=True):
-        identifier = entry.text("id", required=True)
+    for entry in top.sections("data_sets"):
+        identifier = entry.text("id")
         data_set = DataSet(
             id=identifier,
-            code=entry.text("code", identifier),
-            name=entry.texts("name", required=True),
-            period_type=entry.text("period", "Monthly", required=True, among=periods.PERIOD_TYPES),
-            level=entry.text("level", required=True),
+            code=entry.text("code") or identifier,
+            name=entry.texts("name"),
+            period_type=entry.text("period"),
+            level=entry.text("level"),
             send_zero=entry.flag("send_zero"),
             at=entry.at,
             **read_reporting(entry),
         )
-        entry.done()
-        if identifier in found:
-            reading.findings.add("id.twice", entry.at, f"{identifier} is declared twice", "")
-        elif identifier:
-            found[identifier] = data_set
-    top.done()
+        keep(found, identifier, data_set, entry)
     return found, codes
 
 

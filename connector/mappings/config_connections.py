@@ -15,47 +15,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connector import periods
+from connector.findings import Pair
+from connector.mappings.connection_shapes import EVERY, SETTINGS_OF, SOURCE_KINDS, TARGET_KINDS
 from connector.mappings.pack import Place, SourceConfig, TargetConfig
-from connector.mappings.schedules import schedule_problem, span_problem
-from connector.mappings.yaml_nodes import Findings, Map, Scalar, Section, Seq, plain
-from connector.model import Finding, Severity, Who
+from connector.mappings.pack_shapes import JOBS
+from connector.mappings.schedules import schedule_problem
+from connector.mappings.sections import Section
+from connector.mappings.yaml_nodes import Findings, Map, Scalar, Seq, plain
+from connector.model import Severity
 
-SOURCE_KINDS = ("cht", "files", "openmrs")
-TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
 #: What a connection of each kind may be told, beside what every one may.
-SETTINGS = {
-    "cht": (
-        "url",
-        "user",
-        "password",
-        "database",
-        "page_size",
-        "max_pages",
-        "max_bytes",
-        "max_document_bytes",
-        "webhook_secret",
-    ),
-    "files": (
-        "folder",
-        "format",
-        "form",
-        "key",
-        "action",
-        "delimiter",
-        "pattern",
-        "revision",
-        "max_line_bytes",
-        "max_file_bytes",
-        "webhook_secret",
-    ),
-    "openmrs": ("url", "user", "password", "profile", "settles_within", "max_answer_bytes"),
-    "dhis2": ("url", "user", "password", "token", "expected", "settles_within", "max_answer_bytes"),
-    "fhir_server": ("url", "user", "password", "token", "bundle", "settles_within", "max_answer_bytes"),
-    "cht_answers": ("url", "user", "password", "database", "settles_within", "max_answer_bytes"),
-}
-#: Relais's own jobs that a pack may schedule.
-JOBS = ("reconcile", "seal", "purge")
-_REFERENCE = re.compile(r"\$\{(?:(file):)?([A-Za-z_][A-Za-z0-9_.-]*)(?::-([^}]*))?\}")
+SETTINGS = {kind: tuple(fields) for kind, fields in SETTINGS_OF.items()}
+REFERENCE = re.compile(r"\$\{(?:(file):)?([A-Za-z_][A-Za-z0-9_.-]*)(?::-([^}]*))?\}")
 #: Shorter values are no secrets, and hiding them would spoil the words they occur in.
 _SHORTEST_SECRET = 6
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -78,14 +49,9 @@ class Secrets:
         return text
 
     def resolve(self, node: Scalar) -> str:
-        text = _REFERENCE.sub(lambda match: self._value(match, node.at), node.text)
-        if "${" in _REFERENCE.sub("", node.text):
-            self.findings.add(
-                "secret.name",
-                node.at,
-                "this names no variable and no file",
-                "Write ${NAME}, ${NAME:-default} or ${file:NAME}; a name has letters, digits, _ . and - only.",
-            )
+        text = REFERENCE.sub(lambda match: self._value(match, node.inside(match.start())), node.text)
+        if "${" in REFERENCE.sub("", node.text):
+            self.findings.add("secret.name", node.at)
         return text
 
     def _value(self, match: re.Match[str], at: Place) -> str:
@@ -97,18 +63,11 @@ class Secrets:
             return value
         if default is not None:
             return default
-        where = f"file {name} in RELAIS_SECRETS_DIR" if kind else f"variable {name}"
-        self.findings.items.append(
-            Finding(
-                "secret.missing",
-                Severity.ERROR if self.strict else Severity.WARNING,
-                f"the {where} is named here and not set",
-                f"Set the {where}.",
-                at.file,
-                at.line,
-                Who.SYSADMIN,
-            )
-        )
+        where: Pair = (f"la variable {name}", f"the variable {name}")
+        if kind:
+            where = f"le fichier {name} de RELAIS_SECRETS_DIR", f"the file {name} in RELAIS_SECRETS_DIR"
+        severity = Severity.ERROR if self.strict else Severity.WARNING
+        self.findings.add("secret.missing", at, severity=severity, name=where)
         return ""
 
     def _file(self, name: str) -> str | None:
@@ -133,63 +92,50 @@ class Secrets:
 def read_sources(top: Section) -> tuple[dict[str, SourceConfig], dict[str, tuple[str, ...]]]:
     found: dict[str, SourceConfig] = {}
     ignore: dict[str, tuple[str, ...]] = {}
-    for name, section in _named(top, "sources"):
-        kind = section.text("kind", required=True, among=SOURCE_KINDS)
+    for name, section in top.named("sources"):
+        kind = section.text("kind")
         ignore[name] = tuple(section.names("ignore"))
         settings = _settings(section, kind)
-        source = SourceConfig(
-            name=name,
-            kind=kind,
-            schedule=_schedule(section, "every 15m"),
-            silent_after=_span(section, "silent_after", "3d"),
-            order=section.text("order", "feed", among=("feed", "comparable", "none")),
-            settings={**settings, "ignore": ignore[name]} if ignore[name] else settings,
-        )
-        section.done()
+        schedule = _schedule(section, "every 15m")
         if kind:
-            found[name] = source
+            found[name] = SourceConfig(
+                name=name,
+                kind=kind,
+                schedule=schedule,
+                silent_after=section.text("silent_after"),
+                order=section.text("order"),
+                settings={**settings, "ignore": ignore[name]} if ignore[name] else settings,
+            )
     return found, ignore
 
 
 def read_targets(top: Section) -> Iterator[TargetConfig]:
-    for name, section in _named(top, "targets"):
-        kind = section.text("kind", required=True, among=TARGET_KINDS)
-        target = TargetConfig(
-            name=name,
-            kind=kind,
-            schedule=_schedule(section, "every 30m"),
-            live_from=_live_from(section, kind),
-            mode=section.text("mode", "live", among=("live", "shadow")),
-            on_existing=section.text("on_existing", "ask", among=("ask", "keep", "overwrite")),
-            vanished=section.text("vanished", "zero", among=("zero", "delete")),
-            settings=_settings(section, kind),
-        )
-        section.done()
+    for name, section in top.named("targets"):
+        kind = section.text("kind")
+        live_from = _live_from(section, kind)
+        schedule, settings = _schedule(section, "every 30m"), _settings(section, kind)
         if kind:
-            yield target
-
-
-def _named(top: Section, key: str) -> Iterator[tuple[str, Section]]:
-    node = top.node(key, required=True)
-    if isinstance(node, Map):
-        for name, value in node.entries.items():
-            yield name, Section(value, node.keys_at[name], top.findings, f"{key}: {name}")
+            yield TargetConfig(
+                name=name,
+                kind=kind,
+                schedule=schedule,
+                live_from=live_from,
+                mode=section.text("mode"),
+                on_existing=section.text("on_existing"),
+                vanished=section.text("vanished"),
+                settings=settings,
+            )
 
 
 def _live_from(section: Section, kind: str) -> str:
     """From when on a target is sent to: a DHIS2 period, or a date. Nothing is sent without it (what people typed
     by hand before must not be overwritten)."""
     text = section.text("live_from")
-    at = section.place("live_from")
+    example: Pair = ("un jour : live_from: 2026-07-06", "a day: live_from: 2026-07-06")
+    if kind == "dhis2":
+        example = ("une période DHIS2 : live_from: 202607", "a DHIS2 period: live_from: 202607")
     if not text:
-        section.findings.add(
-            "live_from.missing",
-            at,
-            f"{section.what}: live_from is missing",
-            "Add the first DHIS2 period to send, e.g. live_from: 202607"
-            if kind == "dhis2"
-            else "Add the first day to send, e.g. live_from: 2026-07-06",
-        )
+        section.findings.add("live_from.missing", section.place("live_from"), what=section.what, example=example)
         return ""
     try:
         if kind == "dhis2":
@@ -199,84 +145,60 @@ def _live_from(section: Section, kind: str) -> str:
             if not _DATE.fullmatch(text):
                 raise ValueError
     except ValueError:
-        section.findings.add(
-            "live_from.invalid",
-            at,
-            f"{section.what}: live_from cannot be {text!r}",
-            "A DHIS2 period such as 202607" if kind == "dhis2" else "A day such as 2026-07-06",
-        )
+        at = section.value_at("live_from")
+        section.findings.add("live_from.invalid", at, what=section.what, value=text, example=example)
         return ""
     return text
 
 
 def _schedule(section: Section, default: str) -> str:
-    text = section.text("schedule", default, required=True)
-    _check_schedule(section.findings, section.place("schedule"), f"{section.what}: schedule", text)
-    return text
+    text = section.text("schedule")
+    if text:
+        _check_schedule(section, "schedule", text)
+    return text or default
 
 
 def read_schedules(top: Section) -> dict[str, str]:
     section = top.section("schedules")
-    found = {}
-    for job in JOBS:
-        if job in section:
-            found[job] = section.text(job)
-            _check_schedule(section.findings, section.place(job), f"schedules: {job}", found[job])
-    section.taken.extend(JOBS)
-    section.done()
+    found = {job: text for job in JOBS if (text := section.text(job))}
+    for job, text in found.items():
+        _check_schedule(section, job, text)
     return found
 
 
-def _span(section: Section, key: str, default: str) -> str:
-    text = section.text(key, default)
-    if span_problem(text):
-        section.findings.add(
-            "span.invalid",
-            section.place(key),
-            f"{section.what}: {key} cannot be {text!r}",
-            "For example 15m, 12h or 3d.",
-        )
-        return default
-    return text
-
-
-def _check_schedule(findings: Findings, at: Place, what: str, text: str) -> None:
+def _check_schedule(section: Section, key: str, text: str) -> None:
     problem = schedule_problem(text)
-    if problem:
-        findings.add(problem[0], at, f"{what}: {problem[1]}", problem[2])
+    if problem is not None:
+        at = section.value_at(key)
+        words: dict[str, str | int | Pair] = {"what": f"{section.what}: {key}", "value": text, **problem.words}
+        section.findings.add(problem.code, at, severity=None, **words)
 
 
 def _settings(section: Section, kind: str) -> dict[str, Any]:
-    insecure = section.flag("insecure") if "insecure" in section else False
+    insecure = section.flag("insecure")
     found: dict[str, Any] = {}
     for key in (*SETTINGS.get(kind, ()), "timeout"):
         node = section.node(key)
         if node is not None:
             found[key] = plain(node)
-    if "url" in SETTINGS.get(kind, ()):
-        _check_url(section, str(found.get("url") or ""), insecure)
+    if found.get("url"):  # else missing, which is found already
+        _check_url(section, str(found["url"]), insecure)
     if insecure:
         found["insecure"] = True
     return found
 
 
 def _check_url(section: Section, url: str, insecure: bool) -> None:
-    at = section.place("url")
-    if "url" not in section:
-        section.findings.add("key.missing", at, f"{section.what}: url is missing", "Add  url: ...")
-        return
-    if not url:
-        return  # a missing secret, already reported
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        section.findings.add("url.invalid", at, f"{section.what}: url is not an http address", "https://...")
-    elif parts.scheme == "http" and not _loopback(parts.hostname) and not insecure:
-        section.findings.add(
-            "url.insecure",
-            at,
-            f"{section.what}: http:// would send patient data unprotected",
-            "Use https://, or add  insecure: true  if the way is protected otherwise.",
-        )
+    at, what = section.value_at("url"), f"{section.what}: url"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        section.findings.add("url.invalid", at, what=what)
+    elif parts.scheme == "http" and not _loopback(host) and not insecure:
+        section.findings.add("url.insecure", at, what=what)
 
 
 def _loopback(host: str) -> bool:
@@ -286,3 +208,15 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+__all__ = [
+    "EVERY",
+    "SETTINGS",
+    "SOURCE_KINDS",
+    "TARGET_KINDS",
+    "Secrets",
+    "read_schedules",
+    "read_sources",
+    "read_targets",
+]

@@ -6,27 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connector.findings import nearest
 from connector.identity import digest
+from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_dictionary import keep
 from connector.mappings.config_reading import Reading
-from connector.mappings.expressions import compile_expression
-from connector.mappings.pack import (
-    Indicator,
-    PartRule,
-    Place,
-    Predicate,
-)
-from connector.mappings.yaml_nodes import (
-    Map,
-    Scalar,
-    Section,
-    plain,
-    read_yaml,
-)
+from connector.mappings.expressions import Compiled, compile_expression
+from connector.mappings.pack import Indicator, PartRule, Predicate
+from connector.mappings.sections import Section
+from connector.mappings.shapes import prefix
+from connector.mappings.yaml_nodes import Map, Scalar, plain
 
-AGGREGATES = ("count", "sum", "distinct", "first", "latest")
-DISTINCT = ("subject", "worker", "household", "group", "place")
-AREAS = ("sec", "epargne", "promotion", "gouvernance")
+#: The parts of a ratio, and the keys they are written under.
+_RATIO = (("num", "numerator"), ("den", "denominator"))
+#: Keys that change no figure.
+_FOR_PEOPLE = ("definition", "small", "periodicity")
 
 
 @dataclass(frozen=True)
@@ -48,21 +42,18 @@ def read_indicators(
     reading: Reading, name: str, codes: ElementCodes, found: dict[str, Indicator], meaning: Mapping[str, Any]
 ) -> None:
     """Add the indicators of one file. ``meaning``: what else a count depends on, by id, for its version."""
-    top = Section(read_yaml(reading.folder / name, name, reading.findings), Place(name, 1), reading.findings, name)
-    area = top.text("area", "sec", required=True, among=AREAS)
-    data_set = top.text("data_set")
-    for entry in top.sections("indicators", required=True):
+    top = reading.file(name, shapes.INDICATORS)
+    area, data_set = top.text("area"), top.text("data_set")
+    for entry in top.sections("indicators"):
         indicator = _indicator(reading, entry, area, data_set, codes, meaning)
-        entry.done()
         if indicator:
             keep(found, indicator.id, indicator, entry)
-    top.done()
 
 
 def _indicator(
     reading: Reading, entry: Section, area: str, data_set: str, codes: ElementCodes, meaning: Mapping[str, Any]
 ) -> Indicator | None:
-    identifier = entry.text("id", required=True)
+    identifier = entry.text("id")
     parts, own = _parts(reading, entry)
     rules = _rules(reading, entry, parts, own)
     kinds = tuple(dict.fromkeys(kind for rule in rules.values() for kind in rule.counts))
@@ -70,17 +61,18 @@ def _indicator(
     meant = [meaning.get(one) for one in (*by, *kinds)]
     indicator = Indicator(
         id=identifier,
-        name=entry.texts("name", required=True),
+        name=entry.texts("name"),
         definition=entry.texts("definition"),
         counts=kinds,
         parts=parts,
         rules=rules,
-        data_set=entry.text("data_set", data_set),
+        data_set=entry.text("data_set") or data_set,
         elements={part: codes.code(identifier, part) for part in parts},
         chis=entry.maybe("chis"),
         area=area,
         at=entry.at,
         small=entry.count("small"),
+        periodicity=entry.maybe("periodicity"),
         version=digest([_counted(entry), meant, meaning.get("")])[:16],
         nested=set(parts) == {"num", "den"} and not own,
     )
@@ -89,7 +81,7 @@ def _indicator(
 
 def _counted(entry: Section) -> dict[str, Any]:
     """The entry without what is for people alone: mending a definition counts nothing again."""
-    return {key: value for key, value in plain(entry.map).items() if key not in ("definition", "small")}
+    return {key: value for key, value in plain(entry.map).items() if key not in _FOR_PEOPLE}
 
 
 def _parts(reading: Reading, entry: Section) -> tuple[dict[str, Predicate], dict[str, Section]]:
@@ -103,14 +95,16 @@ def _parts(reading: Reading, entry: Section) -> tuple[dict[str, Predicate], dict
     if not ratio:
         predicate = _where(reading, entry, entry.what)
         return ({"count": predicate} if predicate else {}), {}
-    own = {
-        part: entry.section(key)
-        for part, key in (("num", "numerator"), ("den", "denominator"))
-        if isinstance(entry.node(key, required=True), Map)
-    }
+    if "where" in entry:  # it would do nothing
+        near = nearest("where", ("denominator", "numerator"))
+        reading.findings.add("key.unknown", entry.place("where"), what=prefix(entry.what), key="where", nearest=near)
+    for _, key in _RATIO:
+        if entry.node(key) is None:
+            reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key=key)
+    own = {part: entry.section(key) for part, key in _RATIO if isinstance(entry.node(key), Map)}
     if own:
         found = {}
-        for part, key in (("num", "numerator"), ("den", "denominator")):
+        for part, key in _RATIO:
             section = own.get(part)
             predicate = (
                 _where(reading, section, section.what)
@@ -129,20 +123,32 @@ def _where(reading: Reading, section: Section, what: str) -> Predicate | None:
 
 
 def _nested(reading: Reading, entry: Section) -> dict[str, Predicate]:
-    whole = entry.text("denominator", "true", required=True)
-    part = entry.text("numerator", "true", required=True)
-    at = entry.place("denominator")
-    den = reading.compile(whole, at, f"{entry.what}: denominator")
-    alone = reading.compile(part, entry.place("numerator"), f"{entry.what}: numerator")
+    whole, part = (_condition(entry, key) for key in ("denominator", "numerator"))
+    den = _compile(reading, entry, "denominator", whole)
+    alone = _compile(reading, entry, "numerator", part)
     if den is None or alone is None:
         return {}
+    at, beside = entry.value_at("denominator"), entry.value_at("numerator")
     if whole == "true":
-        return {"num": Predicate(part, alone, alone, entry.place("numerator")), "den": always()}
+        return {"num": Predicate(part, alone, alone, beside), "den": always()}
     both = f"({whole}) and ({part})"
-    num = reading.compile(both, at, entry.what)
+    num = _compile(reading, entry, "denominator", both)
     if num is None:
         return {}
-    return {"num": Predicate(both, num, alone, entry.place("numerator")), "den": Predicate(whole, den, at=at)}
+    return {"num": Predicate(both, num, alone, beside), "den": Predicate(whole, den, at=at)}
+
+
+def _condition(entry: Section, key: str) -> str:
+    node = entry.node(key)
+    return node.text if isinstance(node, Scalar) else "true"
+
+
+def _compile(reading: Reading, entry: Section, key: str, text: str) -> Compiled | None:
+    """The condition of a key, or a longer one made of it."""
+    node = entry.node(key)
+    if not isinstance(node, Scalar):
+        node = Scalar(text, False, entry.at)
+    return reading.compile(node, f"{entry.what}: {key}", None if text == node.text else text)
 
 
 def always() -> Predicate:
@@ -156,7 +162,7 @@ def _rules(
     amounts = _amounts(reading, entry)
     whole = _rule(reading, entry, None, amounts.get(""))
     if len(own) < 2 and not whole.counts:
-        entry.node("counts", required=True)
+        reading.findings.add("key.missing", entry.at, what=prefix(entry.what), key="counts")
     rules = {}
     for part in parts:
         amount = amounts.get(part, amounts.get(""))
@@ -167,8 +173,10 @@ def _rules(
             node = section.node("amount")
             mine = reading.predicate(node, f"{section.what}: amount") if node is not None else amount
             rules[part] = _rule(reading, section, whole, mine)
-            section.done()
-        _check(reading, section or entry, rules[part])
+    for part, section in own.items():
+        _check(reading, section, rules.get(part, whole))
+    if len(own) < len(parts):
+        _check(reading, entry, replace(whole, amount=next(iter(amounts.values()), None)))
     return rules
 
 
@@ -176,67 +184,45 @@ def _rule(reading: Reading, section: Section, whole: PartRule | None, amount: Pr
     """One part as written, or the indicator's own keys. What a part does not say is as the whole says."""
     base = whole or PartRule((), "count")
     among = section.node("among")
-    aggregate = section.text("aggregate", base.aggregate, among=AGGREGATES)
+    aggregate = section.text("aggregate") or base.aggregate
     same = aggregate == base.aggregate  # a part counted otherwise does not inherit how the whole is counted
     inherited = base.among if same else None
     return PartRule(
         counts=tuple(section.names("counts")) or base.counts,
         aggregate=aggregate,
-        distinct=section.text("distinct", (base.distinct or "") if same else "", among=DISTINCT) or None,
-        at_least=_whole_number(section, "distinct_at_least", base.at_least if same else 1),
-        each=section.text("each", base.each or "") or None,
+        distinct=section.maybe("distinct") or (base.distinct if same else None),
+        at_least=section.count("distinct_at_least") or (base.at_least if same else 1),
+        each=section.maybe("each") or base.each,
         by=tuple(section.names("by")) if "by" in section else base.by,
         among=reading.predicate(among, f"{section.what}: among") if among is not None else inherited,
-        period=section.text("period", base.period or "") or None,
+        period=section.maybe("period") or base.period,
         amount=amount,
     )
 
 
-def _whole_number(section: Section, key: str, default: int) -> int:
-    text = section.text(key, str(default))
-    if text.isdigit() and 1 <= int(text) <= 1_000:
-        return int(text)
-    section.findings.add("value.type", section.place(key), f"{section.what}: {key} must be a whole number", "")
-    return default
-
-
 def _check(reading: Reading, section: Section, rule: PartRule) -> None:
+    add, what = reading.findings.add, section.what
     once = rule.aggregate in ("distinct", "first", "latest")
     if once != (rule.distinct is not None):
-        reading.findings.add(
-            "indicator.distinct",
-            section.at,
-            f"{section.what}: aggregate {rule.aggregate} {'needs' if once else 'has no'} distinct",
-            "distinct says whom or what is counted once, or of whom the first or latest record counts.",
-        )
+        at = section.place("distinct") if "distinct" in section else section.value_at("aggregate")
+        add("indicator.distinct", at, what=what, aggregate=rule.aggregate)
     if rule.aggregate == "sum" and rule.amount is None:
-        reading.findings.add("key.missing", section.at, f"{section.what}: amount is missing", "Add  amount: ...")
+        add("key.missing", section.at, what=prefix(what), key="amount")
     if rule.amount is not None and rule.aggregate in ("count", "distinct"):
-        reading.findings.add(
-            "indicator.amount", section.at, f"{section.what}: amount is for aggregate: sum, first or latest", ""
-        )
+        add("indicator.amount", section.place("amount"), what=what)
     if rule.at_least > 1 and (rule.aggregate != "distinct" or rule.each is not None):
-        reading.findings.add(
-            "indicator.at_least", section.at, f"{section.what}: distinct_at_least is for aggregate: distinct", ""
-        )
+        add("indicator.at_least", section.place("distinct_at_least"), what=what)
     if rule.among is not None and rule.aggregate not in ("first", "latest"):
-        reading.findings.add(
-            "indicator.among", section.at, f"{section.what}: among is for aggregate: first or latest", "Use where."
-        )
+        add("indicator.among", section.place("among"), what=what)
 
 
 def _amounts(reading: Reading, entry: Section) -> dict[str, Predicate]:
     """``amount``: one expression (under ``""``), or one for each part."""
     node = entry.node("amount")
-    if node is None:
-        return {}
     if isinstance(node, Scalar):
         predicate = reading.predicate(node, f"{entry.what}: amount")
         return {"": predicate} if predicate else {}
-    section = Section(node, node.at, reading.findings, f"{entry.what}: amount")
-    found = {
-        part: reading.predicate(section.node(key, required=True), f"{entry.what}: amount {key}")
-        for part, key in (("num", "numerator"), ("den", "denominator"))
-    }
-    section.done()
+    if not isinstance(node, Map):
+        return {}
+    found = {part: reading.predicate(node.entries.get(key), f"{entry.what}: amount: {key}") for part, key in _RATIO}
     return {part: one for part, one in found.items() if one is not None}

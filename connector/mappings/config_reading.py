@@ -7,17 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connector.findings import nearest
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression
-from connector.mappings.pack import (
-    Place,
-    Predicate,
-)
-from connector.mappings.yaml_nodes import (
-    MAX_BYTES,
-    Any_,
-    Findings,
-    Scalar,
-)
+from connector.mappings.pack import Place, Predicate
+from connector.mappings.sections import Section, read_section
+from connector.mappings.shapes import Shape
+from connector.mappings.yaml_nodes import MAX_BYTES, Any_, Findings, Scalar
 
 
 @dataclass
@@ -30,20 +25,23 @@ class Reading:
     tables: dict[str, dict[str, str | None]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
-    def compile(self, text: str, at: Place, what: str) -> Compiled | None:
+    def file(self, name: str, shape: Shape) -> Section:
+        """One file of the pack by its declaration."""
+        return read_section(self.folder, name, self.findings, shape)
+
+    def compile(self, node: Scalar, what: str, text: str | None = None) -> Compiled | None:
+        """The expression of a scalar, or a longer one made of it."""
         try:
-            return compile_expression(text, zone=self.zone)
+            return compile_expression(node.text if text is None else text, zone=self.zone)
         except ExpressionError as error:
-            self.findings.add("expression.syntax", at, f"{what}: {error}", "See jsonata.org for the language.")
+            at = node.at if text is not None or error.position is None else node.inside(error.position)
+            self.findings.add("expression.syntax", at, what=what, problem=str(error))
             return None
 
     def predicate(self, node: Any_ | None, what: str) -> Predicate | None:
-        if node is None:
-            return None
         if not isinstance(node, Scalar):
-            self.findings.add("value.type", node.at, f"{what} must be an expression", "")
             return None
-        compiled = self.compile(node.text, node.at, what)
+        compiled = self.compile(node, what)
         return Predicate(node.text, compiled, at=node.at) if compiled else None
 
     def table(self, name: str, at: Place) -> dict[str, str | None]:
@@ -53,20 +51,32 @@ class Reading:
             self.tables[name] = {}
             path = (self.folder / name).resolve()
             if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
-                self.findings.add("table.missing", at, f"there is no table {name}", "Create it, or mend the path.")
+                there = [one.relative_to(self.folder).as_posix() for one in sorted(self.folder.glob("tables/*.csv"))]
+                self.findings.add("table.missing", at, name=name, nearest=nearest(name, there))
             else:
                 self.tables[name] = self._rows(path, name)
         return self.tables[name]
 
     def _rows(self, path: Path, name: str) -> dict[str, str | None]:
         if path.stat().st_size > MAX_BYTES:
-            self.findings.add("file.too_big", Place(name, 1), f"{name} is larger than {MAX_BYTES} bytes", "Split it.")
+            self.findings.add("file.too_big", Place(name, 1), name=name, most=MAX_BYTES)
             return {}
         found: dict[str, str | None] = {}
+        seen: dict[str, int] = {}
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            for row in list(csv.reader(lines))[1:]:
-                if len(row) >= 2 and not row[0].startswith("#"):
-                    found[row[0].strip()] = None if row[1].strip() in ("", "~") else row[1].strip()
+            reader = csv.reader(lines)
+            for row in reader:
+                at = Place(name, reader.line_num)
+                if reader.line_num == 1 or not row or row[0].startswith("#"):
+                    continue
+                if len(row) != 2:
+                    self.findings.add("csv.row", at, count=len(row), wanted=2)
+                    continue
+                answer, meaning = row[0].strip(), row[1].strip()
+                if answer in seen:
+                    self.findings.add("table.twice", at, answer=answer, line=seen[answer])
+                seen[answer] = reader.line_num
+                found[answer] = None if meaning in ("", "~") else meaning
         return found
 
 

@@ -33,8 +33,10 @@ from connector.mappings.expressions import Compiled, ExpressionError, compile_ex
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
+from connector.mappings.pack_shapes import CATEGORY_TEST, FORM_TEST, kind_of
 from connector.mappings.registers import Line, Registers
-from connector.mappings.yaml_nodes import Findings, Section, plain, read_yaml
+from connector.mappings.sections import Section, read_section
+from connector.mappings.yaml_nodes import Findings, plain
 from connector.model import SEEN, Activity, Contribution, Entity, Mapped, Record, Referral
 
 _DAY = date(2026, 7, 15)
@@ -117,8 +119,7 @@ def run_examples(pack: Pack) -> Results:
 def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]]:
     """The records of the examples beside a form, by name."""
     name = form.file.replace(".yaml", ".test.yaml")
-    findings = Findings()
-    top = Section(read_yaml(pack.folder / name, name, findings), Place(name, 1), findings, name)
+    top = read_section(pack.folder, name, Findings(), FORM_TEST)
     forms = [one for one in pack.forms.values() if one.file == form.file]
     found = []
     for entry in top.sections("examples"):
@@ -126,7 +127,7 @@ def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]
         node = entry.node("record")
         body = plain(node) if node is not None else None
         if chosen is not None and chosen.name == form.name and isinstance(body, dict):
-            found.append((entry.text("name", entry.what), body))
+            found.append((entry.text("name") or entry.what, body))
     return found
 
 
@@ -151,11 +152,12 @@ class _Runner:
     def _file(self, path: Path) -> None:
         name = path.relative_to(self.pack.folder).as_posix()
         findings = Findings()
-        top = Section(read_yaml(path, name, findings), Place(name, 1), findings, name)
+        kind = kind_of(name)
+        top = read_section(self.pack.folder, name, findings, kind.shape if kind else CATEGORY_TEST)
         target = name.replace(".test.yaml", ".yaml")
         forms = [form for form in self.pack.forms.values() if form.file == target]
-        for entry in top.sections("examples", required=True):
-            label = entry.text("name", entry.what)
+        for entry in top.sections("examples"):
+            label = entry.text("name") or entry.what
             before = len(self.results.failures)
             self.corrected = None
             try:
@@ -171,13 +173,11 @@ class _Runner:
                     self._indicator_example(entry, label)
             except (KeyError, ValueError, TypeError) as error:
                 self.results.fail(entry.at, label, f"the example cannot be run: {error}")
-            entry.done()
             if len(self.results.failures) == before:
                 self.results.passed += 1
             elif self.corrected is not None:
                 key = "option" if "category" in entry else "expect"
                 self.results.corrections.append(Correction(name, entry.at.line, label, key, self.corrected))
-        top.done()
         for finding in findings.items:
             self.results.fail(Place(finding.file, finding.line), "file", finding.message)
 
@@ -192,7 +192,7 @@ class _Runner:
         if form is None:
             self.results.fail(at, label, "there is no form mapping of this name beside it")
             return
-        record = Record(form.source, form.name, entry.text("key", "example"), "1", form.name, body)
+        record = Record(form.source, form.name, entry.text("key") or "example", "1", form.name, body)
         try:
             mapped = self.mapper.apply(record)
         except MappingError as error:
@@ -302,8 +302,8 @@ class _Runner:
         person = _data(entry, "person")
         expect = _data(entry, "expect")
         activity = Activity(
-            source="example", stream="example", key="example", revision="1", kind=entry.text("activity", required=True),
-            form="", mapping="", version="", date=date.fromisoformat(entry.text("date", _DAY.isoformat())), at=None,
+            source="example", stream="example", key="example", revision="1", kind=entry.text("activity"),
+            form="", mapping="", version="", date=date.fromisoformat(entry.text("date") or _DAY.isoformat()), at=None,
             place="example-place", worker="example-worker", subject="example-subject", facts=facts,
         )  # fmt: skip
         entity = Entity("example", "person", "example", "1", person) if person else None
@@ -377,9 +377,9 @@ class _Runner:
         return f"{one.part} {combo}{amount}"
 
     def _category_example(self, entry: Section, label: str) -> None:
-        category = entry.text("category", required=True)
+        category = entry.text("category")
         facts = _data(entry, "facts")
-        wanted = entry.text("option", required=True)
+        wanted = entry.text("option")
         found = self.counter.option(category, self.counter.facts(facts))
         self.seen.add(f"category {category} {found}")
         self.corrected = found
@@ -388,11 +388,11 @@ class _Runner:
     # ------------------------------------------------------------ episodes and registers
 
     def _episode_example(self, entry: Section, label: str) -> None:
-        kind = entry.text("episode", required=True)
+        kind = entry.text("episode")
         person = _data(entry, "person")
         entity = Entity("example", "person", "example-subject", "1", person) if person else None
-        members = [_member(one, entity) for one in entry.sections("records", required=True)]
-        wanted = entry.node("expect", required=True)
+        members = [_member(one, entity) for one in entry.sections("records")]
+        wanted = entry.node("expect")
         expect = plain(wanted) if wanted is not None else []
         links = {one.activity.id: self.episodes.links(one.activity, one.facts) for one in members}
         groups: dict[str, list[Member]] = {}
@@ -422,9 +422,9 @@ class _Runner:
         self._counts(at, label, activity, people.complete(activity, person), told.get("counts") or {}, {})
 
     def _register_example(self, entry: Section, label: str) -> None:
-        register = self.pack.registers[entry.text("register", required=True)]
+        register = self.pack.registers[entry.text("register")]
         members = [_member(one, None) for one in entry.sections("members")]
-        period = entry.text("period", "202607")
+        period = entry.text("period") or "202607"
         records = entry.count("records") or 0
         line = Line("register/example", "example-key", "example-place", _data(entry, "data"), members, records)
         expect = _data(entry, "expect")
@@ -493,13 +493,12 @@ def _named(forms: Sequence[FormMapping], name: str) -> FormMapping | None:
 def _member(entry: Section, person: Entity | None) -> Member:
     """A record of an example: ``activity``, ``date``, ``facts``; ``id``, ``subject``, ``worker`` where they matter."""
     activity = Activity(
-        source="example", stream="example", key=entry.text("id", f"line-{entry.at.line}"), revision="1",
-        kind=entry.text("activity", required=True), form="", mapping="", version="",
-        date=date.fromisoformat(entry.text("date", required=True)), at=None, place="example-place",
-        worker=entry.text("worker", "example-worker"), subject=entry.text("subject", "example-subject"),
+        source="example", stream="example", key=entry.text("id") or f"line-{entry.at.line}", revision="1",
+        kind=entry.text("activity"), form="", mapping="", version="",
+        date=date.fromisoformat(entry.text("date")), at=None, place="example-place",
+        worker=entry.text("worker") or "example-worker", subject=entry.text("subject") or "example-subject",
         facts=_data(entry, "facts"),
     )  # fmt: skip
-    entry.done()
     return Member(activity, people.complete(activity, person))
 
 

@@ -27,7 +27,12 @@ _IMPURE = re.compile(r"\$(now|millis|random|shuffle|eval)\b")
 
 
 class ExpressionError(ValueError):
-    """The expression cannot be compiled, or failed on a document. Carries the engine's words, never the document."""
+    """The expression cannot be compiled, or failed on a document. Carries the engine's words, never the document, and
+    where in the expression it stopped, when that is known."""
+
+    def __init__(self, words: str, position: int | None = None) -> None:
+        super().__init__(words)
+        self.position = position
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,13 @@ class Compiled:
         """The result as a condition: absent is false."""
         return truth(self.evaluate(document))
 
+    def reads(self) -> tuple[dict[str, Any], frozenset[str]]:
+        """What of a document it looks at, as a tree of names (True or empty: all of it, or whether it is there), and
+        the functions and variables it names that the language does not have."""
+        said: Any = self._engine.reads()
+        tree = said.get("input")
+        return tree if isinstance(tree, dict) else {}, frozenset(said.get("bindings") or ())
+
     def explain(self, document: Mapping[str, Any]) -> list[str]:
         """How the result came about, for people who may see it: for a condition that is met its comparisons, else those
         that failed, each as ``muac_mm < 115 → false (120 < 115)``, what was not recorded as ``absent``.
@@ -145,7 +157,9 @@ def check(source: str) -> None:
         raise ExpressionError(f"longer than {MAX_LENGTH} characters")
     impure = _IMPURE.search(source)
     if impure:
-        raise ExpressionError(f"{impure.group(0)} is not allowed: the same record must always give the same facts")
+        raise ExpressionError(
+            f"{impure.group(0)} is not allowed: the same record must always give the same facts", impure.start()
+        )
 
 
 def run(engine: jlens.Expression, document: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -166,7 +180,8 @@ def _expression(source: str, functions: Mapping[str, Callable[..., Any]]) -> jle
     try:
         engine = jlens.Expression(source)
     except jlens.JlensError as error:
-        raise ExpressionError(f"{error.code} at character {error.position}: {error}") from None
+        position = error.position if error.start is None or error.token == "(end)" else error.start
+        raise ExpressionError(f"{error.code} at character {error.position}: {error}", position) from None
     for name, function in functions.items():
         engine.register_function(name, function)
     return engine

@@ -16,10 +16,11 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position of a node in a file, for findings."""
+    """Position of a node in a file, for findings: line and column begin at 1."""
 
     file: str
     line: int
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ class Indicator:
     version: str = ""
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people
     small: int | None = None  #: as of its data set, unless it says otherwise
+    periodicity: str | None = None  #: the period type it is defined for, compared with that of its data set
     #: the numerator's condition is looked at only where the denominator's holds, on the same record
     nested: bool = False
 
@@ -310,6 +312,7 @@ class OrgUnitRow:
     name: str
     valid_from: date
     valid_to: date | None
+    at: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,7 @@ class DeploymentRow:
     org_unit: str
     valid_from: date
     valid_to: date | None
+    at: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from connector.sandbox.openmrs_shapes import Json, Refused, error, page
 
 #: Wrong passwords after which the right one is refused too, and for how long (774-784; core's defaults).
 _ATTEMPTS, _LOCKED_SECONDS = 7, 300
+#: The role that may do everything.
+SUPERUSER = "System Developer"
 
 
 class Accounts:
@@ -98,6 +100,7 @@ def may(user: Mapping[str, Any], privilege: str) -> bool:
 def session_body(user: Json | None) -> Json:
     if user is None:
         return {"authenticated": False, "locale": "en", "allowedLocales": ["en", "fr"]}
+    granted = user.get("privileges", "all")
     return {
         "authenticated": True,
         "locale": "en",
@@ -107,8 +110,9 @@ def session_body(user: Json | None) -> Json:
             "display": user["username"],
             "username": user["username"],
             "systemId": user["username"],
-            "privileges": [],
-            "roles": [],
+            # 036: a superuser shows its role and no privileges; 058: any other shows those it has
+            "privileges": [] if granted == "all" else [{"display": p, "name": p} for p in granted],
+            "roles": [{"display": SUPERUSER, "name": SUPERUSER}] if granted == "all" else [],
         },
         "sessionLocation": None,
         "currentProvider": None,

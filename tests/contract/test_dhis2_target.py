@@ -565,7 +565,7 @@ def test_probe_names_what_is_missing_with_a_fix() -> None:
     expected = {
         "MH_SEC": {
             "period_type": "Quarterly",
-            "elements": {"MH_A": ["default"], "MH_B": ["SEX_F", "SEX_X"], "MH_Z": ["default"]},
+            "elements": {"MH_A": ["default"], "MH_B": ["SEX_F", "SEX_X"], "MH_Z": ["default"], "MH_NOT": []},
             "org_units": ["ML-S1", "ML-S2"],
         },
         "MH_GONE": {},
@@ -577,6 +577,7 @@ def test_probe_names_what_is_missing_with_a_fix() -> None:
         "dhis2.credentials_no_authority",
         "dhis2.data_set_missing",
         "dhis2.element_missing",
+        "dhis2.element_not_in_set",
         "dhis2.org_unit_not_assigned",
         "dhis2.period_type",
         "dhis2.zero_not_significant",

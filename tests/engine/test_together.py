@@ -102,8 +102,8 @@ registers:
 def with_more(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Pack], Pack]:
     """The shipped pack with the indicators above, and no more of its own."""
     copy = PackCopy(Path(tmp_path_factory.mktemp("pack")))
-    for path in (copy.folder / "indicators").glob("*.yaml"):
-        path.unlink()
+    for path in {*(copy.folder / "indicators").glob("*.yaml"), *copy.folder.rglob("*.test.yaml")}:
+        path.unlink()  # the examples are of what is taken out
     copy.write("indicators/more.yaml", INDICATORS)
     copy.append("categories.yaml", CATEGORY)
     copy.append("activities.yaml", "  fever_word: \"fever = true ? 'fever' : fever = false ? 'none'\"\n")

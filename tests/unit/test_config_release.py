@@ -36,9 +36,9 @@ def test_release_is_read(tmp_path: Path, line: str, wanted: Release | None) -> N
     ("lines", "code", "row"),
     [
         ("    release: later\n", "value.choice", 1),
-        ("    release: {after: approval, margin: many}\n", "value.type", 1),
+        ("    release: {after: approval, margin: many}\n", "value.format", 1),
         ("    release: {margin: 5%}\n", "key.missing", 1),
-        ("    deadline: soon\n", "value.type", 1),
+        ("    deadline: soon\n", "value.format", 1),
         ("    deadlin: 5\n", "key.unknown", 1),
     ],
 )
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, lines: str, code: s
 def test_a_deadline_needs_to_know_for_whom(tmp_path: Path) -> None:
     copy = PackCopy(tmp_path)
     line = copy.change("dhis2.yaml", SEC, "    deadline: 5\n")
-    assert ("key.missing", line) in [(f.code, f.line) for f in copy.findings()]
+    assert ("data_set.reporters", line) in [(f.code, f.line) for f in copy.findings()]
 
 
 def test_small_figures_are_those_above_nought_and_below_the_limit(tmp_path: Path) -> None:

@@ -1,143 +1,253 @@
-"""Each cross-check of the pack, by the mistake it is there for. The shipped pack itself is clean (test_config)."""
+"""Every code of ``relais check``: its mistake planted in a copy of the pack is found at its line and column, with words
+in both languages. The shipped pack itself is clean (test_config)."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from connector.model import Severity
+from connector.mappings.comparisons import comparisons
+from connector.mappings.lint_codes import CODES
+from connector.mappings.lint_forms import check_digit
+from connector.model import Finding, Severity
 
-from .pack_copy import PackCopy
+from .lint_plants import MARK, PLANTS, Plant
+from .pack_copy import ENVIRONMENT, SHIPPED, PackCopy
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> PackCopy:
+    return PackCopy(tmp_path_factory.mktemp("pack"))
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> PackCopy:
-    return PackCopy(tmp_path)
+def copy(shared: PackCopy) -> Iterator[PackCopy]:
+    """One copy for all tests of this module; what a test changed is put back."""
+    yield shared
+    there = {path.relative_to(shared.folder) for path in shared.folder.rglob("*") if path.is_file()}
+    for name in there | {path.relative_to(SHIPPED) for path in SHIPPED.rglob("*") if path.is_file()}:
+        if not (SHIPPED / name).is_file():
+            (shared.folder / name).unlink()
+        elif name not in there or (SHIPPED / name).stat().st_mtime_ns != (shared.folder / name).stat().st_mtime_ns:
+            shutil.copy2(SHIPPED / name, shared.folder / name)
+
+
+def planted(copy: PackCopy, plant: Plant) -> tuple[str, int, int]:
+    """Plant it; the file, line and column where it must be found."""
+    if plant.do is not None:
+        plant.do(copy.folder)
+    else:
+        copy.change(plant.file, plant.right, plant.wrong.replace(MARK, ""))
+    for name, old, new in plant.more:
+        copy.change(name, old, new)
+    file, marked = plant.seen or (plant.file, plant.wrong)
+    if MARK not in marked:
+        return file, 1, 1
+    before, _, after = marked.partition(MARK)
+    text = (copy.folder / file).read_text(encoding="utf-8")
+    assert before + after in text, f"{file} does not hold {before + after!r}"
+    at = text.index(before + after) + len(before)
+    return file, text[:at].count("\n") + 1, at - text.rfind("\n", 0, at)
+
+
+def test_there_is_a_plant_for_every_code_and_no_other() -> None:
+    assert {plant.code for plant in PLANTS} == set(CODES)
+    assert len(CODES) >= 40
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.code)
+def test_a_planted_mistake_is_found_where_it_stands(copy: PackCopy, plant: Plant) -> None:
+    place = planted(copy, plant)
+    env = {name: value for name, value in ENVIRONMENT.items() if name != plant.without}
+    findings = copy.findings(env)
+    found = [one for one in findings if one.code == plant.code]
+    assert found, codes(findings)
+    assert place in [(one.file, one.line, one.column) for one in found], found
+    for one in found:
+        assert one.severity is CODES[plant.code].severity
+        for words in (one.message, one.why, one.fix, *one.french):
+            assert words and not words.isspace() and "{" + "name" not in words, one
+        assert one.message != one.french[0]
+
+
+def test_the_shipped_pack_has_no_finding(copy: PackCopy) -> None:
+    assert copy.findings() == []
+
+
+def codes(found: list[Finding]) -> list[str]:
+    return [one.code for one in found]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "code", "words"),
     [
-        # names that are not there
-        ("forms/cht/assessment.yaml", "activity: sick_visit", "activity: sik_visit", "activity.unknown", "sik_visit"),
-        ("forms/cht/assessment.yaml", "  muac_mm:", "  muac:", "fact.unknown", "there is no concept muac"),
-        ("forms/cht/stock_count.yaml", "        on_hand:", "        onhand:", "fact.unknown", "onhand"),
-        ("forms/cht/assessment.yaml", "source: cht", "source: chtt", "source.unknown", "chtt"),
-        (
-            "tables/danger_signs.csv",
-            "unconscious,sign_unconscious",
-            "unconscious,sign_coma",
-            "concept.unknown",
-            "sign_coma",
-        ),
+        # names that are not there, in the other places where they may stand
+        ("forms/cht/stock_count.yaml", "        on_hand:", "        onhand:", "concept.unknown", "onhand"),
+        ("tables/danger_signs.csv", "unconscious,sign_unconscious", "unconscious,sign_coma", "concept.unknown",
+         "sign_coma"),
+        ("tables/danger_signs.csv", "unconscious,sign_unconscious", "unconscious,sign_coma", "code.no_answer",
+         "sign_coma"),
         ("concepts.yaml", "positive: answer_positive", "positive: answer_plus", "concept.unknown", "answer_plus"),
         ("concepts.yaml", "condition: pneumonia", "condition: pneumo", "concept.unknown", "pneumo"),
+        ("concepts.yaml", "when: positive", "when: positif", "code.no_answer", "positif"),
         ("indicators/sec-core.yaml", "counts: sick_visit", "counts: sick_visits", "activity.unknown", "sick_visits"),
-        ("indicators/sec-core.yaml", "by: [PURPOSE]", "by: [PURPOSES]", "category.unknown", "PURPOSES"),
-        ("indicators/sec-core.yaml", "data_set: MH_STOCK", "data_set: MH_STOK", "data_set.unknown", "MH_STOK"),
-        ("indicators/sec-core.yaml", "denominator: fever = true", "denominator: fevre = true", "fact.unknown", "fevre"),
         ("activities.yaml", "oedema = true", "edema = true", "fact.unknown", "edema"),
+        ("episodes.yaml", "opens: delivery", "opens: delivry", "activity.unknown", "delivry"),
+        ("episodes.yaml", "{kind: follow_up, from: 1", "{kind: folow_up, from: 1", "activity.unknown", "folow_up"),
+        ("episodes.yaml", "day: born", "day: birn", "fact.unknown", "birn"),
+        ("episodes.yaml", "  - id: treated_child", "  - id: sick_visit", "id.twice", "sick_visit"),
+        ("episodes.yaml", "when: under5 and", "when: undr5 and", "fact.unknown", "undr5"),
+        ("registers.yaml", "{monthly_report: worker,", "{monthly_reprot: worker,", "activity.unknown", "reprot"),
+        ("registers.yaml", "group: asc", "group: acs", "group.unknown", "acs"),
+        ("registers.yaml", "active: records > 0", "active: recrods > 0", "fact.unknown", "recrods"),
+        ("episodes.test.yaml", "    episode: pregnancy", "    episode: pregnacy", "activity.unknown", "pregnacy"),
+        ("episodes.yaml", "$max(members.iptp_doses)", "$max(members.iptp_dosses)", "fact.unknown", "iptp_dosses"),
+        ("episodes.test.yaml", "activity: delivery, date: 2026-07-30, id: b",
+         "activity: delvery, date: 2026-07-30, id: b", "activity.unknown", "delvery"),
+        ("registers.test.yaml", "expect: {A01: [den MENAGE_HAMEAU]", "expect: {A00: [den MENAGE_HAMEAU]",
+         "indicator.unknown", "A00"),
+        ("openmrs.yaml", "  muac_mm: {concept", "  muac: {concept", "concept.unknown", "muac"),
+        ("openmrs.yaml", "answers: {positive: CIEL:703", "answers: {positif: CIEL:703", "code.no_answer", "positif"),
+        ("openmrs.yaml", "    newborn: 65a569dd", "    nouveau_ne: 65a569dd", "code.no_answer", "nouveau_ne"),
+        ("forms/cht/assessment.test.yaml", "absent: [reported_age_months]", "absent: [reported_age]",
+         "fact.unknown", ""),
+        ("forms/cht/assessment.test.yaml", "        fever_onset_hours: 20", "        fever_hours: 20",
+         "fact.unknown", ""),
+        ("indicators/sec-core.test.yaml", "activity: stock_report", "activity: stock", "activity.unknown", "stock"),
+        ("indicators/epargne.test.yaml", "saved_xof: 2500", "saved: 2500", "fact.unknown", "saved"),
+        ("categories.test.yaml", "category: A1", "category: A0", "category.unknown", "A0"),
+        ("categories.test.yaml", "option: lt2m", "option: lt2", "code.no_answer", "lt2"),
         # facts nobody gives
-        (
-            "forms/cht/assessment.yaml",
-            "  hours_since_onset: $num(fields.hours_since_onset)\n",
-            "",
-            "fact.never_produced",
-            "hours_since_onset",
-        ),
-        (
-            "indicators/sec-core.yaml",
-            "where: referred = true\n",
-            "where: referred = true and visit_topic = 'x'\n",
-            "fact.never_produced",
-            "visit_topic",
-        ),
+        ("indicators/sec-core.yaml", "where: referred = true\n", "where: referred = true and visit_topic = 'x'\n",
+         "fact.never_produced", "visit_topic"),
         ("forms/outreach/causeries.yaml", "  canal: canal\n", "", "fact.never_produced", "(category CANAL)"),
-        ("indicators/epargne.yaml", "each: solidarity", "each: stock", "fact.never_produced", "the list stock"),
-        # codes without an answer
-        ("forms/cht/assessment.yaml", "positive: positive", "positive: plus", "code.no_answer", "plus"),
+        ("indicators/epargne.yaml", "each: solidarity", "each: stock", "fact.never_produced", "stock"),
         ("forms/cht/stock_count.yaml", "constant: tdr", "constant: test", "code.no_answer", "test"),
-        (
-            "concepts.yaml",
-            "  - id: purpose\n    kind: coded",
-            "  - id: purpose\n    kind: integer",
-            "code.not_coded",
-            "",
-        ),
-        # expressions that turn "not asked" into something else
-        ("forms/cht/assessment.yaml", "muac_mm: $num(", "muac_mm: $number(", "expression.raw_number", "$number"),
-        ("forms/cht/assessment.yaml", "oedema: $yes(", "oedema: $not(", "expression.raw_not", "$not"),
-        (
-            "forms/cht/assessment.yaml",
-            "danger_signs:\n    value: $options(fields.group_danger_signs.danger_signs)",
-            "danger_signs:\n    value: $split(fields.group_danger_signs.danger_signs, ' ')",
-            "expression.raw_split",
-            "",
-        ),
         ("activities.yaml", "under5: $unknown(age_years) or", "under5: $not(age_years) or", "expression.raw_not", ""),
-        # one thing twice
-        (
-            "dhis2.yaml",
-            "  # exceptions: {B01_NUM: AUTRE_CODE}",
-            "  exceptions: {B01_NUM: MH_A03}  #",
-            "element.twice",
-            "A03",
-        ),
-        ("categories.yaml", "id: y5_9, name", "id: y5_9, code: A2_Y1_4, name", "option.twice", "A2"),
-        ("categories.yaml", "from: 2, below: 12", "from: 1, below: 12", "band.overlap", "A1"),
-        ("connector.yaml", "ignore: [referral_answer]", "ignore: [delivery]", "form.ignored", "delivery"),
-        # levels and groups
-        ("dhis2.yaml", "level: site", "level: village", "level.unknown", "village"),
-        ("dhis2.yaml", "complete: groupes", "complete: groups", "group.unknown", "groups"),
-        ("connector.yaml", "id: mali-health", "id: Mali Health", "pack.id", "Mali Health"),
-        (
-            "categories.yaml",
-            '{id: m2_11, name: {fr: "2 à 11 mois", en: "2 to 11 months"}, from: 2, below: 12}',
-            "{id: m2_11, name: {fr: x}}",
-            "band.missing",
-            "A1",
-        ),
-        ("concepts.yaml", "    answers: {live: answer_live, still: answer_still}\n", "", "concept.no_answers", ""),
+        # what does nothing where it stands
+        ("indicators/sec-core.yaml", "    numerator: rdt_done\n", "    numerator: rdt_done\n    where: fever = true\n",
+         "key.unknown", "where"),
+        ("forms/cht/pregnancy_home_visit.yaml", "{constant: pregnancy}", "{constant: pregnancy, codes: {a: b}}",
+         "key.unknown", "codes"),
+        ("forms/odk/reunion_groupe_epargne.yaml", "    each: prets\n    items:", "    each: prets\n    item:",
+         "key.unknown", "item"),
+        # secrets in other places
+        ("connector.yaml", "password: ${RELAIS_CHT_PASSWORD}", "password: ${RELAIS_CHT_PASSWORD:-letmein}",
+         "secret.written", "password"),
+        ("connector.yaml", "url: ${RELAIS_CHT_URL}", "url: https://relais:letmein@cht.example.org",
+         "secret.written", "url"),
+        # conditions that never hold
+        ("indicators/sec-core.yaml", "numerator: fever_onset_hours <= 24", "numerator: fever_onset_hours <= '24'",
+         "condition.type", "fever_onset_hours"),
+        ("indicators/sec-core.yaml", "['confirmed', 'presumed']", "['confirmed', 'presume']", "condition.code",
+         "presume"),
+        ("activities.yaml", "malaria_rdt in ['positive', 'negative']", "malaria_rdt in ['positive', 'neg']",
+         "condition.code", "neg"),
+        # bands in days, months and years together
+        ("categories.yaml", "from: 1, below: 5, measured_in: age_years", "from: 2, below: 5, measured_in: age_years",
+         "band.gap", "A2"),
+        ("categories.yaml", "from: 5, below: 10, measured_in: age_years", "from: 6, below: 10, measured_in: age_years",
+         "band.gap", "y5_9"),
+        ("deployments.csv", ",groupes,", ",groups,", "unused.group", "groups"),
     ],
-)
-def test_a_mistake_is_found(copy: PackCopy, name: str, old: str, new: str, code: str, words: str) -> None:
+)  # fmt: skip
+def test_other_places_of_the_same_mistakes(
+    copy: PackCopy, name: str, old: str, new: str, code: str, words: str
+) -> None:
     copy.change(name, old, new)
     found = [one for one in copy.findings() if one.code == code]
-    assert found, copy.findings()
+    assert found, codes(copy.findings())
     assert words in " ".join(one.message for one in found)
-    assert all(one.severity is Severity.ERROR and one.fix and one.file for one in found)
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "code"),
-    [
-        ("concepts.yaml", "concepts:\n", "concepts:\n  - {id: lonely, kind: text, name: {fr: x}}\n", "unused.concept"),
-        ("activities.yaml", "activities:\n", "activities:\n  - {id: lonely, name: {fr: x}}\n", "unused.activity"),
-        ("activities.yaml", "derived:\n", "derived:\n  lonely: fever = true\n", "unused.derived"),
-        ("indicators/sec-core.yaml", "by: [PURPOSE]", "by: []", "unused.category"),
-        (
-            "dhis2.yaml",
-            "data_sets:\n",
-            "data_sets:\n  - {id: LONELY, name: {fr: x}, period: Monthly, level: site}\n",
-            "unused.data_set",
-        ),
-    ],
-)
-def test_what_nobody_uses_is_a_warning(copy: PackCopy, name: str, old: str, new: str, code: str) -> None:
-    copy.change(name, old, new)
-    assert [(one.code, one.severity) for one in copy.findings()] == [(code, Severity.WARNING)]
+def test_a_path_of_a_list_is_looked_for_in_its_items(copy: PackCopy) -> None:
+    line = copy.change("forms/odk/reunion_groupe_epargne.yaml", "amount: $num(montant_xof)", "amount: $num(montantxof)")
+    (found,) = (one for one in copy.findings() if one.code == "path.unseen")
+    assert (found.line, found.fix) == (line, "Did you mean montant_xof? If it is right, put it into an example.")
+
+
+def test_an_answer_an_example_means_to_be_in_no_table_is_no_finding(copy: PackCopy) -> None:
+    """The flag the example expects says so; without it the answer is reported."""
+    copy.change("forms/cht/assessment.test.yaml", ", code.unknown malaria_rdt", "")
+    (found,) = (one for one in copy.findings() if one.code == "option.unmapped")
+    assert "'invalid'" in found.message and "forms/cht/assessment.test.yaml" in found.file + found.fix
+
+
+def test_a_place_is_looked_for_on_the_day_of_the_record(copy: PackCopy) -> None:
+    copy.change("org_units.csv", "Site Banakoro-Sud,2015-01-01,", "Site Banakoro-Sud,2015-01-01,2026-07-22")
+    found = [one for one in copy.findings() if one.code == "place.unmapped"]
+    assert found and all("site-1" in one.message and "2026-07-" in one.message for one in found)
 
 
 @pytest.mark.parametrize(
     "expression",
-    ["$not($exists(fever))", "$not(fever = true)", "$not(fever in ['x'])", "$not($unknown(fever))", "fever = '$not('"],
+    ["$not($exists(fever))", "$not(fever = true)", "$not(fever in ['x'])", "$not($unknown(fever))", "cough = '$not('"],
 )
 def test_not_over_what_is_always_yes_or_no_is_fine(copy: PackCopy, expression: str) -> None:
     copy.change("activities.yaml", "rdt_done: malaria_rdt in ['positive', 'negative']", f'rdt_done: "{expression}"')
-    assert copy.codes() == []
+    assert [code for code in codes(copy.findings()) if code.startswith("expression")] == []
 
 
 def test_a_missing_id_is_an_error(copy: PackCopy) -> None:
     copy.change("connector.yaml", "  id: mali-health ", "  #")
-    assert copy.codes() == ["key.missing"]
+    assert codes(copy.findings()) == ["key.missing"]
+
+
+def test_a_warning_does_not_stop_the_pack(copy: PackCopy) -> None:
+    copy.change("activities.yaml", "derived:\n", "derived:\n  lonely: fever = true\n")
+    assert [(one.code, one.severity) for one in copy.findings()] == [("unused.derived", Severity.WARNING)]
+
+
+# ---------------------------------------------------------------- what the checks rest on
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "fine"),
+    [
+        # the examples of the LOINC Users' Guide and of SNOMED's own documents
+        ("loinc", "12345-5", True), ("loinc", "12345-4", False), ("loinc", "8665-2", True), ("loinc", "8656-2", False),
+        ("snomed", "386661006", True), ("snomed", "386661060", False), ("snomed", "22298006", True),
+        ("snomed", "22298007", False), ("ciel", "1", True), ("who", "ANC.B6", True),
+    ],
+)  # fmt: skip
+def test_check_digits(system: str, code: str, fine: bool) -> None:
+    assert check_digit(system, code) is fine
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("fever = true", [("fever", "=", "true")]),
+        ("a = 'x' and b != \"y\"", [("a", "=", "'x'"), ("b", "!=", '"y"')]),
+        ("30 >= days", [("days", ">=", "30")]),
+        ("x in ['a', 'b']", [("x", "in", "'a'"), ("x", "in", "'b'")]),
+        ("'a' in x", [("x", "in", "'a'")]),
+        ("$num(x) = 3 or $count(y) > 0", []),
+        ("a.b = 'x'", []),
+        ("a = b", []),
+        ("`a b` = 'x'", [("a b", "=", "'x'")]),
+        ("x = 'a = true'", [("x", "=", "'a = true'")]),
+        ("true = x", [("x", "=", "true")]),
+    ],
+)
+def test_comparisons_are_read_off_the_text(text: str, wanted: list[tuple[str, str, str]]) -> None:
+    found = comparisons(text)
+    assert [(one.name, one.order, one.constant) for one in found] == wanted
+    assert all(text[one.at :].startswith(one.constant) for one in found)
+
+
+def test_every_plant_begins_as_the_pack_is() -> None:
+    """``right`` stands in the shipped file, so that a page never shows what nobody writes."""
+    for plant in PLANTS:
+        if plant.do is None:
+            assert plant.right in (SHIPPED / plant.file).read_text(encoding="utf-8"), plant.code
+
+
+def test_copies_are_put_back(copy: PackCopy) -> None:
+    assert {path.relative_to(copy.folder) for path in copy.folder.rglob("*.yaml")} == {
+        path.relative_to(SHIPPED) for path in SHIPPED.rglob("*.yaml")
+    }
+    assert Path(copy.folder, "concepts.yaml").read_bytes() == (SHIPPED / "concepts.yaml").read_bytes()

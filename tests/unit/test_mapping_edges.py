@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connector.findings import nearest
 from connector.mappings import codec, concepts, people
 from connector.mappings.config import load_pack
 from connector.mappings.config_dictionary import read_categories, read_concepts
@@ -18,9 +19,11 @@ from connector.mappings.config_reading import Reading
 from connector.mappings.expressions import compile_expression, engine_only
 from connector.mappings.fact_functions import chosen, day_and_instant, day_of, instant, num, options, yes
 from connector.mappings.jsonata_values import MISSING, same, truth, walk
-from connector.mappings.pack import Concept
+from connector.mappings.pack import Concept, Place
 from connector.mappings.schedules import schedule_problem
-from connector.mappings.yaml_nodes import Findings, Place, Scalar, Section, nearest, plain, read_yaml
+from connector.mappings.sections import read_section
+from connector.mappings.shapes import FLAG, TEXT, Field, Group, Texts, Words
+from connector.mappings.yaml_nodes import Findings, Scalar, plain
 from connector.model import Activity, Entity, Flag, Referral, Severity
 
 from .pack_copy import ENVIRONMENT, PackCopy
@@ -70,7 +73,9 @@ def test_the_second_of_two_with_one_id_is_left_out_and_names_the_first(tmp_path:
     )
     assert {key: one.kind for key, one in read_concepts(reading).items()} == {"a": "text", "b": "text"}
     (found,) = reading.findings.items
-    assert (found.code, found.line, found.fix) == ("id.twice", 4, "First at concepts.yaml:2.")
+    assert (found.code, found.line, found.fix) == (
+        "id.twice", 4, "Give it another name. The first is at concepts.yaml, line 2."
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -83,11 +88,10 @@ def test_what_an_empty_file_lacks_is_said_at_its_first_line(copy: PackCopy, name
 
 
 @pytest.mark.parametrize("name", ["concepts.yaml", "activities.yaml", "categories.yaml", "dhis2.yaml"])
-def test_what_a_missing_file_lacks_is_said_at_its_first_line(copy: PackCopy, name: str) -> None:
+def test_a_missing_file_is_said_once_at_its_first_line(copy: PackCopy, name: str) -> None:
     (copy.folder / name).unlink()
     found = [one for one in load_pack(copy.folder, ENVIRONMENT)[1] if one.file == name]
-    assert {one.line for one in found} == {1}
-    assert {one.code for one in found} == {"file.missing", "key.missing"}
+    assert [(one.code, one.line) for one in found] == [("file.missing", 1)]
 
 
 BANDS = """categories:
@@ -121,7 +125,7 @@ def test_a_category_without_bands_has_none_and_a_band_is_whole(tmp_path: Path) -
     assert read_categories(read(tmp_path, "categories.yaml", text))["c"].bands is None
     reading = read(tmp_path, "categories.yaml", text.replace("name: A}", "name: A, from: two}"))
     assert read_categories(reading)["c"].bands == {"a": (0, 1_000_000)}
-    assert [(one.code, one.line) for one in reading.findings.items] == [("value.type", 6)]
+    assert [(one.code, one.line) for one in reading.findings.items] == [("value.format", 6)]
 
 
 # ---------------------------------------------------------------- connections
@@ -132,8 +136,8 @@ def test_live_from_is_a_period_for_dhis2_and_a_day_for_the_others(copy: PackCopy
     copy.change("connector.yaml", "live_from: 202607 ", "live_from: 2026-07-06 ")
     found = {one.message.split(":")[1].strip(): one for one in copy.findings() if one.code == "live_from.invalid"}
     assert set(found) == {"dhis2", "openmrs"}
-    assert found["dhis2"].fix == "A DHIS2 period such as 202607"
-    assert found["openmrs"].fix == "A day such as 2026-07-06"
+    assert found["dhis2"].fix == "Write a DHIS2 period: live_from: 202607"
+    assert found["openmrs"].fix == "Write a day: live_from: 2026-07-06"
     pack, _ = copy.load()
     assert pack.targets["dhis2"].live_from == pack.targets["openmrs"].live_from == ""
 
@@ -224,37 +228,44 @@ def test_plain_values(text: str, value: Any) -> None:
 
 
 def test_a_name_nobody_knows_gets_the_nearest_or_all_that_are() -> None:
-    assert nearest("shedule", ["kind", "schedule"]) == "Did you mean schedule?"
-    assert nearest("xyzzy", ["kind", "schedule"]) == "Known: kind, schedule"
-    assert nearest("xyzzy", []) == ""
+    assert nearest("shedule", ["kind", "schedule"]) == ("Vouliez-vous dire schedule ?", "Did you mean schedule?")
+    assert nearest("xyzzy", ["kind", "schedule"]) == ("Connus : kind, schedule", "Known: kind, schedule")
+    assert nearest("xyzzy", [])[1] == "Nothing of that kind is declared."
+    assert nearest("xyzzy", map(str, range(30)))[1].endswith("19, …")
 
 
-def test_a_section_reads_what_it_is_asked_for_and_reports_the_rest(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(
+GROUP = Group(
+    {
+        "one": Field(TEXT), "many": Field(Words()), "yes": Field(FLAG, default="false"), "names": Field(Texts()),
+        "alone": Field(Texts()), "empty": Field(TEXT, default="default"),
+        "group": Field(Group({"x": Field(TEXT)})), "absent": Field(FLAG, default="true"), "a": Field(TEXT),
+    }
+)  # fmt: skip
+
+
+def test_a_section_reads_what_it_is_asked_for_and_the_rest_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
         "one: text\nmany: [a, b]\nyes: true\nnames: {fr: Un, en: One}\nalone: Un\nempty:\ngroup: {x: 1}\nextra: 2\n"
     )
     findings = Findings()
-    section = Section(read_yaml(path, "a.yaml", findings), Place("a.yaml", 1), findings, "a")
-    assert (section.text("one"), section.names("one"), section.names("many")) == ("text", ["text"], ["a", "b"])
-    assert (section.flag("yes"), section.flag("absent"), section.flag("absent", True)) == (True, False, True)
+    section = read_section(tmp_path, "a.yaml", findings, GROUP)
+    assert (section.text("one"), section.names("many")) == ("text", ["a", "b"])
+    assert (section.flag("yes"), section.flag("absent")) == (True, True)
     assert (section.texts("names"), section.texts("alone")) == ({"fr": "Un", "en": "One"}, {"fr": "Un"})
-    assert (section.text("empty", "default"), section.maybe("empty"), section.names("empty")) == ("default", None, [])
+    assert (section.text("empty"), section.maybe("a"), section.names("many")) == ("default", None, ["a", "b"])
     assert section.section("group").text("x") == "1"
-    assert section.sections("absent") == []
-    assert findings.items == []
-    section.done()
-    assert [(one.code, one.line) for one in findings.items] == [("key.unknown", 8)]
+    assert [(one.code, one.line, one.column) for one in findings.items] == [("key.unknown", 8, 1)]
+    with pytest.raises(KeyError, match="not declared"):
+        section.node("other")
 
 
 @pytest.mark.parametrize("text", ["a: [b: {c: 1}]", "a: {b: 1}"])
 def test_one_value_is_not_a_group(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(f"# a comment\n{text}\n")
+    (tmp_path / "a.yaml").write_text(f"# a comment\n{text}\n")
     findings = Findings()
-    section = Section(read_yaml(path, "a.yaml", findings), Place("a.yaml", 1), findings, "a")
-    assert (section.text("a", "default"), section.names("a")) == ("default", [])
-    assert [(one.code, one.line) for one in findings.items] == [("value.type", 2)] * 2
+    section = read_section(tmp_path, "a.yaml", findings, GROUP)
+    assert section.text("a") == ""
+    assert [(one.code, one.line, one.column) for one in findings.items] == [("value.type", 2, 4)]
 
 
 # ---------------------------------------------------------------- the functions of a mapping

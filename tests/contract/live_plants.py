@@ -1,0 +1,105 @@
+"""One trouble at the servers for every code of ``relais check --live``: how to make it in a simulator, where in the pack it
+is reported, and how its page shows it. ``metadata`` and ``openmrs`` are what the simulators and the pack are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Live:
+    """``spoil(metadata, openmrs)`` makes the trouble. ``stands``: file and a text of the shipped pack; ``«`` stands before
+    the letter that is pointed at."""
+
+    code: str
+    server: str  #: dhis2 | openmrs
+    wrong: str
+    right: str
+    stands: tuple[str, str]
+    spoil: Callable[[Json, Json], Any]
+
+
+def _set(metadata: Json, code: str) -> Json:
+    return next(one for one in metadata["dataSets"] if one["code"] == code)
+
+
+def _element(metadata: Json, code: str) -> Json:
+    return next(one for one in metadata["dataElements"] if one["code"] == code)
+
+
+def _gone(metadata: Json, code: str) -> None:
+    metadata["dataElements"] = [one for one in metadata["dataElements"] if one["code"] != code]
+    for one in metadata["dataSets"]:
+        one["elements"] = [element for element in one["elements"] if element != code]
+
+
+def _no_unit(metadata: Json, code: str) -> None:
+    metadata["orgUnits"] = [one for one in metadata["orgUnits"] if one["code"] != code]
+    for one in metadata["dataSets"]:
+        one["orgUnits"] = [unit for unit in one["orgUnits"] if unit != code]
+
+
+def _unit(metadata: Json, code: str) -> Json:
+    return next(one for one in metadata["orgUnits"] if one["code"] == code)
+
+
+def _concept(metadata: Json, uuid: str) -> Json:
+    return next(one for one in metadata["concepts"] if one["uuid"] == uuid)
+
+
+SEC, UNITS, CLINICS, CONNECTOR = "indicators/sec-core.yaml", "org_units.csv", "openmrs.yaml", "connector.yaml"
+_NUMBER, _ROLE = "3c879b04-bdee-5673-b4ea-cf1f941102f0", "System Developer"
+
+LIVE: tuple[Live, ...] = (
+    Live("dhis2.version", "dhis2", "DHIS2 2.37", "DHIS2 2.42", (CONNECTOR, "targets:\n  «dhis2:"),
+         lambda data, _: data.update(version="2.37.9")),
+    Live("dhis2.calendar", "dhis2", "calendar: ethiopian", "calendar: iso8601", (CONNECTOR, "targets:\n  «dhis2:"),
+         lambda data, _: data.update(calendar="ethiopian")),
+    Live("dhis2.credentials_no_authority", "dhis2", "our user has no role with F_DATAVALUE_ADD", "it has one",
+         (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data["users"][0].update(authorities=[])),
+    Live("dhis2.E7617", "dhis2", "our user enters data for ML-KKO-D1-A1", "our user enters data for ML-KKO-D1",
+         (UNITS, "cht,site-5,«ML-KKO-D1-A2-S1"), lambda data, _: data["users"][0].update(orgUnits=["ML-KKO-D1-A1"])),
+    Live("dhis2.data_set_missing", "dhis2", "DHIS2 has no data set MH_STOCK", "DHIS2 has the data set MH_STOCK",
+         ("dhis2.yaml", "- id: «MH_STOCK"),
+         lambda data, _: data.update(dataSets=[one for one in data["dataSets"] if one["code"] != "MH_STOCK"])),
+    Live("dhis2.E7601", "dhis2", "MH_SEC is shared with our user to view", "MH_SEC is shared with data write access",
+         ("dhis2.yaml", "- id: «MH_SEC"), lambda data, _: _set(data, "MH_SEC").update(write=False)),
+    Live("dhis2.period_type", "dhis2", "MH_GOUV is Monthly in DHIS2", "MH_GOUV is Quarterly in DHIS2",
+         ("dhis2.yaml", "- id: «MH_GOUV\n"), lambda data, _: _set(data, "MH_GOUV").update(periodType="Monthly")),
+    Live("dhis2.element_missing", "dhis2", "DHIS2 has no data element MH_A03", "DHIS2 has the data element MH_A03",
+         (SEC, "- id: «A03"), lambda data, _: _gone(data, "MH_A03")),
+    Live("dhis2.element_not_in_set", "dhis2", "MH_A03 is not in MH_SEC", "MH_A03 is in MH_SEC", (SEC, "- id: «A03"),
+         lambda data, _: _set(data, "MH_SEC")["elements"].remove("MH_A03")),
+    Live("dhis2.combo_missing", "dhis2", "MH_A03 has the category combination default",
+         "MH_A03 has the category combination PURPOSE", (SEC, "by: «[PURPOSE]"),
+         lambda data, _: _element(data, "MH_A03").update(categoryCombo="default")),
+    Live("dhis2.value_type", "dhis2", "MH_A03 is of type TEXT", "MH_A03 is of type INTEGER_ZERO_OR_POSITIVE",
+         (SEC, "- id: «A03"), lambda data, _: _element(data, "MH_A03").update(valueType="TEXT")),
+    Live("dhis2.zero_not_significant", "dhis2", "zeroIsSignificant: false", "zeroIsSignificant: true", (SEC, "- id: «A03"),
+         lambda data, _: _element(data, "MH_A03").update(zeroIsSignificant=False)),
+    Live("dhis2.org_unit_missing", "dhis2", "DHIS2 has no org unit ML-KKO-D1-A1-S1", "DHIS2 has that org unit",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"), lambda data, _: _no_unit(data, "ML-KKO-D1-A1-S1")),
+    Live("dhis2.org_unit_not_assigned", "dhis2", "ML-KKO-D1-A1-S1 is not assigned to MH_SEC", "it is assigned",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"),
+         lambda data, _: _set(data, "MH_SEC")["orgUnits"].remove("ML-KKO-D1-A1-S1")),
+    Live("dhis2.org_unit_closed", "dhis2", "ML-KKO-D1-A1-S1 closed on 2026-06-30", "it is open",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"), lambda data, _: _unit(data, "ML-KKO-D1-A1-S1").update(closed="2026-06-30")),
+    Live("openmrs.module_missing", "openmrs", "the module appointments is not installed", "it is started",
+         (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(profile="platform2")),
+    Live("openmrs.may_not_write", "openmrs", "our account has no privilege Add Encounters", "it has it",
+         (CONNECTOR, "  «openmrs:                   # the clinics"),
+         lambda data, _: data["users"][0].update(privileges=["Get Patients", "Add Patients", "Get Encounters"])),
+    Live("openmrs.metadata_missing", "openmrs", "encounter_type: a uuid the clinic does not have",
+         "encounter_type: 87dcc3ac-1496-5c49-bac5-2b1cd8ffdfa4", (CLINICS, "encounter_type: «87dcc3ac"),
+         lambda _, openmrs: openmrs.update(encounter_type="00000000-0000-0000-0000-000000000000")),
+    Live("openmrs.metadata_retired", "openmrs", "the encounter type was retired at the clinic", "it is in use",
+         (CLINICS, "encounter_type: «87dcc3ac"), lambda data, _: data["encounter_types"][0].update(retired=True)),
+    Live("openmrs.datatype", "openmrs", "the concept of the referral number is Numeric", "it is Text",
+         (CLINICS, "number: «3c879b04"), lambda data, _: _concept(data, _NUMBER).update(datatype="Numeric")),
+    Live("openmrs.clock", "openmrs", "the clinic's clock is two minutes slow", "both machines keep their time by NTP",
+         (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(slow=True)),
+)  # fmt: skip
