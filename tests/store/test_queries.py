@@ -14,6 +14,7 @@ from sqlalchemy import text
 from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.database import SqlStore
+from connector.store.deriving import DerivingQueries
 from connector.store.intake import CHUNK, IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
@@ -27,7 +28,7 @@ BEFORE, LONG_AGO = "2026-10-06T07:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
 ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
 AREAS = (
-    IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
+    IntakeQueries, CountingQueries, DerivingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
 )  # fmt: skip
 
 
