@@ -28,7 +28,8 @@ BEFORE, LONG_AGO = "2026-10-06T07:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
 ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
 AREAS = (
-    IntakeQueries, CountingQueries, DerivingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
+    IntakeQueries, CountingQueries, DerivingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries,
+    TokenQueries,
 )  # fmt: skip
 
 
