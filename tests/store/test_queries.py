@@ -14,6 +14,7 @@ from sqlalchemy import text
 from connector.store.choosing import ChoosingQueries
 from connector.store.counting import CountingQueries
 from connector.store.database import SqlStore
+from connector.store.deriving import DerivingQueries
 from connector.store.intake import CHUNK, IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
@@ -28,8 +29,8 @@ BEFORE, LONG_AGO = "2026-10-06T07:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
 ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
 AREAS = (
-    IntakeQueries, CountingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries, TokenQueries,
-    PlanQueries,
+    IntakeQueries, CountingQueries, DerivingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries,
+    TokenQueries, PlanQueries,
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ def activity(key: str, **more: Any) -> dict[str, Any]:
 def contribution(key: str, amount: str = "1", **more: Any) -> dict[str, Any]:
     return {
         "record": f"cht/reports/{key}", **CELL, "amount": amount, "distinct_key": "", "date": "2026-08-10",
+        "moment": "", "at_least": 1,
         "version": "v1", **more,
     }  # fmt: skip
 
@@ -322,6 +324,29 @@ def test_a_recount_counts_records_sums_and_who_is_counted_once(store: SqlStore) 
     assert (again["records"], again["total"], again["different"]) == (3, Decimal(9), 1)
     page = store.read(lambda unit: unit.contributors(CELL, "cht/reports/a", 1))
     assert [r["record"] for r in page] == ["cht/reports/c"]
+
+
+def test_a_recount_of_keys_looks_at_all_categories_together(store: SqlStore) -> None:
+    """Each key stands where its first record stands, if it has enough; the first or the latest record counts alone."""
+    there, elsewhere = CELL["categories"], "A1=other"
+
+    def told(key: str, moment: str, amount: str, categories: str, **more: Any) -> dict[str, Any]:
+        row = contribution(f"{key}-{moment}", amount, distinct_key=key, moment=moment, **more)
+        return {**row, "categories": categories}
+
+    rows = [
+        told("anna", "2", "5", there), told("anna", "1", "3", elsewhere), told("modibo", "1", "7", there),
+        told("awa", "1", "1", there, at_least=2), told("awa", "3", "2", elsewhere, at_least=2),
+        told("sira", "1", "4", there, at_least=2),
+    ]  # fmt: skip
+    store.write(lambda unit: unit.replace_contributions([], rows))
+    store.write(lambda unit: unit.touch([CELL, {**CELL, "categories": elsewhere}]))
+    found = {r["categories"]: r for r in store.write(lambda unit: unit.recount(10, [CELL["indicator"]]))}
+    assert (found[there]["keys"], found[elsewhere]["keys"]) == (2, 1), "Modibo and Awa; Anna; Sira once only"
+    assert (found[there]["first"], found[elsewhere]["first"]) == (Decimal(12), Decimal(3))
+    assert (found[there]["latest"], found[elsewhere]["latest"]) == (Decimal(16), Decimal(2))
+    plain = {r["categories"]: r for r in store.write(lambda unit: unit.recount(10))}
+    assert plain[there]["keys"] == plain[there]["first"] == 0, "nobody asked"
 
 
 def test_a_cell_goes_its_way(store: SqlStore) -> None:

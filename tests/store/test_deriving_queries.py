@@ -1,0 +1,80 @@
+"""The named queries of episodes and registers, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.store.database import SqlStore
+from tests.store.test_queries import CELL, NOW, activity, contribution, counted
+
+
+def entity(kind: str, key: str, parent: str | None) -> dict[str, Any]:
+    return {
+        "source": "cht", "kind": kind, "key": key, "record": f"cht/contacts/{key}", "revision": "1",
+        "entity_enc": b"\x01", "digest": "d", "now": NOW, "parent": parent,
+    }  # fmt: skip
+
+
+def test_what_is_stale_is_taken_until_it_is_done(store: SqlStore) -> None:
+    store.write(lambda unit: unit.mark_stale([("episode", "k", "2"), ("episode", "k", "1"), ("episode", "k", "1")]))
+    assert store.read(lambda unit: unit.take_stale("episode", 1)) == [("k", "1")]
+    store.write(lambda unit: unit.unstale("episode", [("k", "1")]))
+    assert store.read(lambda unit: unit.take_stale("episode", 9)) == [("k", "2")]
+    assert store.read(lambda unit: unit.take_stale("entity", 9)) == []
+
+
+def test_all_that_lies_below_a_place_is_stale(store: SqlStore) -> None:
+    rows = [entity("place", "site", "area"), entity("place", "home", "site"), entity("person", "anna", "home"),
+            entity("person", "else", "other")]  # fmt: skip
+    store.write(lambda unit: unit.keep_entities(rows))
+    store.write(lambda unit: unit.stale_below("cht", ["site"]))
+    found = store.read(lambda unit: unit.take_stale("entity", 9))
+    assert found == [("person", "cht/anna"), ("place", "cht/home"), ("place", "cht/site")]
+    store.write(lambda unit: unit.dirty_by_household("cht", ["home"]))
+    assert [r["key"] for r in store.read(lambda unit: unit.entity_page("person", ("", ""), 1))] == ["anna"]
+    assert [r["key"] for r in store.read(lambda unit: unit.entity_page("person", ("cht", "anna"), 9))] == ["else"]
+    store.write(
+        lambda unit: unit.entity_belongs([{"source": "cht", "kind": "person", "key": "else", "parent": "home"}])
+    )
+    assert store.read(lambda unit: unit.entity_page("person", ("cht", "anna"), 9))[0]["parent"] == "home"
+
+
+def test_members_and_the_episodes_made_of_them(store: SqlStore) -> None:
+    one = {"record": "cht/reports/a", "kind": "k", "key": "h", "opens": True, "own": True}
+    store.write(lambda unit: unit.keep_activities([activity("a")]))
+    store.write(lambda unit: unit.replace_members([], [one]))
+    assert [r["key"] for r in store.read(lambda unit: unit.members_of(["cht/reports/a"]))] == ["h"]
+    assert [r["record"] for r in store.read(lambda unit: unit.members_by_key("k", ["h", "x"]))] == ["cht/reports/a"]
+    between = store.read(lambda unit: unit.members_between("k", "h", "2026-08-10", "2026-08-10"))
+    assert between == ["cht/reports/a"]
+    assert store.read(lambda unit: unit.members_between("k", "h", "2026-08-11", "2026-08-12")) == []
+    assert store.read(lambda unit: unit.worker_days(["cht/reports/a"])) == [("asc-001", "2026-08-10")]
+    assert store.read(lambda unit: unit.records_of_worker("asc-001", "2026-08-01", "2026-08-31")) == 1
+    assert store.read(lambda unit: unit.next_day("2026-08-10")) == "2026-08-10"
+    assert store.read(lambda unit: unit.next_day("2026-08-11")) is None
+    store.write(
+        lambda unit: unit.keep_episodes(
+            [{"record": "episode/k/1", "kind": "k", "key": "h"}],
+            [{"episode": "episode/k/1", "record": "cht/reports/a"}],
+        )
+    )
+    assert [r["record"] for r in store.read(lambda unit: unit.episodes_by_key("k", ["h"]))] == ["episode/k/1"]
+    assert store.read(lambda unit: unit.episode_kinds()) == ["k"]
+    assert store.read(lambda unit: unit.episodes_of_kind("k", 5)) == ["episode/k/1"]
+    assert store.read(lambda unit: unit.records_of_episodes(["episode/k/1"])) == {"episode/k/1": ["cht/reports/a"]}
+    assert store.read(lambda unit: unit.episodes_of_record("cht/reports/a")) == ["episode/k/1"]
+    store.write(lambda unit: unit.drop_episodes(["episode/k/1"]))
+    assert store.read(lambda unit: unit.episodes_of_record("cht/reports/a")) == []
+    store.write(lambda unit: unit.replace_members(["cht/reports/a"], []))
+    assert store.read(lambda unit: unit.members_of(["cht/reports/a"])) == []
+
+
+def test_register_lines_page_by_page_and_all_categories_of_a_part(store: SqlStore) -> None:
+    lines = [{**contribution("x"), "record": f"register/person/cht/{n}"} for n in "ab"]
+    store.write(lambda unit: unit.replace_contributions([], [*lines, contribution("y")]))
+    assert store.read(lambda unit: unit.register_records("", 1)) == ["register/person/cht/a"]
+    assert store.read(lambda unit: unit.register_records("register/person/cht/a", 9)) == ["register/person/cht/b"]
+    store.write(lambda unit: unit.keep_cells([counted(), counted("5", categories="", combo="default")]))
+    part = (CELL["indicator"], CELL["part"], CELL["org_unit"], CELL["period"])
+    store.write(lambda unit: unit.touch_alike([part]))
+    assert {r["categories"] for r in store.read(lambda unit: unit.recount(9))} == {"", CELL["categories"]}
