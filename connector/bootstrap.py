@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,11 +49,21 @@ from connector.store.database import QueuedStore, SqlStore, require_current
 REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
 
 
+#: Names this start of the machine: what counts from it is the same for all its processes. Elsewhere than on Linux
+#: every process counts for itself.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_COUNT = getattr(time, "CLOCK_BOOTTIME", None)  # goes on while the machine sleeps
+_MACHINE = _BOOT.read_text().strip() if _COUNT is not None and _BOOT.exists() else f"{os.getpid()}/{time.time_ns()}"
+
+
 class WallClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def steady(self) -> tuple[str, float]:
+        return _MACHINE, time.monotonic() if _COUNT is None else time.clock_gettime(_COUNT)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

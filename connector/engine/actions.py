@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import approving, audit, tally
+from connector.engine import approving, audit, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 
 #: Deliveries of a selection in one transaction.
@@ -82,8 +82,8 @@ class Actions:
         return counts
 
     def _retry_chunk(self, unit: Any, number: int) -> int:
+        now = timekeeping.check(self.engine, unit).at
         rows: list[dict[str, Any]] = unit.not_yet(number, CHUNK)
-        now = self.engine.clock.now()
         due: list[dict[str, Any]] = []
         for row in rows:
             row["outcome"] = self._outcome(row)
@@ -127,6 +127,7 @@ class Actions:
         parked = state == "parked"
 
         def work(unit: Any) -> int:
+            timekeeping.check(self.engine, unit)
             count: int = unit.set_delivery(
                 list(ids),
                 state,

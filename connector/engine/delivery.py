@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, pauses, referrals, release, resources, tally
+from connector.engine import audit, pauses, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -62,8 +62,7 @@ class Progress:
     @asynccontextmanager
     async def _lane(self, name: str) -> AsyncIterator[None]:
         engine = self.engine
-        until = stamp(engine.clock.now() + LANE)
-        if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):
+        if not engine.store.write(lambda unit: timekeeping.take_lane(engine, unit, name, LANE)):
             raise LaneBusy(LaneBusy.__doc__)
         try:
             yield
@@ -86,7 +85,7 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
     """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
     while True:
-        state = engine.store.write(lambda unit: unit.target_state(target))
+        state = engine.store.write(lambda unit: _target_state(engine, unit, target))
         health = health_of(state)
         if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
             return totals
@@ -99,6 +98,12 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
         engine.progress(f"deliver {target}", sum(counts[n] for n in ("accepted", "rejected", "deferred", "unknown")))
         if not healthy:
             return totals
+
+
+def _target_state(engine: Engine, unit: Any, target: str) -> dict[str, Any]:
+    timekeeping.check(engine, unit)
+    state: dict[str, Any] = unit.target_state(target)
+    return state
 
 
 async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tuple[dict[str, int] | None, bool]:
@@ -163,6 +168,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
     turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
     """
+    timekeeping.check(engine, unit)
     now = engine.now()
     lock = unit.lane("run")
     if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
@@ -316,6 +322,7 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
 def _settle(
     engine: Engine, unit: Any, target: str, attempt: int, items: Sequence[Item], outcomes: Sequence[Outcome]
 ) -> dict[str, int]:
+    time = timekeeping.check(engine, unit)
     now = engine.now()
     counts = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0}
     accepted, other, overtaken, judged = [], [], [], []
@@ -343,7 +350,7 @@ def _settle(
         elif outcome.verdict is Verdict.ACCEPTED:
             accepted.append(_accepted(row, now, engine.holder, remote))
         else:
-            other.append(_other(engine, item, outcome, live, remote, now))
+            other.append(_other(engine, item, outcome, live, remote, time))
         if (
             outcome.verdict is Verdict.ACCEPTED
             and row["kind"] == "referral"
@@ -418,9 +425,14 @@ def _overtaken(
 
 
 def _other(
-    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
+    engine: Engine,
+    item: Item,
+    outcome: Outcome,
+    live: Mapping[str, Any],
+    remote: str,
+    time: timekeeping.Reading,
 ) -> dict[str, Any]:
-    row = item.row
+    row, now = item.row, stamp(time.at)
     base = {
         "id": row["id"],
         "by": engine.holder,
@@ -453,8 +465,7 @@ def _other(
         wait = found
     if unknown:
         wait = max(wait, _quiet(engine, row["target"]))
-    now_moment = engine.clock.now()
-    if not outcome.endless and now_moment - moment(row["wanted_at"]) > engine.park_after:
+    if not outcome.endless and time.age(row["wanted_at"]) > engine.park_after:
         parked = {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
         return {**parked, "reason": "delivery.too_old"}
     return {
@@ -463,7 +474,7 @@ def _other(
         "tries": tries,
         "unsure": unknown or item.delivery.unsure,
         # What only the target stands in the way of keeps its place, so that nothing of the same subject overtakes it.
-        "due_at": stamp(now_moment + wait) if wait else row["due_at"],
+        "due_at": stamp(time.at + wait) if wait else min(row["due_at"], now),
     }
 
 

@@ -22,6 +22,7 @@ from connector.engine import (
     referrals,
     restoring,
     tally,
+    timekeeping,
 )
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
@@ -77,8 +78,7 @@ def locked(engine: Engine) -> Iterator[None]:
 
 
 def _renew(engine: Engine) -> bool:
-    until = stamp(engine.clock.now() + LOCK)
-    return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
+    return engine.store.write(lambda unit: timekeeping.take_lane(engine, unit, "run", LOCK))
 
 
 def _beat(engine: Engine, stop: threading.Event) -> None:
@@ -106,6 +106,7 @@ def _dead(ours: str, theirs: str) -> bool:
 
 
 def _take_over(engine: Engine, unit: Any) -> None:
+    timekeeping.check(engine, unit)
     longest = max((t.capabilities.settles_within for t in engine.targets.values()), default=timedelta(0))
     unit.free_lanes(engine.holder, stamp(engine.clock.now() + longest * engine.quiet_scale))
     for name, target in engine.targets.items():

@@ -602,6 +602,70 @@ def test_a_fire_is_claimed_once_and_a_hundred_are_kept(store: SqlStore) -> None:
     assert (len(kept), kept[0]["due"], kept[-1]["outcome"]) == (100, "2026-11-01T00:020", ODD)
 
 
+def test_fires_of_a_clock_that_was_set_back_are_forgotten(store: SqlStore) -> None:
+    for due in (BEFORE, NOW, LATER):
+        store.write(lambda unit, d=due: unit.fire("pull/cht", d, NOW))
+    store.write(lambda unit: unit.forget_fires(NOW))
+    assert store.read(lambda unit: unit.last_fire("pull/cht")) == NOW
+
+
+def test_what_waits_can_be_moved_when_the_clock_was_set(store: SqlStore) -> None:
+    """(state, uncertain, due, lease, updated) -> does it wait for a time of its own beyond NOW?"""
+    cases = {
+        "deferred": ("deferred", False, LATER, None, BEFORE, True),
+        "due": ("deferred", False, BEFORE, None, BEFORE, False),
+        "unknown": ("unknown", True, LATER, None, BEFORE, True),
+        "leased": ("leased", False, BEFORE, LATER, BEFORE, True),
+        "lease over": ("leased", False, BEFORE, BEFORE, BEFORE, False),
+        "in the queue": ("pending", False, LATER, None, BEFORE, False),
+        "quiet first": ("pending", True, LATER, None, BEFORE, True),
+        "parked lately": ("parked", True, BEFORE, None, NOW, True),
+        "parked": ("parked", True, BEFORE, None, LONG_AGO, False),
+        "refused": ("parked", False, LATER, None, LATER, False),
+        "resolved lately": ("resolved", True, BEFORE, None, NOW, True),
+        "accepted": ("accepted", False, LATER, None, LATER, False),
+    }
+    store.write(lambda unit: unit.want([wanted(key) for key in cases]))
+    store.write(lambda unit: unit.want([wanted("elsewhere", target="fhir", due_at=LATER)]))
+    for key, (state, unsure, due, lease, updated, _) in cases.items():
+        told = {"k": key, "s": state, "u": unsure, "d": due, "l": lease, "n": updated}
+        sql = "UPDATE delivery SET state=:s, unsure=:u, due_at=:d, lease_until=:l, updated=:n WHERE key=:k"
+        store.write(lambda unit, told=told: unit.execute(text(sql), told))
+    ids = {row["id"]: row["key"] for row in rows(store, "SELECT id, key FROM delivery")}
+    found = store.read(lambda unit: unit.waits("dhis2", NOW, BEFORE, 0))
+    assert [ids[row["id"]] for row in found] == [key for key, case in cases.items() if case[-1]]
+    assert store.read(lambda unit: unit.waits("dhis2", NOW, BEFORE, found[-1]["id"])) == []
+    first = {**found[0], "due_at": BEFORE, "lease_until": NOW, "updated": LONG_AGO}
+    store.write(lambda unit: unit.move_waits([{k: first[k] for k in ("id", "due_at", "lease_until", "updated")}]))
+    moved = store.read(lambda unit: delivery(unit, "deferred"))
+    assert (moved["due_at"], moved["lease_until"], moved["updated"]) == (BEFORE, NOW, LONG_AGO)
+    assert store.write(lambda unit: unit.due_by("dhis2", NOW)) == 1
+    assert store.read(lambda unit: delivery(unit, "in the queue"))["due_at"] == NOW
+    assert store.read(lambda unit: delivery(unit, "quiet first"))["due_at"] == LATER
+
+
+def test_lanes_and_connections_can_be_moved_when_the_clock_was_set(store: SqlStore) -> None:
+    def prepare(unit: Any) -> None:
+        unit.take_lane("long", "we", NOW, LATER)
+        unit.take_lane("short", "we", NOW, BEFORE)
+        unit.target_state("dhis2")
+        unit.target_state("fhir")
+        unit.keep_target(target="dhis2", due_at=LATER, breaker="open", failures=3, refusals=0, good=None,
+                         reason=None, who=None, now=NOW, last_success=None)  # fmt: skip
+        unit.source_failed(source=ODD, reason="r", who="nobody", due_at=LATER)
+
+    store.write(prepare)
+    assert store.read(lambda unit: unit.lanes_held(NOW)) == [{"name": "long", "until": LATER}]
+    store.write(lambda unit: unit.move_lanes([{"name": "long", "until": NOW}]))
+    assert store.read(lambda unit: unit.lane("long"))["until"] == NOW
+    for table, name in (("target_state", "dhis2"), ("source_state", ODD)):
+        found = store.read(lambda unit, t=table: unit.connections_waiting(t, NOW))
+        assert found == [{"name": name, "due_at": LATER}]
+        store.write(lambda unit, t=table, n=name: unit.move_connections(t, [{"name": n, "due_at": BEFORE}]))
+    assert store.read(lambda unit: unit.row_of_target("dhis2"))["due_at"] == BEFORE
+    assert store.read(lambda unit: unit.row_of_source(ODD))["due_at"] == BEFORE
+
+
 def test_referrals(store: SqlStore) -> None:
     one = {"record": "cht/reports/a", "subject": "s", "worker": "w", "to_place": "area-1", "date": "2026-08-10",
            "urgent": True, "reason": ODD, "state": "wanted", "now": NOW}  # fmt: skip
