@@ -79,9 +79,7 @@ def main() -> int:
                 if given.planted:
                     break
     spent = time.monotonic() - started
-    print(
-        f"{len(names)} scenarios, {done} points, {failures} failures, {spent:.0f} s, {done / spent:.1f} points/s"
-    )
+    print(f"{len(names)} scenarios, {done} points, {failures} failures, {spent:.0f} s, {done / spent:.1f} points/s")
     return 1 if failures else 0
 
 

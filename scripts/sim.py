@@ -59,6 +59,10 @@ def quiet() -> None:
 
 
 def seeds(count: int, first: int, workers: int) -> int:
+    from tests.sim import plan
+
+    others = [set(plan.plan(seed).actors) for seed in range(first, first + count)]
+    overlaps = sum("second" in actors or "operator" in actors for actors in others)
     started = time.monotonic()
     failures: list[tuple[int, str]] = []
     with pool(workers) as made:
@@ -70,6 +74,7 @@ def seeds(count: int, first: int, workers: int) -> int:
                 print(f"  {done} seeds, {done / (time.monotonic() - started):.1f} seeds/s", flush=True)
     spent = time.monotonic() - started
     print(f"{count} seeds, {len(failures)} failures, {spent:.0f} s, {count / spent:.1f} seeds/s")
+    print(f"{overlaps} of them with a second runner or an operator, {sum('push' in a for a in others)} with pushes")
     if failures:
         report(failures[0][0])
     return 1 if failures else 0

@@ -423,6 +423,8 @@ class OpenmrsTarget:
     # ------------------------------------------------------------ taken back
 
     async def _withdraw(self, a: _Attempt) -> Outcome:
+        # Before anything is taken away: should the same referral be wanted again, half of it may be gone by then.
+        a.note("withdraw", withdrawn=True, appointment=None, service=None)
         noted = a.remote.get("encounter") or (a.payload.get("encounter") or {}).get("id")
         for uuid in dict.fromkeys(filter(None, [*(a.remote.get("replaces") or []), noted])):
             row = await self._read_encounter(str(uuid))
@@ -432,7 +434,7 @@ class OpenmrsTarget:
             for row in await self._search_appointments(a):
                 if row.get("status") == "Scheduled":
                     await self._cancel(a, row)
-        a.note("withdrawn", withdrawn=True, replaces=None, appointment=None, service=None)
+        a.note("withdrawn", replaces=None)
         return accepted("openmrs.withdrawn", a.remote.get("encounter"))
 
     # ------------------------------------------------------------ reading back

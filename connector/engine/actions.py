@@ -99,7 +99,7 @@ class Actions:
 
     @staticmethod
     def _outcome(row: Mapping[str, Any]) -> str:
-        held = not row["unsure"] and row["kind"] != "block" and row["digest"] == row["accepted_digest"]
+        held = not (row["unsure"] or row["step"]) and row["kind"] != "block" and row["digest"] == row["accepted_digest"]
         if row["state"] == "accepted" or (held and row["state"] == "pending"):
             return "held_already"
         return "retried" if row["state"] in ("parked", "deferred", "unknown", "resolved") else "moved_on"

@@ -183,8 +183,9 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     waiting: list[dict[str, Any]] = []
     for row in rows:
         unsure = bool(row["unsure"]) or row["state"] == State.LEASED
-        # A block is judged by its cells below: a released or forgotten value leaves its wanted state as it was.
-        if not unsure and row["kind"] != "block" and row["digest"] == row["accepted_digest"]:
+        # A block is judged by its cells below: a released or forgotten value leaves its wanted state as it was. In the
+        # middle of steps towards another state the target no longer holds all of what it accepted.
+        if not (unsure or row["step"]) and row["kind"] != "block" and row["digest"] == row["accepted_digest"]:
             nothing.append(row)
             continue
         cells: list[dict[str, Any]] = []

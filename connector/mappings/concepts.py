@@ -9,6 +9,8 @@ from typing import Any
 from connector.mappings.fact_functions import FIRST_YEAR, LAST_YEAR, day_of, zone_of
 from connector.mappings.pack import Concept
 
+#: The biggest whole number that every reader of JSON takes unchanged.
+EXACT = 2**53 - 1
 KINDS = ("boolean", "integer", "decimal", "coded", "text", "date")
 #: Longest text kept as a fact, in characters.
 MAX_TEXT = 10_000
@@ -62,11 +64,16 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+        if not exact(value):
+            raise WrongValue("fact.type", "a whole number of more than 53 bits is no longer exact")
         return int(value)
     raise WrongValue("fact.type", "expected a whole number")
+
+
+def exact(value: float) -> bool:
+    """Whether JSON carries this whole number unchanged everywhere (RFC 8259, section 6)."""
+    return -EXACT <= value <= EXACT
 
 
 def _decimal(value: Any) -> Decimal:

@@ -217,7 +217,7 @@ class _Rules:
                 facts[name] = self._items(name, value, flags, under)
                 continue
             rule, concept, as_is = scalars[name]
-            if type(value) is as_is:
+            if type(value) is as_is and concepts.exact(value):  # type: ignore[arg-type]
                 facts[name] = value
             elif value != "":
                 self._scalar(facts, rule, concept, value, flags, under)
@@ -236,8 +236,8 @@ class _Rules:
                     flags.append(Flag("code.unknown", under + rule.name, "an answer that the table does not have"))
                 if value is None:
                     return
-            elif concept is None and _nested(value):
-                raise concepts.WrongValue("fact.type", "a group of answers where one answer was expected")
+            elif concept is None:
+                _plain(value)
             if concept is not None:
                 value = concepts.typed(_constant(value, rule, concept), concept, self.zone)
         except concepts.WrongValue as error:
@@ -268,9 +268,13 @@ class _Rules:
         return found
 
 
-def _nested(value: Any) -> bool:
-    """A group of answers, or a list of them."""
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, dict | list) for v in value))
+def _plain(value: Any) -> None:
+    """One answer, or a list of them. Raises WrongValue."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict | list):
+            raise concepts.WrongValue("fact.type", "a group of answers where one answer was expected")
+        if isinstance(one, int) and not concepts.exact(one):
+            raise concepts.WrongValue("fact.type", "a whole number of more than 53 bits is no longer exact")
 
 
 def _coded(value: Any, codes: Mapping[str, str | None]) -> tuple[str | None, bool]:

@@ -65,7 +65,7 @@ class ChoosingQueries:
         """The next of a selection that nothing was done about, with how they stand now."""
         rows = self.connection.execute(
             text(
-                "SELECT s.position, d.id, d.target, d.kind, d.state, d.unsure, d.due_at, d.updated, d.digest, d.accepted_digest "
+                "SELECT s.position, d.id, d.target, d.kind, d.state, d.unsure, d.step, d.due_at, d.updated, d.digest, d.accepted_digest "
                 "FROM selection_delivery s JOIN delivery d ON d.id=s.delivery WHERE s.selection=:s AND s.outcome IS NULL "
                 "ORDER BY s.position LIMIT :n"
             ),

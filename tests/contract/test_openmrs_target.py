@@ -338,11 +338,15 @@ def test_every_create_broken_at_once(kinds: tuple[str, str, str]) -> None:
     holds_one(world)
 
 
+def slow(fault: str, every: int) -> Any:
+    return pytest.param(fault, every, marks=pytest.mark.slow)
+
+
 # A page instead of an answer every second time would meet the same request of every attempt for ever.
 @pytest.mark.parametrize(
     ("fault", "every"),
-    [("lose_response_every", 2), ("lose_response_every", 3), ("lose_response_every", 5), ("truncate_every", 2),
-     ("truncate_every", 3), ("html_every", 3), ("html_every", 5)],
+    [("lose_response_every", 3), ("truncate_every", 5), ("html_every", 3), slow("lose_response_every", 2),
+     slow("lose_response_every", 5), slow("truncate_every", 2), slow("truncate_every", 3), slow("html_every", 5)],
 )  # fmt: skip
 def test_many_referrals_over_a_bad_line(fault: str, every: int) -> None:
     """The sandbox's own faults, ten referrals of six people: never a second anything."""

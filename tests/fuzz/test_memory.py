@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 #: MiB above the start. The biggest page of a source may have 32 MiB and is held twice while it is put together. What
 #: is valid and made to be costly (12 MiB of empty lists) is read, within the bound on its bytes, and takes 20 times as
 #: much as objects.
@@ -14,6 +16,7 @@ MOST, MOST_OF_OBJECTS = 120, 500
 DEADLINE = 0.5
 
 
+@pytest.mark.slow
 def test_bombs_floods_and_drips_cost_little() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(

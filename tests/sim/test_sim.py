@@ -11,8 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 #: Found within the first seeds, each by another check.
 QUICK = ("server-made ids", "settle before send", "unknown taken as success", "a name in the trail")
@@ -35,9 +33,8 @@ def test_fifty_worlds_lose_nothing() -> None:
     assert "50 seeds, 0 failures" in sim("--seeds", "50")
 
 
-@pytest.mark.parametrize("seed", ["4", "11"])
-def test_the_same_seed_gives_the_same_trace(seed: str) -> None:
-    traces = [sim("--seed", seed, "--trace", hash_seed=number) for number in ("1", "2")]
+def test_the_same_seed_gives_the_same_trace() -> None:
+    traces = [sim("--seed", "4", "--trace", hash_seed=number) for number in ("1", "2")]
     assert traces[0] == traces[1] and len(traces[0].splitlines()) > 50
 
 

@@ -22,11 +22,18 @@ from connector.errors import SchemaDiffers, WrongKey
 from connector.store import migrations
 from connector.store.database import SCHEMA, SqlStore
 from connector.store.tables import metadata
+from tests.conftest import migrated
 from tests.engine.house import MASTER_KEY, Make, Road, a_few, environment, make_road
 from tests.store import first
 from tests.store.databases import DATABASES, ROOT, database
 
 __all__ = ["make_road"]  # the fixture
+
+
+@pytest.fixture(autouse=True)
+def real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere the tables of an empty database are copied (tests/conftest.py)."""
+    monkeypatch.setattr(SqlStore, "create", migrated)
 
 
 @pytest.fixture(params=DATABASES)

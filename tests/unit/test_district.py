@@ -122,7 +122,10 @@ def test_size_is_that_of_a_small_district() -> None:
     assert kinds["chw"] == 24 + 3  # three of them supervise
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SHARE = KINDS[::8]  #: of the awkward kinds; the others take a minute (scripts/test.sh --slow)
+
+
+@pytest.mark.parametrize("kind", [k if k in SHARE else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_without_an_awkwardness_other_figures_are_expected(kind: str) -> None:
     """Each kind is planted, says its key and reason, and what should be changes when it is left out."""
     told = [one for one in made().planted if one["kind"] == kind]

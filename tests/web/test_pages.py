@@ -117,7 +117,7 @@ def test_stylesheet_and_script_within_their_limits() -> None:
         assert len(gzip.compress((STATIC / name).read_bytes(), 9)) <= limit, name
 
 
-@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("language", ["fr", pytest.param("en", marks=pytest.mark.slow)])
 def test_every_link_of_every_page_leads_somewhere(house: House, language: str) -> None:
     """Followed from the overview until nothing new turns up; an anchor must exist on its page."""
 
