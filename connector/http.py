@@ -224,8 +224,8 @@ def check_content_type(headers: Mapping[str, str], status: int | None = None) ->
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """``Retry-After`` in seconds or as a date, between 0 and one day. None if absent or unreadable, or a date that comes
-    without the server's own."""
+    """``Retry-After`` in seconds or as a date, between 0 and one day. None if absent or unreadable, or a date without
+    the server's own."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

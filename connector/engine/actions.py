@@ -82,8 +82,9 @@ class Actions:
         return counts
 
     def _retry_chunk(self, unit: Any, number: int) -> int:
-        now = timekeeping.check(self.engine, unit).at
+        timekeeping.check(self.engine, unit)
         rows: list[dict[str, Any]] = unit.not_yet(number, CHUNK)
+        now = self.engine.clock.now()
         due: list[dict[str, Any]] = []
         for row in rows:
             row["outcome"] = self._outcome(row)
@@ -127,7 +128,6 @@ class Actions:
         parked = state == "parked"
 
         def work(unit: Any) -> int:
-            timekeeping.check(self.engine, unit)
             count: int = unit.set_delivery(
                 list(ids),
                 state,

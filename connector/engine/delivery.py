@@ -62,7 +62,8 @@ class Progress:
     @asynccontextmanager
     async def _lane(self, name: str) -> AsyncIterator[None]:
         engine = self.engine
-        if not engine.store.write(lambda unit: timekeeping.take_lane(engine, unit, name, LANE)):
+        until = stamp(engine.clock.now() + LANE)
+        if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):
             raise LaneBusy(LaneBusy.__doc__)
         try:
             yield
@@ -85,7 +86,7 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
     """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
     while True:
-        state = engine.store.write(lambda unit: _target_state(engine, unit, target))
+        state = engine.store.write(lambda unit: unit.target_state(target))
         health = health_of(state)
         if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
             return totals
@@ -100,12 +101,6 @@ async def deliver(engine: Engine, target: str) -> dict[str, int]:
             return totals
 
 
-def _target_state(engine: Engine, unit: Any, target: str) -> dict[str, Any]:
-    timekeeping.check(engine, unit)
-    state: dict[str, Any] = unit.target_state(target)
-    return state
-
-
 async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tuple[dict[str, int] | None, bool]:
     items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health))
     if not items:
@@ -118,6 +113,7 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
 
     def settle(unit: Any) -> tuple[dict[str, int], bool]:
         """One transaction: a target must not stay "out of reach" because the process died after its last answer."""
+        timekeeping.check(engine, unit)  # set back during the request, and forward again before the next
         counts = _settle(engine, unit, target, attempt, items, outcomes)
         return counts, _judge_target(engine, unit, target, health, outcomes)
 
@@ -323,7 +319,6 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
 def _settle(
     engine: Engine, unit: Any, target: str, attempt: int, items: Sequence[Item], outcomes: Sequence[Outcome]
 ) -> dict[str, int]:
-    time = timekeeping.check(engine, unit)
     now = engine.now()
     counts = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0}
     accepted, other, overtaken, judged = [], [], [], []
@@ -351,7 +346,7 @@ def _settle(
         elif outcome.verdict is Verdict.ACCEPTED:
             accepted.append(_accepted(row, now, engine.holder, remote))
         else:
-            other.append(_other(engine, item, outcome, live, remote, time))
+            other.append(_other(engine, item, outcome, live, remote, now))
         if (
             outcome.verdict is Verdict.ACCEPTED
             and row["kind"] == "referral"
@@ -426,14 +421,9 @@ def _overtaken(
 
 
 def _other(
-    engine: Engine,
-    item: Item,
-    outcome: Outcome,
-    live: Mapping[str, Any],
-    remote: str,
-    time: timekeeping.Reading,
+    engine: Engine, item: Item, outcome: Outcome, live: Mapping[str, Any], remote: str, now: str
 ) -> dict[str, Any]:
-    row, now = item.row, stamp(time.at)
+    row = item.row
     base = {
         "id": row["id"],
         "by": engine.holder,
@@ -466,7 +456,8 @@ def _other(
         wait = found
     if unknown:
         wait = max(wait, _quiet(engine, row["target"]))
-    if not outcome.endless and time.age(row["wanted_at"]) > engine.park_after:
+    now_moment = engine.clock.now()
+    if not outcome.endless and now_moment - moment(row["wanted_at"]) > engine.park_after:
         parked = {**base, **_doubt(engine, item, outcome), "state": State.PARKED, "tries": tries}
         return {**parked, "reason": "delivery.too_old"}
     return {
@@ -475,7 +466,7 @@ def _other(
         "tries": tries,
         "unsure": unknown or item.delivery.unsure,
         # What only the target stands in the way of keeps its place, so that nothing of the same subject overtakes it.
-        "due_at": stamp(time.at + wait) if wait else min(row["due_at"], now),
+        "due_at": stamp(now_moment + wait) if wait else row["due_at"],
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
-from connector.engine import audit, pauses, timekeeping
+from connector.engine import audit, pauses
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import SourceError
 from connector.identity import digest, nameable
@@ -192,10 +192,10 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
     A source that fails is noted with its reason and due time; what came before stays.
     """
     totals: dict[str, Any] = {"received": 0, "new": 0, "repeated": 0, "ignored": 0, "behind": 0, "error": None}
-    now, state = engine.store.write(lambda unit: (timekeeping.check(engine, unit).at, unit.source_state(source)))
+    state = engine.store.write(lambda unit: unit.source_state(source))
     if pauses.holds(engine, "source_state", source, state):
         return totals
-    if state.get("due_at") and moment(state["due_at"]) > now:
+    if state.get("due_at") and moment(state["due_at"]) > engine.clock.now():
         totals["error"] = state["reason"]
         return totals
     since = Cursor(state["cursor"], state["instance"]) if state.get("cursor") else None
@@ -210,11 +210,12 @@ async def pull(engine: Engine, source: str) -> dict[str, Any]:
     except SourceError as error:
         wait = error.retry_after or min(3600.0, 60.0 * 2 ** min(6, int(state.get("failures") or 0)))
         code, who = error.code, error.who
+        # Refused credentials are never asked again by themselves: ten wrong logins block the whole address at CHT.
+        due = stamp(
+            NEVER if who == "credentials" else engine.clock.now() + timedelta(seconds=wait * engine.retry_scale)
+        )
 
         def failed(unit: Any) -> None:
-            now = timekeeping.check(engine, unit).at
-            # Refused credentials are never asked again by themselves: ten wrong logins block the whole address at CHT.
-            due = stamp(NEVER if who == "credentials" else now + timedelta(seconds=wait * engine.retry_scale))
             unit.source_failed(source=source, reason=code, who=who, due_at=due)
             unit.beat(source, "refused" if who == "credentials" else "deferred", engine.now())
             audit.record(unit, at=engine.now(), event="source.failed", subject=source, detail={"reason": code})

@@ -78,7 +78,11 @@ def locked(engine: Engine) -> Iterator[None]:
 
 
 def _renew(engine: Engine) -> bool:
-    return engine.store.write(lambda unit: timekeeping.take_lane(engine, unit, "run", LOCK))
+    def work(unit: Any) -> bool:
+        timekeeping.check(engine, unit)
+        return bool(unit.take_lane("run", engine.holder, engine.now(), stamp(engine.clock.now() + LOCK)))
+
+    return bool(engine.store.write(work))
 
 
 def _beat(engine: Engine, stop: threading.Event) -> None:
@@ -106,7 +110,6 @@ def _dead(ours: str, theirs: str) -> bool:
 
 
 def _take_over(engine: Engine, unit: Any) -> None:
-    timekeeping.check(engine, unit)
     longest = max((t.capabilities.settles_within for t in engine.targets.values()), default=timedelta(0))
     unit.free_lanes(engine.holder, stamp(engine.clock.now() + longest * engine.quiet_scale))
     for name, target in engine.targets.items():

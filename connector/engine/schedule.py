@@ -1,7 +1,7 @@
 """The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide.
 
 Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start. When the clock
-is set back, the alarms are set anew, and fires that then lie in the future count no more (``timekeeping``).
+is set back, the alarms are set anew, and fires that then lie in the future count no more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connector.engine import completeness, completion, delivery, intake, referrals, retention, runs, tally, timekeeping
+from connector.engine import completeness, completion, delivery, intake, referrals, retention, runs, tally
 from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
@@ -29,20 +29,26 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: So often, in seconds that nobody can set, the alarms are compared with the clock.
 WATCH = 5.0
 
+#: A fire further in the future was named by a clock that was set back since; nearer, by a machine a little ahead.
+AHEAD = timedelta(minutes=5)
+
 
 def trigger(text: str, zone: str) -> Any:
     """``every 15m`` or five cron fields. Raises ValueError."""
     if text.startswith("every "):
         return IntervalTrigger(seconds=int(span(text[6:].strip()).total_seconds()), start_date=EPOCH, timezone=UTC)
-    fields = text.split()
-    every_hour = len(fields) == 5 and fields[1] == "*"  # goes on through any night, as an interval does
-    return CronTrigger.from_crontab(text, timezone=zone) if every_hour else Cron(text, zone)
+    return CronTrigger.from_crontab(text, timezone=zone) if often(text) else Cron(text, zone)
+
+
+def often(text: str) -> bool:
+    """An interval, or cron fields for every hour: it goes on through any night."""
+    return text.startswith("every ") or text.split()[1:2] == ["*"]
 
 
 class Cron(BaseTrigger):  # type: ignore[misc]
     """Cron fields by the clock on the wall of a zone, once a day also in the nights when that is moved: of an hour that
-    comes twice the first counts, and what lies in the hour that is left out comes as much later. (APScheduler's own goes
-    twice in the one night, and near midnight leaves out a day around the other.)"""
+    comes twice the first counts, and what lies in the hour that is left out comes as much later. (APScheduler's own
+    goes twice in the one night, and near midnight leaves out a day around the other.)"""
 
     def __init__(self, text: str, zone: str) -> None:
         self.zone = ZoneInfo(zone)
@@ -67,9 +73,11 @@ def due_time(text: str, now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0)
 
 
-def claim(engine: Engine, unit: Any, id: str, due: str) -> bool:
-    """Whether this fire is ours; False when another process has it."""
-    timekeeping.check(engine, unit)
+def claim(engine: Engine, unit: Any, id: str, text: str, due: str) -> bool:
+    """Whether this fire is ours; False when another process has it. What goes on all day goes on when the clock was set
+    back; what is due once a day is not done twice for it."""
+    if often(text):
+        unit.forget_fires(id, stamp(engine.clock.now() + AHEAD))
     claimed: bool = unit.fire(id, due, engine.now())
     return claimed
 
@@ -122,7 +130,7 @@ class Schedule:
     def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
         async def fire() -> None:
             due = stamp(due_time(text, self.engine.clock.now()))
-            if not self.engine.store.write(lambda unit: claim(self.engine, unit, id, due)):
+            if not self.engine.store.write(lambda unit: claim(self.engine, unit, id, text, due)):
                 return
             async with self.turn:
                 try:

@@ -78,15 +78,13 @@ KEEP_TARGET = text(
     "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, good=:good, "
     "reason=:reason, who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
 )
-#: What waits for a time of its own, and what a person may retry before its quiet time is over. A delivery that is
-#: pending and certain waits for its turn only.
-WAITS = text(
-    "SELECT id, state, unsure, due_at, lease_until, updated FROM delivery WHERE target=:target AND id > :last AND "
-    "((state IN ('deferred','unknown','leased') AND (due_at > :after OR lease_until > :after)) "
-    "OR (state='pending' AND unsure AND due_at > :after) OR (state IN ('parked','resolved') AND unsure AND updated > :recent)) "
-    "ORDER BY id LIMIT 1000"
+#: What may still arrive, or a person has set aside lately in that state, waits from now on.
+QUIET_AGAIN = text(
+    "UPDATE delivery SET updated=:now, due_at=CASE WHEN due_at > :until THEN due_at ELSE :until END, "
+    "lease_until=CASE WHEN lease_until < :lease THEN :lease ELSE lease_until END WHERE target=:target AND "
+    "(state IN ('unknown','leased') OR (unsure AND state IN ('pending','deferred')) "
+    "OR (unsure AND state IN ('parked','resolved') AND updated > :recent))"
 )
-MOVE_WAIT = text("UPDATE delivery SET due_at=:due_at, lease_until=:lease_until, updated=:updated WHERE id=:id")
 TAKE_LANE = text(
     "INSERT INTO lane (name, holder, until, fence) VALUES (:name, :holder, :until, 1) ON CONFLICT (name) DO UPDATE SET "
     "holder=excluded.holder, until=excluded.until, fence=lane.fence+1 WHERE lane.until < :now OR lane.holder=excluded.holder"
@@ -249,45 +247,6 @@ class LedgerQueries:
     def keep_target(self, **values: Any) -> None:
         self.connection.execute(KEEP_TARGET, values)
 
-    # -- what waits, when the clock was set
-
-    def waits(self, target: str, after: str, recent: str, last: int) -> list[dict[str, Any]]:
-        """A page, by id, of what waits for longer than ``after``; what is uncertain and settled by a person since
-        ``recent`` with it."""
-        parameters = {"target": target, "after": after, "recent": recent, "last": last}
-        return self.rows(WAITS, parameters)  # type: ignore[attr-defined,no-any-return]
-
-    def move_waits(self, rows: list[dict[str, Any]]) -> None:
-        many(self.connection, MOVE_WAIT, rows)
-
-    def due_by(self, target: str, now: str) -> int:
-        """What waits for nothing but its turn is due now at the latest."""
-        return int(
-            self.connection.execute(
-                text(
-                    "UPDATE delivery SET due_at=:n WHERE target=:t AND state='pending' AND NOT unsure AND due_at > :n"
-                ),
-                {"t": target, "n": now},
-            ).rowcount
-        )
-
-    def lanes_held(self, after: str) -> list[dict[str, Any]]:
-        return self.rows(text("SELECT name, until FROM lane WHERE until > :a"), {"a": after})  # type: ignore[attr-defined,no-any-return]
-
-    def move_lanes(self, rows: list[dict[str, Any]]) -> None:
-        many(self.connection, text("UPDATE lane SET until=:until WHERE name=:name"), rows)
-
-    def connections_waiting(self, table: str, after: str) -> list[dict[str, Any]]:
-        """``name`` and ``due_at`` of the targets (``target_state``) or sources (``source_state``) that wait."""
-        column = "target" if table == "target_state" else "source"
-        return self.rows(  # type: ignore[attr-defined,no-any-return]
-            text(f"SELECT {column} AS name, due_at FROM {table} WHERE due_at > :a"), {"a": after}
-        )
-
-    def move_connections(self, table: str, rows: list[dict[str, Any]]) -> None:
-        column = "target" if table == "target_state" else "source"
-        many(self.connection, text(f"UPDATE {table} SET due_at=:due_at WHERE {column}=:name"), rows)
-
     def take_lane(self, name: str, holder: str, now: str, until: str) -> bool:
         done = self.connection.execute(TAKE_LANE, {"name": name, "holder": holder, "now": now, "until": until})
         return done.rowcount == 1
@@ -298,6 +257,14 @@ class LedgerQueries:
             text("UPDATE lane SET until=:until WHERE holder <> :h AND name <> 'run' AND until > :until"),
             {"h": holder, "until": until},
         )
+
+    def quiet_again(self, target: str, **times: str) -> None:
+        """``until`` and ``lease`` at the earliest for what is uncertain or leased; ``recent``: since when set aside."""
+        self.connection.execute(QUIET_AGAIN, {"target": target, **times})
+
+    def lanes_again(self, until: str) -> None:
+        """No lane that somebody holds ends sooner than this."""
+        self.connection.execute(text("UPDATE lane SET until=:until WHERE until < :until"), {"until": until})
 
     def leave_lane(self, name: str, holder: str) -> None:
         self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
@@ -377,9 +344,9 @@ class LedgerQueries:
         )
         return done.rowcount == 1
 
-    def forget_fires(self, now: str) -> None:
+    def forget_fires(self, schedule: str, after: str) -> None:
         """Fires after this instant were named by a clock that was set back since."""
-        self.connection.execute(text("DELETE FROM fire WHERE due > :n"), {"n": now})
+        self.connection.execute(text("DELETE FROM fire WHERE schedule=:s AND due > :a"), {"s": schedule, "a": after})
 
     # -- DHIS2 blocks
 

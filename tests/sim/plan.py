@@ -16,8 +16,6 @@ PERSONS = ("person-a", "person-b", "person-c")
 #: Worker -> the site where she is deployed (config/mali-health/deployments.csv).
 WORKERS = {"asc-001": "site-1", "asc-013": "site-1", "asc-002": "site-2"}
 TARGETS = ("dhis2", "fhir", "openmrs", "cht_answers")
-#: Where the run, the second runner and the reconciler are at work. The clock of the first is set as often as both others.
-MACHINES = ("here", "here", "there", "other")
 
 #: Before the server: nothing was applied, and the answer (or its absence) says so or not.
 BEFORE = (
@@ -59,7 +57,7 @@ class Plan:
     until: float = 3600.0  #: seconds from the start: then the faults stop
     crashes: tuple[int, ...] = ()  #: numbers of the boundaries at which the process dies
     actors: tuple[str, ...] = ()
-    jumps: tuple[tuple[float, float, str], ...] = ()  #: (when, by how many seconds, the clock of which machine)
+    jumps: tuple[tuple[float, float], ...] = ()  #: (when, by how many seconds the wall clock jumps)
     staff: tuple[tuple[str, str], ...] = ()  #: referral -> what the clinic does with it
 
     def shown(self) -> list[str]:
@@ -179,15 +177,6 @@ def later(rng: random.Random, key: str, doc: Doc, at: float, span: float, steady
     return events
 
 
-def jumps_of(seed: int, span: float) -> tuple[tuple[float, float, str], ...]:
-    """The clocks are set, now and then, of one machine or the other, and from the start they may differ."""
-    rng = random.Random(f"clocks {seed}")
-    sizes = (3600.0, -3600.0, 86400.0, -86400.0, 150.0, -150.0)
-    first = [(0.0, rng.choice(sizes), rng.choice(MACHINES))] if rng.random() < 0.4 else []
-    return tuple(sorted([*first, *((rng.uniform(0, span * 1.2), rng.choice(sizes), rng.choice(MACHINES))
-                                   for _ in range(rng.randrange(1, 5)))]))  # fmt: skip
-
-
 def plan(seed: int) -> Plan:
     rng = random.Random(f"plan {seed}")
     span = rng.choice([400.0, 900.0, 2400.0])
@@ -207,9 +196,10 @@ def plan(seed: int) -> Plan:
         faults = tuple(f for f in (*AFTER, *LATE, "lost_request") if rng.random() < 0.4)
     actors = tuple(a for a in ("second", "operator", "reconcile", "push") if rng.random() < 0.4)
     crashes = tuple(sorted(rng.randrange(5, 300) for _ in range(rng.choice([0, 0, 1, 2, 3, 12]))))
-    jumps = jumps_of(seed, span) if rng.random() < 0.15 else ()
-    if jumps and "late" not in faults:
-        faults = (*faults, "late")
+    jumps: tuple[tuple[float, float], ...] = ()
+    if rng.random() < 0.15:
+        faults = tuple(dict.fromkeys((*faults, "late")))  # what was lost may arrive after the jump
+        jumps = ((rng.uniform(0, span), rng.choice([3600.0, -3600.0, 86400.0, -86400.0])),)
     rate = rng.choice([0.1, 0.3, 0.6])
     return Plan(seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()))
 

@@ -603,67 +603,50 @@ def test_a_fire_is_claimed_once_and_a_hundred_are_kept(store: SqlStore) -> None:
 
 
 def test_fires_of_a_clock_that_was_set_back_are_forgotten(store: SqlStore) -> None:
-    for due in (BEFORE, NOW, LATER):
-        store.write(lambda unit, d=due: unit.fire("pull/cht", d, NOW))
-    store.write(lambda unit: unit.forget_fires(NOW))
+    for schedule in ("pull/cht", "verify"):
+        for due in (BEFORE, NOW, LATER):
+            store.write(lambda unit, s=schedule, d=due: unit.fire(s, d, NOW))
+    store.write(lambda unit: unit.forget_fires("pull/cht", NOW))
     assert store.read(lambda unit: unit.last_fire("pull/cht")) == NOW
+    assert store.read(lambda unit: unit.last_fire("verify")) == LATER
 
 
-def test_what_waits_can_be_moved_when_the_clock_was_set(store: SqlStore) -> None:
-    """(state, uncertain, due, lease, updated) -> does it wait for a time of its own beyond NOW?"""
-    cases = {
-        "deferred": ("deferred", False, LATER, None, BEFORE, True),
-        "due": ("deferred", False, BEFORE, None, BEFORE, False),
-        "unknown": ("unknown", True, LATER, None, BEFORE, True),
-        "leased": ("leased", False, BEFORE, LATER, BEFORE, True),
-        "lease over": ("leased", False, BEFORE, BEFORE, BEFORE, False),
-        "in the queue": ("pending", False, LATER, None, BEFORE, False),
-        "quiet first": ("pending", True, LATER, None, BEFORE, True),
-        "parked lately": ("parked", True, BEFORE, None, NOW, True),
-        "parked": ("parked", True, BEFORE, None, LONG_AGO, False),
-        "refused": ("parked", False, LATER, None, LATER, False),
-        "resolved lately": ("resolved", True, BEFORE, None, NOW, True),
-        "accepted": ("accepted", False, LATER, None, LATER, False),
+def test_what_may_still_arrive_waits_anew_when_the_clock_was_set(store: SqlStore) -> None:
+    """(state, uncertain, due, lease, updated) -> (due, lease, updated) from NOW on, with LATER for all that waits."""
+    far = "2099-01-01T00:00:00.000000+00:00"
+    same: dict[str, Any] = {
+        "deferred": ("deferred", False, BEFORE, None, BEFORE),
+        "in the queue": ("pending", False, BEFORE, None, BEFORE),
+        "parked long ago": ("parked", True, BEFORE, None, LONG_AGO),
+        "refused": ("parked", False, BEFORE, None, NOW),
+        "accepted": ("accepted", False, BEFORE, None, BEFORE),
+    }
+    cases: dict[str, Any] = {name: (case, case[2:]) for name, case in same.items()} | {
+        "unknown": (("unknown", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "waits for longer": (("unknown", True, far, None, BEFORE), (far, None, NOW)),
+        "leased": (("leased", False, BEFORE, NOW, BEFORE), (LATER, LATER, NOW)),
+        "leased for longer": (("leased", False, BEFORE, far, BEFORE), (LATER, far, NOW)),
+        "deferred, uncertain": (("deferred", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "quiet first": (("pending", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "parked lately": (("parked", True, BEFORE, None, NOW), (LATER, None, NOW)),
+        "resolved lately": (("resolved", True, BEFORE, None, NOW), (LATER, None, NOW)),
     }
     store.write(lambda unit: unit.want([wanted(key) for key in cases]))
-    store.write(lambda unit: unit.want([wanted("elsewhere", target="fhir", due_at=LATER)]))
-    for key, (state, unsure, due, lease, updated, _) in cases.items():
-        told = {"k": key, "s": state, "u": unsure, "d": due, "l": lease, "n": updated}
-        sql = "UPDATE delivery SET state=:s, unsure=:u, due_at=:d, lease_until=:l, updated=:n WHERE key=:k"
+    store.write(lambda unit: unit.want([wanted("elsewhere", target="fhir", due_at=BEFORE)]))
+    sql = "UPDATE delivery SET state=:s, unsure=:u, due_at=:d, lease_until=:l, updated=:n WHERE key=:k"
+    for key, (case, _) in {**cases, "elsewhere": (cases["unknown"][0], ())}.items():
+        told = dict(zip("sudln", case, strict=True), k=key)
         store.write(lambda unit, told=told: unit.execute(text(sql), told))
-    ids = {row["id"]: row["key"] for row in rows(store, "SELECT id, key FROM delivery")}
-    found = store.read(lambda unit: unit.waits("dhis2", NOW, BEFORE, 0))
-    assert [ids[row["id"]] for row in found] == [key for key, case in cases.items() if case[-1]]
-    assert store.read(lambda unit: unit.waits("dhis2", NOW, BEFORE, found[-1]["id"])) == []
-    first = {**found[0], "due_at": BEFORE, "lease_until": NOW, "updated": LONG_AGO}
-    store.write(lambda unit: unit.move_waits([{k: first[k] for k in ("id", "due_at", "lease_until", "updated")}]))
-    moved = store.read(lambda unit: delivery(unit, "deferred"))
-    assert (moved["due_at"], moved["lease_until"], moved["updated"]) == (BEFORE, NOW, LONG_AGO)
-    assert store.write(lambda unit: unit.due_by("dhis2", NOW)) == 1
-    assert store.read(lambda unit: delivery(unit, "in the queue"))["due_at"] == NOW
-    assert store.read(lambda unit: delivery(unit, "quiet first"))["due_at"] == LATER
+    store.write(lambda unit: unit.quiet_again("dhis2", now=NOW, until=LATER, lease=LATER, recent=BEFORE))
+    found = {r["key"]: (r["due_at"], r["lease_until"], r["updated"]) for r in rows(store, "SELECT * FROM delivery")}
+    assert found == {key: after for key, (_, after) in cases.items()} | {"elsewhere": (BEFORE, None, BEFORE)}
 
 
-def test_lanes_and_connections_can_be_moved_when_the_clock_was_set(store: SqlStore) -> None:
-    def prepare(unit: Any) -> None:
-        unit.take_lane("long", "we", NOW, LATER)
-        unit.take_lane("short", "we", NOW, BEFORE)
-        unit.target_state("dhis2")
-        unit.target_state("fhir")
-        unit.keep_target(target="dhis2", due_at=LATER, breaker="open", failures=3, refusals=0, good=None,
-                         reason=None, who=None, now=NOW, last_success=None)  # fmt: skip
-        unit.source_failed(source=ODD, reason="r", who="nobody", due_at=LATER)
-
-    store.write(prepare)
-    assert store.read(lambda unit: unit.lanes_held(NOW)) == [{"name": "long", "until": LATER}]
-    store.write(lambda unit: unit.move_lanes([{"name": "long", "until": NOW}]))
-    assert store.read(lambda unit: unit.lane("long"))["until"] == NOW
-    for table, name in (("target_state", "dhis2"), ("source_state", ODD)):
-        found = store.read(lambda unit, t=table: unit.connections_waiting(t, NOW))
-        assert found == [{"name": name, "due_at": LATER}]
-        store.write(lambda unit, t=table, n=name: unit.move_connections(t, [{"name": n, "due_at": BEFORE}]))
-    assert store.read(lambda unit: unit.row_of_target("dhis2"))["due_at"] == BEFORE
-    assert store.read(lambda unit: unit.row_of_source(ODD))["due_at"] == BEFORE
+def test_no_lane_ends_sooner_when_the_clock_was_set(store: SqlStore) -> None:
+    for name, until in (("short", BEFORE), ("long", LATER)):
+        store.write(lambda unit, n=name, u=until: unit.take_lane(n, "we", LONG_AGO, u))
+    store.write(lambda unit: unit.lanes_again(NOW))
+    assert [store.read(lambda unit, n=n: unit.lane(n))["until"] for n in ("short", "long")] == [NOW, LATER]
 
 
 def test_referrals(store: SqlStore) -> None:
