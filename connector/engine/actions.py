@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import approving, audit, tally, timekeeping
+from connector.engine import approving, audit, tally
 from connector.engine.engine import Engine, moment, stamp
 
 #: Deliveries of a selection in one transaction.
@@ -82,7 +82,6 @@ class Actions:
         return counts
 
     def _retry_chunk(self, unit: Any, number: int) -> int:
-        timekeeping.check(self.engine, unit)
         rows: list[dict[str, Any]] = unit.not_yet(number, CHUNK)
         now = self.engine.clock.now()
         due: list[dict[str, Any]] = []
