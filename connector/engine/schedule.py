@@ -73,11 +73,9 @@ def due_time(text: str, now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0)
 
 
-def claim(engine: Engine, unit: Any, id: str, text: str, due: str) -> bool:
-    """Whether this fire is ours; False when another process has it. What goes on all day goes on when the clock was set
-    back; what is due once a day is not done twice for it."""
-    if often(text):
-        unit.forget_fires(id, stamp(engine.clock.now() + AHEAD))
+def claim(engine: Engine, unit: Any, id: str, due: str) -> bool:
+    """Whether this fire is ours; False when another process has it, or had it before the clock was set back."""
+    unit.forget_fires(id, stamp(engine.clock.now() + AHEAD))
     claimed: bool = unit.fire(id, due, engine.now())
     return claimed
 
@@ -130,7 +128,7 @@ class Schedule:
     def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
         async def fire() -> None:
             due = stamp(due_time(text, self.engine.clock.now()))
-            if not self.engine.store.write(lambda unit: claim(self.engine, unit, id, text, due)):
+            if not self.engine.store.write(lambda unit: claim(self.engine, unit, id, due)):
                 return
             async with self.turn:
                 try:

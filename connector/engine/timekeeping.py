@@ -47,9 +47,9 @@ def check(engine: Engine, unit: Any) -> None:
             quiet = target.capabilities.settles_within * engine.quiet_scale
             recent = stamp(now - by - quiet)
             unit.quiet_again(name, now=stamp(now), until=stamp(now + quiet), lease=stamp(now + LEASE), recent=recent)
-    if before is not None:
-        if ahead > before:  # a machine that starts again has no lock to keep, and must not wait for its own old one
+        if before is not None:  # a machine that starts again must not wait for its own old lock
             unit.lanes_again(stamp(now + LANE))
+    if before is not None:
         detail = {"seconds": round(ahead - before)}
         audit.record(unit, at=now, event="clock.jumped", subject=engine.pack.id, detail=detail)
     last = list(kept.items())[-(MACHINES - 1) :]

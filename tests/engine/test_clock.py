@@ -322,6 +322,14 @@ def test_after_a_power_cut_quiet_times_begin_anew(tmp_path: Path, off: timedelta
     assert shelf(house).held["a"] == {"v": 2}
 
 
+def test_after_a_power_cut_the_machines_own_old_lock_is_in_nobodys_way(tmp_path: Path) -> None:
+    house = engine(tmp_path)
+    assert runs._renew(house)
+    later(house, minutes=2)
+    with runs.locked(another(house, machine="machine, started again")):
+        pass
+
+
 def test_of_many_machines_the_last_are_remembered(tmp_path: Path) -> None:
     house = engine(tmp_path)
     for n in range(12):
@@ -417,7 +425,7 @@ class Alarm:
         now = self.house.clock.now()
         if self.next <= now:
             due = stamp(due_time(self.text, now))
-            if self.house.store.write(lambda unit: claim(self.house, unit, "job", self.text, due)):
+            if self.house.store.write(lambda unit: claim(self.house, unit, "job", due)):
                 self.fired.append(passed(self.house))
         self.next = self.when.get_next_fire_time(None, now + timedelta(microseconds=1))
 
@@ -469,7 +477,7 @@ def test_a_machine_a_little_ahead_does_not_double_a_fire(tmp_path: Path) -> None
     for _ in range(7):
         for it in (other, house):
             due = stamp(due_time("every 1m", it.clock.now()))
-            claims.append(it.store.write(lambda unit, it=it, due=due: claim(it, unit, "job", "every 1m", due)))
+            claims.append(it.store.write(lambda unit, it=it, due=due: claim(it, unit, "job", due)))
         for it in (other, house):
             later(it, minutes=1)
     assert claims == [True] * 6 + [True, False] * 4  # the first three minutes of the one behind are nobody else's
