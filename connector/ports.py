@@ -34,7 +34,8 @@ class Clock(Protocol):
 
     def steady(self) -> tuple[str, float]:
         """A machine and seconds that nobody can set: they say how much time passed between two readings of the same
-        name, in whatever process of that machine. A machine that starts again has another name."""
+        name, in whatever process of that machine. A machine that starts again has another name, or counts from
+        nearly nothing."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...
