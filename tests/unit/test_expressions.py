@@ -328,3 +328,8 @@ def test_every_function_takes_absent() -> None:
 def test_numbers_stay_finite() -> None:
     assert math.isfinite(compile_expression("$num(a)")({"a": "9" * 15}))
     assert isinstance(compile_expression("a"), Compiled)
+
+
+def test_a_path_that_is_not_there_is_in_no_list() -> None:
+    for text in ("a in ['x']", "'x' in a", "a in b"):
+        assert compile_expression(text)({}) is False, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from connector.errors import MappingError
 from connector.mappings.config import load_pack
 from connector.mappings.forms import MAX_ITEMS, Mapper
-from connector.mappings.pack import Pack
+from connector.mappings.pack import Concept, FactRule, Pack
 from connector.model import Activity, Record
 
 PACK = Path(__file__).parents[2] / "config" / "mali-health"
@@ -303,6 +304,28 @@ def test_a_birth_date_that_is_none_is_flagged() -> None:
     assert mapped.entity is not None
     assert "birth_date" not in mapped.entity.data
     assert [flag.fact for flag in mapped.flags] == ["birth_date"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "facts"),
+    [
+        ("boolean", "true", {"x": True}),
+        ("boolean", "false", {"x": False}),
+        ("boolean", "yes", {}),
+        ("integer", "12", {"x": 12}),
+        ("decimal", "12", {"x": Decimal(12)}),
+        ("text", "12", {"x": "12"}),
+        ("text", "true", {"x": "true"}),
+    ],
+)
+def test_a_constant_is_what_its_concept_says(kind: str, text: str, facts: dict[str, Any]) -> None:
+    whole, key = pack(), ("cht", "assessment")
+    form = replace(whole.forms[key], facts=(FactRule("x", None, constant=text),))
+    changed = replace(whole, concepts={"x": Concept("x", kind, {}, {})}, forms={**whole.forms, key: form})
+    mapped = Mapper(changed).apply(report())
+    assert mapped.activity is not None
+    assert dict(mapped.activity.facts) == facts
+    assert [flag.fact for flag in mapped.flags] == ([] if facts else ["x"])
 
 
 # ---------------------------------------------------------------- whatever comes

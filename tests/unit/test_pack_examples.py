@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from connector.mappings import examples
-from connector.mappings.examples import Results, run_examples
+from connector.mappings.examples import Results, records_of, run_examples
 
 from .pack_copy import PackCopy
 
@@ -34,6 +35,16 @@ def test_the_examples_of_the_shipped_pack_pass_and_leave_nothing_untried(copy: P
     assert results.passed > 150
     assert results.unexercised == []
     assert results.document() == {"passed": results.passed, "failed": 0, "unexercised": [], "failures": []}
+
+
+def test_the_records_of_a_form_are_those_of_its_examples(copy: PackCopy) -> None:
+    """Of a file of several forms, each has the records that name it."""
+    pack = copy.load()[0]
+    found = {name: records_of(pack, form) for (_, name), form in pack.forms.items()}
+    assert [len(found[name]) for name in ("site", "household", "area")] == [1, 1, 0]
+    written = (copy.folder / "forms/cht/assessment.test.yaml").read_text("utf-8")
+    assert [name for name, _ in found["assessment"]] == re.findall("- name: (.*)", written)
+    assert all("contact" in body or "reported_date" in body for _, body in found["assessment"])
 
 
 @pytest.mark.parametrize(
