@@ -81,7 +81,7 @@ def drained(house: Engine) -> float:
     async def all_of_it() -> None:
         while True:
             await delivery.deliver(house, "shelf")
-            due = house.store.read(lambda unit: runs._due(unit, "shelf"))
+            due = house.store.read(lambda unit: runs._due(house, unit, "shelf"))
             if due is None:
                 return
             house.clock.at = max(house.clock.at, due)  # type: ignore[attr-defined]
