@@ -40,7 +40,8 @@ def test_nothing_happens_without_our_own_token(build: Callable[..., House], path
         other = build()
         async with other.client() as stranger:
             foreign = csrf_of((await stranger.get("/envois")).text)
-        for tried in (None, "", "x", foreign, token[:-2] + "zz"):
+        altered = token[:10] + ("B" if token[10] == "A" else "A") + token[11:]  # bits at the end may not count
+        for tried in (None, "", "x", foreign, altered):
             answer = await client.post(path, data=data if tried is None else {**data, "csrf": tried})
             assert answer.status_code == 403
         for headers in (
