@@ -6,7 +6,7 @@ instant calls ``check`` first, in the same transaction; when the clock is furthe
 anew. A clock set back lets everything wait for longer, which harms nobody.
 
 The count begins at the start of the machine. After a start (another machine, to us) nobody knows how long it was off:
-quiet times begin anew then too. Known limit (``docs/adr/0015``): machines on one database must agree about the hour.
+quiet times begin anew then too. Known limit (``docs/adr/0017``): machines on one database must agree about the hour.
 """
 
 from __future__ import annotations
