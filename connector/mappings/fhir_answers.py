@@ -58,5 +58,6 @@ def _answer(value: Any, concept: Concept | None) -> Json | None:
     if not isinstance(value, str) or not value.strip():
         return None
     if concept is not None and kind == "coded":
-        return {"valueCoding": {"system": CONCEPT, "code": concept.answers.get(value, value)}}
+        code = concept.answers.get(value, " ".join(value.split()))  # FHIR's code: single spaces, none at the ends
+        return {"valueCoding": {"system": CONCEPT, "code": code}}
     return {"valueString": value.strip()}

@@ -169,6 +169,6 @@ def _coded_writer(concept: Concept, terms: Terms) -> Callable[[Any], Written]:
     def write(value: Any) -> Written:
         if not isinstance(value, str) or not value.strip():
             return None
-        return "valueCodeableConcept", answers.get(value) or coded(system, value.strip())
+        return "valueCodeableConcept", answers.get(value) or coded(system, " ".join(value.split()))
 
     return write

@@ -28,13 +28,16 @@ def household_of(activity: Activity, person: Entity | None) -> str | None:
 
 def complete(activity: Activity, person: Entity | None, household: Entity | None = None) -> dict[str, Any]:
     """The facts to count by: those of the activity, with ``age_days``, ``age_months``, ``age_years`` (completed, at
-    the date of service), ``age_known``, ``sex``, ``born`` (a birth date known to the day), ``household`` (its id), and
-    of a household that is registered ``household_registered`` and ``household_type``. What is not known is absent.
+    the date of service), ``age_known``, ``sex``, ``born`` (a birth date known to the day, not after it), ``household``
+    (its id), and of a household that is registered ``household_registered`` and ``household_type``. What is not known
+    is absent.
     """
     facts = dict(activity.facts)
     data = person.data if person is not None else {}
-    if isinstance(data.get("birth_date"), str) and len(data["birth_date"]) == 10 and birth_day(data["birth_date"]):
-        facts["born"] = data["birth_date"]
+    birth = data.get("birth_date")
+    ages = ages_at(activity.date, birth)
+    if ages is not None and isinstance(birth, str) and len(birth) == 10:
+        facts["born"] = birth
     home = household_of(activity, person)
     if home is not None:
         facts["household"] = home
@@ -44,7 +47,7 @@ def complete(activity: Activity, person: Entity | None, household: Entity | None
             facts["household_type"] = household.data[HOUSEHOLD_TYPE]
     if data.get("sex") in SEXES:
         facts["sex"] = data["sex"]
-    ages = ages_at(activity.date, data.get("birth_date")) or ages_from_months(facts.get(REPORTED_AGE))
+    ages = ages or ages_from_months(facts.get(REPORTED_AGE))
     facts["age_known"] = ages is not None
     if ages is not None:
         facts["age_days"], facts["age_months"], facts["age_years"] = ages

@@ -135,7 +135,8 @@ def test_what_rest_can_make_is_made_and_found_by_its_uuid(losing: bool) -> None:
     reason = house.sim.rows.concepts[pack().openmrs["concepts"]["reason"]]
     answers = {one["uuid"] for one in reason["answers"]}
     assert answers == set(pack().openmrs["answers"]["reason"].values())
-    assert all("appointment service" in one for one in house.probe())
+    said = house.probe()
+    assert len(said) == len(CLINICS) and all("no appointmentService" in one for one in said), "a person puts its uuid"
 
 
 def test_a_service_is_made_once_and_its_uuid_is_for_a_person_to_write_down() -> None:
