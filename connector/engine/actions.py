@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from connector.engine import approving, audit, tally
+from connector.engine.delivery import held_already
 from connector.engine.engine import Engine, moment, stamp
 
 #: Deliveries of a selection in one transaction.
@@ -99,8 +100,7 @@ class Actions:
 
     @staticmethod
     def _outcome(row: Mapping[str, Any]) -> str:
-        held = not (row["unsure"] or row["step"]) and row["kind"] != "block" and row["digest"] == row["accepted_digest"]
-        if row["state"] == "accepted" or (held and row["state"] == "pending"):
+        if row["state"] == "accepted" or (row["state"] == "pending" and held_already(row)):
             return "held_already"
         return "retried" if row["state"] in ("parked", "deferred", "unknown", "resolved") else "moved_on"
 

@@ -82,6 +82,17 @@ def health_of(state: Mapping[str, Any]) -> retry.TargetHealth:
     )
 
 
+def held_already(row: Mapping[str, Any]) -> bool:
+    """The target holds what is wanted, so that nothing need be sent.
+
+    Never of a block, which is judged by its cells: a released or forgotten value leaves its wanted state as it was. Nor
+    in the middle of steps towards another state: the target no longer holds all of what it accepted.
+    """
+    if row["unsure"] or row["step"] or row["kind"] == "block":
+        return False
+    return bool(row["digest"] == row["accepted_digest"])
+
+
 async def deliver(engine: Engine, target: str) -> dict[str, int]:
     """Deliver everything due for one target. Returns counts of verdicts and ``values`` accepted."""
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
@@ -177,9 +188,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     waiting: list[dict[str, Any]] = []
     for row in rows:
         unsure = bool(row["unsure"]) or row["state"] == State.LEASED
-        # A block is judged by its cells below: a released or forgotten value leaves its wanted state as it was. In the
-        # middle of steps towards another state the target no longer holds all of what it accepted.
-        if not (unsure or row["step"]) and row["kind"] != "block" and row["digest"] == row["accepted_digest"]:
+        if not unsure and held_already(row):
             nothing.append(row)
             continue
         cells: list[dict[str, Any]] = []

@@ -65,15 +65,20 @@ def _text(value: Any) -> str:
 
 def _whole(value: Any) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
-        if not exact(value):
-            raise WrongValue("fact.type", "a whole number of more than 53 bits is no longer exact")
-        return int(value)
+        return int(checked_exact(value))
     raise WrongValue("fact.type", "expected a whole number")
 
 
-def exact(value: float) -> bool:
+def exact(value: Any) -> bool:
     """Whether JSON carries this whole number unchanged everywhere (RFC 8259, section 6)."""
-    return -EXACT <= value <= EXACT
+    return bool(-EXACT <= value <= EXACT)
+
+
+def checked_exact(value: float) -> float:
+    """The whole number as it came. Raises WrongValue when it is not exact."""
+    if not exact(value):
+        raise WrongValue("fact.type", "a whole number of more than 53 bits is no longer exact")
+    return value
 
 
 def _decimal(value: Any) -> Decimal:

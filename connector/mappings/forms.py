@@ -217,7 +217,7 @@ class _Rules:
                 facts[name] = self._items(name, value, flags, under)
                 continue
             rule, concept, as_is = scalars[name]
-            if type(value) is as_is and concepts.exact(value):  # type: ignore[arg-type]
+            if type(value) is as_is and concepts.exact(value):
                 facts[name] = value
             elif value != "":
                 self._scalar(facts, rule, concept, value, flags, under)
@@ -273,8 +273,8 @@ def _plain(value: Any) -> None:
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict | list):
             raise concepts.WrongValue("fact.type", "a group of answers where one answer was expected")
-        if isinstance(one, int) and not concepts.exact(one):
-            raise concepts.WrongValue("fact.type", "a whole number of more than 53 bits is no longer exact")
+        if isinstance(one, int):
+            concepts.checked_exact(one)
 
 
 def _coded(value: Any, codes: Mapping[str, str | None]) -> tuple[str | None, bool]:
