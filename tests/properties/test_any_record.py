@@ -142,7 +142,7 @@ def through(record: Record) -> str:
     return "flagged" if mapped.flags else "mapped"
 
 
-@scale(250, 5000)
+@scale(500, 5000)
 @given(records())
 def test_any_record_is_mapped_or_refused(record: Record) -> None:
     began = time.process_time()

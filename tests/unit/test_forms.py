@@ -337,7 +337,7 @@ junk = st.recursive(
 )
 
 
-@settings(max_examples=75, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.sampled_from(sorted(MAPPER.pack.forms)),
     st.dictionaries(
