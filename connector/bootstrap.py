@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,8 +52,15 @@ REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASO
 class WallClock:
     """The machine's clock."""
 
+    def __init__(self) -> None:
+        self.machine = _boot()
+
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def steady(self) -> tuple[str, float]:
+        count = getattr(time, "CLOCK_BOOTTIME", None)  # Linux: goes on while the machine sleeps
+        return self.machine, time.monotonic() if count is None else time.clock_gettime(count)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -255,12 +263,16 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
     raise ConfigError(f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing.")
 
 
+def _boot() -> str:
+    """This start of the machine, the same in all its containers; empty elsewhere than on Linux."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if file.exists() else ""
+
+
 def _holder() -> str:
     """Names this process: machine, boot, process id and the tick it began at, so that a killed one is told from a
     living one that got its number, as the first process of a restarted container does."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    since = boot.read_text().strip()[:8] if boot.exists() else ""
-    return f"{socket.gethostname()}/{since}/{os.getpid()}-{runs.began(os.getpid()) or ''}"
+    return f"{socket.gethostname()}/{_boot()[:8]}/{os.getpid()}-{runs.began(os.getpid()) or ''}"
 
 
 def new_pack(engine: Engine) -> int:

@@ -224,12 +224,15 @@ def check_content_type(headers: Mapping[str, str], status: int | None = None) ->
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """``Retry-After`` in seconds or as a date, between 0 and one day. None if absent or unreadable."""
+    """``Retry-After`` in seconds or as a date, between 0 and one day. None if absent or unreadable, or a date without
+    the server's own."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
     try:
-        seconds = float(value) if value.isdigit() else (_instant(value) - _date(headers)).total_seconds()
+        # By the server's own clock: without it the date says nothing, for ours may be wrong.
+        said = headers.get("date", "")
+        seconds = float(value) if value.isdigit() else (_instant(value) - _instant(said)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
     return timedelta(seconds=min(max(seconds, 0.0), 86400.0))
@@ -238,14 +241,6 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def _instant(text: str) -> datetime:
     found = parsedate_to_datetime(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000": UTC of a place not told
-
-
-def _date(headers: Mapping[str, str]) -> datetime:
-    """The server's clock, so that ours may be wrong; ours if it does not say."""
-    try:
-        return _instant(headers.get("date", ""))
-    except (ValueError, TypeError, OverflowError):
-        return datetime.now(UTC)
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:

@@ -29,7 +29,13 @@ T = TypeVar("T")
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The present instant, timezone-aware, UTC."""
+        """The present instant, timezone-aware, UTC. The machine's clock may be set at any time, either way."""
+        ...
+
+    def steady(self) -> tuple[str, float]:
+        """A machine and seconds that nobody can set: they say how much time passed between two readings of the same
+        name, in whatever process of that machine. A machine that starts again has another name, or counts from
+        nearly nothing."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, pauses, referrals, release, resources, tally
+from connector.engine import audit, pauses, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -124,6 +124,7 @@ async def _batch(engine: Engine, target: str, health: retry.TargetHealth) -> tup
 
     def settle(unit: Any) -> tuple[dict[str, int], bool]:
         """One transaction: a target must not stay "out of reach" because the process died after its last answer."""
+        timekeeping.check(engine, unit)  # set back during the request, and forward again before the next
         counts = _settle(engine, unit, target, attempt, items, outcomes)
         return counts, _judge_target(engine, unit, target, health, outcomes)
 
@@ -174,6 +175,7 @@ def _claim(engine: Engine, unit: Any, target: str, health: retry.TargetHealth) -
     What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
     turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
     """
+    timekeeping.check(engine, unit)
     now = engine.now()
     lock = unit.lane("run")
     if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over

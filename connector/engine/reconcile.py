@@ -46,12 +46,12 @@ class Pace:
 
     def __init__(self, engine: Engine) -> None:
         self.clock = engine.clock
-        self.since = engine.clock.now()
+        self.since = engine.clock.steady()[1]
         self.count = 0
 
     async def step(self) -> None:
         self.count += 1
-        ahead = self.count / PER_SECOND - (self.clock.now() - self.since).total_seconds()
+        ahead = self.count / PER_SECOND - (self.clock.steady()[1] - self.since)
         if ahead > 0.1:
             await self.clock.sleep(ahead)
 

@@ -22,6 +22,7 @@ from connector.engine import (
     referrals,
     restoring,
     tally,
+    timekeeping,
 )
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping as MappingJob
@@ -77,8 +78,11 @@ def locked(engine: Engine) -> Iterator[None]:
 
 
 def _renew(engine: Engine) -> bool:
-    until = stamp(engine.clock.now() + LOCK)
-    return bool(engine.store.write(lambda unit: unit.take_lane("run", engine.holder, engine.now(), until)))
+    def work(unit: Any) -> bool:
+        timekeeping.check(engine, unit)
+        return bool(unit.take_lane("run", engine.holder, engine.now(), stamp(engine.clock.now() + LOCK)))
+
+    return bool(engine.store.write(work))
 
 
 def _beat(engine: Engine, stop: threading.Event) -> None:

@@ -1,17 +1,20 @@
 """The alarm clock of ``relais serve``: APScheduler wakes, the fire row and the run lock decide.
 
-Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start.
+Intervals are anchored to the epoch; cron weekdays by name only. A missed fire is made up once at start. When the clock
+is set back, the alarms are set anew, and fires that then lie in the future count no more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -23,12 +26,43 @@ from connector.engine.status import span
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: So often, in seconds that nobody can set, the alarms are compared with the clock.
+WATCH = 5.0
+
+#: A fire further in the future was named by a clock that was set back since; nearer, by a machine a little ahead.
+AHEAD = timedelta(minutes=5)
+
 
 def trigger(text: str, zone: str) -> Any:
     """``every 15m`` or five cron fields. Raises ValueError."""
     if text.startswith("every "):
         return IntervalTrigger(seconds=int(span(text[6:].strip()).total_seconds()), start_date=EPOCH, timezone=UTC)
-    return CronTrigger.from_crontab(text, timezone=zone)
+    return CronTrigger.from_crontab(text, timezone=zone) if often(text) else Cron(text, zone)
+
+
+def often(text: str) -> bool:
+    """An interval, or cron fields for every hour: it goes on through any night."""
+    return text.startswith("every ") or text.split()[1:2] == ["*"]
+
+
+class Cron(BaseTrigger):  # type: ignore[misc]
+    """Cron fields by the clock on the wall of a zone, once a day also in the nights when that is moved: of an hour that
+    comes twice the first counts, and what lies in the hour that is left out comes as much later. (APScheduler's own
+    goes twice in the one night, and near midnight leaves out a day around the other.)"""
+
+    def __init__(self, text: str, zone: str) -> None:
+        self.zone = ZoneInfo(zone)
+        self.fields = CronTrigger.from_crontab(text, timezone=UTC)
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        after = now if previous is None else previous + timedelta(microseconds=1)
+        wall: datetime | None = after.astimezone(self.zone).replace(tzinfo=UTC, fold=0)
+        while (wall := self.fields.get_next_fire_time(None, wall)) is not None:
+            found: datetime = wall.replace(tzinfo=self.zone).astimezone(UTC)
+            if found >= after:
+                return found
+            wall += timedelta(microseconds=1)
+        return None
 
 
 def due_time(text: str, now: datetime) -> datetime:
@@ -39,6 +73,13 @@ def due_time(text: str, now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0)
 
 
+def claim(engine: Engine, unit: Any, id: str, due: str) -> bool:
+    """Whether this fire is ours; False when another process has it, or had it before the clock was set back."""
+    unit.forget_fires(id, stamp(engine.clock.now() + AHEAD))
+    claimed: bool = unit.fire(id, due, engine.now())
+    return claimed
+
+
 class Schedule:
     """Runs pulls, deliveries, polls and sealing by the pack's schedules, one job at a time per process."""
 
@@ -46,6 +87,7 @@ class Schedule:
         self.engine = engine
         self.turn = asyncio.Lock()
         self.scheduler = AsyncIOScheduler(timezone=UTC)
+        self.watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         engine = self.engine
@@ -64,15 +106,29 @@ class Schedule:
         self._add("verify", "15 3 * * *", self.verify)
         self._add("purge", "45 1 * * *", self.purge)
         self.scheduler.add_job(
-            self.seal, IntervalTrigger(seconds=5), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
+            self.seal, trigger("every 5s", "UTC"), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )
         self.scheduler.start()
+        self.watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            self.set_alarms()
+
+    def set_alarms(self) -> None:
+        """APScheduler sleeps until an instant of the wall clock; when that was set back, it would sleep for longer than
+        the schedule says."""
+        now = self.engine.clock.now()
+        for job in self.scheduler.get_jobs():
+            due = job.trigger.get_next_fire_time(None, now)
+            if due is not None and job.next_run_time > due:
+                job.modify(next_run_time=due)
 
     def _add(self, id: str, text: str, job: Callable[[], Awaitable[None]]) -> None:
         async def fire() -> None:
-            now = self.engine.clock.now()
-            due = stamp(due_time(text, now))
-            if not self.engine.store.write(lambda unit: unit.fire(id, due, stamp(now))):
+            due = stamp(due_time(text, self.engine.clock.now()))
+            if not self.engine.store.write(lambda unit: claim(self.engine, unit, id, due)):
                 return
             async with self.turn:
                 try:
@@ -130,4 +186,6 @@ class Schedule:
             runs.seal(self.engine)
 
     def stop(self) -> None:
+        if self.watching is not None:
+            self.watching.cancel()
         self.scheduler.shutdown(wait=False)

@@ -78,6 +78,13 @@ KEEP_TARGET = text(
     "UPDATE target_state SET due_at=:due_at, breaker=:breaker, failures=:failures, refusals=:refusals, good=:good, "
     "reason=:reason, who=:who, last_try=:now, last_success=COALESCE(:last_success, last_success) WHERE target=:target"
 )
+#: What may still arrive, or a person has set aside lately in that state, waits from now on.
+QUIET_AGAIN = text(
+    "UPDATE delivery SET updated=:now, due_at=CASE WHEN due_at > :until THEN due_at ELSE :until END, "
+    "lease_until=CASE WHEN lease_until < :lease THEN :lease ELSE lease_until END WHERE target=:target AND "
+    "(state IN ('unknown','leased') OR (unsure AND state IN ('pending','deferred')) "
+    "OR (unsure AND state IN ('parked','resolved') AND updated > :recent))"
+)
 TAKE_LANE = text(
     "INSERT INTO lane (name, holder, until, fence) VALUES (:name, :holder, :until, 1) ON CONFLICT (name) DO UPDATE SET "
     "holder=excluded.holder, until=excluded.until, fence=lane.fence+1 WHERE lane.until < :now OR lane.holder=excluded.holder"
@@ -251,6 +258,14 @@ class LedgerQueries:
             {"h": holder, "until": until},
         )
 
+    def quiet_again(self, target: str, **times: str) -> None:
+        """``until`` and ``lease`` at the earliest for what is uncertain or leased; ``recent``: since when set aside."""
+        self.connection.execute(QUIET_AGAIN, {"target": target, **times})
+
+    def lanes_again(self, until: str) -> None:
+        """No lane that somebody holds ends sooner than this."""
+        self.connection.execute(text("UPDATE lane SET until=:until WHERE until < :until"), {"until": until})
+
     def leave_lane(self, name: str, holder: str) -> None:
         self.connection.execute(text("DELETE FROM lane WHERE name=:n AND holder=:h"), {"n": name, "h": holder})
 
@@ -328,6 +343,10 @@ class LedgerQueries:
             {"s": schedule, "d": due, "now": now},
         )
         return done.rowcount == 1
+
+    def forget_fires(self, schedule: str, after: str) -> None:
+        """Fires after this instant were named by a clock that was set back since."""
+        self.connection.execute(text("DELETE FROM fire WHERE schedule=:s AND due > :a"), {"s": schedule, "a": after})
 
     # -- DHIS2 blocks
 

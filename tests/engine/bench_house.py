@@ -32,13 +32,23 @@ from connector.store.database import SqlStore
 
 
 class HandClock:
-    """Time moves only when told, or when somebody sleeps."""
+    """Time moves only when told, or when somebody sleeps. ``at`` set forward is time that passes; ``jump`` sets the
+    clock, and no time passes."""
 
-    def __init__(self) -> None:
-        self.at = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
+    def __init__(self, at: datetime = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)) -> None:
+        self.at = at
+        self.wrong = timedelta(0)  #: how far the clock was set, all in all
+        self.machine = "machine"
 
     def now(self) -> datetime:
         return self.at
+
+    def steady(self) -> tuple[str, float]:
+        return self.machine, (self.at - self.wrong).timestamp()
+
+    def jump(self, **span: float) -> None:
+        self.at += timedelta(**span)
+        self.wrong += timedelta(**span)
 
     async def sleep(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)

@@ -32,6 +32,9 @@ class Clock:
     def now(self) -> datetime:
         return self.at
 
+    def steady(self) -> tuple[str, float]:
+        return "machine", self.at.timestamp()
+
     async def sleep(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
 

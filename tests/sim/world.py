@@ -98,13 +98,16 @@ class Store(SqlStore):
 
 
 class Clock:
-    """The wall clock of the machine: the world's time, wrong by however much it has jumped."""
+    """The wall clock of a machine: the world's time, wrong by however much it has jumped."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, machine: str) -> None:
+        self.world, self.machine = world, machine
 
     def now(self) -> datetime:
         return self.world.now() + timedelta(seconds=self.world.wrong)
+
+    def steady(self) -> tuple[str, float]:
+        return self.machine, self.world.seconds()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -128,7 +131,7 @@ class Process:
             mock.patch.object(bootstrap, "_holder", lambda: f"{machine}/{90_000_000 + world.count('process')}"),
         ):
             self.house = bootstrap.build(
-                world.settings, transport=lambda n: wire.Wire(world, self, n), clock=Clock(world), rng=rng
+                world.settings, transport=lambda n: wire.Wire(world, self, n), clock=Clock(world, machine), rng=rng
             )
         self.engine = self.house.engine
         assert not self.engine.heartbeat, "a thread of its own would beat in real time"
@@ -192,7 +195,7 @@ class World:
         self.rng = random.Random(f"{plan.seed} world")
         self.lines: list[str] | None = [] if keep_trace else None
         self.calm = False  #: True: no fault, no crash any more
-        self.wrong = 0.0  #: seconds by which the wall clock is off
+        self.wrong = 0.0  #: seconds by which the clocks on the wall are off
         self.coming = list(plan.events)
         self.log: list[Event] = []  #: what was put in, as it happened
         self.history: dict[str, list[tuple[Any, str]]] = {}  #: document -> its (body, revision), oldest first

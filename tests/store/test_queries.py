@@ -602,6 +602,53 @@ def test_a_fire_is_claimed_once_and_a_hundred_are_kept(store: SqlStore) -> None:
     assert (len(kept), kept[0]["due"], kept[-1]["outcome"]) == (100, "2026-11-01T00:020", ODD)
 
 
+def test_fires_of_a_clock_that_was_set_back_are_forgotten(store: SqlStore) -> None:
+    for schedule in ("pull/cht", "verify"):
+        for due in (BEFORE, NOW, LATER):
+            store.write(lambda unit, s=schedule, d=due: unit.fire(s, d, NOW))
+    store.write(lambda unit: unit.forget_fires("pull/cht", NOW))
+    assert store.read(lambda unit: unit.last_fire("pull/cht")) == NOW
+    assert store.read(lambda unit: unit.last_fire("verify")) == LATER
+
+
+def test_what_may_still_arrive_waits_anew_when_the_clock_was_set(store: SqlStore) -> None:
+    """(state, uncertain, due, lease, updated) -> (due, lease, updated) from NOW on, with LATER for all that waits."""
+    far = "2099-01-01T00:00:00.000000+00:00"
+    same: dict[str, Any] = {
+        "deferred": ("deferred", False, BEFORE, None, BEFORE),
+        "in the queue": ("pending", False, BEFORE, None, BEFORE),
+        "parked long ago": ("parked", True, BEFORE, None, LONG_AGO),
+        "refused": ("parked", False, BEFORE, None, NOW),
+        "accepted": ("accepted", False, BEFORE, None, BEFORE),
+    }
+    cases: dict[str, Any] = {name: (case, case[2:]) for name, case in same.items()} | {
+        "unknown": (("unknown", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "waits for longer": (("unknown", True, far, None, BEFORE), (far, None, NOW)),
+        "leased": (("leased", False, BEFORE, NOW, BEFORE), (LATER, LATER, NOW)),
+        "leased for longer": (("leased", False, BEFORE, far, BEFORE), (LATER, far, NOW)),
+        "deferred, uncertain": (("deferred", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "quiet first": (("pending", True, BEFORE, None, BEFORE), (LATER, None, NOW)),
+        "parked lately": (("parked", True, BEFORE, None, NOW), (LATER, None, NOW)),
+        "resolved lately": (("resolved", True, BEFORE, None, NOW), (LATER, None, NOW)),
+    }
+    store.write(lambda unit: unit.want([wanted(key) for key in cases]))
+    store.write(lambda unit: unit.want([wanted("elsewhere", target="fhir", due_at=BEFORE)]))
+    sql = "UPDATE delivery SET state=:s, unsure=:u, due_at=:d, lease_until=:l, updated=:n WHERE key=:k"
+    for key, (case, _) in {**cases, "elsewhere": (cases["unknown"][0], ())}.items():
+        told = dict(zip("sudln", case, strict=True), k=key)
+        store.write(lambda unit, told=told: unit.execute(text(sql), told))
+    store.write(lambda unit: unit.quiet_again("dhis2", now=NOW, until=LATER, lease=LATER, recent=BEFORE))
+    found = {r["key"]: (r["due_at"], r["lease_until"], r["updated"]) for r in rows(store, "SELECT * FROM delivery")}
+    assert found == {key: after for key, (_, after) in cases.items()} | {"elsewhere": (BEFORE, None, BEFORE)}
+
+
+def test_no_lane_ends_sooner_when_the_clock_was_set(store: SqlStore) -> None:
+    for name, until in (("short", BEFORE), ("long", LATER)):
+        store.write(lambda unit, n=name, u=until: unit.take_lane(n, "we", LONG_AGO, u))
+    store.write(lambda unit: unit.lanes_again(NOW))
+    assert [store.read(lambda unit, n=n: unit.lane(n))["until"] for n in ("short", "long")] == [NOW, LATER]
+
+
 def test_referrals(store: SqlStore) -> None:
     one = {"record": "cht/reports/a", "subject": "s", "worker": "w", "to_place": "area-1", "date": "2026-08-10",
            "urgent": True, "reason": ODD, "state": "wanted", "now": NOW}  # fmt: skip

@@ -299,7 +299,9 @@ def test_retry_after_in_seconds_or_as_a_date() -> None:
     assert retry_after({"retry-after": later.replace("GMT", "-0000"), "date": date}) == timedelta(seconds=120)
     for day in ("Sun, 99 Nov 99999999999 16:00:00 GMT", f"Sun, 22 Nov 2026 16:00:00 +{'9' * 30}", "\u00b2"):
         assert retry_after({"retry-after": day, "date": date}) is None
-    assert retry_after({"retry-after": "Sun, 22 Nov 1970 16:00:00 GMT", "date": "no day"}) == timedelta(0)
+    # Without the server's own clock a date says nothing: ours may be a day off, either way.
+    for own in ({}, {"date": "no day"}):
+        assert retry_after({"retry-after": later, **own}) is None
 
 
 def test_exact_json_changes_no_number() -> None:
