@@ -319,6 +319,7 @@ class Observed:
     matches: bool
     remote: Json = field(default_factory=dict)
     detail: Json = field(default_factory=dict)
+    digest: str | None = None  #: of what is there, as ``Delivery.digest``; None when the two cannot be compared
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import orjson
 from connector.adapters.reasons import Reason
 from connector.errors import TargetUnreadable
 from connector.http import Answer, HttpTrouble, Lost, NotJson, NotSent, read_with_retries, request
-from connector.identity import canonical
+from connector.identity import canonical, digest
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, Severity, Verdict, Who
 from connector.ports import Progress
 
@@ -170,7 +170,8 @@ class FhirServerTarget:
             raise TargetUnreadable("not the resource asked for")
         meta = there.get("meta")
         remote = {"version": meta.get("versionId") if isinstance(meta, dict) else None}
-        return Observed(not wanted.get("deleted") and _content(there) == _content(wanted), remote=remote)
+        content = _content(there)
+        return Observed(not wanted.get("deleted") and content == _content(wanted), remote, digest=digest(content))
 
     async def probe(self) -> Sequence[Finding]:
         """Answers ``/metadata`` as FHIR 4.0 and takes our credentials."""

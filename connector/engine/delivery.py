@@ -29,6 +29,9 @@ from connector.model import Delivery, Outcome, State, Verdict, Who
 LEASE = timedelta(minutes=10)
 LANE = timedelta(minutes=5)
 
+#: Of so many versions of a resource it is known that we sent them, by the first letters of their digest.
+SENT, MARK = 8, 16
+
 #: Reason codes that mean the account is refused.
 LOCKED = ("locked", "disabled")
 
@@ -336,8 +339,11 @@ def _settle(
         row = item.row
         live = current[row["id"]]
         remote = live["remote"]
-        if outcome.remote_id:
-            remote = orjson.dumps({**orjson.loads(remote), "id": outcome.remote_id}).decode()
+        told: dict[str, Any] = {"id": outcome.remote_id} if outcome.remote_id else {}
+        if row["kind"] == "resource":
+            told["sent"] = _sent(remote, row["digest"])
+        if told:
+            remote = orjson.dumps({**orjson.loads(remote), **told}).decode()
         counts[str(outcome.verdict)] += 1
         judged.append(
             {
@@ -403,6 +409,18 @@ def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: s
     unit.cells_state(states)
     unit.values_judged(judged)
     return len(good)
+
+
+def _sent(remote: str, digest: str) -> list[str]:
+    """What was sent under this key lately, so that ``reconcile`` tells what a person wrote from what is ours."""
+    mark = digest[:MARK]
+    return [*(one for one in orjson.loads(remote).get("sent", ()) if one != mark), mark][-SENT:]
+
+
+def written_by_us(remote: str, digest: str) -> bool:
+    """Whether what a target holds under a key (as a digest) was sent by us; also when nobody noted what was."""
+    sent = orjson.loads(remote).get("sent")
+    return sent is None or digest[:MARK] in sent
 
 
 def _quiet(engine: Engine, target: str) -> timedelta:

@@ -102,6 +102,14 @@ OWN_REASONS = {
         "La valeur a été changée à la main dans DHIS2 ; elle reste.",
         "The value was changed by hand in DHIS2; it is kept.",
     ),
+    "fhir.changed_by_hand": OwnReason(
+        Verdict.ACCEPTED,
+        Who.TARGET_ADMIN,
+        "Quelqu'un a changé la ressource sur le serveur FHIR ; elle reste ainsi jusqu'au prochain changement de sa "
+        "fiche. Pour remettre celle de Relais : on_existing: overwrite dans connector.yaml, puis relais reconcile.",
+        "Somebody changed the resource on the FHIR server; it stays so until its record changes. To put ours back: "
+        "on_existing: overwrite in connector.yaml, then relais reconcile.",
+    ),
     "source.unavailable": OwnReason(
         Verdict.DEFERRED,
         Who.NOBODY,

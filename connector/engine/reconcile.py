@@ -1,6 +1,6 @@
 """Read back what a target holds and compare it with what it accepted from us; reopen what drifted.
 
-A value a person changed there is shown and kept, unless the pack says ``overwrite``. In shadow mode the
+A value or a resource a person changed there is shown and kept, unless the pack says ``overwrite``. In shadow mode the
 comparison is with what would be sent: the agreement table.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from connector.engine import audit, tally
+from connector.engine.delivery import written_by_us
 from connector.engine.engine import Engine
 from connector.model import Delivery
 
@@ -18,17 +19,25 @@ PER_SECOND = 50
 #: Rows shown in ``items``; the counts cover everything.
 ITEMS = 500
 
+#: Why a resource differs from ours and stays.
+CHANGED = "fhir.changed_by_hand"
+
 #: States of a referral that the clinic has not closed.
 OPEN = ("wanted", "sent", "arrived", "missed")
 
 
-async def reconcile(engine: Engine, target: str, period: str | None = None, *, reopen: bool = True) -> dict[str, Any]:
-    """Compare and reopen. Returns equal, missing, different, unknown_there, items. Raises TargetUnreadable."""
+async def reconcile(
+    engine: Engine, target: str, period: str | None = None, *, reopen: bool = True, restored: bool = False
+) -> dict[str, Any]:
+    """Compare and reopen. Returns equal, missing, different, unknown_there, items. Raises TargetUnreadable.
+
+    ``restored``: our own database was put back, so that a resource we do not know of there may be ours.
+    """
     result: dict[str, Any] = {"equal": 0, "missing": 0, "different": 0, "unknown_there": 0, "items": []}
     if engine.pack.targets[target].kind == "dhis2":
         await _dhis2(engine, target, period, result, reopen)
     else:
-        await _by_key(engine, target, result, reopen)
+        await _by_key(engine, target, result, reopen, restored)
     engine.store.write(
         lambda unit: audit.record(
             unit,
@@ -124,9 +133,10 @@ def _reopen(
         tally.want_block(engine, unit, block, again=True)
 
 
-async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: bool) -> None:
+async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: bool, restored: bool) -> None:
     after = 0
     adapter = engine.targets[target]
+    ours_win = restored or engine.pack.targets[target].on_existing == "overwrite"
     pace = Pace(engine)
     while True:
         rows = engine.store.read(lambda unit, after=after: unit.accepted_deliveries(target, after, 200))
@@ -139,15 +149,21 @@ async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: b
                 continue
             await pace.step()
             observed = await adapter.look_up(delivery)
-            if observed is not None and observed.matches:
-                result["equal"] += 1
-                continue
             gone = observed is None
-            if gone and delivery.payload.get("deleted"):
+            deleted = bool(delivery.payload.get("deleted"))
+            if observed.matches if observed is not None else deleted:
                 result["equal"] += 1
+                if row["reason"] == CHANGED:
+                    engine.store.write(lambda unit, r=row: unit.accepted_but(r["id"], None, None, engine.now()))
                 continue
             _item(result, "missing" if gone else "different", key=row["key"])
-            if reopen and (gone or row["kind"] == "resource"):
+            if not reopen:
+                continue
+            foreign = observed is not None and observed.digest and not written_by_us(row["remote"], observed.digest)
+            if foreign and not (deleted or ours_win):
+                who = engine.who(CHANGED)
+                engine.store.write(lambda unit, r=row, w=who: unit.accepted_but(r["id"], CHANGED, w, engine.now()))
+            elif gone or row["kind"] == "resource":
                 engine.store.write(lambda unit, r=row, g=gone: _again(engine, unit, r, g))
 
 

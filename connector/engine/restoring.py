@@ -62,7 +62,7 @@ async def compare(engine: Engine) -> dict[str, str]:
                 await _values(engine, name)
             else:
                 await _keys(engine, name)
-            await reconcile.reconcile(engine, name)
+            await reconcile.reconcile(engine, name, restored=True)
         except TargetUnreadable as error:
             unread[name] = str(error)
             continue

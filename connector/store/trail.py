@@ -308,6 +308,13 @@ class TrailQueries:
             n=limit,
         )
 
+    def accepted_but(self, id: int, reason: str | None, who: str | None, now: str) -> None:
+        """What is accepted has a remark, or has it no more."""
+        self.connection.execute(
+            text("UPDATE delivery SET reason=:r, who=:w, updated=:n WHERE id=:i AND state='accepted'"),
+            {"i": id, "r": reason, "w": who, "n": now},
+        )
+
     def reopen(self, id: int, now: str, *, gone: bool) -> None:
         """Wanted again. What is gone there has no ids and no finished steps any more."""
         forgotten = ", remote='{}', step=''" if gone else ""

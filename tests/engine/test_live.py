@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector.engine import runs
-from tests.engine.house import ANNA, UNIT, Make, Road, a_few, said, target, visit
+from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, a_few, said, target, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 B02 = ("MH_B02_NUM", "A3_Y0_4")
@@ -149,6 +149,68 @@ def test_a_value_changed_there_is_shown_and_kept(road: Road) -> None:
     said(road, "dhis2.changed_by_hand")
     road.settle()
     assert road.value(*A04) == "9", "kept"
+
+
+def patient_of(road: Road) -> str:
+    (key,) = [
+        key for key, held in road.fhir._held.items() if key.startswith("Patient/") and "2021-02-01" in str(held.content)
+    ]
+    return key
+
+
+def write_there(road: Road, key: str, content: dict[str, Any]) -> None:
+    held = road.fhir._held[key]
+    held.content, held.canonical, held.version = content, b"", held.version + 1
+
+
+def test_a_resource_changed_there_is_shown_and_kept_until_its_record_changes(road: Road) -> None:
+    road.settle()
+    key = patient_of(road)
+    theirs = {**road.fhir._held[key].content, "active": False}
+    ours = road.fhir._held[key].content
+    write_there(road, key, theirs)
+    for _ in range(2):
+        assert road.reconcile("fhir")["items"] == [{"what": "different", "key": key}]
+        road.settle()
+        assert road.fhir._held[key].content == theirs
+    row = road.one("SELECT * FROM delivery WHERE key=:k", k=key)
+    assert (row["state"], row["reason"], row["who"]) == ("accepted", "fhir.changed_by_hand", "target_admin")
+    said(road, row["reason"])
+    write_there(road, key, ours)
+    assert road.reconcile("fhir")["different"] == 0
+    assert road.one("SELECT reason FROM delivery WHERE key=:k", k=key)["reason"] is None, "nothing to say any more"
+    write_there(road, key, theirs)
+    road.reconcile("fhir")
+    road.cht.edit(MODIBO, {"name": "Modibo Deux"})
+    road.settle()
+    assert "Deux" in str(road.fhir._held[key].content) and "active" not in road.fhir._held[key].content
+    assert road.one("SELECT reason FROM delivery WHERE key=:k", k=key)["reason"] is None
+
+
+def test_an_older_version_of_ours_there_is_put_right(road: Road) -> None:
+    """A write that arrived late, or a server put back from a backup: nobody wrote that by hand."""
+    road.settle()
+    key = patient_of(road)
+    before = road.fhir._held[key].content
+    road.cht.edit(MODIBO, {"name": "Modibo Deux"})
+    road.settle()
+    now = road.fhir._held[key].content
+    assert now != before
+    write_there(road, key, before)
+    assert road.reconcile("fhir")["items"] == [{"what": "different", "key": key}]
+    road.settle()
+    assert road.fhir._held[key].content == now
+
+
+def test_where_ours_win_a_resource_changed_there_is_put_right(make_road: Make) -> None:
+    road = make_road(None, target("fhir", on_existing="overwrite"))
+    road.settle()
+    key = patient_of(road)
+    ours = road.fhir._held[key].content
+    write_there(road, key, {**ours, "active": False})
+    road.reconcile("fhir")
+    road.settle()
+    assert road.fhir._held[key].content == ours
 
 
 def test_a_value_changed_there_is_kept_when_our_figure_moves_on(road: Road) -> None:

@@ -27,9 +27,10 @@ def settled(seed: int) -> World:
     """Figures at DHIS2, referrals at the clinic (two of them answered), resources, answers in the app."""
     docs = [*a_few(), *(visit(f"refer-{n}", f"2026-08-{10 + n}", subject=ANNA, refer=True) for n in range(6))]
     #: A road in three where figures that vanish are deleted at DHIS2, one in four where ours win.
-    how = {"vanished": "delete" if seed % 3 == 1 else "zero", "on_existing": "overwrite" if seed % 4 == 3 else "ask"}
-    change = target("dhis2", **how)
-    road = World(docs, change)
+    ours_win = {"on_existing": "overwrite" if seed % 4 == 3 else "ask"}
+    dhis2 = target("dhis2", vanished="delete" if seed % 3 == 1 else "zero", **ours_win)
+    fhir = target("fhir", **ours_win)
+    road = World(docs, lambda pack: fhir(dhis2(pack)))
     road.write_meetings("01", [meeting(n, f"2026-0{7 + n % 3}-05") for n in range(6)])
     road.settle()
     for n in range(3):
@@ -72,7 +73,7 @@ class Way:
 
     @property
     def overwrites(self) -> bool:
-        return self.road.engine.pack.targets["dhis2"].on_existing == "overwrite"
+        return self.road.engine.pack.targets[self.target].on_existing == "overwrite"
 
 
 # ---------------------------------------------------------------- DHIS2
@@ -176,12 +177,16 @@ class ResourceChanged(OfResource):
     def do(self) -> None:
         self.key = self.pick(self.resources())
         self.before = dict(self.held().content)
-        self.held().content = {**self.before, "language": "fr", "implicitRules": "http://example.org/other"}
+        self.after = {**self.before, "language": "fr", "implicitRules": "http://example.org/other"}
+        self.held().content = self.after
         self.held().canonical = b""
         self.held().version += 1
 
     def afterwards(self) -> None:
-        assert self.held().content == self.before and not self.held().deleted
+        assert self.held().content == (self.before if self.overwrites else self.after) and not self.held().deleted
+        if not self.overwrites:
+            row = self.road.one("SELECT * FROM delivery WHERE target='fhir' AND key=:k", k=self.key)
+            assert (row["state"], row["reason"]) == ("accepted", "fhir.changed_by_hand")
 
 
 class ResourceDeleted(OfResource):
@@ -198,6 +203,8 @@ class ResourceDeleted(OfResource):
 
 class ResourceBack(OfResource):
     """What we took away is there again."""
+
+    put_right = True
 
     def do(self) -> None:
         self.key = self.pick(self.resources(deleted=True))
@@ -388,7 +395,7 @@ def test_what_was_changed_behind_our_back_is_found_and_treated_as_promised(road:
         standing[way.target] = {what: left[what] for what in COUNTS}
         put_right = way.put_right
         if put_right is None:
-            overwritten = way.target == "fhir" or (way.target == "dhis2" and way.overwrites)
+            overwritten = way.target in ("fhir", "dhis2") and way.overwrites
             put_right = way.counted == {"missing": 1} or (way.counted == {"different": 1} and overwritten)
         after = {what: expected[what] - (way.counted.get(what, 0) if put_right else 0) for what in COUNTS}
         assert standing[way.target] == after, (type(way).__name__, left["items"])
