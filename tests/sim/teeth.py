@@ -59,8 +59,11 @@ def sql(stack: ExitStack, where: Any, name: str, old: str, new: str) -> None:
 def _ids(stack: ExitStack) -> None:
     """The encounter is created without our uuid, so that a repeat makes another one."""
 
-    async def create(self: Any, path: str, body: Any, look: Any) -> Any:
-        return await before(self, path, {k: v for k, v in body.items() if path != "encounter" or k != "uuid"}, look)
+    async def create(self: Any, path: str, body: Any, look: Any, mine: Any) -> Any:
+        if path != "encounter":
+            return await before(self, path, body, look, mine)
+        anonymous = {k: v for k, v in body.items() if k != "uuid"}
+        return await before(self, path, anonymous, look, lambda answered: True)
 
     before = put(stack, openmrs_rest.Rest, "create", create)
 
@@ -69,7 +72,7 @@ def _ids(stack: ExitStack) -> None:
 def _early(stack: ExitStack) -> None:
     def claim(engine: Any, unit: Any, target: str, limit: int) -> Any:
         items, attempt = before(engine, unit, target, limit)
-        unit.settle_accepted([delivery._accepted(i.row, engine.now()) for i in items])
+        unit.settle_accepted([delivery._accepted(i.row, engine.now(), engine.holder) for i in items])
         return items, attempt
 
     before = put(stack, delivery, "_claim", claim)
