@@ -70,8 +70,8 @@ def _ids(stack: ExitStack) -> None:
 
 @bug("settle before send")
 def _early(stack: ExitStack) -> None:
-    def claim(engine: Any, unit: Any, target: str, limit: int) -> Any:
-        items, attempt = before(engine, unit, target, limit)
+    def claim(engine: Any, unit: Any, *more: Any) -> Any:
+        items, attempt = before(engine, unit, *more)
         unit.settle_accepted([delivery._accepted(i.row, engine.now(), engine.holder) for i in items])
         return items, attempt
 
