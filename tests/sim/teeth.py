@@ -212,7 +212,11 @@ def _lease(stack: ExitStack) -> None:
 
 @bug("second runner ignored")
 def _second(stack: ExitStack) -> None:
+    """A runner that takes itself for the only one: neither the lock nor a lease holds it (either of them would)."""
     put(stack, runs, "_renew", lambda engine: True)
+    put(stack, LedgerQueries, "take_over_leases", lambda self, *_: 0)
+    for name in ("CLAIM", "CLAIM_RETRIES"):
+        sql(stack, ledger, name, " AND lease_until < :now", "")
 
 
 @bug("a killed runner's requests forgotten")
