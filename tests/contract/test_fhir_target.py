@@ -13,6 +13,7 @@ import respx
 from connector.adapters.fhir_server import REASONS, FhirServerTarget
 from connector.errors import TargetUnreadable
 from connector.http import make_client
+from connector.identity import digest
 from connector.model import Delivery, Observed, Outcome, Verdict, Who
 from connector.sandbox.fhir import FHIRSim
 from connector.sandbox.plane import Plane
@@ -240,8 +241,9 @@ def test_a_bundle_too_big_is_cut_in_halves() -> None:
 def test_look_up_compares_without_meta(sim: FHIRSim) -> None:
     assert look_up(sim, patient("p-1")) is None
     deliver(sim, patient("p-1", meta={"tag": [{"code": "x"}]}))
-    assert look_up(sim, patient("p-1")) == Observed(True, remote={"version": "1"})
-    assert look_up(sim, patient("p-1", active=True)) == Observed(False, remote={"version": "1"})
+    there = {"remote": {"version": "1"}, "digest": digest(patient("p-1"))}
+    assert look_up(sim, patient("p-1")) == Observed(True, **there)
+    assert look_up(sim, patient("p-1", active=True)) == Observed(False, **there)
     removal = look_up(sim, gone("Patient", "p-1"))
     assert removal is not None and not removal.matches
     deliver(sim, gone("Patient", "p-1"))
@@ -253,7 +255,8 @@ def test_look_up_compares_without_meta(sim: FHIRSim) -> None:
 def test_look_up_is_not_answered_by_a_cache() -> None:
     router = respx.MockRouter()
     router.get(path="/fhir/Patient/p-1", headers={"cache-control": "no-cache"}).respond(json=patient("p-1"))
-    assert look_up(only(router), patient("p-1")) == Observed(True, remote={"version": None})
+    found = look_up(only(router), patient("p-1"))
+    assert found == Observed(True, remote={"version": None}, digest=digest(patient("p-1")))
 
 
 @pytest.mark.parametrize(

@@ -484,6 +484,12 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     assert store.read(lambda unit: unit.parked_who("fhir")) is None
     assert [d["key"] for d in store.read(lambda unit: unit.accepted_deliveries("dhis2", 0, 10))] == ["good"]
     assert [d["key"] for d in store.read(lambda unit: unit.open_deliveries("dhis2", 10))] == ["bad", "overtaken"]
+    for reason, who in (("fhir.changed_by_hand", "target_admin"), (None, None)):
+        store.write(lambda unit, r=reason, w=who: unit.accepted_but(good["id"], r, w, LATER))
+        kept = store.read(lambda unit: delivery(unit, "good"))
+        assert (kept["state"], kept["reason"], kept["who"], kept["updated"]) == ("accepted", reason, who, LATER)
+    store.write(lambda unit: unit.accepted_but(bad["id"], "x", "y", LATER))
+    assert store.read(lambda unit: delivery(unit, "bad"))["reason"] != "x", "only what is accepted"
     store.write(lambda unit: unit.reopen(good["id"], NOW, gone=False))
     again = store.read(lambda unit: delivery(unit, "good"))
     assert (again["state"], again["generation"], again["accepted_digest"]) == ("pending", 2, None)
