@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest import mock
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import text
 
@@ -272,17 +273,27 @@ def _complete(stack: ExitStack) -> None:
 
 @bug("retry out of order")
 def _order(stack: ExitStack) -> None:
-    """What waits is retried with the payload it had then: an older state lands after a newer one."""
-    first: dict[tuple[int, int], Any] = {}
+    """What waits is retried with the payload it had at first: an older state lands in the place of a newer one."""
+    first: WeakKeyDictionary[Any, dict[int, Any]] = WeakKeyDictionary()  # of each process, until it is accepted
 
-    def make(row: Any, payload: Any, unsure: bool) -> Any:
-        if row["tries"] and row["kind"] in ("resource", "referral"):
-            payload = first.get((id(stack), row["id"]), payload)
-        else:
-            first[id(stack), row["id"]] = payload
-        return before(row, payload, unsure)
+    def claim(engine: Any, unit: Any, *more: Any) -> Any:
+        items, attempt = before(engine, unit, *more)
+        kept = first.setdefault(engine.store, {})
+        for item in items:
+            if item.row["kind"] in ("resource", "referral"):
+                payload = kept.setdefault(item.row["id"], item.delivery.payload)
+                item.delivery = replace(item.delivery, payload=payload)
+        return items, attempt
 
-    before = put(stack, delivery, "_delivery", make)
+    before = put(stack, delivery, "_claim", claim)
+
+    def accepted(self: Any, rows: Any) -> None:
+        for kept in first.values():
+            for row in rows:
+                kept.pop(row["id"], None)
+        before_accepted(self, rows)
+
+    before_accepted = put(stack, LedgerQueries, "settle_accepted", accepted)
 
 
 @bug("first push into a new period in parallel")
