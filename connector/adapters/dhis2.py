@@ -53,6 +53,9 @@ _STALE = {
     "dhis2.E7633",
     "dhis2.E7634",
     "dhis2.E7636",
+    "dhis2.read_refused",
+    "dhis2.unverified",
+    "dhis2.completion_refused",
 }
 
 #: A closed period is asked about once a day: somebody may have opened it again.
@@ -138,11 +141,13 @@ class Dhis2Target:
 
     async def _outcome(self, delivery: Delivery, progress: Progress) -> Outcome:
         try:
-            return await self._one(delivery, progress)
+            outcome = await self._one(delivery, progress)
         except _Stop as stop:
-            return stop.outcome
+            outcome = stop.outcome
         except LaneBusy:
             return Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1))
+        self._forget_if_stale(delivery.payload["dataSet"], [outcome.reason, *(one.reason for one in outcome.per_value)])
+        return outcome
 
     async def _one(self, delivery: Delivery, progress: Progress) -> Outcome:
         if delivery.kind == "completion":
@@ -163,7 +168,7 @@ class Dhis2Target:
             where = await self._where(payload)
             held = await self._read(where)
         except _Stop as stop:
-            raise TargetUnreadable(stop.outcome.reason) from stop
+            raise self._unreadable(payload["dataSet"], stop) from stop
         wanted = {_cell(value): value["value"] for value in payload["values"]}
         there = {cell: held.get(cell) for cell in wanted}
         if not any(value is not None for value in there.values()) and any(v is not None for v in wanted.values()):
@@ -206,7 +211,7 @@ class Dhis2Target:
             where = await self._where({"dataSet": data_set, "orgUnit": org_unit, "period": period}, reading=True)
             return await self._read(where)
         except _Stop as stop:
-            raise TargetUnreadable(stop.outcome.reason) from stop
+            raise self._unreadable(data_set, stop) from stop
 
     async def read_stored_by_us(self, data_set: str, org_unit: str, period: str) -> dict[Cell, tuple[str, bool]]:
         """As ``read_block``, with whether our own user stored the value. Raises TargetUnreadable."""
@@ -215,7 +220,7 @@ class Dhis2Target:
             me = await self._get("/api/me", {"fields": "username"})
             rows = await self._read_rows(where)
         except _Stop as stop:
-            raise TargetUnreadable(stop.outcome.reason) from stop
+            raise self._unreadable(data_set, stop) from stop
         return {cell: (str(row["value"]), row.get("storedBy") == me.get("username")) for cell, row in rows.items()}
 
     # ------------------------------------------------------------ a block
@@ -245,7 +250,6 @@ class Dhis2Target:
         read = answers.read_import(body, len(to_send), delivery.tries)
         said = answer.text(4000)
         if read.fault is not None:
-            self._forget_if_stale(payload, [read.fault.code])
             if read.fault.verdict is not Verdict.UNKNOWN:
                 fates |= {_cell(v): ValueOutcome(*_cell(v), read.fault.verdict, read.fault.code) for v in to_send}
             fault = Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
@@ -254,7 +258,6 @@ class Dhis2Target:
             code = read.refused.get(index)
             verdict = answers.reason(code).verdict if code else Verdict.ACCEPTED
             fates[_cell(value)] = ValueOutcome(*_cell(value), verdict, code or "dhis2.stored")
-        self._forget_if_stale(payload, list(read.refused.values()))
         if not read.settled:
             # Unchanged rows are "ignored", insignificant noughts and lost rows are in no counter: only a look tells
             # them apart (036, 040, findings-dhis2 0.1).
@@ -279,9 +282,13 @@ class Dhis2Target:
                 fates[cell] = ValueOutcome(*cell, answers.reason(code).verdict, code, there=held.get(cell))
         return fates
 
-    def _forget_if_stale(self, payload: Mapping[str, Any], codes: Sequence[str]) -> None:
+    def _forget_if_stale(self, data_set: str, codes: Sequence[str]) -> None:
         if _STALE & set(codes):
-            self._data_sets.pop(payload["dataSet"], None)
+            self._data_sets.pop(data_set, None)
+
+    def _unreadable(self, data_set: str, stop: _Stop) -> TargetUnreadable:
+        self._forget_if_stale(data_set, [stop.outcome.reason])
+        return TargetUnreadable(stop.outcome.reason)
 
     # ------------------------------------------------------------ a completion
 

@@ -5,11 +5,15 @@ The pack speaks in codes, which are the same on every server; requests carry UID
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from connector import periods
+
+#: What DHIS2 gives everything as id (developer guide, "unique identifiers"). An answer with another one is garbled.
+UID = re.compile("[A-Za-z][A-Za-z0-9]{10}")
 
 FIELDS = (
     "id,code,periodType,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
@@ -92,16 +96,16 @@ def data_set_of(wire: Mapping[str, Any]) -> DataSet:
 
 
 def _id(wire: Mapping[str, Any]) -> str:
-    if not isinstance(wire["id"], str):
-        raise TypeError("an id is text")
+    if not isinstance(wire["id"], str) or not UID.fullmatch(wire["id"]):
+        raise TypeError("not a UID")
     return wire["id"]
 
 
 def _combos(combo: Mapping[str, Any]) -> dict[str, str]:
     """By code; the default combo also by its name, as old servers gave it no code."""
     listed: Sequence[Mapping[str, Any]] = combo.get("categoryOptionCombos", ())
-    found = {str(c["code"]): str(c["id"]) for c in listed if c.get("code")}
+    found = {str(c["code"]): _id(c) for c in listed if c.get("code")}
     for member in listed:
         if member.get("name") == "default":
-            found["default"] = str(member["id"])
+            found["default"] = _id(member)
     return found

@@ -283,12 +283,14 @@ class TargetSpeaker(Speaker):
             if not left:
                 break
         if any(sure and not self.held(delivery) for delivery, sure in zip(batch, was_confirmed, strict=True)):
-            left = {}  # what refers to something that was only said to be there has to wait for a reconcile
+            waiting, left = set(left), {}  # for a reconcile: it refers to something that was only said to be there
+        else:
+            waiting = set()
         problems += [f"never settled over a good line: {last[n]!r:.150}" for n in left]
         for n, (delivery, outcome, sure) in enumerate(zip(batch, outcomes, was_confirmed, strict=True)):
             if outcome is not None and outcome.verdict is Verdict.ACCEPTED and sure:
                 continue  # a server that confirms what it does not hold: only a reconcile finds it
-            if n not in left and self.resolvable(delivery) and not self.held(delivery):
+            if n not in left and n not in waiting and self.resolvable(delivery) and not self.held(delivery):
                 problems.append(f"in the end not there, or twice: {delivery.key} {outcome!r:.150} {last[n]!r:.80}")
         self.good_answers()
         return problems
