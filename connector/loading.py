@@ -1,5 +1,7 @@
-"""The pack as the environment gives it, and what ``relais check`` says of it. Apart from ``bootstrap``, because who only
-reads a pack needs neither database nor servers, and waits for neither."""
+"""The pack as the environment gives it, and what ``relais check`` says of it.
+
+Apart from ``bootstrap``, because who only reads a pack needs neither database nor servers, and waits for neither.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ READING = ("check", "schema")
 def with_commands(command: str = "") -> typer.Typer:
     """The program with all its commands, or with those beside the one that is given."""
     if command in READING:
-        from connector.cli import checking  # noqa: F401  registers the commands
+        from connector.cli import checking  # registers the commands
 
         return app
     from connector.cli import (  # noqa: F401  registers the commands
