@@ -12,6 +12,7 @@ import pytest
 from connector.mappings.comparisons import comparisons
 from connector.mappings.lint_codes import CODES
 from connector.mappings.lint_forms import check_digit
+from connector.mappings.lint_slips import unlike
 from connector.model import Finding, Severity
 
 from .lint_plants import MARK, PLANTS, Plant
@@ -237,6 +238,60 @@ def test_comparisons_are_read_off_the_text(text: str, wanted: list[tuple[str, st
     found = comparisons(text)
     assert [(one.name, one.order, one.constant) for one in found] == wanted
     assert all(text[one.at :].startswith(one.constant) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("names", "odd"),
+    [
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "asc-08"], {"asc-08"}),
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "asc-0088"], {"asc-0088"}),
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "acs-008"], {"acs-008"}),
+        ([*(f"asc-{n:03}" for n in range(993, 1000)), "asc-001", "asc-1000"], set()),  # one more than the zeros allow
+        ([*(f"site-{n}" for n in range(1, 12))], set()),  # figures without zeros
+        ([*(f"site-{n}" for n in range(1, 10)), "GE-A2-02"], {"GE-A2-02"}),  # the only one that is no site
+        ([*(f"site-{n}" for n in range(1, 5)), "sitte-5"], set()),  # too few to be a rule
+        ([*(f"site-{n}" for n in range(1, 10)), "GE-1", "GE-2"], set()),
+        (["3f9a", "b07c", "a1d2", "09fe", "77aa", "c3e1", "0b0b", "d4d4", "e5f6", "f00d"], set()),  # nothing in common
+        (["awa", "moussa", "fanta", "oumar", "kadi", "issa", "binta", "adama", "sira"], set()),
+        ([], set()),
+    ],
+)
+def test_names_that_are_written_like_no_other(names: list[str], odd: set[str]) -> None:
+    assert set(unlike(names)) == odd
+
+
+def test_a_place_may_report_for_the_org_unit_above_its_own(copy: PackCopy) -> None:
+    copy.change("deployments.csv", "GE-A1-01,place,groupes,ML-KKO-D1-A1,", "GE-A1-01,place,groupes,ML-KKO-D1,")
+    assert "deployment.elsewhere" not in copy.codes()
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "code"),
+    [
+        ("forms/kobo/aActionQualite.yaml", "name: aActionQualite", "name: plan_reunions", "form.slip"),  # another file's
+        ("connector.yaml", "    action: action  ", "    action: actoin  ", "column.unseen"),
+        ("openmrs.yaml", "positive: CIEL:703", "positive: CIEL:730", "coding.differs"),
+        ("openmrs.yaml", "breath_count: {concept: CIEL:5242", "breath_count: {concept: CIEL:5422", "coding.differs"),
+        ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),
+        ("org_units.csv", "outreach,area-2,", "outreach,arrea-2,", "id.slip"),
+    ],
+)
+def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy, file: str, right: str, wrong: str, code: str) -> None:
+    copy.change(file, right, wrong)
+    assert code in copy.codes()
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("forms/cht/person.yaml", "name: person}", "name: beneficiaire}"),  # called otherwise on purpose
+        ("connector.yaml", "  fhir:   ", "  dossier:   "),
+        ("connector.yaml", "  dhis2:   ", "  dhis2-national:   "),
+    ],
+)
+def test_a_name_of_another_sort_is_no_slip(copy: PackCopy, file: str, right: str, wrong: str) -> None:
+    copy.change(file, right, wrong)
+    assert not {"form.slip", "target.slip"} & set(copy.codes())
 
 
 def test_every_plant_begins_as_the_pack_is() -> None:
