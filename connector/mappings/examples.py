@@ -239,6 +239,7 @@ class _Runner:
         for index, line in enumerate(lines):
             if line not in made:
                 found = next(iter(difflib.get_close_matches(line, left, 1, 0.0)), "")
+                left = [other for other in left if other != found]
                 self.results.fail(at, label, f"{key}: expected {line}, found {found or 'nothing'}", key, line, found)
                 self.corrected[key][index] = found
         if key in self.corrected:

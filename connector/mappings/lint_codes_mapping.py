@@ -100,6 +100,15 @@ MAPPING: Mapping[str, Code] = {
         ("Vérifiez lequel des deux est juste.", "Check which of the two is right."),
         Severity.WARNING,
     ),
+    "kind.unused": Code(
+        ("{name} est {what}, et sa sorte est {kind}", "{name} is {what}, and its kind is {kind}"),
+        (
+            "Sa sorte ne change rien ici : qui la lit croit autre chose, ou une autre question était voulue.",
+            "Its kind changes nothing here: whoever reads it believes otherwise, or another question was meant.",
+        ),
+        ("Écrivez {usual}.", "Write {usual}."),
+        Severity.WARNING,
+    ),
     "form.folder": Code(
         (
             "la correspondance est dans forms/{folder}/ et dit la source {source}",

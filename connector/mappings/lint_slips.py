@@ -132,17 +132,21 @@ def _chis(one: Checking) -> None:
 
 def _clinics(one: Checking) -> None:
     """What ``openmrs.yaml`` gives as ``CIEL:n`` is what ``concepts.yaml`` says it is at CIEL."""
+    concepts = one.pack.concepts
     observations = one.where.node("openmrs.yaml", "observations")
     for name, node in observations.entries.items() if isinstance(observations, Map) else ():
-        concept = one.pack.concepts.get(name)
+        concept = concepts.get(name)
         if concept is None or not isinstance(node, Map):
             continue
         said = {concept.id: node.entries.get("value") or node.entries.get("concept")}
+        if "value" in node.entries:  # one of the answers to a question
+            asked = next((other.id for other in concepts.values() if name in other.answers.values()), "")
+            said[asked] = node.entries.get("concept")
         answers = node.entries.get("answers")
         if isinstance(answers, Map):
             said.update({concept.answers.get(answer, ""): given for answer, given in answers.entries.items()})
         for meant, given in said.items():
-            known = one.pack.concepts.get(meant)
+            known = concepts.get(meant)
             code = known.codings.get("ciel") if known is not None else None
             if code is None or not isinstance(given, Scalar) or not given.text.startswith(_CIEL):
                 continue

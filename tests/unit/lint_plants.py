@@ -109,6 +109,7 @@ PLANTS: tuple[Plant, ...] = (
           seen=("concepts.yaml", "- id: birth_outcome\n    kind: «coded")),
     Plant("coding.check_digit", "concepts.yaml", "loinc: 56072-2", "loinc: «56072-3"),
     Plant("coding.twice", "concepts.yaml", '{ciel: "143264", snomed: "4', '{ciel: «"140238", snomed: "4'),
+    Plant("kind.unused", "concepts.yaml", "  - id: stock\n    kind: text", "  - id: stock\n    kind: «integer"),
     Plant("coding.differs", "openmrs.yaml", "value: CIEL:159861", "value: «CIEL:15861"),
     Plant("name.language", "concepts.yaml", 'name: {fr: "Toux", en: "Cough"}', '«name: {fr: "Toux"}'),
     # ---------------------------------------------------------------- forms

@@ -268,8 +268,19 @@ def test_a_place_may_report_for_the_org_unit_above_its_own(copy: PackCopy) -> No
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "code"),
     [
-        ("forms/kobo/aActionQualite.yaml", "name: aActionQualite", "name: plan_reunions", "form.slip"),  # another file's
+        (
+            "forms/kobo/aActionQualite.yaml",
+            "name: aActionQualite",
+            "name: plan_reunions",
+            "form.slip",
+        ),  # another file's
         ("connector.yaml", "    action: action  ", "    action: actoin  ", "column.unseen"),
+        (
+            "openmrs.yaml",
+            "{concept: CIEL:159860, value: CIEL:122983}",
+            "{concept: CIEL:519860, value: CIEL:122983}",
+            "coding.differs",
+        ),
         ("openmrs.yaml", "positive: CIEL:703", "positive: CIEL:730", "coding.differs"),
         ("openmrs.yaml", "breath_count: {concept: CIEL:5242", "breath_count: {concept: CIEL:5422", "coding.differs"),
         ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),

@@ -51,7 +51,7 @@ def test_the_records_of_a_form_are_those_of_its_examples(copy: PackCopy) -> None
     """Of a file of several forms, each has the records that name it."""
     pack = copy.load()[0]
     found = {name: records_of(pack, form) for (_, name), form in pack.forms.items()}
-    assert [len(found[name]) for name in ("site", "household", "area")] == [1, 1, 0]
+    assert [len(found[name]) for name in ("site", "household", "area")] == [1, 2, 0]
     written = (copy.folder / "forms/cht/assessment.test.yaml").read_text("utf-8")
     assert [name for name, _ in found["assessment"]] == re.findall("- name: (.*)", written)
     assert all("contact" in body or "reported_date" in body for _, body in found["assessment"])
@@ -89,6 +89,41 @@ def test_a_wrong_pack_fails_an_example(copy: PackCopy, name: str, old: str, new:
     assert all(one.file.endswith(".test.yaml") and one.line > 0 for one in results.failures)
 
 
+def test_what_leaves_for_the_servers_is_expected_too(copy: PackCopy) -> None:
+    """FHIR resources and DHIS2 figures: a wrong code, category, subject, shape, prefix, level or data set."""
+    therapy = 'ciel: "71561", from: OS CI}\n    fhir: {resource: Observation, category: '
+    wrong = [
+        (
+            "concepts.yaml",
+            'codings: {ciel: "140238"',
+            'codings: {ciel: "142038"',
+            "found Observation exam fever ciel:142038",
+        ),
+        ("concepts.yaml", 'ciel: "703"', 'ciel: "730"', "= answer_positive ciel:730"),
+        ("concepts.yaml", f"{therapy}therapy", f"{therapy}exam", "found Observation exam rectal_artesunate"),
+        (
+            "activities.yaml",
+            "delivery, subject: person",
+            "delivery, subject: none",
+            "expected Encounter HH delivery Patient",
+        ),
+        ("activities.yaml", "questionnaire_response, subject: group", "none, subject: group", "found nothing"),
+        ("dhis2.yaml", "prefix: MH_", "prefix: MHH_", "MHH_A04"),
+        ("dhis2.yaml", "denominator: _DEN", "denominator: _DN", "MHH_F01_DN"),
+        ("dhis2.yaml", "level: site", "level: cscom", "found MH_SEC 202607 cscom MHH_A04 A2_Y1_4-SEX_F 1"),
+        (
+            "indicators/epargne.yaml",
+            "data_set: MH_EPARGNE\n",
+            "data_set: MH_PROMO\n",
+            "found MH_PROMO 202608 cscom MHH_G03",
+        ),
+    ]
+    for name, old, new, _ in wrong:
+        copy.change(name, old, new)
+    found = " ".join(str(one) for one in run(copy).failures)
+    assert [words for *_, words in wrong if words not in found] == []
+
+
 def test_what_no_example_reaches_is_named(copy: PackCopy) -> None:
     copy.write("forms/cht/supervision.test.yaml", "examples: []\n")
     copy.write("indicators/gouvernance.test.yaml", "examples: []\n")
@@ -105,12 +140,12 @@ def test_a_row_of_a_table_and_a_part_of_a_referral_that_no_example_reads_are_nam
     copy.change(
         "tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_convulsions\nfits,sign_convulsions"
     )
-    copy.change("forms/cht/pregnancy_home_visit.test.yaml", "urgency: urgent", "urgency: routine")
-    copy.change("forms/cht/pregnancy_home_visit.test.yaml", "urgent: true", "urgent: false")
+    copy.change("forms/cht/postnatal_visit.test.yaml", ', note: "ne tète plus"', "")
+    copy.change("forms/cht/postnatal_visit.test.yaml", 'note: "ne tète plus"', 'note: ""')
     assert run(copy).unexercised == [
         "forms/cht/assessment.yaml: danger_signs = fits",
         "forms/cht/delivery.yaml: delivery_place = on_the_way",
-        "forms/cht/pregnancy_home_visit.yaml: referral.urgent",
+        "forms/cht/postnatal_visit.yaml: referral.note",
     ]
 
 
@@ -126,6 +161,9 @@ CHANGES = [
     ("forms/odk/reunion_groupe_epargne.yaml", "key: __id", "key: id"),
     ("tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_lethargic"),
     ("categories.yaml", "below: 28, measured_in: age_days", "below: 27, measured_in: age_days"),
+    ("concepts.yaml", 'codings: {ciel: "140238"', 'codings: {ciel: "142038"'),
+    ("dhis2.yaml", "prefix: MH_", "prefix: MHH_"),
+    ("activities.yaml", "questionnaire_response, subject: group", "none, subject: group"),
 ]
 
 
@@ -220,6 +258,11 @@ def test_whatever_is_accepted_is_read_back_as_it_was(value: dict[str, Any], whic
             VISIT.replace("-07-01", "-07-01, caregiver_explained_back: 'no'") + "{absent: [caregiver_understood]}}\n",
             "should be absent",
         ),
+        (VISIT + "{resources: [Observation exam fever = true]}}\n", "found Encounter HH sick-visit"),
+        (
+            VISIT + "{cells: [MH_SEC 202607 site MH_A04 A2_UNK-SEX_UNK 2]}}\n",
+            "found MH_SEC 202607 site MH_A04 A2_UNK-SEX_UNK 1",
+        ),
         ("  - {name: x, record: [1], expect: {}}\n", "cannot be run"),
         ("  - {name: x, form: other, record: {}, expect: {}}\n", "no form mapping of this name"),
     ],
@@ -241,5 +284,7 @@ def test_engines_that_disagree_fail_an_example(copy: PackCopy, monkeypatch: pyte
 
     monkeypatch.setattr(examples, "second_engine", other)
     failures = [str(one) for one in run(copy).failures]
-    assert len(failures) == 2, "both examples of the form"
+    assert len(failures) == len(
+        re.findall("- name:", (copy.folder / "forms/cht/home_visit.test.yaml").read_text("utf-8"))
+    )
     assert all("the engines disagree on fields.topic" in one for one in failures)
