@@ -260,49 +260,33 @@ def test_names_that_are_written_like_no_other(names: list[str], odd: set[str]) -
     assert set(unlike(names)) == odd
 
 
-def test_a_place_may_report_for_the_org_unit_above_its_own(copy: PackCopy) -> None:
-    copy.change("deployments.csv", "GE-A1-01,place,groupes,ML-KKO-D1-A1,", "GE-A1-01,place,groupes,ML-KKO-D1,")
-    assert "deployment.elsewhere" not in copy.codes()
-
-
-@pytest.mark.parametrize(
-    ("file", "right", "wrong", "code"),
-    [
-        (
-            "forms/kobo/aActionQualite.yaml",
-            "name: aActionQualite",
-            "name: plan_reunions",
-            "form.slip",
-        ),  # another file's
+def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy) -> None:
+    slips = [
+        ("forms/kobo/aActionQualite.yaml", "name: aActionQualite", "name: plan_reunions", "form.slip"),  # another file
         ("connector.yaml", "    action: action  ", "    action: actoin  ", "column.unseen"),
-        (
-            "openmrs.yaml",
-            "{concept: CIEL:159860, value: CIEL:122983}",
-            "{concept: CIEL:519860, value: CIEL:122983}",
-            "coding.differs",
-        ),
+        ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),
+        ("openmrs.yaml", "CIEL:159860, value: CIEL:122983", "CIEL:519860, value: CIEL:122983", "coding.differs"),
         ("openmrs.yaml", "positive: CIEL:703", "positive: CIEL:730", "coding.differs"),
         ("openmrs.yaml", "breath_count: {concept: CIEL:5242", "breath_count: {concept: CIEL:5422", "coding.differs"),
-        ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),
         ("org_units.csv", "outreach,area-2,", "outreach,arrea-2,", "id.slip"),
-    ],
-)
-def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy, file: str, right: str, wrong: str, code: str) -> None:
-    copy.change(file, right, wrong)
-    assert code in copy.codes()
+        (
+            "concepts.yaml",
+            'kind: boolean\n    name: {fr: "Domicile"',
+            'kind: text\n    name: {fr: "Domicile"',
+            "kind.unused",
+        ),
+    ]
+    lines = {(file, copy.change(file, right, wrong), code) for file, right, wrong, code in slips}
+    assert lines <= {(one.file, one.line, one.code) for one in copy.findings()}
 
 
-@pytest.mark.parametrize(
-    ("file", "right", "wrong"),
-    [
-        ("forms/cht/person.yaml", "name: person}", "name: beneficiaire}"),  # called otherwise on purpose
-        ("connector.yaml", "  fhir:   ", "  dossier:   "),
-        ("connector.yaml", "  dhis2:   ", "  dhis2-national:   "),
-    ],
-)
-def test_a_name_of_another_sort_is_no_slip(copy: PackCopy, file: str, right: str, wrong: str) -> None:
-    copy.change(file, right, wrong)
-    assert not {"form.slip", "target.slip"} & set(copy.codes())
+def test_a_name_of_another_sort_is_no_slip(copy: PackCopy) -> None:
+    """Called otherwise on purpose; a place that reports for the org unit above its own."""
+    copy.change("forms/cht/person.yaml", "name: person}", "name: beneficiaire}")
+    copy.change("connector.yaml", "  fhir:   ", "  dossier:   ")
+    copy.change("connector.yaml", "  dhis2:   ", "  dhis2-national:   ")
+    copy.change("deployments.csv", "GE-A1-01,place,groupes,ML-KKO-D1-A1,", "GE-A1-01,place,groupes,ML-KKO-D1,")
+    assert not {"form.slip", "target.slip", "deployment.elsewhere"} & set(copy.codes())
 
 
 def test_every_plant_begins_as_the_pack_is() -> None:
