@@ -116,9 +116,9 @@ class Results:
         }
 
 
-def run_examples(pack: Pack) -> Results:
-    """Run every ``*.test.yaml`` of the pack."""
-    return _Runner(pack).run()
+def run_examples(pack: Pack, *, first: bool = False) -> Results:
+    """Run every ``*.test.yaml`` of the pack; ``first``: only up to the first file with a failure."""
+    return _Runner(pack).run(first)
 
 
 def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]]:
@@ -149,9 +149,10 @@ class _Runner:
         self.corrected: Any = None  #: what the example at hand should expect; None: that cannot be said
         self._seconds: dict[str, tuple[Compiled, Callable[[Mapping[str, Any]], Any]]] = {}
 
-    def run(self) -> Results:
+    def run(self, first: bool = False) -> Results:
         for path in sorted(self.pack.folder.rglob("*.test.yaml")):
-            self._file(path)
+            if not (first and self.results.failures):
+                self._file(path)
         self.results.unexercised = sorted({*self._everything()} - self.seen | {*self._untried_codes()})
         return self.results
 
