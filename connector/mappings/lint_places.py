@@ -178,11 +178,11 @@ def _deployments(one: Checking) -> None:
                 place = one.where.cell(at(after.at), "valid_from")
                 one.add("deployment.overlap", place, reporter=reporter, group=group, line=_line(before))
             elif after.valid_from > _last(before) + timedelta(days=1):
-                first, last = _last(before) + timedelta(days=1), after.valid_from - timedelta(days=1)
+                gone, back = _last(before) + timedelta(days=1), after.valid_from - timedelta(days=1)
                 place = one.where.cell(at(after.at), "valid_from")
                 one.add(
-                    "deployment.gap", place, reporter=reporter, group=group, first=first.isoformat(),
-                    last=last.isoformat(), line=_line(before),
+                    "deployment.gap", place, reporter=reporter, group=group, first=gone.isoformat(),
+                    last=back.isoformat(), line=_line(before),
                 )  # fmt: skip
     _place_reporters(one)
     levels = {unit.org_unit: unit.level for unit in pack.org_units}
