@@ -40,8 +40,7 @@ from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
 from connector.http import make_client
 from connector.identity import Names
-from connector.mappings import config as pack_config
-from connector.mappings import lint
+from connector.loading import load
 from connector.mappings.expected import expected_metadata
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
@@ -107,15 +106,6 @@ def settle_in() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 20)
-
-
-def load(settings: Settings, *, strict: bool = True) -> tuple[Pack, list[Finding]]:
-    """The pack and what lint says of it; without ``strict`` a missing secret is only a warning.
-
-    Raises PackBroken when nothing can be loaded.
-    """
-    pack, findings = pack_config.load_pack(settings.pack, os.environ, settings.secrets_dir, strict=strict)
-    return pack, findings + lint.lint(pack)
 
 
 def master_key(settings: Settings) -> bytes:

@@ -230,13 +230,15 @@ def _alike(kind: str, steps: Sequence[Step]) -> tuple[str, ...]:
 
 def noticed(folder: Path, env: Mapping[str, str]) -> bool:
     pack, findings = load_pack(folder, env)
-    return bool(findings or lint(pack) or run_examples(pack).failures)
+    return bool(findings or lint(pack) or run_examples(pack, first=True).failures)
 
 
 def plant(slips: Sequence[Slip], folder: Path, env: Mapping[str, str]) -> list[Slip]:
     """Each slip alone in the pack at ``folder``, which is put back; those that nobody noticed, shown at once."""
     found = []
-    for slip in slips:
+    for number, slip in enumerate(slips, 1):
+        if number % 50 == 0:
+            print(f"{number} of {len(slips)} planted, {len(found)} unnoticed", file=sys.stderr, flush=True)
         path = folder / slip.file
         before = path.read_bytes()
         text = before.decode("utf-8")

@@ -7,15 +7,17 @@ import getpass
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
 
-from connector import bootstrap
 from connector.cli.output import err, json_out
 from connector.errors import RelaisError
 from connector.settings import Settings
+
+if TYPE_CHECKING:
+    from connector import bootstrap
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 @contextmanager
 def house(*, queued: bool = False, strict: bool = True) -> Iterator[bootstrap.House]:
     """A wired Relais for the time of a command."""
+    from connector import bootstrap
+
     made = bootstrap.build(Settings.load(), queued=queued, strict=strict)
     try:
         yield made
@@ -64,8 +68,17 @@ def leave(code: int) -> None:
     raise typer.Exit(code)
 
 
-def with_commands() -> typer.Typer:
-    """The program with all its commands."""
+#: Commands of ``checking``, which only read a pack. To import what the others need (database, HTTP, cryptography) takes
+#: longer than to check a whole pack, so they are not imported for these.
+READING = ("check", "schema")
+
+
+def with_commands(command: str = "") -> typer.Typer:
+    """The program with all its commands, or with those beside the one that is given."""
+    if command in READING:
+        from connector.cli import checking  # registers the commands
+
+        return app
     from connector.cli import (  # noqa: F401  registers the commands
         acting,
         beginning,
@@ -87,7 +100,7 @@ def with_commands() -> typer.Typer:
 
 def main() -> None:
     """Entry point: every error of ours becomes its sentence and its exit code."""
-    with_commands()
+    with_commands(*sys.argv[1:2])
     try:
         code = app(standalone_mode=False)  # the code of typer.Exit comes back as the value
         sys.exit(code if isinstance(code, int) else 0)

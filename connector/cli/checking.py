@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from connector import bootstrap
 from connector.cli.app import Json, app, leave, run_async
 from connector.cli.output import json_out, out, say
+from connector.loading import load
 from connector.mappings.lint_live import placed
 from connector.mappings.pack_shapes import KINDS_OF_FILE
 from connector.mappings.schema import ENDING, editor_settings, json_schema
@@ -52,7 +52,7 @@ def check(
     """Vérifier le paquet de configuration. / Lint the configuration pack."""
     settings = Settings.load()
     settings = settings.model_copy(update={"pack": pack}) if pack else settings
-    made, findings = bootstrap.load(settings)
+    made, findings = load(settings)
     asked = live and not _errors(findings)
     if asked:
         findings = findings + _ask(settings)
@@ -76,6 +76,8 @@ def _errors(findings: Sequence[Finding]) -> int:
 
 def _ask(settings: Settings) -> list[Finding]:
     """What sources and targets say of themselves, placed in the pack where they speak of it."""
+    from connector import bootstrap  # only now: see app.READING
+
     made = bootstrap.build(settings)
     try:
 

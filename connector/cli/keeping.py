@@ -23,6 +23,7 @@ from connector.engine import audit_events, restoring, tokens
 from connector.engine.actions import Actions
 from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
+from connector.loading import load
 from connector.mappings import accepting, examples
 from connector.model import Severity
 from connector.settings import Settings
@@ -55,7 +56,7 @@ def test(
     json: Json = False,
 ) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
-    made, findings = bootstrap.load(_settings(pack), strict=False)
+    made, findings = load(_settings(pack), strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
         raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
     results = examples.run_examples(made)

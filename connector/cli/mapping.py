@@ -17,6 +17,7 @@ from connector.cli.app import Json, app, leave
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
+from connector.loading import load
 from connector.mappings.examples import Results
 from connector.mappings.pack import Pack
 from connector.model import Severity
@@ -40,7 +41,7 @@ def sound_pack(folder: Path | None) -> Pack:
     """The pack without its secrets. Raises ConfigError when it has errors."""
     settings = Settings.load()
     settings = settings.model_copy(update={"pack": folder}) if folder else settings
-    pack, findings = bootstrap.load(settings, strict=False)
+    pack, findings = load(settings, strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
         raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
     return pack

@@ -5,7 +5,8 @@ Every expression an example touches is evaluated by both expression engines, whi
 Three kinds of file, all a list under ``examples``:
 
 - beside a form: ``record`` (the document), optionally ``person``, and ``expect``: activity, date, place, worker,
-  subject, facts, absent, flags, referral, entity, error, counts;
+  subject, facts, absent, flags, referral, entity, error, counts, and of what leaves for the servers ``resources`` and
+  ``cells``: lines that must be among those of ``example_lines`` (a line may be left out, none may be wrong);
 - beside indicators: ``activity`` and ``facts`` (with ``age_months`` or a ``person``), and ``expect``: indicator ->
   list of ``part combo [amount]``, the empty list for "does not count";
 - ``categories.test.yaml``: ``category``, ``facts``, ``option``;
@@ -18,6 +19,7 @@ Three kinds of file, all a list under ``examples``:
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,9 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from connector.errors import MappingError
+from connector.identity import Names
 from connector.mappings import people
 from connector.mappings.episodes import Episode, Episodes, Member
+from connector.mappings.example_lines import cell_lines, resource_lines
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression, engine_only, second_engine
+from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter, element_and_combo
 from connector.mappings.pack import UNKNOWN, FactRule, FormMapping, Pack, Place
@@ -111,9 +116,9 @@ class Results:
         }
 
 
-def run_examples(pack: Pack) -> Results:
-    """Run every ``*.test.yaml`` of the pack."""
-    return _Runner(pack).run()
+def run_examples(pack: Pack, *, first: bool = False) -> Results:
+    """Run every ``*.test.yaml`` of the pack; ``first``: only up to the first file with a failure."""
+    return _Runner(pack).run(first)
 
 
 def records_of(pack: Pack, form: FormMapping) -> list[tuple[str, dict[str, Any]]]:
@@ -136,6 +141,7 @@ class _Runner:
         self.pack = pack
         self.mapper = Mapper(pack)
         self.counter = Counter(pack)
+        self.builder = FhirBuilder(pack, Names(pack.id))
         self.episodes, self.registers = Episodes(pack, self.counter), Registers(pack, self.counter)
         self.results = Results()
         self.seen: set[str] = set()
@@ -143,9 +149,10 @@ class _Runner:
         self.corrected: Any = None  #: what the example at hand should expect; None: that cannot be said
         self._seconds: dict[str, tuple[Compiled, Callable[[Mapping[str, Any]], Any]]] = {}
 
-    def run(self) -> Results:
+    def run(self, first: bool = False) -> Results:
         for path in sorted(self.pack.folder.rglob("*.test.yaml")):
-            self._file(path)
+            if not (first and self.results.failures):
+                self._file(path)
         self.results.unexercised = sorted({*self._everything()} - self.seen | {*self._untried_codes()})
         return self.results
 
@@ -207,10 +214,37 @@ class _Runner:
         self.corrected = copy.deepcopy(expect)
         self._engines_agree(at, label, form, body)
         self._mapped(at, label, form, mapped, expect)
-        if mapped.activity is not None and "counts" in expect:
+        if mapped.activity is not None:
             entity = Entity(form.source, "person", "example", "1", person) if person else None
             complete = people.complete(mapped.activity, entity)
-            self._counts(at, label, mapped.activity, complete, expect["counts"], self.corrected["counts"])
+            self._counts(
+                at, label, mapped.activity, complete, expect.get("counts", {}), self.corrected.get("counts", {})
+            )
+            self._leaves(at, label, mapped.activity, complete, expect)
+
+    def _leaves(
+        self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]
+    ) -> None:
+        """What the servers are sent: each line that is expected is made."""
+        if wanted := expect.get("resources"):
+            made = self.builder.activity_resources(activity, facts, person_known=False)
+            self._among(at, label, "resources", wanted, resource_lines(made))
+        if wanted := expect.get("cells"):
+            counted = self.counter.contributions(activity, facts, lambda level: level)
+            self._among(at, label, "cells", wanted, cell_lines(self.pack, counted))
+
+    def _among(self, at: Place, label: str, key: str, wanted: Sequence[Any], made: Sequence[str]) -> None:
+        """Where a line is not made, the nearest that is stands for it."""
+        lines = [" ".join(str(line).split()) for line in wanted]
+        left = [line for line in made if line not in lines]
+        for index, line in enumerate(lines):
+            if line not in made:
+                found = next(iter(difflib.get_close_matches(line, left, 1, 0.0)), "")
+                left = [other for other in left if other != found]
+                self.results.fail(at, label, f"{key}: expected {line}, found {found or 'nothing'}", key, line, found)
+                self.corrected[key][index] = found
+        if key in self.corrected:
+            self.corrected[key] = [line for line in self.corrected[key] if line]
 
     def _mapped(self, at: Place, label: str, form: FormMapping, mapped: Mapped, expect: dict[str, Any]) -> None:
         found = _document(mapped)
@@ -231,11 +265,13 @@ class _Runner:
                 self.corrected["absent"].remove(name)
                 self.corrected.setdefault("facts", {})[name] = facts[name]
         for key, value in expect.items():
-            if key in ("facts", "absent", "counts"):
+            if key in ("facts", "absent", "counts", "resources", "cells"):
                 continue
             if key not in found:
                 self.results.fail(
-                    at, label, f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts"
+                    at,
+                    label,
+                    f"expect: {key} is not known; known: {', '.join(found)}, facts, absent, counts, resources, cells",
                 )
             elif not self._same(at, label, key, found[key], value):
                 self.corrected[key] = found[key]

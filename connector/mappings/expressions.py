@@ -193,6 +193,7 @@ def compile_expression(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT
     return Compiled(text, zone, limits)
 
 
+@lru_cache(maxsize=4096)
 def engine_only(text: str, *, zone: str = "UTC", limits: Limits = DEFAULT_LIMITS) -> Compiled:
     """As :func:`compile_expression`, never taking a shortcut: what shortcuts are compared with."""
     return Compiled(text, zone, limits, use_shortcut=False)

@@ -16,6 +16,7 @@ from connector.mappings import (
     lint_indicators,
     lint_places,
     lint_samples,
+    lint_slips,
     lint_together,
 )
 from connector.mappings.fact_functions import functions
@@ -34,6 +35,7 @@ _CHECKS = (
     lint_clinics.check,
     lint_examples.check,
     lint_samples.check,
+    lint_slips.check,
 )
 
 

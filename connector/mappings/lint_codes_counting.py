@@ -178,6 +178,15 @@ COUNTING: Mapping[str, Code] = {
         ("Deux parts seraient additionnées en une.", "Two shares would be added into one."),
         ("Chaque option a son propre code.", "Each option needs its own code."),
     ),
+    "chis.twice": Code(
+        ("{name} : {code} est déjà le code de {other}", "{name}: {code} is already the code of {other}"),
+        (
+            "Deux indicateurs seraient un seul pour qui compare avec le paquet de DHIS2.",
+            "Two indicators would be one to whoever compares with the package of DHIS2.",
+        ),
+        ("Vérifiez lequel des deux a ce code.", "Check which of the two has this code."),
+        Severity.WARNING,
+    ),
     "option.never": Code(
         ("{name} : {fact} ne vaut jamais {option}", "{name}: {fact} is never {option}"),
         ("Cette part serait toujours vide.", "This share would always be empty."),

@@ -17,6 +17,31 @@ _SILENT = (
 )
 
 FILES: Mapping[str, Code] = {
+    # ---------------------------------------------------------------- connections
+    "column.unseen": Code(
+        (
+            "{source} : aucune fiche d'exemple n'a la colonne {column}",
+            "{source}: no sample record has the column {column}",
+        ),
+        (
+            "Sans cette colonne chaque ligne est illisible, ou une ligne retirée reste comptée.",
+            "Without this column every line is unreadable, or a line taken back stays counted.",
+        ),
+        ("{nearest}", "{nearest}"),
+        Severity.WARNING,
+    ),
+    "target.slip": Code(
+        ("la cible {name} est de la sorte {kind}", "the target {name} is of the kind {kind}"),
+        (
+            "Ce qui a été envoyé est gardé sous le nom de la cible : sous un autre nom tout serait envoyé de nouveau.",
+            "What was sent is kept under the name of the target: under another name all would be sent again.",
+        ),
+        (
+            "Écrivez {kind}, ou un nom qui n'y ressemble pas.",
+            "Write {kind}, or a name that does not look like it.",
+        ),
+        Severity.WARNING,
+    ),
     # ---------------------------------------------------------------- files
     "file.missing": Code(
         ("{name} n'existe pas", "{name} does not exist"),

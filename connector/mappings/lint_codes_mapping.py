@@ -88,6 +88,54 @@ MAPPING: Mapping[str, Code] = {
         ("Vérifiez lequel des deux a ce code.", "Check which of the two has this code."),
         Severity.WARNING,
     ),
+    "coding.differs": Code(
+        (
+            "{concept} est {code} ici et {other} dans concepts.yaml",
+            "{concept} is {code} here and {other} in concepts.yaml",
+        ),
+        (
+            "Le centre de santé et les autres destinataires recevraient deux choses différentes.",
+            "The clinic and the others who receive it would be told two different things.",
+        ),
+        ("Vérifiez lequel des deux est juste.", "Check which of the two is right."),
+        Severity.WARNING,
+    ),
+    "kind.unused": Code(
+        ("{name} est {what}, et sa sorte est {kind}", "{name} is {what}, and its kind is {kind}"),
+        (
+            "Sa sorte ne change rien ici : qui la lit croit autre chose, ou une autre question était voulue.",
+            "Its kind changes nothing here: whoever reads it believes otherwise, or another question was meant.",
+        ),
+        ("Écrivez {usual}.", "Write {usual}."),
+        Severity.WARNING,
+    ),
+    "form.folder": Code(
+        (
+            "la correspondance est dans forms/{folder}/ et dit la source {source}",
+            "the mapping lies in forms/{folder}/ and says the source {source}",
+        ),
+        (
+            "Les fiches de {folder} n'auraient pas de correspondance, et celles de {source} une fausse.",
+            "Records of {folder} would have no mapping, and those of {source} a wrong one.",
+        ),
+        ("Corrigez source, ou déplacez le fichier.", "Mend source, or move the file."),
+        Severity.WARNING,
+    ),
+    "form.slip": Code(
+        (
+            "le formulaire s'appelle {name} et le fichier {file}.yaml",
+            "the form is called {name} and the file {file}.yaml",
+        ),
+        (
+            "Les fiches d'un formulaire mal nommé n'ont pas de correspondance et sont mises de côté.",
+            "Records of a misspelt form have no mapping and are set aside.",
+        ),
+        (
+            "Écrivez le même nom : celui que l'application donne au formulaire.",
+            "Write the same name: the one the app gives the form.",
+        ),
+        Severity.WARNING,
+    ),
     "name.language": Code(
         ("{what} n'a pas de nom en {language}", "{what} has no name in {language}"),
         (

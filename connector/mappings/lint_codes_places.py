@@ -90,6 +90,89 @@ PLACES: Mapping[str, Code] = {
         ),
         Severity.WARNING,
     ),
+    "deployment.gap": Code(
+        (
+            "{reporter} n'est attendu nulle part dans {group} du {first} au {last}",
+            "{reporter} is expected nowhere in {group} from {first} to {last}",
+        ),
+        (
+            "Un mois de ces jours paraîtrait complet sans ce rapporteur.",
+            "A month of those days would seem complete without this reporter.",
+        ),
+        (
+            "Faites commencer cette ligne le lendemain de la fin de l'autre (ligne {line}), ou laissez les jours où "
+            "personne n'est attendu.",
+            "Let this line begin on the day after the other ends (line {line}), or leave the days on which nobody is "
+            "expected.",
+        ),
+        Severity.WARNING,
+    ),
+    "deployment.no_place": Code(
+        (
+            "{reporter} rapporte comme lieu, et org_units.csv n'a pas de lieu de ce nom",
+            "{reporter} reports as a place, and org_units.csv has no place of that name",
+        ),
+        (
+            "Ses fiches iraient en quarantaine, et un mois ne serait jamais complet.",
+            "Its records would go to quarantine, and a month would never be complete.",
+        ),
+        _NEAREST,
+        Severity.WARNING,
+    ),
+    "deployment.elsewhere": Code(
+        (
+            "{reporter} rapporte pour {org_unit}, et son lieu est {other}",
+            "{reporter} reports for {org_unit}, and its place is {other}",
+        ),
+        (
+            "Il serait attendu à un endroit et compté à un autre.",
+            "It would be awaited in one place and counted in another.",
+        ),
+        (
+            "Corrigez l'unité, ici ou dans org_units.csv, ligne {line}.",
+            "Mend the org unit, here or in org_units.csv, line {line}.",
+        ),
+        Severity.WARNING,
+    ),
+    "org_unit.twice": Code(
+        (
+            "{org_unit} s'appelle {name} sous le même parent que {other} (ligne {line})",
+            "{org_unit} is called {name} below the same parent as {other} (line {line})",
+        ),
+        (
+            "Un lieu écrit de deux façons est deux unités : ses chiffres sont partagés, et DHIS2 en refuse une.",
+            "A place written in two ways is two org units: its figures are split, and DHIS2 refuses one of the two.",
+        ),
+        ("Écrivez le même code, ou donnez un autre nom.", "Write the same code, or give another name."),
+        Severity.WARNING,
+    ),
+    "unused.org_unit": Code(
+        (
+            "rien n'est sous {org_unit}, et rien n'y est saisi ni attendu",
+            "nothing lies below {org_unit}, and nothing is entered or awaited there",
+        ),
+        (
+            "Une unité dont personne n'a besoin cache souvent un parent mal écrit plus bas.",
+            "An org unit that nobody needs often hides a parent misspelt further down.",
+        ),
+        (
+            "Vérifiez parent dans les lignes de ce qui est au-dessous, ou retirez cette ligne.",
+            "Check parent in the lines of what lies below, or remove this line.",
+        ),
+        Severity.WARNING,
+    ),
+    "id.slip": Code(
+        ("{name} ne s'écrit pas comme les autres ({other})", "{name} is not written like the others ({other})"),
+        (
+            "Un nom mal écrit est celui de personne : ses fiches seraient comptées sans lui, ou nulle part.",
+            "A misspelt name is nobody's: records would be counted without it, or nowhere.",
+        ),
+        (
+            "Vérifiez le nom dans l'application.",
+            "Check the name in the app.",
+        ),
+        Severity.WARNING,
+    ),
     "org_unit.unknown": Code(
         ("{reporter} : il n'y a pas d'unité {org_unit}", "{reporter}: there is no org unit {org_unit}"),
         (

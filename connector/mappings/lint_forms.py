@@ -10,6 +10,7 @@ from connector.mappings.linting import (
     REFERRAL_FACTS,
     Checking,
     at,
+    every_rule,
     names_read,
     placed_rules,
     predicates,
@@ -34,6 +35,7 @@ def check(one: Checking) -> None:
     for form in one.forms():
         _form(one, form)
     _concepts(one)
+    _kinds(one)
     _unused(one)
 
 
@@ -167,6 +169,27 @@ def _concepts(one: Checking) -> None:
                 first = owner.setdefault((system, code), concept.id)
                 if first != concept.id:
                     one.add("coding.twice", place, system=system.upper(), code=code, other=first)
+
+
+def _kinds(one: Checking) -> None:
+    """The kind of a fact that is a list, and of what is only an answer or a conclusion, is never looked at. Another
+    than the usual one says that something else is meant."""
+    pack = one.pack
+    rules = [rule for form in pack.forms.values() for rule in every_rule(form.facts)]
+    lists = {rule.name for rule in rules if rule.items or rule.rows}
+    facts = set().union(*one.produced.values(), (rule.name for rule in rules))
+    answers = {answer for concept in pack.concepts.values() for answer in concept.answers.values()}
+    concluded = {concept.fhir.get("condition") for concept in pack.concepts.values()}
+    for name, concept in pack.concepts.items():
+        if name in lists:
+            usual, what = "text", ("une liste", "a list")
+        elif name not in facts and name in answers | concluded:
+            usual, what = "boolean", ("une réponse ou une conclusion", "an answer or a conclusion")
+        else:
+            continue
+        if concept.kind != usual:
+            place = one.where.value("concepts.yaml", "concepts", name, "kind")
+            one.add("kind.unused", place, name=name, what=what, kind=concept.kind, usual=usual)
 
 
 def _when(one: Checking, concept: Concept) -> None:

@@ -73,6 +73,24 @@ def _org_units(one: Checking) -> None:
             if row.parent in units:
                 _inside(one, "org_unit.outside", row, units[row.parent], org_unit=row.org_unit, parent=row.parent)
     _above_itself(one, units)
+    _names(one, units)
+
+
+def _names(one: Checking, units: Mapping[str, list[OrgUnitRow]]) -> None:
+    """One name below one parent is one org unit; and an org unit is there for what lies below it or is entered."""
+    named: dict[tuple[str, str, str], OrgUnitRow] = {}
+    for rows in units.values():
+        row = rows[0]
+        first = named.setdefault((row.parent, row.level, row.name), row)
+        if row.name and first is not row:
+            place = one.where.cell(at(row.at), "org_unit")
+            words = {"org_unit": row.org_unit, "other": first.org_unit, "name": row.name}
+            one.add("org_unit.twice", place, line=_line(first), **words)
+    entered = {data_set.level for data_set in one.pack.data_sets.values()}
+    above = {row.parent for row in one.pack.org_units} | {row.org_unit for row in one.pack.deployments}
+    for code, rows in units.items():
+        if code not in above and not entered & {row.level for row in rows}:
+            one.add("unused.org_unit", one.where.cell(at(rows[0].at), "org_unit"), org_unit=code)
 
 
 def _validity(one: Checking, source: str, name: str, rows: list[OrgUnitRow]) -> None:
@@ -159,6 +177,14 @@ def _deployments(one: Checking) -> None:
             if after.valid_from <= _last(before):
                 place = one.where.cell(at(after.at), "valid_from")
                 one.add("deployment.overlap", place, reporter=reporter, group=group, line=_line(before))
+            elif after.valid_from > _last(before) + timedelta(days=1):
+                gone, back = _last(before) + timedelta(days=1), after.valid_from - timedelta(days=1)
+                place = one.where.cell(at(after.at), "valid_from")
+                one.add(
+                    "deployment.gap", place, reporter=reporter, group=group, first=gone.isoformat(),
+                    last=back.isoformat(), line=_line(before),
+                )  # fmt: skip
+    _place_reporters(one)
     levels = {unit.org_unit: unit.level for unit in pack.org_units}
     _alike(one, "kind", "deployment.kind", "group", {row: row.kind for row in pack.deployments})
     known = {row: levels[row.org_unit] for row in pack.deployments if row.org_unit in levels}
@@ -167,6 +193,33 @@ def _deployments(one: Checking) -> None:
     for first in {row.group: row for row in reversed(pack.deployments)}.values():
         if first.group not in wanted:
             one.add("unused.group", one.where.cell(at(first.at), "group"), group=first.group)
+
+
+def _place_reporters(one: Checking) -> None:
+    """A place that reports is a place of the source's, of the org unit it reports for, or of one below."""
+    places: dict[str, list[OrgUnitRow]] = {}
+    parents: dict[str, set[str]] = {}
+    for unit in one.pack.org_units:
+        places.setdefault(unit.place, []).append(unit)
+        parents.setdefault(unit.org_unit, set()).add(unit.parent)
+    for row in one.pack.deployments:
+        if row.kind != "place":
+            continue
+        if row.reporter not in places:
+            near = nearest(row.reporter, [name for name in places if name])
+            place = one.where.cell(at(row.at), "reporter")
+            one.add("deployment.no_place", place, reporter=row.reporter, nearest=near)
+            continue
+        units = {unit.org_unit for unit in places[row.reporter]}
+        above = set(units)
+        while more := {parent for code in above for parent in parents.get(code, ())} - above:
+            above |= more
+        if row.org_unit not in above:
+            unit = places[row.reporter][0]
+            one.add(
+                "deployment.elsewhere", one.where.cell(at(row.at), "org_unit"), reporter=row.reporter,
+                org_unit=row.org_unit, other=unit.org_unit, line=_line(unit),
+            )  # fmt: skip
 
 
 def _alike(one: Checking, what: str, code: str, column: str, rows: Mapping[DeploymentRow, str]) -> None:

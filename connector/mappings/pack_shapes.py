@@ -181,6 +181,20 @@ CONCEPTS = Group(
     }
 )  # fmt: skip
 
+#: What else is said of an activity that becomes this resource; said of another it would do nothing.
+_FHIR_OF_SHAPE: Mapping[str, Mapping[str, Field]] = {
+    "encounter": {
+        "class": Field(Word(among=("HH", "FLD", "AMB", "VR")), ("où", "where")),
+        "type": Field(TEXT, ("le code du genre de visite", "the code of the kind of visit")),
+    },
+    "questionnaire_response": {},
+    "task": {
+        "due": Field(FACT_NAME, ("le fait du jour prévu", "the fact of the day due")),
+        "done": Field(FACT_NAME, ("le fait du jour fait", "the fact of the day done")),
+    },
+    "none": {},
+}
+
 ACTIVITIES = Group(
     {
         "activities": Field(
@@ -194,22 +208,18 @@ ACTIVITIES = Group(
                             Group(
                                 {
                                     "shape": Field(
-                                        Word(among=("encounter", "questionnaire_response", "task", "none")),
+                                        Word(among=tuple(_FHIR_OF_SHAPE)),
                                         ("la ressource qu'elle devient", "the resource it becomes"),
-                                        default="none",
-                                    ),
-                                    "class": Field(Word(among=("HH", "FLD", "AMB", "VR")), ("où", "where")),
-                                    "type": Field(
-                                        TEXT, ("le code du genre de visite", "the code of the kind of visit")
+                                        required=True,
                                     ),
                                     "subject": Field(
                                         Word(among=("person", "group", "worker", "place", "none")),
                                         ("de qui il s'agit", "whom it is about"),
                                         default="none",
                                     ),
-                                    "due": Field(FACT_NAME, ("le fait du jour prévu", "the fact of the day due")),
-                                    "done": Field(FACT_NAME, ("le fait du jour fait", "the fact of the day done")),
-                                }
+                                },
+                                "shape",
+                                _FHIR_OF_SHAPE,
                             ),
                             ("sa forme en FHIR", "its shape in FHIR"),
                         ),
@@ -636,6 +646,8 @@ FORM_TEST = Group(
                                     "flags": Field(Words()),
                                     "referral": Field(MapOf(Anything(), holes=True)),
                                     "counts": Field(_LINES),
+                                    "resources": Field(ListOf(TEXT), ("des ressources FHIR", "FHIR resources")),
+                                    "cells": Field(ListOf(TEXT), ("des chiffres pour DHIS2", "figures for DHIS2")),
                                 }
                             ),
                             ("ce qui doit en sortir", "what must come of it"),

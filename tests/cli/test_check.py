@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from connector.cli.app import READING
 from connector.mappings.pack_shapes import KINDS_OF_FILE
 from tests.cli.line import Relais
 from tests.unit.pack_copy import PackCopy
@@ -96,3 +99,14 @@ def test_one_schema_per_kind_in_a_folder(relais: Relais, tmp_path: Path) -> None
 def test_a_kind_there_is_not(relais: Relais) -> None:
     said = relais("schema", "indicator")
     assert said.code == 2 and "indicators" in said.err
+
+
+def test_a_command_that_only_reads_a_pack_imports_nothing_else() -> None:
+    """What the other commands need takes longer to import than a whole pack to check."""
+    program = (
+        "import sys; from connector.cli.app import READING, with_commands; app = with_commands(sys.argv[1])\n"
+        "print({one.name or one.callback.__name__ for one in app.registered_commands} == {*READING})\n"
+        "print({'sqlalchemy', 'httpx', 'cryptography', 'connector.bootstrap'} & {*sys.modules})"
+    )
+    said = subprocess.run([sys.executable, "-c", program, READING[0]], capture_output=True, text=True, check=True)
+    assert said.stdout.split("\n")[:2] == ["True", "set()"]

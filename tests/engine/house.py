@@ -27,6 +27,7 @@ from connector.engine import reconcile as reconciling
 from connector.engine import runs
 from connector.engine.actions import Actions
 from connector.engine.engine import Engine
+from connector.loading import load
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter
@@ -171,7 +172,7 @@ class _District:
 
 @lru_cache(maxsize=1)
 def shipped() -> tuple[Pack, tuple[Finding, ...]]:
-    pack, findings = bootstrap.load(Settings.load())
+    pack, findings = load(Settings.load())
     return pack, tuple(findings)
 
 

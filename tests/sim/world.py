@@ -34,6 +34,7 @@ from connector.engine.actions import Actions
 from connector.engine.mapping import Mapping
 from connector.engine.reconcile import reconcile
 from connector.errors import RelaisError, TargetUnreadable
+from connector.loading import load
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
 from connector.mappings.indicators import Counter as Indicators
@@ -640,7 +641,7 @@ def settings() -> Settings:
 @lru_cache(maxsize=1)
 def pack() -> Pack:
     """The shipped pack with the forms and indicators the oracle knows."""
-    whole, _ = bootstrap.load(settings())
+    whole, _ = load(settings())
     return replace(
         whole,
         sources={"cht": whole.sources["cht"]},

@@ -12,6 +12,7 @@ import pytest
 from connector.mappings.comparisons import comparisons
 from connector.mappings.lint_codes import CODES
 from connector.mappings.lint_forms import check_digit
+from connector.mappings.lint_slips import unlike
 from connector.model import Finding, Severity
 
 from .lint_plants import MARK, PLANTS, Plant
@@ -237,6 +238,55 @@ def test_comparisons_are_read_off_the_text(text: str, wanted: list[tuple[str, st
     found = comparisons(text)
     assert [(one.name, one.order, one.constant) for one in found] == wanted
     assert all(text[one.at :].startswith(one.constant) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("names", "odd"),
+    [
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "asc-08"], {"asc-08"}),
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "asc-0088"], {"asc-0088"}),
+        ([*(f"asc-{n:03}" for n in range(1, 8)), "acs-008"], {"acs-008"}),
+        ([*(f"asc-{n:03}" for n in range(993, 1000)), "asc-001", "asc-1000"], set()),  # one more than the zeros allow
+        ([*(f"site-{n}" for n in range(1, 12))], set()),  # figures without zeros
+        ([*(f"site-{n}" for n in range(1, 10)), "GE-A2-02"], {"GE-A2-02"}),  # the only one that is no site
+        ([*(f"site-{n}" for n in range(1, 5)), "sitte-5"], set()),  # too few to be a rule
+        ([*(f"site-{n}" for n in range(1, 10)), "GE-1", "GE-2"], set()),
+        (["3f9a", "b07c", "a1d2", "09fe", "77aa", "c3e1", "0b0b", "d4d4", "e5f6", "f00d"], set()),  # nothing in common
+        (["awa", "moussa", "fanta", "oumar", "kadi", "issa", "binta", "adama", "sira"], set()),
+        ([], set()),
+    ],
+)
+def test_names_that_are_written_like_no_other(names: list[str], odd: set[str]) -> None:
+    assert set(unlike(names)) == odd
+
+
+def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy) -> None:
+    slips = [
+        ("forms/kobo/aActionQualite.yaml", "name: aActionQualite", "name: plan_reunions", "form.slip"),  # another file
+        ("connector.yaml", "    action: action  ", "    action: actoin  ", "column.unseen"),
+        ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),
+        ("openmrs.yaml", "CIEL:159860, value: CIEL:122983", "CIEL:519860, value: CIEL:122983", "coding.differs"),
+        ("openmrs.yaml", "positive: CIEL:703", "positive: CIEL:730", "coding.differs"),
+        ("openmrs.yaml", "breath_count: {concept: CIEL:5242", "breath_count: {concept: CIEL:5422", "coding.differs"),
+        ("org_units.csv", "outreach,area-2,", "outreach,arrea-2,", "id.slip"),
+        (
+            "concepts.yaml",
+            'kind: boolean\n    name: {fr: "Domicile"',
+            'kind: text\n    name: {fr: "Domicile"',
+            "kind.unused",
+        ),
+    ]
+    lines = {(file, copy.change(file, right, wrong), code) for file, right, wrong, code in slips}
+    assert lines <= {(one.file, one.line, one.code) for one in copy.findings()}
+
+
+def test_a_name_of_another_sort_is_no_slip(copy: PackCopy) -> None:
+    """Called otherwise on purpose; a place that reports for the org unit above its own."""
+    copy.change("forms/cht/person.yaml", "name: person}", "name: beneficiaire}")
+    copy.change("connector.yaml", "  fhir:   ", "  dossier:   ")
+    copy.change("connector.yaml", "  dhis2:   ", "  dhis2-national:   ")
+    copy.change("deployments.csv", "GE-A1-01,place,groupes,ML-KKO-D1-A1,", "GE-A1-01,place,groupes,ML-KKO-D1,")
+    assert not {"form.slip", "target.slip", "deployment.elsewhere"} & set(copy.codes())
 
 
 def test_every_plant_begins_as_the_pack_is() -> None:

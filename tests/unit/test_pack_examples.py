@@ -89,6 +89,41 @@ def test_a_wrong_pack_fails_an_example(copy: PackCopy, name: str, old: str, new:
     assert all(one.file.endswith(".test.yaml") and one.line > 0 for one in results.failures)
 
 
+def test_what_leaves_for_the_servers_is_expected_too(copy: PackCopy) -> None:
+    """FHIR resources and DHIS2 figures: a wrong code, category, subject, shape, prefix, level or data set."""
+    therapy = 'ciel: "71561", from: OS CI}\n    fhir: {resource: Observation, category: '
+    wrong = [
+        (
+            "concepts.yaml",
+            'codings: {ciel: "140238"',
+            'codings: {ciel: "142038"',
+            "found Observation exam fever ciel:142038",
+        ),
+        ("concepts.yaml", 'ciel: "703"', 'ciel: "730"', "= answer_positive ciel:730"),
+        ("concepts.yaml", f"{therapy}therapy", f"{therapy}exam", "found Observation exam rectal_artesunate"),
+        (
+            "activities.yaml",
+            "delivery, subject: person",
+            "delivery, subject: none",
+            "expected Encounter HH delivery Patient",
+        ),
+        ("activities.yaml", "questionnaire_response, subject: group", "none, subject: group", "found nothing"),
+        ("dhis2.yaml", "prefix: MH_", "prefix: MHH_", "MHH_A04"),
+        ("dhis2.yaml", "denominator: _DEN", "denominator: _DN", "MHH_F01_DN"),
+        ("dhis2.yaml", "level: site", "level: cscom", "found MH_SEC 202607 cscom MHH_A04 A2_Y1_4-SEX_F 1"),
+        (
+            "indicators/epargne.yaml",
+            "data_set: MH_EPARGNE\n",
+            "data_set: MH_PROMO\n",
+            "found MH_PROMO 202608 cscom MHH_G03",
+        ),
+    ]
+    for name, old, new, _ in wrong:
+        copy.change(name, old, new)
+    found = " ".join(str(one) for one in run(copy).failures)
+    assert [words for *_, words in wrong if words not in found] == []
+
+
 def test_what_no_example_reaches_is_named(copy: PackCopy) -> None:
     copy.write("forms/cht/supervision.test.yaml", "examples: []\n")
     copy.write("indicators/gouvernance.test.yaml", "examples: []\n")
@@ -127,6 +162,9 @@ CHANGES = [
     ("forms/odk/reunion_groupe_epargne.yaml", "key: __id", "key: id"),
     ("tables/danger_signs.csv", "convulsions,sign_convulsions", "convulsions,sign_lethargic"),
     ("categories.yaml", "below: 28, measured_in: age_days", "below: 27, measured_in: age_days"),
+    ("concepts.yaml", 'codings: {ciel: "140238"', 'codings: {ciel: "142038"'),
+    ("dhis2.yaml", "prefix: MH_", "prefix: MHH_"),
+    ("activities.yaml", "questionnaire_response, subject: group", "none, subject: group"),
 ]
 
 
@@ -220,6 +258,11 @@ def test_whatever_is_accepted_is_read_back_as_it_was(value: dict[str, Any], whic
         (
             VISIT.replace("-07-01", "-07-01, caregiver_explained_back: 'no'") + "{absent: [caregiver_understood]}}\n",
             "should be absent",
+        ),
+        (VISIT + "{resources: [Observation exam fever = true]}}\n", "found Encounter HH sick-visit"),
+        (
+            VISIT + "{cells: [MH_SEC 202607 site MH_A04 A2_UNK-SEX_UNK 2]}}\n",
+            "found MH_SEC 202607 site MH_A04 A2_UNK-SEX_UNK 1",
         ),
         ("  - {name: x, record: [1], expect: {}}\n", "cannot be run"),
         ("  - {name: x, form: other, record: {}, expect: {}}\n", "no form mapping of this name"),
