@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ from connector.mappings.indicators import Counter
 from connector.mappings.pack import DeploymentRow, OrgUnitRow, Pack
 from connector.model import Cursor, Page, Record
 from connector.sandbox.district import bench_docs
+from connector.store import parquet
 from tests.engine.bench_house import engine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -399,6 +401,29 @@ def explained(house: Engine, folder: Path) -> list[Line]:
     ]
 
 
+def over_parquet(house: Engine, folder: Path) -> list[Line]:
+    """Every cell of every month counted over Parquet files with Polars, beside one statement of the database that only
+    counts and adds up. Nothing where the extra is not installed."""
+    if find_spec("polars") is None:
+        print("  Polars is not installed (relais[analytics]): no recount over Parquet.", file=sys.stderr)
+        return []
+    out, recount, bare = Spent(), Spent(), Spent()
+    with out:
+        count = house.store.read(lambda unit: parquet.export(unit, folder / "parquet"))
+    with recount:
+        cells = sum(1 for _ in parquet.recount(folder / "parquet", tally.keyed(house.pack)))
+
+    def plain(unit: Any) -> int:
+        with bare:
+            return len(unit.connection.execute(_ALL).all())
+
+    assert house.store.read(plain) == cells, "not all cells were counted"
+    return [
+        Line("all cells of all months counted over Parquet, two cores", cells, "cells", recount, bare),
+        Line("  the export before it", count, "contributions", out),
+    ]
+
+
 # ---------------------------------------------------------------- the table
 
 
@@ -417,6 +442,7 @@ def measure() -> list[Line]:
         print(f"  {contributions:,} contributions; edited and explained ...", file=sys.stderr, flush=True)
         lines += edited(house)
         lines += explained(house, folder)
+        lines += over_parquet(house, folder)
         house.store.close()
     return lines
 

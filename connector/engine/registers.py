@@ -222,10 +222,8 @@ def _deployed(
     first, last = periods.bounds(period)
     units = {
         row.org_unit: row
-        for row in engine.pack.deployments
-        if row.kind == "worker"
-        and row.reporter == worker
-        and (register.group is None or row.group == register.group)
+        for row in derived.deployed.get(worker, ())
+        if (register.group is None or row.group == register.group)
         and row.valid_from <= last
         and (row.valid_to is None or row.valid_to >= first)
     }

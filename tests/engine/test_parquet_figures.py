@@ -8,12 +8,13 @@ import pytest
 
 from connector.engine import tally
 from connector.store import parquet
-from tests.engine.house import Road
+from tests.engine.house import Road, meeting
 from tests.store.test_parquet import WITHOUT
 
 
 def test_the_recount_over_parquet_is_the_cell(road: Road, tmp_path: Path) -> None:
     pytest.importorskip("polars", reason=WITHOUT)
+    road.write_meetings("01", [meeting(1, saved=2500), meeting(2, saved=1250), meeting(3, group="GE-A1-02", saved=0)])
     road.run(targets=[])
     store, keyed = road.engine.store, tally.keyed(road.engine.pack)
     store.read(lambda unit: parquet.export(unit, tmp_path / "out"))
