@@ -299,18 +299,18 @@ def count_of(house: Engine, table: str) -> int:
 _EARLIER = text(
     "INSERT INTO contribution (record, indicator, part, org_unit, period, categories, amount, distinct_key, date, "
     "version, moment, at_least) SELECT record || :mark, indicator, part, org_unit, :period, categories, amount, "
-    "distinct_key, date, version, moment, at_least FROM contribution WHERE period=:first LIMIT :limit"
+    "distinct_key, date, version, moment, at_least FROM contribution WHERE rowid <= :last LIMIT :limit"
 )
 
 
 def with_history(house: Engine) -> int:
     """Contributions of earlier months, until there are as many as asked for; returns how many there are."""
-    count = count_of(house, "contribution")
+    count = last = count_of(house, "contribution")
     for n in range(1, 600):
         if count >= CONTRIBUTIONS:
             return count
         period = f"{2025 - n // 12}{n % 12 + 1:02}"
-        row = {"mark": f"~{n}", "period": period, "first": PERIOD, "limit": CONTRIBUTIONS - count}
+        row = {"mark": f"~{n}", "period": period, "last": last, "limit": CONTRIBUTIONS - count}
         count += house.store.write(lambda unit, row=row: unit.connection.execute(_EARLIER, row).rowcount)
     return count
 
