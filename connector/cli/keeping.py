@@ -130,8 +130,8 @@ def export_contributions(
     """Contributions en Parquet, pour une longue histoire. / Contributions as Parquet, for a long history.
 
     Needs Polars (`pip install 'relais[analytics]'`). The files name records: keep them as you keep the database.
-    With `--recount` all cells are counted again over the files, faster than in the database; exit code 3 when one
-    differs from what Relais holds.
+    With `--recount` all cells are counted again over the files, beside the database; exit code 3 when one differs from
+    what Relais holds.
     """
     from connector.store import parquet
 
