@@ -4,6 +4,7 @@
     BENCH_VISITS=1000 BENCH_BIG=3000 make bench     (quick; BENCH_BIG=0: without the second size)
     BENCH_PROFILE=profile.out make bench            (cProfile of the connector at BENCH_VISITS; slower)
     BENCH_VALIDATE=1 make bench                     (the FHIR simulator validates, which costs its own time)
+    BENCH_COUNTING=0 BENCH_CORE=0 make bench        (without the tables of counting and of the core by themselves)
 
 The simulators run in a process of their own and the connector in another, with its database in a file and
 ``synchronous=FULL``. A bare loop then sends the very requests that the connector sent, byte for byte, to the same
@@ -25,7 +26,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,6 @@ BIG = int(os.environ.get("BENCH_BIG") or 50_000)
 #: Visits carried over a line of so many milliseconds, all targets side by side.
 FAR = int(os.environ.get("BENCH_FAR") or 1_000)
 LATENCY = 20
-
-#: Visits mapped for the figure on one core.
-SAMPLE = 5_000
 
 
 # ---------------------------------------------------------------- the connector
@@ -127,65 +124,6 @@ def _counting_bare(unit: Any) -> float:
     return time.perf_counter() - started
 
 
-def map_only() -> dict[str, Any]:
-    """Visits through mapping, counting and the strict schema, in memory, on one core: what is pure of the engine."""
-    import orjson
-
-    from connector import bootstrap
-    from connector.engine.places import OrgUnits
-    from connector.mappings import people, r4
-    from connector.settings import Settings
-
-    house = bootstrap.build(Settings.load())
-    engine, org_units = house.engine, OrgUnits(house.pack)
-
-    async def read() -> list[Any]:
-        found = [r async for page in engine.sources["cht"].pages(None) for r in page.records]
-        await house.close_clients()
-        return found
-
-    records = asyncio.run(read())
-    visits = [r for r in records if r.form == "assessment"][:SAMPLE]
-    entities = [engine.mapper.apply(r).entity for r in records if r.form == "person"]
-    persons = {entity.key: entity for entity in entities if entity is not None}
-    valid = counted = 0
-
-    def one(record: Any) -> list[Any]:
-        nonlocal valid, counted
-        activity = engine.mapper.apply(record).activity
-        assert activity is not None and activity.place is not None
-        facts = people.complete(activity, persons[activity.subject])
-        row = org_units.row(activity.source, activity.place, activity.date, lambda place: None)
-        at = partial(org_units.at_level, row, day=activity.date)
-        counted += len(engine.counter.contributions(activity, facts, at))
-        made = engine.builder.activity_resources(activity, facts, person_known=True)
-        valid += sum(r4.is_valid(built) for built in made)
-        return made
-
-    for record in visits[:200]:
-        one(record)
-    valid = counted = 0
-    started, cpu = time.perf_counter(), time.process_time()
-    for record in visits:
-        one(record)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    resources, contributions = valid, counted
-    made = [built for record in visits for built in one(record)]
-    assert resources == len(made), "a resource is not valid R4"
-    bodies = [orjson.dumps(dict(r.body)) for r in visits]
-    started = time.perf_counter()
-    for body in bodies:
-        orjson.loads(body)
-    for built in made:
-        orjson.dumps(built)
-    bare = time.perf_counter() - started
-    house.close()
-    return {
-        "visits": len(visits), "resources": resources, "contributions": contributions, "seconds": seconds, "cpu": cpu,
-        "bare": bare,
-    }  # fmt: skip
-
-
 # ---------------------------------------------------------------- the bare loop
 
 
@@ -264,7 +202,7 @@ def slowed(environment: Mapping[str, str], latency: int) -> None:
 
 
 def one_size(visits: int, *, more: bool, latency: int = 0) -> dict[str, Any]:
-    """The connector's run at this size; with ``more`` also the pure mapping and the bare loop. ``latency``: ms that
+    """The connector's run at this size; with ``more`` also the bare loop. ``latency``: ms that
     every simulator waits before it answers."""
     print(f"{visits:,} visits{f', {latency} ms away' if latency else ''} ...", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="relais-bench-") as made:
@@ -282,7 +220,6 @@ def one_size(visits: int, *, more: bool, latency: int = 0) -> dict[str, Any]:
                 shutil.copyfile(requests, replayed)
                 bare_environment = {"BENCH_REQUESTS": str(replayed), "BENCH_LATENCY": str(latency)}
                 found["bare"] = child("bare", {**environment, **bare_environment}, folder / "bare")
-                found["pure"] = child("map_only", environment, folder / "pure")
     return found
 
 
@@ -293,7 +230,7 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     from rich.console import Console
     from rich.table import Table
 
-    summary, spent, loop, pure = found["summary"], found["spent"], found["bare"], found["pure"]
+    summary, spent, loop = found["summary"], found["spent"], found["bare"]
     targets = summary["targets"]
     resources, values = targets["fhir"]["accepted"], targets["dhis2"]["values"]
     received = summary["sources"]["cht"]["received"]
@@ -311,7 +248,6 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
         )  # fmt: skip
 
     row("intake: fetch, encrypt, keep", received, "records", spent["pull"], worked["pull"], loop["seconds"]["cht"])
-    row("mapping, pure, one core", pure["visits"], "visits", pure["seconds"], pure["cpu"], pure["bare"])
     row("mapping, kept and wanted", summary["activities"], "records", spent["map"], worked["map"], None)
     cells = summary["cells"]["recounted"]
     row("counting", cells, "cells", spent["tally"], worked["tally"], found["counting_bare"])
@@ -339,12 +275,10 @@ def show(visits: int, found: dict[str, Any], big: dict[str, Any] | None) -> None
     console = Console(width=120)
     console.print(table)
     validation = "on" if os.environ.get("BENCH_VALIDATE") == "1" else "off"
-    per_visit = [pure[name] / pure["visits"] for name in ("resources", "contributions")]
     lines = (
         f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; load of the last minute "
         f"{os.getloadavg()[0]:.1f} (2 would be this bench alone).",
         f"SQLite file, synchronous=FULL; simulators in their own process, FHIR validation there {validation}.",
-        f"Pure mapping made {per_visit[0]:.2f} valid resources and {per_visit[1]:.1f} contributions a visit.",
     )
     console.print("\n".join(lines), highlight=False)
 
@@ -373,7 +307,7 @@ def show_far(found: dict[str, Any]) -> None:
 
 def main() -> int:
     if len(sys.argv) > 1:
-        work = {"measure": measure, "map_only": map_only, "bare": bare}[sys.argv[1]]
+        work = {"measure": measure, "bare": bare}[sys.argv[1]]
         print(json.dumps(work()))
         return 0
     found = one_size(VISITS, more=True)
@@ -382,6 +316,8 @@ def main() -> int:
     far = one_size(FAR, more=True, latency=LATENCY) if FAR > 0 else None
     if far is not None:
         show_far(far)
+    if os.environ.get("BENCH_COUNTING") != "0":
+        subprocess.run([sys.executable, str(ROOT / "scripts/bench_counting.py")], check=True, cwd=ROOT)
     if os.environ.get("BENCH_CORE") != "0":
         from scripts import bench_core
 

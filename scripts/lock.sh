@@ -10,7 +10,8 @@ compile() {
 }
 compile --extra build --extra postgresql -o requirements.txt "$@"
 compile --extra build --extra postgresql --extra dev -o requirements-dev.txt "$@"
-if grep -nE '://|index-url|find-links|trusted-host' requirements.txt requirements-dev.txt; then
+compile --extra build --extra postgresql --extra analytics -o requirements-analytics.txt "$@"
+if grep -nE '://|index-url|find-links|trusted-host' requirements*.txt; then
   echo "an address got into the lock files" >&2
   exit 1
 fi

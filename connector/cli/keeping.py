@@ -19,7 +19,7 @@ from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.mapping import show_failures, show_results
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import audit as trail
-from connector.engine import audit_events, restoring, tokens
+from connector.engine import audit_events, restoring, tally, tokens
 from connector.engine.actions import Actions
 from connector.engine.engine import stamp
 from connector.errors import ConfigError, RelaisError, SchemaDiffers
@@ -120,6 +120,48 @@ def export_fhir(
         Actions(made.engine).read_audit("export.fhir.done", config.name, me(), **counts)
     document = {"folder": str(folder), "files": counts}
     json_out(document) if json else table([say("type", "type"), "n"], sorted(counts.items()))
+
+
+@export_app.command("contributions")
+def export_contributions(
+    folder: Annotated[Path, typer.Argument(help="New folder for Parquet files.")] = Path("export-contributions"),
+    recount: Annotated[bool, typer.Option("--recount", help="Count every cell over the files, compare.")] = False,
+    json: Json = False,
+) -> None:
+    """Contributions en Parquet, pour une longue histoire. / Contributions as Parquet, for a long history.
+
+    Needs Polars (`pip install 'relais[analytics]'`). The files name records: keep them as you keep the database.
+    With `--recount` all cells are counted again over the files, beside the database; exit code 3 when one differs from
+    what Relais holds.
+    """
+    from connector.store import parquet
+
+    with house() as made:
+        engine = made.engine
+        Actions(engine).read_audit("export.contributions", engine.pack.id, me())
+        count = made.store.read(lambda unit: parquet.export(unit, folder))
+        wrong: list[dict[str, Any]] = []
+        if recount:
+            rows = parquet.recount(folder, tally.keyed(engine.pack))
+            wrong = made.store.read(lambda unit: tally.differing(engine, unit, rows))
+        Actions(engine).read_audit("export.contributions.done", engine.pack.id, me(), contributions=count)
+    document = {"folder": str(folder), "contributions": count, "differing": wrong if recount else None}
+    if json:
+        json_out(document)
+    else:
+        out.print(say(f"{count} contributions dans {folder}", f"{count} contributions in {folder}"))
+        if wrong:
+            table(list(wrong[0]), [tuple(str(value) for value in one.values()) for one in wrong])
+            out.print(
+                say(
+                    f"{len(wrong)} valeurs diffèrent ; rien n'a été changé. Lancez relais run, puis recomptez ; sinon "
+                    "relais backfill les recompte dans la base.",
+                    f"{len(wrong)} values differ; nothing was changed. Give relais run, then count again; if they still "
+                    "do, relais backfill counts them again in the database.",
+                )
+            )
+    if wrong:
+        leave(3)
 
 
 @audit_app.command("export")

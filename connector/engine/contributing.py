@@ -4,11 +4,13 @@ and the new cells are touched together."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from connector.model import SEEN, Contribution
 
 _ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
+_cell = itemgetter(*_ADDRESS)
 
 
 def categories_text(categories: Iterable[tuple[str, str]]) -> str:
@@ -39,12 +41,12 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
         add += rows
         for row in (*before, *rows):
             if row["categories"] != SEEN_TEXT:
-                touched[tuple(row[name] for name in _ADDRESS)] = None
+                touched[_cell(row)] = None
             if row["distinct_key"]:
                 alike[row["indicator"], row["part"], row["org_unit"], row["period"]] = None
     unit.replace_contributions(drop, add)
-    stay = {(row["record"], *(row[name] for name in _ADDRESS)) for row in add}
-    left = {(row["record"], *(row[name] for name in _ADDRESS)) for record in drop for row in old[record]} - stay
+    left = {(record, *_cell(row)) for record in drop for row in old[record]}
+    left -= {(row["record"], *_cell(row)) for row in add if row["record"] in old}
     unit.departed([dict(zip(("record", *_ADDRESS), one, strict=True), now=now) for one in sorted(left)])
     unit.touch([dict(zip(_ADDRESS, cell, strict=True)) for cell in touched])
     unit.touch_alike(alike)
@@ -71,5 +73,5 @@ def _row(unit: Any, one: Contribution) -> dict[str, Any]:
 def _same(row: Mapping[str, Any]) -> tuple[str, ...]:
     """All that a contribution says, to compare what is kept with what is to be."""
     amount = format(float(row["amount"]), ".4f")
-    return (*(str(row[name]) for name in _ADDRESS), amount, row["distinct_key"], row["date"], row["version"],
+    return (*_cell(row), amount, row["distinct_key"], row["date"], row["version"],
             row["moment"] or "", str(row["at_least"]))  # fmt: skip

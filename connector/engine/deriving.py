@@ -16,7 +16,7 @@ from connector.engine.places import OrgUnits
 from connector.mappings import people
 from connector.mappings.codec import activity_from, entity_from
 from connector.mappings.episodes import Episodes, Member
-from connector.mappings.pack import Pack
+from connector.mappings.pack import DeploymentRow, Pack
 from connector.mappings.registers import Registers
 from connector.model import Activity, Entity
 
@@ -34,9 +34,11 @@ class Derived:
         self._by_key: dict[str, list[str]] = {}
         self.households = looks_at_households(engine.pack)
         groups = {register.group for register in self.registers.of_deployments}
-        self.deployed = {
-            row.reporter for row in engine.pack.deployments if row.kind == "worker" and groups & {row.group, None}
-        }
+        #: Worker -> where and when she is deployed, of those that a register looks at.
+        self.deployed: dict[str, list[DeploymentRow]] = {}
+        for row in engine.pack.deployments:
+            if row.kind == "worker" and groups & {row.group, None}:
+                self.deployed.setdefault(row.reporter, []).append(row)
 
     def homes(
         self, unit: Any, activities: Sequence[Activity], persons: Mapping[str, Entity]

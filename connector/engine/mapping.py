@@ -6,7 +6,7 @@ activities are completed at once; a person who comes later marks her activities 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -87,17 +87,24 @@ def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> W
     return work
 
 
-def parents_of(unit: Any) -> Callable[[str], str | None]:
-    """The place a place lies in, by the registry as it is now."""
+def parents_of(unit: Any, places: Collection[str] = ()) -> Callable[[str], str | None]:
+    """The place a place lies in, by the registry as it is now. ``places``: looked up together, as they will be asked
+    for."""
     seen: dict[str, str | None] = {}
+
+    def look_up(several: Collection[str]) -> None:
+        rows = unit.entities("place", "cht", several)
+        for place in several:
+            row = rows.get(place)
+            parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent") if row else None
+            seen[place] = str(parent) if parent else None
 
     def parent_of(place: str) -> str | None:
         if place not in seen:
-            row = unit.entities("place", "cht", [place]).get(place)
-            parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent") if row else None
-            seen[place] = str(parent) if parent else None
+            look_up([place])
         return seen[place]
 
+    look_up(places)
     return parent_of
 
 

@@ -126,6 +126,7 @@ def _pass(engine: Engine, derived: Derived, unit: Any, opened: dict[str, list[st
     rows = unit.entity_page(kinds[0], tuple(standing["after"]), CHUNK)
     if rows:
         _lines(engine, derived, unit, kinds[0], rows, opened)
+        unit.unstale(ENTITY, [(kinds[0], f"{row['source']}/{row['key']}") for row in rows])
         standing["after"] = [rows[-1]["source"], rows[-1]["key"]]
     else:
         standing.update(kinds=kinds[1:], after=["", ""])
@@ -154,15 +155,15 @@ def _entities(engine: Engine, derived: Derived, unit: Any, opened: dict[str, lis
 def _lines(
     engine: Engine, derived: Derived, unit: Any, kind: str, rows: Sequence[dict[str, Any]], opened: dict[str, list[str]]
 ) -> None:
-    parents = parents_of(unit)
+    entities = [entity_from(unit.open("entity", row["entity_enc"])) for row in rows]
+    lines = [registers.of_entity(entity) for entity in entities]
+    parents = parents_of(unit, {line.place for line in lines})
     added: dict[str, list[Contribution]] = {}
     belongs: list[dict[str, Any]] = []
-    for row in rows:
-        entity = entity_from(unit.open("entity", row["entity_enc"]))
+    for row, entity, line in zip(rows, entities, lines, strict=True):
         parent = entity.data.get("parent")
         if parent and row["parent"] != parent:
             belongs.append({"source": row["source"], "kind": kind, "key": row["key"], "parent": str(parent)})
-        line = registers.of_entity(entity)
         added[line.record] = []
         for register in derived.registers.of_entities.get(kind, ()):
             if register.role is not None and entity.data.get("role") != register.role:
@@ -221,10 +222,8 @@ def _deployed(
     first, last = periods.bounds(period)
     units = {
         row.org_unit: row
-        for row in engine.pack.deployments
-        if row.kind == "worker"
-        and row.reporter == worker
-        and (register.group is None or row.group == register.group)
+        for row in derived.deployed.get(worker, ())
+        if (register.group is None or row.group == register.group)
         and row.valid_from <= last
         and (row.valid_to is None or row.valid_to >= first)
     }

@@ -5,7 +5,7 @@ Recount, never add: a cell's figure is one fixed GROUP BY over the contributions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,9 @@ from connector.mappings.pack import Indicator, Pack, PartRule
 
 #: Cells per transaction.
 CHUNK = 500
+
+#: What names a cell.
+ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 
 
 def figure(rule: PartRule, row: Mapping[str, Any]) -> str | None:
@@ -45,6 +48,22 @@ def rule_of(indicator: Indicator, part: str) -> PartRule:
 def keyed(pack: Pack) -> list[str]:
     """Indicators of which all records of a person (or worker, place ...) are looked at together."""
     return [one.id for one in pack.indicators.values() if any(rule.keyed for rule in one.rules.values())]
+
+
+def differing(engine: Engine, unit: Any, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells whose value is not what ``rows``, counted elsewhere, make of it (both as DHIS2 text, or None).
+
+    ``rows``: of cells that have a contribution, as ``unit.recount`` gives them. What waits to be recounted differs.
+    """
+    found = []
+    for row in rows:
+        indicator = engine.pack.indicators.get(row["indicator"])
+        if indicator is None:
+            continue  # the indicator left the pack; its cells stay as they are
+        value, cell = figure(rule_of(indicator, row["part"]), row), unit.cell_of(row) or {"value": None}
+        if cell["value"] != value:
+            found.append({**dict(zip(ADDRESS, _address(row), strict=True)), "value": cell["value"], "recounted": value})
+    return found
 
 
 def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
@@ -135,7 +154,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         elif known is not None and _name(known) == _name(cell) and known["accepted"] == cell["value"] is not None:
             cell["state"] = "accepted"
     unit.keep_cells(cells)
-    unit.untouch([{k: r[k] for k in ("indicator", "part", "org_unit", "period", "categories")} for r in rows])
+    unit.untouch([{name: row[name] for name in ADDRESS} for row in rows])
     for block in blocks:
         want_block(engine, unit, block)
         _want_report(engine, unit, block)
@@ -150,7 +169,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
 
 
 def _address(cell: Mapping[str, Any]) -> tuple[str, ...]:
-    return (cell["indicator"], cell["part"], cell["org_unit"], cell["period"], cell["categories"])
+    return tuple(cell[name] for name in ADDRESS)
 
 
 def _name(cell: Mapping[str, Any]) -> tuple[str, str]:

@@ -216,10 +216,12 @@ class _Rules:
             if name not in scalars:
                 facts[name] = self._items(name, value, flags, under)
                 continue
+            if value == "":
+                continue
             rule, concept, as_is = scalars[name]
-            if type(value) is as_is and concepts.exact(value):
+            if type(value) is as_is and (as_is is not int or concepts.exact(value)):
                 facts[name] = value
-            elif value != "":
+            else:
                 self._scalar(facts, rule, concept, value, flags, under)
         for name in self.rows:
             facts[name] = self._rows(name, document, flags, under)
@@ -294,9 +296,9 @@ def _several(values: list[Any], codes: Mapping[str, str | None]) -> tuple[list[s
 
 def _kept_as_is(rule: FactRule, concept: Concept | None) -> type | None:
     """The Python type that is right for this fact as it comes, so that most values need no further look."""
-    if rule.codes is not None or concept is None:
+    if rule.codes is not None:
         return None
-    return {"boolean": bool, "integer": int}.get(concept.kind)
+    return str if concept is None else {"boolean": bool, "integer": int}.get(concept.kind)
 
 
 def _constant(value: Any, rule: FactRule, concept: Concept) -> Any:

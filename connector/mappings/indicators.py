@@ -22,6 +22,7 @@ from connector.model import SEEN, Activity, Contribution
 
 OrgUnitOf = Callable[[str], str | None]
 Evaluate = Callable[[Mapping[str, Any]], Any]
+Condition = Callable[[Mapping[str, Any]], bool]
 _WORD = re.compile(r"\w+")
 
 #: The category option combo of an indicator without categories (DHIS2's own name for it).
@@ -201,24 +202,27 @@ class _Plan:
         self.each, self.distinct, self.at_least, self.period = rule.each, rule.distinct, rule.at_least, rule.period
         self.chosen = rule.aggregate in ("first", "latest")
         self.latest = rule.aggregate == "latest"
-        self.among = raw(rule.among.evaluate) if rule.among is not None else None
+        self.among = condition(rule.among.evaluate) if rule.among is not None else None
         self.readers = readers
         self.by = [reader.id for reader in readers]
         self.level = data_set.level
         self.period_type = data_set.period_type
         self.names = list(parts)
         self.nested = indicator.nested
-        self.parts: list[tuple[str, Evaluate, Evaluate | None]] = []
+        self.parts: list[tuple[str, Condition, Evaluate | None]] = []
         for part in parts:
             predicate, amount = indicator.parts[part], indicator.rules[part].amount
-            condition = predicate.alone if self.nested and predicate.alone is not None else predicate.evaluate
-            self.parts.append((part, raw(condition), raw(amount.evaluate) if amount is not None else None))
+            alone = predicate.alone if self.nested and predicate.alone is not None else predicate.evaluate
+            self.parts.append((part, condition(alone), raw(amount.evaluate) if amount is not None else None))
+        #: (found, activity, record, scope, unit, options): adds what the activity adds. ``options``: what is known
+        #: already of the activity's options by category, shared by its indicators.
+        self.add = self._candidate if self.chosen else self._add if self.each is None else self._each
         self.texts = [predicate.source for predicate in indicator.parts.values()]
         looked_at = [rule.among, *(indicator.rules[part].amount for part in parts)]
         self.texts += [one.source for one in looked_at if one is not None]
         self.texts += [reader.fact for reader in readers] + [rule.period or "", rule.distinct or ""]
 
-    def add(
+    def _each(
         self,
         found: list[Contribution],
         activity: Activity,
@@ -227,14 +231,8 @@ class _Plan:
         unit: str,
         options: dict[str, str],
     ) -> None:
-        """``options``: what is known already of the activity's options by category, shared by its indicators."""
-        if self.chosen:
-            self._candidate(found, activity, record, scope, unit, options)
-        elif self.each is None:
-            self._add(found, activity, record, scope, unit, options)
-        else:
-            for one in _scopes(scope, self.each):
-                self._add(found, activity, record, one, unit, {})
+        for one in _scopes(scope, self.each):
+            self._add(found, activity, record, one, unit, {})
 
     def _candidate(
         self,
@@ -248,7 +246,7 @@ class _Plan:
         """One of the records of which the first or latest counts; with nothing to count it still stands in the way of
         the others, so that is written down too."""
         try:
-            if self.among is not None and not truth(self.among(scope)):
+            if self.among is not None and not self.among(scope):
                 return
         except ValueError:
             return
@@ -284,15 +282,15 @@ class _Plan:
     ) -> None:
         categories: tuple[tuple[str, str], ...] | None = None
         period: str | None = None
-        for part, predicate, amount_of in self.parts:
+        for part, holds, amount_of in self.parts:
             try:
-                if not truth(predicate(scope)):
-                    if self.nested and part == "den":
+                if not holds(scope):
+                    if self.nested:
                         return  # where the denominator does not hold, the numerator cannot
                     continue
                 amount = _ONE if amount_of is None else _amount(amount_of(scope))
             except ValueError:  # a condition that fails is not met; explain() shows why
-                if self.nested and part == "den":
+                if self.nested:
                     return
                 continue
             if amount is None:
@@ -340,6 +338,13 @@ def raw(evaluate: Evaluate) -> Evaluate:
     if isinstance(evaluate, Compiled) and evaluate.shortcut is not None:
         return evaluate.shortcut.evaluate
     return evaluate
+
+
+def condition(evaluate: Evaluate) -> Condition:
+    """As :func:`raw`, for what is asked only whether it holds: absent is no."""
+    if isinstance(evaluate, Compiled) and evaluate.shortcut is not None:
+        return evaluate.shortcut.holds
+    return lambda scope: truth(evaluate(scope))
 
 
 def _scopes(scope: Mapping[str, Any], each: str | None) -> list[dict[str, Any]]:

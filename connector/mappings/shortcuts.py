@@ -33,13 +33,15 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """``boolean``: the result is always true or false, never missing. ``reads``: first names of the paths read.
+    """``boolean``: the result is always true or false, never missing. ``holds``: the result as a condition.
+    ``reads``: first names of the paths read.
 
     ``plain`` is set for a path alone or in one function of ours: the most common facts, which can be read in groups.
     """
 
     evaluate: Evaluate
     boolean: bool
+    holds: Callable[[Any], bool]
     reads: frozenset[str]
     plain: Plain | None = None
 
@@ -57,7 +59,7 @@ def shortcut(text: str, functions: Mapping[str, Callable[..., Any]]) -> Shortcut
     parser = _Parser(_tokens(text), functions)
     node = parser.ternary(0)
     parser.end()
-    return Shortcut(node.run, node.boolean, frozenset(parser.reads), node.plain)
+    return Shortcut(node.run, node.boolean, node.holds(), frozenset(parser.reads), node.plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class _Node:
         """The name, for a path of one name."""
         plain = self.plain
         return plain.names[0] if plain and plain.function is None and len(plain.names) == 1 else ""
+
+    def holds(self) -> Callable[[Any], bool]:
+        """The node as a condition: what is always true or false needs no further look."""
+        run = self.run
+        return run if self.boolean else lambda document: truth(run(document))
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -120,18 +127,18 @@ class _Parser:
             return condition
         then = self.ternary(depth + 1)
         other = self.ternary(depth + 1) if self.take("op", ":") else _Node(_missing)
-        return _Node(_choice(condition.run, then.run, other.run), then.boolean and other.boolean)
+        return _Node(_choice(condition.holds(), then.run, other.run), then.boolean and other.boolean)
 
     def either(self, depth: int) -> _Node:
         node = self.both(depth)
         while self.take("name", "or"):
-            node = _Node(_or(node.run, self.both(depth).run), True)
+            node = _Node(_or(node.holds(), self.both(depth).holds()), True)
         return node
 
     def both(self, depth: int) -> _Node:
         node = self.comparison(depth)
         while self.take("name", "and"):
-            node = _Node(_and(node.run, self.comparison(depth).run), True)
+            node = _Node(_and(node.holds(), self.comparison(depth).holds()), True)
         return node
 
     def comparison(self, depth: int) -> _Node:
@@ -287,15 +294,15 @@ def _path(names: tuple[str, ...]) -> Evaluate:
 
 
 def _choice(condition: Evaluate, then: Evaluate, other: Evaluate) -> Evaluate:
-    return lambda document: then(document) if truth(condition(document)) else other(document)
+    return lambda document: then(document) if condition(document) else other(document)
 
 
 def _or(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda document: truth(left(document)) or truth(right(document))
+    return lambda document: left(document) or right(document)
 
 
 def _and(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda document: truth(left(document)) and truth(right(document))
+    return lambda document: left(document) and right(document)
 
 
 def _exists(inner: Evaluate) -> Evaluate:

@@ -235,13 +235,15 @@ def current(docs: Iterable[Mapping[str, Any]]) -> list[Doc]:
     return [doc for doc in last.values() if not doc.get("_deleted")]
 
 
-def bench_docs(visits: int, seed: int = 7, start: str = "2026-07", zone: str = "Africa/Bamako") -> Iterator[Doc]:
+def bench_docs(
+    visits: int, seed: int = 7, start: str = "2026-07", zone: str = "Africa/Bamako", *, months: int = 3
+) -> Iterator[Doc]:
     """Documents of a large district for measuring: places, one person per five visits, then light sick visits.
 
     Streamed: nothing is held but the places and one person at a time. A visit is one encounter with two to four
     findings: four resources and more on average. Nobody is referred.
     """
-    people = People(seed, Calendar.of(start, 3, zone), 12, 24)
+    people = People(seed, Calendar.of(start, months, zone), 12, 24)
     yield from (doc for doc in people.place_docs() if doc["contact_type"] != "household")
     people.households.clear()
     book = Visits(people, "", None, None)
@@ -255,7 +257,7 @@ def bench_docs(visits: int, seed: int = 7, start: str = "2026-07", zone: str = "
         person = people.add("bench person", done, house, rng.choice(("female", "male")), born)
         yield people.person_doc(person)
         for _ in range(min(5, visits - done)):
-            day = people.calendar.first(rng.randrange(3)) + timedelta(days=rng.randrange(28))
+            day = people.calendar.first(rng.randrange(months)) + timedelta(days=rng.randrange(28))
             doc = book.dated(rng, "assessment", worker, worker.site, day, _light(rng, person.id))
             doc["_id"] = uid(seed, "bench", "report", done)
             book.reports.clear()

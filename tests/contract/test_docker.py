@@ -131,7 +131,7 @@ def test_the_service_file_is_sound(tmp_path: Path) -> None:
 
 
 def test_lock_files_are_pinned_by_hash_and_hold_no_address() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-analytics.txt"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "://" not in text and not re.search(r"^\s*-{1,2}(?!-?hash)[a-z]", text, re.M)
         for block in re.split(r"\n(?=[a-z])", re.sub(r"^#.*\n", "", text, flags=re.M).strip()):
