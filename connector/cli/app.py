@@ -71,6 +71,7 @@ def with_commands() -> typer.Typer:
         beginning,
         changing,
         checking,
+        explaining,
         keeping,
         looking,
         mapping,

@@ -124,6 +124,33 @@ def _explain(
     }
 
 
+def explain_delivery(engine: Engine, target: str, key: str, unmask: bool = False) -> dict[str, Any] | None:
+    """What is wanted under a key at any target, down to its record: ``delivery``, ``record`` (the document of
+    ``trace``, or None), ``attempts`` with each answer, ``proof``. None when nothing was ever wanted there."""
+    result: dict[str, Any] | None = engine.store.read(lambda unit: _explain_delivery(engine, unit, target, key, unmask))
+    return result
+
+
+#: What of a delivery's row is told.
+_DELIVERY = (
+    "id", "target", "key", "kind", "state", "reason", "who", "generation", "tries", "wanted_at", "due_at",
+    "accepted_at", "digest", "accepted_digest", "note", "note_by",
+)  # fmt: skip
+
+
+def _explain_delivery(engine: Engine, unit: Any, target: str, key: str, unmask: bool) -> dict[str, Any] | None:
+    row = unit.delivery(target, key)
+    if row is None:
+        return None
+    attempts = unit.attempts(row["id"])
+    return {
+        "delivery": {name: row[name] for name in _DELIVERY},
+        "record": _trace(engine, unit, row["record"], unmask) if row["record"] else None,
+        "attempts": attempts,
+        "proof": proof.of_delivery(engine, unit, attempts),
+    }
+
+
 def _approval(unit: Any, cell: dict[str, Any]) -> dict[str, Any] | None:
     """What was approved of this value last, when and by whom."""
     row = unit.approval_of((cell["data_set"], cell["org_unit"], cell["period"]))
