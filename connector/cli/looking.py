@@ -63,7 +63,7 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
-        for words in _ministry(document):
+        for words in [*_ministry(document), *_history(document)]:
             out.print(words)
     leave(standing.exit_code(document))
 
@@ -88,6 +88,22 @@ def _ministry(document: dict[str, Any]) -> list[str]:
             say(
                 f"{one['data_set']} {one['period']} : {one['reported']} sur {one['expected']} ont transmis",
                 f"{one['data_set']} {one['period']}: {one['reported']} of {one['expected']} have reported",
+            )
+        )
+    return lines
+
+
+def _history(document: dict[str, Any]) -> list[str]:
+    """How far what was asked of history is."""
+    lines = []
+    for job in document["history"]:
+        about = " ".join([*job.get("indicators", ()), job.get("periods", ""), *job.get("where", {}).values()]).strip()
+        lines.append(
+            say(
+                f"{job['what']} {job['id']} ({about or '–'}) : {job['done']} fiches reprises sur {job['records']}, demandé "
+                f"par {job['by']} le {job['at'][:10]}",
+                f"{job['what']} {job['id']} ({about or '–'}): {job['done']} of {job['records']} records taken up, asked for "
+                f"by {job['by']} on {job['at'][:10]}",
             )
         )
     return lines

@@ -219,6 +219,9 @@ class TrailQueries:
         )
         return [{**r, "amount": amount(r["amount"])} for r in rows]
 
+    def drop_fact(self, key: str) -> None:
+        self.connection.execute(text("DELETE FROM meta WHERE key=:k"), {"k": key})
+
     def facts_like(self, prefix: str) -> dict[str, str]:
         """Facts whose key begins with this."""
         rows = self._rows("SELECT key, value FROM meta WHERE key >= :p AND key < :q", p=prefix, q=prefix + "\uffff")
@@ -300,11 +303,6 @@ class TrailQueries:
     def quarantine_records(self, ids: list[int] | None) -> list[str]:
         rows = self._rows("SELECT id, source, stream, key FROM quarantine")
         return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows if ids is None or int(r["id"]) in ids]
-
-    def quarantine_ids(self, where: dict[str, str]) -> list[int]:
-        """Those of a ``source`` or with a ``code``."""
-        clauses = " AND ".join(f"{name}=:{name}" for name in where)
-        return [int(row["id"]) for row in self._rows(f"SELECT id FROM quarantine WHERE {clauses}", **where)]
 
     def try_now(self, name: str, *, forget: bool) -> None:
         """Nothing stands in the way of one try; an open breaker lets one probe through. ``forget``: of the reason, too."""
