@@ -129,12 +129,17 @@ def dies_at(road: Road, monkeypatch: pytest.MonkeyPatch, commits: int) -> None:
 def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
     make_road: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at every commit in turn, one record a step: each start goes on, until all is as it should be."""
-    monkeypatch.setattr(backfilling, "STEP", 1)
+    """Killed again and again, each time at a later commit, two records a step: each start goes on, and in the end all
+    is as it should be."""
+    monkeypatch.setattr(backfilling, "STEP", 2)
     more = [visit(f"more-{n}", f"2026-08-{10 + n}") for n in range(4)]
     road = make_road([*a_few(), *more])
     road.settle()
-    wanted, sent = road.values(), len(road.rows("SELECT id FROM value_sent"))
+    wanted, query = (
+        road.values(),
+        "SELECT DISTINCT value FROM value_sent s JOIN cell c ON c.id=s.cell WHERE indicator='A04'",
+    )
+    sent = road.rows(query)
     with road.engine.store._writer.begin() as connection:  # what a faulty version of the rules left behind
         connection.execute(text("DELETE FROM contribution WHERE indicator='A04'"))
     job = backfilling.ask(road.engine, ["A04"], "202608", "202608", "awa")
@@ -144,7 +149,7 @@ def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
         with pytest.MonkeyPatch.context() as patch:
             dies_at(road, patch, commits)
             with suppress(Killed):
-                road.run(targets=[])
+                road.run(targets=["dhis2"])
         road.again()
         road.later(minutes=2)  # the lock of the one that was killed is over
         standing = road.engine.store.read(backfilling.standing)
@@ -157,7 +162,7 @@ def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
     assert places == sorted(places) and len(set(places)) > 2, "it goes on, and never from the start"
     road.settle()
     assert road.values() == wanted
-    assert len(road.rows("SELECT id FROM value_sent")) == sent, "nothing left half counted"
+    assert road.rows(query) == sent, "nothing left half counted"
     (entry,) = road.rows("SELECT detail FROM audit WHERE event='history.done'")
     assert orjson.loads(entry["detail"]) == {"job": job["id"], "records": 6}
 
@@ -174,11 +179,10 @@ def test_what_is_current_does_not_wait_for_history(make_road: Make, monkeypatch:
         road.go(run.round)
     (job,) = road.engine.store.read(backfilling.standing)
     assert (job["done"], job["records"]) == (1, 2)
-    assert road.value("MH_B02_DEN", "A3_Y0_4") == "3" or road.cell("MH_B02_DEN", "A3_Y0_4")["value"]
-    counted = {c["indicator"]: c["records"] for c in road.rows("SELECT * FROM cell WHERE period='202608'")}
-    assert run.targets["dhis2"]["values"] > 0 and counted["A04"]
+    assert road.value("MH_B02_DEN", "A3_Y0_4") == "3", "what came in stands in DHIS2"
     waiting = road.engine.store.read(backfilling.waiting)
     assert waiting == [("A04", "202608")], "its own figures wait"
     road.settle()
     assert road.engine.store.read(backfilling.waiting) == [] and not road.engine.store.read(backfilling.standing)
-    assert sum(int(v) for k, v in road.values().items() if k[0] == "MH_A04" and k[2] == "202608") == 3
+    counted = [int(value) for address, value in road.values().items() if address[0] == "MH_A04" and "202608" in address]
+    assert sum(counted) == 3, "two and the one that came"
