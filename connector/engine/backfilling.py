@@ -22,6 +22,9 @@ from connector.identity import canonical
 #: Records marked in one step; mapping them takes about a second.
 STEP = 2000
 
+#: Days looked at in one step: of one kind of record there may be few, among many of others.
+DAYS = 7
+
 #: Jobs that may stand open at once.
 JOBS = 20
 
@@ -63,15 +66,17 @@ def ask(
     kinds = sorted({kind for one in chosen for kind in one.counts})
     span = {"indicators": sorted(indicators), "periods": f"{first}..{last}"}
 
-    def work(unit: Any) -> dict[str, Any]:
-        job = {
-            "what": "backfill", **span, "kinds": kinds, "first": start.isoformat(), "day": end.isoformat(), "after": "",
+    def counts(unit: Any) -> dict[str, Any]:
+        groups = unit.cell_groups()
+        return {
             "records": unit.count_activities(kinds, start.isoformat(), end.isoformat()),
-            "cells": sum(unit.count_cells(one.id, _within(unit.cell_groups(), one.id, start, end)) for one in chosen),
-        }  # fmt: skip
-        return _keep_new(engine, unit, job, by, {**span, "pack": engine.pack.version, "seen": dict(seen or {})})
+            "cells": sum(unit.count_cells(one.id, _within(groups, one.id, start, end)) for one in chosen),
+        }
 
-    found: dict[str, Any] = engine.store.write(work)
+    place = {"kinds": kinds, "first": start.isoformat(), "day": end.isoformat(), "after": ""}
+    job = {"what": "backfill", **span, **place, **engine.store.read(counts)}
+    detail = {**span, "pack": engine.pack.version, "seen": dict(seen or {})}
+    found: dict[str, Any] = engine.store.write(lambda unit: _keep_new(engine, unit, job, by, detail))
     return found
 
 
@@ -80,13 +85,10 @@ def ask_remap(
 ) -> dict[str, Any]:
     """Ask for quarantined records (``where``: source, code; all without) to be mapped again. Returns the job. Raises
     TooMany."""
-
-    def work(unit: Any) -> dict[str, Any]:
-        records = unit.count_quarantine(where)
-        job = {"what": "remap", "where": dict(where), "after": 0, "records": records, "cells": None}
-        return _keep_new(engine, unit, job, by, {**where, "pack": engine.pack.version, "seen": dict(seen or {})})
-
-    found: dict[str, Any] = engine.store.write(work)
+    records = engine.store.read(lambda unit: unit.count_quarantine(where))
+    job = {"what": "remap", "where": dict(where), "after": 0, "records": records, "cells": None}
+    detail = {**where, "pack": engine.pack.version, "seen": dict(seen or {})}
+    found: dict[str, Any] = engine.store.write(lambda unit: _keep_new(engine, unit, job, by, detail))
     return found
 
 
@@ -141,7 +143,7 @@ def step(engine: Engine) -> int:
         engine.progress(job["what"], len(records))
         return max(1, len(records))
 
-    return int(engine.store.write(work))
+    return int(engine.store.write(work)) if engine.store.read(_open) else 0
 
 
 def _next_records(unit: Any, job: dict[str, Any], limit: int) -> list[str]:
@@ -151,12 +153,14 @@ def _next_records(unit: Any, job: dict[str, Any], limit: int) -> list[str]:
         job["after"] = rows[-1]["id"] if rows else None
         return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows]
     records: list[str] = []
-    while job["day"] is not None and len(records) < limit:
+    looked = 0
+    while job["day"] is not None and len(records) < limit and looked < DAYS:
         found = unit.activities_of_day(job["kinds"], job["day"], job["after"], limit - len(records))
         records += found
         if found:
             job["after"] = found[-1]
             continue
+        looked += 1
         before = unit.last_day(job["first"], (date.fromisoformat(job["day"]) - timedelta(days=1)).isoformat())
         job.update(day=before, after="")
     return records

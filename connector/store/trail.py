@@ -224,7 +224,7 @@ class TrailQueries:
 
     def facts_like(self, prefix: str) -> dict[str, str]:
         """Facts whose key begins with this."""
-        rows = self._rows("SELECT key, value FROM meta WHERE key >= :p AND key < :q", p=prefix, q=prefix + "\uffff")
+        rows = self._rows("SELECT key, value FROM meta WHERE key LIKE :p", p=prefix + "%")
         return {row["key"]: row["value"] for row in rows}
 
     def sends(self, cell: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
+from connector.cli import explaining
 from connector.engine import lineage
 from connector.store.tables import metadata
 from tests.engine.house import MODIBO, UNIT, WORKERS, Make, Road, a_few, visit
@@ -44,7 +45,9 @@ def sent_twice(make_road: Make) -> Road:
     return road
 
 
-def test_a_figure_is_proved_and_told_with_its_rule_and_its_workers(sent_twice: Road) -> None:
+def test_a_figure_is_proved_and_told_with_its_rule_and_its_workers(
+    sent_twice: Road, capfd: pytest.CaptureFixture[str]
+) -> None:
     road = sent_twice
     sends = road.rows("SELECT s.* FROM value_sent s JOIN cell c ON c.id=s.cell WHERE c.data_element='MH_B02_NUM' "
                       "AND c.combo='A3_Y5_9' AND c.period='202608' ORDER BY s.id")  # fmt: skip
@@ -74,6 +77,25 @@ def test_a_figure_is_proved_and_told_with_its_rule_and_its_workers(sent_twice: R
     assert [(one["value"], one["http_status"], bool(one["answered_at"])) for one in found["sends"]] == [
         ("3", 200, True), ("2", 200, True),
     ]  # fmt: skip
+    # as relais explain says it
+    now = {"words": {"fr": "La cible a 3.", "en": "The target holds 3."}}
+    explaining._show_value({**found, "now": now}, road.engine.reasons)
+    said = capfd.readouterr().out
+    assert (
+        "audit verify" in said
+        and found["proof"]["entries"][0]["digest"][:16] in said
+        and found["rule"]["version"][:12] in said
+    )
+    assert ("La cible a 3." in said or "The target holds 3." in said) and WORKERS[0] in said
+
+    # what is wanted at another target, down to its record
+    row = road.rows("SELECT * FROM delivery WHERE target='openmrs' AND kind='referral'")[0]
+    told_of = lineage.explain_delivery(road.engine, "openmrs", row["key"])
+    assert told_of is not None and told_of["delivery"]["state"] == "accepted" and told_of["proof"]["ok"] is True
+    assert told_of["record"]["record"]["id"] == row["record"] and told_of["record"]["mapping"]["version"]
+    assert told_of["attempts"][0]["verdict"] == "accepted"
+    assert lineage.explain_delivery(road.engine, "openmrs", "nobody") is None
+
     with sent_twice.engine.store._writer.begin() as connection:  # as the purge leaves it
         connection.execute(text("UPDATE activity SET activity_enc=x''"))
         connection.execute(text("DELETE FROM body"))
