@@ -205,17 +205,16 @@ def _show_proof(proof: dict[str, Any]) -> None:
         False: say("ALTÉRÉE", "ALTERED"),
         None: say("pas encore scellée", "not sealed yet"),
     }
-    table(
-        [say("trace d'audit", "audit trail"), "", say("le", "at"), say("empreinte", "digest"), say("tête signée", "signed head"), ""],
-        [
-            [
-                e["entry"], f"{e['event']} {e['attempt'] or ''}", e["at"][:19], e["digest"][:16],
-                f"{e['head']['entry']} ({e['head']['at'][:19]})" if e["head"] else "–",
-                good[e["ok"]] + (f" ({e['reason']})" if e["reason"] else ""),
-            ]
-            for e in proof["entries"]
-        ],
-    )  # fmt: skip
+    out.print(say("Trace d'audit :", "Audit trail:"))
+    for entry in proof["entries"]:
+        number = say(f"n° {entry['entry'] or '–'}", f"no. {entry['entry'] or '–'}")
+        head = entry["head"]
+        under = (
+            say(f"tête {head['entry']} signée", f"head {head['entry']} signed") + f" {head['at'][:19]}" if head else "–"
+        )
+        said = good[entry["ok"]] + (f" ({entry['reason']})" if entry["reason"] else "")
+        event = f"{entry['event']} {entry['attempt'] or ''}".strip()
+        out.print(f"  {number} {event} {entry['at'][:19]} {entry['digest'][:16]} · {under} · {said}", soft_wrap=True)
     for attempt in proof["missing"]:
         out.print(
             say(

@@ -137,7 +137,7 @@ def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
     road.settle()
     wanted, query = (
         road.values(),
-        "SELECT DISTINCT value FROM value_sent s JOIN cell c ON c.id=s.cell WHERE indicator='A04'",
+        "SELECT DISTINCT s.value FROM value_sent s JOIN cell c ON c.id=s.cell WHERE indicator='A04'",
     )
     sent = road.rows(query)
     with road.engine.store._writer.begin() as connection:  # what a faulty version of the rules left behind
