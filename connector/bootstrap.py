@@ -10,8 +10,8 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
 from connector.adapters.openmrs_rest import Rest
 from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
-from connector.engine import audit, runs
+from connector.engine import audit, rules, runs
 from connector.engine.engine import Engine, stamp
 from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
@@ -48,7 +48,7 @@ from connector.mappings.indicators import Counter
 from connector.mappings.needs import dhis2_needs
 from connector.mappings.pack import Pack, TargetConfig
 from connector.model import Finding, Severity
-from connector.ports import Setup
+from connector.ports import Setup, Target
 from connector.settings import Settings
 from connector.store import rehearsal as rehearsal_of
 from connector.store.database import QueuedStore, SqlStore, require_current
@@ -89,6 +89,8 @@ class House:
     clients: list[Any]
     #: (name, settings of a connection) -> its HTTP client, closed with the others
     connect: Callable[[str, Mapping[str, Any]], Any]
+    #: name of a target -> an adapter with a client of its own, for a question asked from another event loop
+    another: Callable[[str], AbstractAsyncContextManager[Target]]
 
     async def close_clients(self) -> None:
         for client in self.clients:
@@ -179,8 +181,8 @@ def build(
     clock = clock or WallClock()
     clients: list[Any] = []
 
-    def client(name: str, values: Mapping[str, Any]) -> Any:
-        made = make_client(
+    def new_client(name: str, values: Mapping[str, Any]) -> Any:
+        return make_client(
             str(values["url"]),
             user=values.get("user"),
             password=values.get("password"),
@@ -189,8 +191,15 @@ def build(
             transport=transport(name) if transport else None,
             insecure=str(values.get("insecure", "false")).lower() == "true",
         )
-        clients.append(made)
-        return made
+
+    def client(name: str, values: Mapping[str, Any]) -> Any:
+        clients.append(new_client(name, values))
+        return clients[-1]
+
+    @asynccontextmanager
+    async def another(name: str) -> AsyncIterator[Target]:
+        async with new_client(name, pack.targets[name].settings) as own:
+            yield adapter_of(pack, names, clock, pack.targets[name], own)
 
     names = Names(pack.id)
     sources: dict[str, Any] = {}
@@ -202,29 +211,12 @@ def build(
         elif source.kind == "files":
             sources[source.name] = FilesSource(Path(str(source.settings["folder"])), source.name, source.settings)
     for target in pack.targets.values():
-        values = target.settings
-        if target.kind == "dhis2":
-            targets[target.name] = Dhis2Target(
-                client(target.name, values), name=target.name, settings={**values, "expected": expected_metadata(pack)}
-            )
-        elif target.kind == "openmrs":
-            made = client(target.name, values)
-            targets[target.name] = OpenmrsTarget(
-                made,
-                name=target.name,
-                settings=values,
-                openmrs=pack.openmrs,
-                names=names,
-                zone=pack.zone,
-                now=clock.now,
-            )
+        made = client(target.name, target.settings)
+        targets[target.name] = adapter_of(pack, names, clock, target, made)
+        if target.kind == "openmrs":
             feeds["openmrs"] = OpenmrsAnswers(
-                made, name="openmrs", openmrs=pack.openmrs, settings=values, zone=pack.zone
+                made, name="openmrs", openmrs=pack.openmrs, settings=target.settings, zone=pack.zone
             )
-        elif target.kind == "fhir_server":
-            targets[target.name] = FhirServerTarget(client(target.name, values), target.name, values)
-        elif target.kind == "cht_answers":
-            targets[target.name] = ChtAnswersTarget(client(target.name, values), target.name, values)
     rng = rng or random.SystemRandom()  # type: ignore[assignment]
     engine = Engine(
         pack=pack,
@@ -249,7 +241,29 @@ def build(
         heads=settings.heads,
     )
     new_pack(engine)
-    return House(settings, pack, findings, store, cipher, engine, clients, client)
+    return House(settings, pack, findings, store, cipher, engine, clients, client, another)
+
+
+def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, client: Any) -> Target:
+    """The adapter of a target over an HTTP client. Raises ConfigError."""
+    values = target.settings
+    if target.kind == "dhis2":
+        return Dhis2Target(client, name=target.name, settings={**values, "expected": expected_metadata(pack)})
+    if target.kind == "openmrs":
+        return OpenmrsTarget(
+            client,
+            name=target.name,
+            settings=values,
+            openmrs=pack.openmrs,
+            names=names,
+            zone=pack.zone,
+            now=clock.now,
+        )
+    return (
+        FhirServerTarget(client, target.name, values)
+        if target.kind == "fhir_server"
+        else ChtAnswersTarget(client, target.name, values)
+    )
 
 
 @contextmanager
@@ -331,6 +345,7 @@ def new_pack(engine: Engine) -> int:
         if everything:
             unit.touch_all()  # also what lost its last record while its indicator was not in the pack
         quarantined = unit.dirty_records(unit.quarantine_records(None))
+        rules.note(engine, unit)
         unit.keep_fact("pack_version", engine.pack.version)
         unit.keep_fact("counting_version", counting)
         unit.keep_fact("form_versions", ";".join(f"{s}/{n}={f.version}" for (s, n), f in engine.pack.forms.items()))

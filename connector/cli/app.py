@@ -84,6 +84,7 @@ def with_commands(command: str = "") -> typer.Typer:
         beginning,
         changing,
         checking,
+        explaining,
         keeping,
         looking,
         mapping,

@@ -9,9 +9,8 @@ import typer
 
 from connector import bootstrap
 from connector.cli.app import Json, app, house, leave, me
-from connector.cli.output import Watching, json_out, out, say, state, table
+from connector.cli.output import Watching, err, json_out, out, say, state, table
 from connector.engine import backfilling, rehearsing
-from connector.engine.actions import Actions
 from connector.settings import Settings
 
 map_app = typer.Typer(
@@ -37,35 +36,35 @@ def map_diff(
         _tell(_rehearsed(before, made), json)
 
 
+Seen = Annotated[
+    str | None, typer.Option("--seen", help="What --dry-run showed (its seen): do it only if that is still so.")
+]
+
+
 @app.command()
 def backfill(
     indicators: Annotated[list[str], typer.Argument(help="Ids of indicators.")],
     periods: Annotated[str, typer.Option("--periods", help="A..B: the first and the last period, or one.")],
     dry_run: DryRun = False,
+    seen: Seen = None,
     json: Json = False,
 ) -> None:
     """Recompter l'histoire d'indicateurs. / Count the history of indicators again.
 
-    Their records of these periods are mapped and counted again by the next run; who asked for it stands in the audit
-    trail. What was sent is corrected as any change is. Purged records keep the figures they had.
+    Their records of these periods are mapped and counted again by the next runs, step by step beside what is current; how
+    far that is, relais status says. Who asked, for how many records and cells, stands in the audit trail, with --seen also
+    what a dry run showed before. What was sent is corrected as any change is. Purged records keep the figures they had.
     """
-    if dry_run:
-        with bootstrap.rehearsal(Settings.load()) as (before, made):
+    settings, approved = Settings.load(), None
+    if dry_run or seen:
+        with bootstrap.rehearsal(settings) as (before, made):
             _scope(made, indicators, periods)
-            backfilling.mark(made.engine, indicators, *_ends(periods), me())
-            _tell(_rehearsed(before, made), json)
+            backfilling.ask(made.engine, indicators, *_ends(periods), me())
+            approved = _approved(_rehearsed(before, made), dry_run, seen, json)
     with house() as made:
         _scope(made, indicators, periods)
-        count = backfilling.mark(made.engine, indicators, *_ends(periods), me())
-    if json:
-        json_out({"records": count})
-    else:
-        out.print(
-            say(
-                f"{count} fiches seront recomptées au prochain passage : relais run",
-                f"{count} records will be counted again by the next run: relais run",
-            )
-        )
+        job = backfilling.ask(made.engine, indicators, *_ends(periods), me(), approved)
+    _asked(job, {"records": job["records"], "cells": job["cells"], "job": job["id"]}, json)
 
 
 @app.command()
@@ -73,17 +72,54 @@ def remap(
     source: Annotated[str | None, typer.Option(help="Only records of this source.")] = None,
     code: Annotated[str | None, typer.Option(help="Only those quarantined for this reason.")] = None,
     dry_run: DryRun = False,
+    seen: Seen = None,
     json: Json = False,
 ) -> None:
-    """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again."""
+    """Traduire à nouveau ce qui est en quarantaine. / Map the quarantined records again.
+
+    The next runs do it step by step beside what is current; who asked stands in the audit trail.
+    """
     where = {name: value for name, value in (("source", source), ("code", code)) if value}
-    if dry_run:
+    approved = None
+    if dry_run or seen:
         with bootstrap.rehearsal(Settings.load()) as (before, made):
-            Actions(made.engine).remap_where(where, me())
-            _tell(_rehearsed(before, made), json)
+            backfilling.ask_remap(made.engine, where, me())
+            approved = _approved(_rehearsed(before, made), dry_run, seen, json)
     with house() as made:
-        count = Actions(made.engine).remap_where(where, me())
-    json_out({"remapped": count}) if json else out.print(str(count))
+        job = backfilling.ask_remap(made.engine, where, me(), approved)
+    _asked(job, {"remapped": job["records"], "job": job["id"]}, json)
+
+
+def _approved(document: dict[str, Any], dry_run: bool, seen: str | None, json: bool) -> dict[str, Any]:
+    """What was seen, to be kept with the approval. Leaves after a dry run, and when it is not what was seen."""
+    if dry_run:
+        _tell(document, json)
+    if document["seen"] != seen:
+        err.print(
+            say(
+                "Les chiffres qui changeraient ne sont plus ceux qui ont été montrés. Rien n'a été changé. Regarder à "
+                "nouveau : --dry-run",
+                "The figures that would change are not those that were shown. Nothing was changed. Look again: --dry-run",
+            )
+        )
+        if json:
+            json_out(document)
+        leave(3)
+    return rehearsing.counts_of(document)
+
+
+def _asked(job: dict[str, Any], document: dict[str, Any], json: bool) -> None:
+    if json:
+        json_out(document)
+        return
+    out.print(
+        say(
+            f"{job['records']} fiches seront reprises par étapes, à partir du prochain passage : relais run ; où cela en "
+            "est : relais status",
+            f"{job['records']} records will be taken up step by step from the next run on: relais run; how far it is: "
+            "relais status",
+        )
+    )
 
 
 def _ends(periods: str) -> tuple[str, str]:
@@ -152,4 +188,5 @@ def _tell(document: dict[str, Any], json: bool) -> None:
         out.print(f"{one['source']}/{one['form'] or '–'}: {was} → {now}")
     for code, counts in document["quarantine"].items():
         out.print(f"{code}: {counts['before']} → {counts['after']}")
+    out.print(f"seen: {document['seen']}")
     leave(3 if differs else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
 from connector.cli.output import Watching, err, json_out, out, say, state, table
-from connector.engine import kept_plans, lineage, lineage_files, runs
+from connector.engine import kept_plans, lineage, runs
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 
@@ -53,7 +52,7 @@ def status(json: Json = False) -> None:
                     c.get("waiting", ""),
                     c.get("parked", ""),
                     (c.get("last_success") or "")[:16],
-                    pause_words(c["paused"]) if c.get("paused") else _sentence(reasons, c.get("reason")),
+                    pause_words(c["paused"]) if c.get("paused") else sentence(reasons, c.get("reason")),
                 ]
                 for c in document["connections"]
             ],
@@ -64,7 +63,7 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
-        for words in _ministry(document):
+        for words in [*_ministry(document), *_history(document)]:
             out.print(words)
     leave(standing.exit_code(document))
 
@@ -94,6 +93,22 @@ def _ministry(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _history(document: dict[str, Any]) -> list[str]:
+    """How far what was asked of history is."""
+    lines = []
+    for job in document["history"]:
+        about = " ".join([*job.get("indicators", ()), job.get("periods", ""), *job.get("where", {}).values()]).strip()
+        lines.append(
+            say(
+                f"{job['what']} {job['id']} ({about or '–'}) : {job['done']} fiches reprises sur {job['records']}, demandé "
+                f"par {job['by']} le {job['at'][:10]}",
+                f"{job['what']} {job['id']} ({about or '–'}): {job['done']} of {job['records']} records taken up, asked for "
+                f"by {job['by']} on {job['at'][:10]}",
+            )
+        )
+    return lines
+
+
 def pause_words(paused: dict[str, Any]) -> str:
     """Who paused it, why, and until when."""
     until = paused.get("until")
@@ -105,7 +120,7 @@ def note_words(row: dict[str, Any]) -> str:
     return f"{row['note']} ({row['note_by'] or '–'})" if row.get("note") else ""
 
 
-def _sentence(reasons: Any, code: str | None) -> str:
+def sentence(reasons: Any, code: str | None) -> str:
     if not code:
         return ""
     reason = reasons.get(code)
@@ -230,7 +245,7 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
                     b["target"] if b.get("kind") == "target" else _where(b),
                     b.get("value"),
                     b.get("there"),
-                    _sentence(reasons, b["reason"]),
+                    sentence(reasons, b["reason"]),
                 ]
                 for b in held[:40]
             ],
@@ -242,83 +257,6 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
                 f"{older} valeurs calculées et jamais envoyées (avant live_from, ou mode shadow).",
                 f"{older} values computed and never sent (before live_from, or shadow mode).",
             )
-        )
-
-
-@app.command()
-def explain(
-    target: Annotated[str, typer.Argument(help="dhis2")],
-    key: Annotated[list[str] | None, typer.Argument(help="ELEMENT ORG_UNIT PERIOD [COMBO]")] = None,
-    data_element: Annotated[str | None, typer.Option()] = None,
-    org_unit: Annotated[str | None, typer.Option()] = None,
-    period: Annotated[str | None, typer.Option()] = None,
-    combo: Annotated[str, typer.Option()] = "default",
-    why_not: Annotated[
-        bool, typer.Option("--why-not", help="Also why other records of the place and period do not count here.")
-    ] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Every record it counts, as CSV with semicolons.")] = False,
-    open_lineage: Annotated[
-        bool, typer.Option("--open-lineage", help="The form fields it is made of, as an event of OpenLineage.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Une valeur jusqu'à ses fiches, sa règle, ses envois. / A value down to its records, rule, sends."""
-    if csv + open_lineage + json > 1:
-        raise typer.BadParameter("--csv, --open-lineage, --json")
-    parts = list(key or []) + [None] * 4
-    element, unit_code, pe = data_element or parts[0], org_unit or parts[1], period or parts[2]
-    if not (element and unit_code and pe):
-        raise typer.BadParameter("--data-element, --org-unit, --period")
-    with house() as made:
-        document = lineage.explain(made.engine, element, unit_code, pe, parts[3] or combo, why_not=why_not)
-        if document is not None:
-            Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
-        cell = lineage_files.cell_at(made.engine, element, unit_code, pe, parts[3] or combo)
-        if cell is not None and csv:
-            for line in lineage_files.as_csv(made.engine, cell):
-                sys.stdout.write(line)
-        if cell is not None and open_lineage:
-            json_out(lineage_files.open_lineage(made.engine, cell))
-    if document is not None and (csv or open_lineage):
-        return
-    if document is None:
-        json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
-        leave(1)
-    if json:
-        json_out(document)
-        return
-    assert document is not None
-    value = document["value"]
-    name = value["name"].get(say("fr", "en"), value["data_element"])
-    out.print(f"[bold]{name}[/] · {value['org_unit']} · {value['period']} · {value['combo']}")
-    out.print(
-        say(
-            f"Relais compte {value['current']}, DHIS2 a accepté {value['accepted']}",
-            f"Relais counts {value['current']}, DHIS2 accepted {value['accepted']}",
-        )
-        + (say(f", là-bas : {value['there']}", f", there: {value['there']}") if value["there"] else "")
-        + (say(" (petit effectif)", " (small figure)") if value["small"] else "")
-        + f" ({state(value['state'])})"
-    )
-    rule = document["rule"]
-    out.print(f"{rule['indicator']}.{rule['part']}: {rule['where']}  [dim]{rule.get('file')}:{rule.get('line')}[/]")
-    table([say("lieu", "place"), "n"], [[r["label"], r["n"]] for r in document["led"]])
-    table(
-        [say("fiche", "record"), "date", say("agent", "worker"), say("compte pour", "amount")],
-        [[r["record"], r["date"], r["worker"], r["amount"]] for r in document["records"]],
-    )
-    table(
-        [say("envoyé le", "sent at"), say("valeur", "value"), say("réponse", "answer")],
-        [[s["at"][:19], s["value"], f"{s['verdict']} {s['reason'] or ''}"] for s in document["sends"]],
-    )
-    if document["not_counted"]:
-        table(
-            [
-                say("ne comptent pas ici", "do not count here"),
-                say("pourquoi", "why"),
-                say("par exemple", "for example"),
-            ],
-            [[r["n"], r["reason"][say("fr", "en")], ", ".join(r["records"])] for r in document["not_counted"]],
         )
 
 
@@ -443,7 +381,7 @@ def quarantine(
             [
                 f"{r['source']}/{r['stream']}/{r['key']}",
                 r["form"],
-                _sentence(reasons, r["code"]),
+                sentence(reasons, r["code"]),
                 f"{r['file'] or ''}:{r['line'] or ''} {r['path'] or ''}",
                 r["who"],
             ]

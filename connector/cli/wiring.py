@@ -10,6 +10,7 @@ from connector import __version__, bootstrap
 from connector.engine import intake, lineage, preview, tokens
 from connector.engine import status as standing
 from connector.engine.actions import Actions
+from connector.engine.asking import Asker
 from connector.engine.engine import Engine
 from connector.engine.reporting import Reporting
 from connector.errors import ConfigError, PushUnreadable
@@ -81,7 +82,8 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
         env=made.settings.env,
         cipher=made.cipher,
         status=lambda: standing.status(engine, __version__),
-        explain=lambda de, ou, pe, co, after=None: lineage.explain(engine, de, ou, pe, co, after),
+        explain=partial(lineage.explain, engine),
+        ask=Asker(engine, made.another).value,
         trace=lambda record, unmask=False: lineage.trace(engine, record, unmask),
         preview=partial(preview.on_engine, engine),
         actions=Actions(engine),

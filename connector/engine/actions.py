@@ -225,13 +225,6 @@ class Actions:
 
         return int(self.engine.store.write(work))
 
-    def remap_where(self, where: Mapping[str, str], by: str) -> int:
-        """Map those quarantined records again that ``where`` (source, code) says."""
-        if not where:
-            return self.remap(None, by)
-        ids: list[int] = self.engine.store.read(lambda unit: unit.quarantine_ids(where))
-        return self.remap(ids, by)
-
     def read_audit(self, event: str, subject: str, by: str, **detail: Any) -> None:
         """Write down that ``by`` is about to be shown personal data about ``subject``; before it is shown.
 

@@ -61,13 +61,14 @@ def _stamp(at: datetime | str) -> str:
     return at if isinstance(at, str) else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _digest(row: Mapping[str, Any]) -> str:
+def entry_digest(row: Mapping[str, Any]) -> str:
     """Over every column that says something."""
     return digest([row["id"], row["at"], row["event"], row["who"], row["subject"], row["detail"]])
 
 
-def _link(sequence: int, previous: str, entry_digest: str) -> str:
-    return digest(["relais-audit", sequence, previous, entry_digest])
+def link(sequence: int, previous: str, own: str) -> str:
+    """The hash of an entry in the chain; ``own``: its digest, ``previous``: the hash of the entry before."""
+    return digest(["relais-audit", sequence, previous, own])
 
 
 # ---------------------------------------------------------------- writing
@@ -99,7 +100,7 @@ def record(
     key = connection.execute(insert(_entry), row).inserted_primary_key
     assert key is not None
     row["id"] = int(key[0])
-    connection.execute(update(_entry).where(_entry.c.id == row["id"]).values(digest=_digest(row)))
+    connection.execute(update(_entry).where(_entry.c.id == row["id"]).values(digest=entry_digest(row)))
     return int(row["id"])
 
 
@@ -129,9 +130,9 @@ def seal(unit: Any, now: datetime | str, sign: Callable[[bytes], bytes], limit: 
     links: list[dict[str, Any]] = []
     for row in rows:
         sequence += 1
-        link = _link(sequence, previous, row.digest)
-        links.append({"entry": row.id, "sequence": sequence, "previous": previous, "hash": link})
-        previous = link
+        hashed = link(sequence, previous, row.digest)
+        links.append({"entry": row.id, "sequence": sequence, "previous": previous, "hash": hashed})
+        previous = hashed
     connection.execute(update(_entry).where(_entry.c.id == bindparam("entry")), links)
     bare = Head(sequence, previous, _stamp(now))
     head = Head(sequence, previous, bare.at, sign(bare.statement()).hex())
@@ -224,14 +225,14 @@ def _verify_sealed(
         place += 1
         if row is None:
             raise _Bad(place, "entry.unreadable")
-        *told, own, sequence, before, link = row
+        *told, own, sequence, before, hashed = row
         if sequence != place:
             raise _Bad(place, "entry.missing" if not _is_number(sequence) or sequence > place else "entry.inserted")
         if own != digest(told):
             raise _Bad(place, "entry.changed")
-        if before != previous or link != _link(place, previous, own):
-            raise _broken(place, before, own, link)
-        previous = link
+        if before != previous or hashed != link(place, previous, own):
+            raise _broken(place, before, own, hashed)
+        previous = hashed
         if place >= kept.at or place >= here.at:
             was_kept = kept.agree(place, previous)
             if not here.agree(place, previous, kept.good) and was_kept:
@@ -248,12 +249,12 @@ def _verify_sealed(
     return place
 
 
-def _broken(place: int, before: Any, own: str, link: Any) -> _Bad:
+def _broken(place: int, before: Any, own: str, hashed: Any) -> _Bad:
     """Which entry a link that does not fit accuses. One that holds together by itself was not touched: what was put
     before it is false."""
-    if link == _link(place, before, own):
+    if hashed == link(place, before, own):
         return _Bad(max(1, place - 1), "chain.rewritten")
-    if link == _link(place - 1, before, own):
+    if hashed == link(place - 1, before, own):
         return _Bad(max(1, place - 1), "entry.inserted")
     return _Bad(place, "chain.link")
 
@@ -267,8 +268,8 @@ def _verify_unsealed(connection: Connection, place: int) -> None:
         place += 1
         if row is None:
             raise _Bad(place, "entry.unreadable")
-        *told, own, _, before, link = row
-        if own != digest(told) or before is not None or link is not None:
+        *told, own, _, before, hashed = row
+        if own != digest(told) or before is not None or hashed is not None:
             raise _Bad(place, "entry.changed")
 
 

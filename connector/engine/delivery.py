@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, pauses, referrals, release, resources, tally, timekeeping
+from connector.engine import audit, pauses, proof, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -249,6 +249,7 @@ def _claim(
             "attempt": attempt,
             "size": len(items),
             "deliveries": [[i.row["id"], i.row["generation"]] for i in items][:50],
+            **proof.values_entry(items),
         },
     )
     return items, attempt

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from connector.engine import left_out
+from connector.engine import left_out, proof, rules
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
 from connector.engine.release import approved_figures
@@ -18,6 +18,9 @@ from connector.mappings.codec import activity_from
 
 #: Records shown at once.
 PAGE = 10
+
+#: Workers shown with what each counted.
+WORKERS = 100
 
 #: Facts that may say who somebody is; shown only to a role that may see them.
 PERSONAL = {"name", "family", "given", "phone", "birth_date", "born", "note", "lmp_date", "advice"}
@@ -54,6 +57,8 @@ def _explain(
     config = engine.target_of("dhis2")
     block = unit.delivery(config.name, f"block/{cell['data_set']}/{org_unit}/{period}") if config else None
     attempts = unit.attempts(block["id"]) if block else []
+    answers = {one["id"]: one for one in attempts}
+    sends = unit.sends(cell["id"])
     return {
         "value": {
             "cell": cell["id"],
@@ -74,7 +79,7 @@ def _explain(
             "small": engine.pack.is_small(cell["indicator"], cell["value"]),
             "approval": _approval(unit, cell),
         },
-        "rule": _rule(indicator, cell),
+        "rule": _rule(unit, indicator, cell),
         "led": _led(indicator, unit.sums(cell), cell),
         "records": [
             {
@@ -92,6 +97,7 @@ def _explain(
             for r in shown
         ],
         "next": shown[-1]["record"] if more else None,
+        "workers": [{**w, "amount": number(w["amount"])} for w in unit.workers_of_cell(cell, WORKERS)],
         "sends": [
             {
                 "at": s["at"],
@@ -99,8 +105,10 @@ def _explain(
                 "verdict": s["verdict"],
                 "reason": s["reason"],
                 "attempt": s["attempt"],
+                "answered_at": answers.get(s["attempt"], {}).get("ended"),
+                "http_status": answers.get(s["attempt"], {}).get("http_status"),
             }
-            for s in unit.sends(cell["id"])
+            for s in sends
         ],
         "attempts": attempts,
         "delivery": {
@@ -111,7 +119,35 @@ def _explain(
         }
         if block
         else None,
+        "proof": proof.of_cell(engine, unit, cell, sends),
         "not_counted": left_out.reasons(engine, unit, cell, indicator, PERSONAL) if why_not and indicator else [],
+    }
+
+
+def explain_delivery(engine: Engine, target: str, key: str, unmask: bool = False) -> dict[str, Any] | None:
+    """What is wanted under a key at any target, down to its record: ``delivery``, ``record`` (the document of
+    ``trace``, or None), ``attempts`` with each answer, ``proof``. None when nothing was ever wanted there."""
+    result: dict[str, Any] | None = engine.store.read(lambda unit: _explain_delivery(engine, unit, target, key, unmask))
+    return result
+
+
+#: What of a delivery's row is told.
+_DELIVERY = (
+    "id", "target", "key", "kind", "state", "reason", "who", "generation", "tries", "wanted_at", "due_at",
+    "accepted_at", "digest", "accepted_digest", "note", "note_by",
+)  # fmt: skip
+
+
+def _explain_delivery(engine: Engine, unit: Any, target: str, key: str, unmask: bool) -> dict[str, Any] | None:
+    row = unit.delivery(target, key)
+    if row is None:
+        return None
+    attempts = unit.attempts(row["id"])
+    return {
+        "delivery": {name: row[name] for name in _DELIVERY},
+        "record": _trace(engine, unit, row["record"], unmask) if row["record"] else None,
+        "attempts": attempts,
+        "proof": proof.of_delivery(engine, unit, attempts),
     }
 
 
@@ -127,9 +163,10 @@ def number(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
+def _rule(unit: Any, indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
+    """The rule as it is now, since when it is, and whether the figure was counted by this version of it."""
     if indicator is None:
-        return {"indicator": cell["indicator"], "part": cell["part"], "where": None}
+        return {"indicator": cell["indicator"], "part": cell["part"], "where": None, "counted_by": cell["version"]}
     predicate = indicator.parts.get(cell["part"])
     rule = rule_of(indicator, cell["part"])
     return {
@@ -141,10 +178,13 @@ def _rule(indicator: Any, cell: dict[str, Any]) -> dict[str, Any]:
         "distinct": rule.distinct,
         "distinct_at_least": rule.at_least,
         "among": rule.among.source if rule.among else None,
+        "words": {language: text for language, text in indicator.definition.items() if text},
         "where": predicate.source if predicate else None,
         "file": indicator.at.file if indicator.at else None,
         "line": indicator.at.line if indicator.at else None,
         "version": indicator.version,
+        "since": rules.since(unit, indicator),
+        "counted_by": cell["version"],
     }
 
 

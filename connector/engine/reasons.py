@@ -116,6 +116,34 @@ OWN_REASONS = {
         "Somebody changed the resource on the FHIR server; it stays so until its record changes. To put ours back: "
         "on_existing: overwrite in connector.yaml, then relais reconcile.",
     ),
+    "asked.too_slow": OwnReason(
+        Verdict.UNKNOWN,
+        Who.NOBODY,
+        "La cible n'a pas répondu à temps. Relais n'attend pas plus longtemps et n'a rien changé ; demander à nouveau "
+        "plus tard.",
+        "The target did not answer in time. Relais waits no longer and changed nothing; ask again later.",
+    ),
+    "asked.busy": OwnReason(
+        Verdict.UNKNOWN,
+        Who.NOBODY,
+        "D'autres questions à la cible attendent encore leur réponse. Relais n'a rien demandé de plus ; demander à "
+        "nouveau dans un instant.",
+        "Other questions to the target still wait for their answer. Relais asked nothing more; ask again in a moment.",
+    ),
+    "asked.paused": OwnReason(
+        Verdict.UNKNOWN,
+        Who.SYSADMIN,
+        "Une personne a mis cette cible en pause : Relais ne lui demande rien. La reprendre : relais resume.",
+        "A person paused this target: Relais asks it nothing. To go on: relais resume.",
+    ),
+    "asked.credentials": OwnReason(
+        Verdict.UNKNOWN,
+        Who.CREDENTIALS,
+        "La cible a refusé le compte de Relais : rien ne lui est demandé, pour ne pas le faire bloquer. Corriger le "
+        "compte, puis relais try-now.",
+        "The target refused Relais's account: nothing is asked, so that it is not locked. Mend the account, then "
+        "relais try-now.",
+    ),
     "source.unavailable": OwnReason(
         Verdict.DEFERRED,
         Who.NOBODY,

@@ -6,12 +6,14 @@ indicator counts. Nothing is sent, and the database itself is only read.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from connector.engine import tally
+from connector.engine import backfilling, tally
 from connector.engine.engine import Engine
 from connector.engine.mapping import Mapping
+from connector.identity import canonical
 from connector.ports import Store
 
 ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
@@ -20,16 +22,23 @@ ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 def run(engine: Engine) -> dict[str, int]:
     """Map and count everything that waits for it, on the copy. Returns the counts of the mapping."""
     counts = Mapping(engine).run()
+    while backfilling.step(engine):
+        for name, count in Mapping(engine).run().items():
+            counts[name] += count
     tally.tally(engine)
     return counts
 
 
 def compare(before: Store, after: Store, counts: dict[str, int], limit: int = 1000) -> dict[str, Any]:
-    """``new``, ``changed``, ``removed`` and ``same`` figures, the first ``limit`` of those that differ as ``items``;
-    what becomes of records by form (``forms``: those whose states differ) and reason of quarantine."""
+    """``new``, ``changed``, ``removed`` and ``same`` figures, the first ``limit`` of those that differ as ``items``,
+    ``seen``: a digest of all that differ; what becomes of records by form (``forms``: those whose states differ) and
+    reason of quarantine."""
     result: dict[str, Any] = {"mapped": counts["mapped"], "new": 0, "changed": 0, "removed": 0, "same": 0, "items": []}
+    told = hashlib.sha256()  #: of every figure that differs: what a person saw before approving
     for item in _cells(before, after):
         what = item["what"]
+        if what != "same":
+            told.update(canonical({name: item[name] for name in (*ADDRESS, "before", "after")}) + b"\n")
         result[what] += 1
         if what != "same" and len(result["items"]) < limit:
             result["items"].append(item)
@@ -45,7 +54,13 @@ def compare(before: Store, after: Store, counts: dict[str, int], limit: int = 10
         for code in sorted({*was, *now})
         if was.get(code) != now.get(code)
     }
+    result["seen"] = told.hexdigest()
     return result
+
+
+def counts_of(document: dict[str, Any]) -> dict[str, Any]:
+    """What of a comparison is kept with the approval of what it showed."""
+    return {name: document[name] for name in ("seen", "new", "changed", "removed", "same", "mapped")}
 
 
 def _cells(before: Store, after: Store) -> Iterator[dict[str, Any]]:

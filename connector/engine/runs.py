@@ -14,6 +14,7 @@ import orjson
 
 from connector.engine import (
     audit,
+    backfilling,
     completeness,
     completion,
     delivery,
@@ -140,6 +141,7 @@ class Run:
         self.errors: dict[str, str] = {}
         self.started = engine.clock.now()
         self.deadline = self.started + wait if wait else None
+        self.history = 0  #: records of history marked in this round
         self.asked: datetime | None = None  #: when sources and clinic were asked last; None: ask at the next round
 
     async def pull(self) -> int:
@@ -218,6 +220,8 @@ class Run:
         """One pass over everything; returns how much moved. After one that moved nothing only deliveries may be due."""
         ask = self._ask()
         moved = await self.pull() if ask else 0
+        self.history = backfilling.step(self.engine)
+        moved += self.history
         moved += await self.map()
         moved += self.tally()
         moved += await self.deliver()
@@ -338,7 +342,7 @@ async def once(
         while busy < ROUNDS:
             moved = await run.round()
             if moved:
-                busy += 1
+                busy = 0 if run.history else busy + 1  # history comes to an end by itself
                 continue
             busy = 0
             summary = run.summary()
@@ -364,6 +368,8 @@ def count(engine: Engine) -> bool:
     try:
         with locked(engine):
             MappingJob(engine).run()
+            while backfilling.step(engine):
+                MappingJob(engine).run()
             tally.tally(engine)
     except RunLocked:
         return False

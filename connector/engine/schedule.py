@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,16 +19,20 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connector.engine import completeness, completion, delivery, intake, referrals, retention, runs, tally
+from connector.engine import backfilling, completeness, completion, delivery, intake, referrals, retention, runs, tally
 from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
 from connector.engine.status import span
+from connector.errors import RunLocked
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: So often, in seconds that nobody can set, the alarms are compared with the clock.
 WATCH = 5.0
+
+#: So often a step of history is taken when somebody asked for some: 2,000 records, so a quarter of a million an hour.
+HISTORY = "every 30s"
 
 #: A fire further in the future was named by a clock that was set back since; nearer, by a machine a little ahead.
 AHEAD = timedelta(minutes=5)
@@ -108,6 +113,9 @@ class Schedule:
         self.scheduler.add_job(
             self.seal, trigger("every 5s", "UTC"), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )
+        self.scheduler.add_job(
+            self.history, trigger(HISTORY, "UTC"), id="history", max_instances=1, coalesce=True, misfire_grace_time=None
+        )
         self.scheduler.start()
         self.watching = asyncio.create_task(self._watch())
 
@@ -180,6 +188,16 @@ class Schedule:
 
     async def reconcile(self, name: str) -> None:
         await reconciling.reconcile(self.engine, name)
+
+    async def history(self) -> None:
+        """One step of what was asked of history; between steps everything else has its turn."""
+        if not self.engine.store.read(backfilling.standing):
+            return
+        async with self.turn:
+            with suppress(RunLocked), runs.locked(self.engine):
+                backfilling.step(self.engine)
+                await asyncio.to_thread(Mapping(self.engine).run)
+                tally.tally(self.engine)
 
     async def seal(self) -> None:
         async with self.turn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import completeness, pauses, release
+from connector.engine import backfilling, completeness, pauses, release
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -53,6 +53,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "awaiting_release": ministry.get(release.AWAITING, 0),
         "period_closed": ministry.get(release.CLOSED, 0),
         "completeness": completeness.noted(unit),
+        "history": backfilling.standing(unit),
         "audit": {
             "ok": unit.fact("audit_verified") == "ok",
             "entries": unit.audit_count(),

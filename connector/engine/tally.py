@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector import periods
-from connector.engine import audit, deriving, release
+from connector.engine import audit, backfilling, deriving, release
 from connector.engine.engine import Engine
 from connector.engine.keys import block_key
 from connector.identity import digest
@@ -104,7 +104,7 @@ def tally(engine: Engine) -> dict[str, int]:
 
 def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
     pack = engine.pack
-    rows = unit.recount(CHUNK, keyed(pack))
+    rows = unit.recount(CHUNK, keyed(pack), backfilling.waiting(unit))
     if not rows:
         return None
     now = engine.now()

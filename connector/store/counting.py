@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import dicts, many
+from connector.store.intake import dicts, in_list, many, statement
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
@@ -130,16 +131,27 @@ class CountingQueries:
         if rows:
             many(self.connection, TOUCH_ALIKE, rows)
 
-    def recount(self, limit: int, keyed: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """The touched cells counted again. ``keyed``: indicators that look at all records of a key; their rows have
-        ``keys``, ``first`` and ``latest`` too."""
-        rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
+    def recount(
+        self, limit: int, keyed: Sequence[str] = (), waiting: Sequence[tuple[str, str]] = ()
+    ) -> list[dict[str, Any]]:
+        """The touched cells counted again, but those of ``waiting`` (indicator, period). ``keyed``: indicators that look
+        at all records of a key; their rows have ``keys``, ``first`` and ``latest`` too."""
+        apart: dict[str, Any] = {}
+        clause = ""
+        if waiting:
+            names = in_list(self.connection.dialect.name, ["text"]).replace(":list", ":waiting")
+            clause = f"FROM touched WHERE indicator || '/' || period NOT IN {names} "
+            apart = {"waiting": orjson.dumps(["/".join(one) for one in waiting]).decode()}
+        wanted = RECOUNT if not clause else statement(RECOUNT.text.replace("FROM touched ", clause))
+        rows = dicts(self.connection.execute(wanted, {"limit": limit, **apart}))
         found = {
             _address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows
         }
         asked = {row["indicator"] for row in rows} & set(keyed)
         if asked:
-            for row in self.select_in(RECOUNT_KEYS, sorted(asked), limit=limit):  # type: ignore[attr-defined]
+            for row in self.select_in(  # type: ignore[attr-defined]
+                RECOUNT_KEYS.replace("FROM touched ", clause or "FROM touched "), sorted(asked), limit=limit, **apart
+            ):
                 known = found.get(_address(row))
                 if known is not None:
                     known.update(keys=int(row["keys"]), first=amount(row["first"]), latest=amount(row["latest"]))

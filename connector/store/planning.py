@@ -122,21 +122,56 @@ class PlanQueries:
 
     # -- history counted again
 
-    def dirty_activities(self, kinds: Sequence[str], first: str, last: str, after: str, limit: int) -> tuple[int, str]:
-        """Mark living records of these kinds and days to be mapped again: how many, and the last one (``after`` goes
-        on from it)."""
+    def activities_of_day(self, kinds: Sequence[str], day: str, after: str, limit: int) -> list[str]:
+        """Living records of these kinds and this day, by key."""
         rows = self.select_in(  # type: ignore[attr-defined]
-            "SELECT a.record FROM activity a JOIN head h ON h.record=a.record WHERE a.date BETWEEN :first AND :last "
-            "AND a.record > :after AND h.purged IS NULL AND NOT h.deleted AND a.kind IN {in} ORDER BY a.record LIMIT :limit",
+            "SELECT a.record FROM activity a JOIN head h ON h.record=a.record WHERE a.date=:day AND a.record > :after "
+            "AND h.purged IS NULL AND NOT h.deleted AND a.kind IN {in} ORDER BY a.record LIMIT :limit",
             kinds,
-            first=first,
-            last=last,
+            day=day,
             after=after,
             limit=limit,
         )
-        records = sorted(row["record"] for row in rows)[:limit]
-        count: int = self.dirty_records(records)  # type: ignore[attr-defined]
-        return count, records[-1] if records else after
+        return sorted(row["record"] for row in rows)[:limit]
+
+    def last_day(self, first: str, last: str) -> str | None:
+        """The latest day with activities in these."""
+        found = self._planned("SELECT MAX(date) AS day FROM activity WHERE date BETWEEN :f AND :l", f=first, l=last)
+        return found[0]["day"]
+
+    def count_activities(self, kinds: Sequence[str], first: str, last: str) -> int:
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT COUNT(*) AS n FROM activity a JOIN head h ON h.record=a.record WHERE a.date BETWEEN :first AND :last "
+            "AND h.purged IS NULL AND NOT h.deleted AND a.kind IN {in}",
+            kinds,
+            first=first,
+            last=last,
+        )
+        return sum(int(row["n"]) for row in rows)
+
+    def count_cells(self, indicator: str, periods: Sequence[str]) -> int:
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT COUNT(*) AS n FROM cell WHERE indicator=:indicator AND period IN {in}", periods, indicator=indicator
+        )
+        return sum(int(row["n"]) for row in rows)
+
+    def quarantine_after(self, where: dict[str, str], after: int, limit: int) -> list[dict[str, Any]]:
+        """Quarantined records (``where``: source, code), by id."""
+        clauses = " AND ".join(["id > :after", *(f"{name}=:{name}" for name in where)])
+        return self._planned(
+            f"SELECT id, source, stream, key FROM quarantine WHERE {clauses} ORDER BY id LIMIT :limit",
+            **where,
+            after=after,
+            limit=limit,
+        )
+
+    def count_quarantine(self, where: dict[str, str]) -> int:
+        clauses = " AND ".join(["1=1", *(f"{name}=:{name}" for name in where)])
+        return int(self._planned(f"SELECT COUNT(*) AS n FROM quarantine WHERE {clauses}", **where)[0]["n"])
+
+    def touched_groups(self) -> list[tuple[str, str]]:
+        """Indicator and period of every touched cell."""
+        return [(r["indicator"], r["period"]) for r in self._planned("SELECT DISTINCT indicator, period FROM touched")]
 
     def touch_cells(self, indicator: str, periods: Sequence[str]) -> None:
         """Count the cells of an indicator and these periods again."""

@@ -532,6 +532,7 @@ audit = Table(
     Column("hash", Text),
 )
 Index("ix_audit_sequence", audit.c.sequence, unique=True)
+Index("ix_audit_at", audit.c.at)
 
 audit_head = Table(
     "audit_head",

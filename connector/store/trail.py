@@ -71,6 +71,42 @@ class TrailQueries:
         """Entries in the order written, sealed or not."""
         return self._rows("SELECT * FROM audit WHERE id > :a ORDER BY id LIMIT :n", a=after, n=limit)
 
+    def audit_at(self, moments: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of attempts and approvals written at these moments, in the order written."""
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT * FROM audit WHERE event IN ('attempt.begun', 'attempt.ended', 'person.approve') AND at IN {in}",
+            moments,
+        )
+        return sorted(rows, key=lambda row: int(row["id"]))
+
+    def audit_chain(self, first: int, last: int) -> list[dict[str, Any]]:
+        return self._rows("SELECT * FROM audit WHERE sequence BETWEEN :f AND :l ORDER BY sequence", f=first, l=last)
+
+    def head_from(self, sequence: int) -> dict[str, Any] | None:
+        """The first signed head that speaks of this entry."""
+        found = self._rows("SELECT * FROM audit_head WHERE sequence >= :s ORDER BY sequence LIMIT 1", s=sequence)
+        return found[0] if found else None
+
+    def attempt_moments(self, attempts: Sequence[int]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.select_in(  # type: ignore[attr-defined]
+            "SELECT id, started, ended FROM attempt WHERE id IN {in}", attempts
+        )
+        return found
+
+    def values_of_attempt(
+        self, attempt: int, data_sets: Sequence[str], org_unit: str, period: str
+    ) -> list[dict[str, Any]]:
+        """What left in an attempt for an org unit and period: cell, value."""
+        found: list[dict[str, Any]] = self.select_in(  # type: ignore[attr-defined]
+            "SELECT v.cell, v.value FROM cell c JOIN value_sent v ON v.cell=c.id WHERE v.attempt=:attempt AND "
+            "c.org_unit=:org_unit AND c.period=:period AND c.data_set IN {in}",
+            data_sets,
+            attempt=attempt,
+            org_unit=org_unit,
+            period=period,
+        )
+        return found
+
     def last_head(self) -> str | None:
         found = self.connection.execute(text("SELECT at FROM audit_head ORDER BY sequence DESC LIMIT 1")).scalar()
         return str(found) if found else None
@@ -171,6 +207,26 @@ class TrailQueries:
         )
         return [{**r, "total": amount(r["total"])} for r in rows]
 
+    def workers_of_cell(self, cell: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+        """What each worker's records add to a cell, the largest first: worker, records, amount, last (day)."""
+        rows = self._rows(
+            "SELECT a.worker AS worker, COUNT(DISTINCT c.record) AS records, SUM(c.amount) AS amount, MAX(c.date) AS last "
+            "FROM contribution c LEFT JOIN activity a ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part "
+            "AND c.org_unit=:org_unit AND c.period=:period AND c.categories=:categories GROUP BY a.worker "
+            "ORDER BY SUM(c.amount) DESC, a.worker LIMIT :limit",
+            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+            limit=limit,
+        )
+        return [{**r, "amount": amount(r["amount"])} for r in rows]
+
+    def drop_fact(self, key: str) -> None:
+        self.connection.execute(text("DELETE FROM meta WHERE key=:k"), {"k": key})
+
+    def facts_like(self, prefix: str) -> dict[str, str]:
+        """Facts whose key begins with this."""
+        rows = self._rows("SELECT key, value FROM meta WHERE key LIKE :p", p=prefix + "%")
+        return {row["key"]: row["value"] for row in rows}
+
     def sends(self, cell: int) -> list[dict[str, Any]]:
         return self._rows("SELECT * FROM value_sent WHERE cell=:c ORDER BY id DESC LIMIT 50", c=cell)
 
@@ -247,11 +303,6 @@ class TrailQueries:
     def quarantine_records(self, ids: list[int] | None) -> list[str]:
         rows = self._rows("SELECT id, source, stream, key FROM quarantine")
         return [f"{r['source']}/{r['stream']}/{r['key']}" for r in rows if ids is None or int(r["id"]) in ids]
-
-    def quarantine_ids(self, where: dict[str, str]) -> list[int]:
-        """Those of a ``source`` or with a ``code``."""
-        clauses = " AND ".join(f"{name}=:{name}" for name in where)
-        return [int(row["id"]) for row in self._rows(f"SELECT id FROM quarantine WHERE {clauses}", **where)]
 
     def try_now(self, name: str, *, forget: bool) -> None:
         """Nothing stands in the way of one try; an open breaker lets one probe through. ``forget``: of the reason, too."""

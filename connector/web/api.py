@@ -18,7 +18,7 @@ from starlette.responses import Response
 from connector.errors import StoreBusy, StoreFull
 from connector.web.context import Ingested, WebContext
 from connector.web.metrics import exposition
-from connector.web.reading import PAGE, deliveries, on, records
+from connector.web.reading import PAGE, cells, deliveries, on, records
 from connector.web.requests import Denied, TooLarge, caller, check_call, check_push, read_body
 from connector.web.signing import webhook_valid
 from connector.web.wording import CATALOGUES, choose_language
@@ -158,15 +158,20 @@ def api_quarantine(request: Request) -> Response:
 
 @router.get("/api/v1/explain")
 def api_explain(request: Request) -> Response:
-    """The lineage of ``de``, ``ou``, ``pe``, ``co`` (codes)."""
+    """The lineage of ``de``, ``ou``, ``pe``, ``co`` (codes), its records from ``after``. With ``why_not=1`` also why
+    other records do not count, with ``live=1`` what DHIS2 holds now (a few seconds at most)."""
     check_call(request, "read")
     q = request.query_params
     if not all(q.get(k) for k in ("de", "ou", "pe")):
         return document({"error": "explain.address", "needs": ["de", "ou", "pe"]}, 422)
-    found = _context(request).explain(q["de"], q["ou"], q["pe"], q.get("co") or "default", q.get("after"))
+    context, combo = _context(request), q.get("co") or "default"
+    found = context.explain(q["de"], q["ou"], q["pe"], combo, q.get("after"), why_not=q.get("why_not") == "1")
     if found is None:
         return document({"error": "explain.nothing_there"}, 404)
-    _context(request).actions.read_audit("value.explained", f"{q['de']}/{q['ou']}/{q['pe']}", caller(request))
+    context.actions.read_audit("value.explained", f"{q['de']}/{q['ou']}/{q['pe']}", caller(request))
+    if q.get("live") == "1":
+        cell = on(context, lambda c: cells.at(c, q["de"], q["ou"], q["pe"], combo))
+        found = {**found, "now": context.ask(cell) if cell else None}
     return document(found)
 
 

@@ -108,13 +108,25 @@ class NoReporting:
 
 class Explain(Protocol):
     def __call__(
-        self, data_element: str, org_unit: str, period: str, combo: str, after: str | None = None
+        self,
+        data_element: str,
+        org_unit: str,
+        period: str,
+        combo: str,
+        after: str | None = None,
+        *,
+        why_not: bool = False,
     ) -> Document | None:
         """The lineage of one DHIS2 value, its records ten at a time from ``after``; None: nothing counted there.
+        ``why_not``: also why other records do not count (``not_counted``), which takes a look at each.
 
         ``led`` holds signed steps that add up to the current value; the result is not one of them.
         """
         ...
+
+
+def _not_asked(cell: Document) -> Document:
+    return {}
 
 
 class Trace(Protocol):
@@ -169,6 +181,8 @@ class WebContext:
     ingest: Ingest = _no_ingest
     reporting: Reporting = field(default_factory=NoReporting)
     preview: Preview = _no_preview
+    #: What DHIS2 holds now of a row of ``cell``, within a time limit (``engine.asking``).
+    ask: Callable[[Document], Document] = _not_asked
     #: Who shows this token; None: nobody who may come in.
     bearer: Callable[[str], Bearer | None] = lambda token: None
     #: Source -> keys its pushes are signed with (two while one is replaced). A source without: no signature asked for.

@@ -130,8 +130,8 @@ def test_a_chain_computed_anew_shows_by_the_heads_elsewhere(trail: Trail) -> Non
     previous = audit.GENESIS
     with connection:
         for row in connection.execute("SELECT * FROM audit ORDER BY sequence").fetchall():
-            entry = audit._digest(dict(row))
-            link = audit._link(row["sequence"], previous, entry)
+            entry = audit.entry_digest(dict(row))
+            link = audit.link(row["sequence"], previous, entry)
             changed = (entry, previous, link, row["id"])
             connection.execute("UPDATE audit SET digest=?, previous=?, hash=? WHERE id=?", changed)
             old = connection.execute("SELECT at FROM audit_head WHERE sequence=?", (row["sequence"],)).fetchone()

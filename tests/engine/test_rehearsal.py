@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from connector import bootstrap
-from connector.engine import backfilling, rehearsing
+from connector.engine import backfilling, rehearsing, runs
 from connector.mappings.expressions import compile_expression
 from connector.mappings.pack import Pack, Predicate
 from connector.settings import Settings
-from tests.engine.house import UNIT, Change, Make, QuickStore, Road, a_few
+from tests.engine.house import UNIT, Change, Make, QuickStore, Road, a_few, visit
 
 MONTHS = ("202607", "202608", "202609")
 
@@ -96,11 +96,94 @@ def test_history_is_counted_again_where_it_was_asked_for(make_road: Make) -> Non
     with road.engine.store._writer.begin() as connection:
         connection.execute(text("UPDATE cell SET value='99' WHERE indicator='A04'"))
         connection.execute(text("DELETE FROM contribution WHERE indicator='A04'"))
-    assert backfilling.mark(road.engine, ["A04"], "202607", "202608", "awa") == 3, "one in July, two in August"
+    job = backfilling.ask(road.engine, ["A04"], "202607", "202608", "awa")
+    assert job["records"] == 3, "one in July, two in August"
     road.run(targets=[])
     visits = {address[3]: value for address, value in figures(road).items() if address[0] == "MH_A04"}
     assert visits == {"202608": "1", "202609": "99"}, "July lost its only record; nobody asked for September"
     entry = road.one("SELECT who, detail FROM audit WHERE event='person.backfill'")
-    assert entry["who"] and orjson.loads(entry["detail"])["periods"] == "202607..202608"
+    told, cells = orjson.loads(entry["detail"]), road.rows("SELECT period FROM cell WHERE indicator='A04'")
+    assert entry["who"] and (told["periods"], told["records"], told["seen"]) == ("202607..202608", 3, {})
+    assert told["cells"] == sum(1 for cell in cells if cell["period"] != "202609") > 0
     with pytest.raises(ValueError, match="before"):
-        backfilling.mark(road.engine, ["A04"], "202608", "202607", "awa")
+        backfilling.ask(road.engine, ["A04"], "202608", "202607", "awa")
+
+
+class Killed(BaseException):
+    """As ``kill -9``: nothing of ours catches it."""
+
+
+def dies_at(road: Road, monkeypatch: pytest.MonkeyPatch, commits: int) -> None:
+    """The process ends at this commit: what it would have written is not there."""
+    left, write = [commits], road.engine.store.write
+
+    def counted(fn: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return write(fn)
+
+    monkeypatch.setattr(road.engine.store, "write", counted)
+
+
+def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
+    make_road: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed again and again, each time at a later commit, two records a step: each start goes on, and in the end all
+    is as it should be."""
+    monkeypatch.setattr(backfilling, "STEP", 2)
+    more = [visit(f"more-{n}", f"2026-08-{10 + n}") for n in range(4)]
+    road = make_road([*a_few(), *more])
+    road.settle()
+    wanted, query = (
+        road.values(),
+        "SELECT DISTINCT s.value FROM value_sent s JOIN cell c ON c.id=s.cell WHERE indicator='A04'",
+    )
+    sent = road.rows(query)
+    with road.engine.store._writer.begin() as connection:  # what a faulty version of the rules left behind
+        connection.execute(text("DELETE FROM contribution WHERE indicator='A04'"))
+    job = backfilling.ask(road.engine, ["A04"], "202608", "202608", "awa")
+    assert job["records"] == 6
+    seen, commits = [], 9
+    for _ in range(40):
+        with pytest.MonkeyPatch.context() as patch:
+            dies_at(road, patch, commits)
+            with suppress(Killed):
+                road.run(targets=["dhis2"])
+        road.again()
+        road.later(minutes=2)  # the lock of the one that was killed is over
+        standing = road.engine.store.read(backfilling.standing)
+        seen.append(standing[0]["done"] if standing else None)
+        if not standing:
+            break
+        commits += 1
+    assert seen[-1] is None and len(seen) > 3, seen
+    places = [done for done in seen if done is not None]
+    assert places == sorted(places) and len(set(places)) > 2, "it goes on, and never from the start"
+    road.settle()
+    assert road.values() == wanted
+    assert road.rows(query) == sent, "nothing left half counted"
+    (entry,) = road.rows("SELECT detail FROM audit WHERE event='history.done'")
+    assert orjson.loads(entry["detail"]) == {"job": job["id"], "records": 6}
+
+
+def test_what_is_current_does_not_wait_for_history(make_road: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that arrives while history is under way is at DHIS2 before that is done; the figures of the job wait."""
+    monkeypatch.setattr(backfilling, "STEP", 1)
+    road = make_road(a_few())
+    road.settle()
+    assert road.value("MH_B02_DEN", "A3_Y0_4") == "1"
+    backfilling.ask(road.engine, ["A04"], "202608", "202608", "awa")
+    road.cht.put(visit("late", "2026-08-20"))
+    run = runs.Run(road.engine, list(road.engine.sources), ["dhis2"])
+    with runs.locked(road.engine):
+        road.go(run.round)
+    (job,) = road.engine.store.read(backfilling.standing)
+    assert (job["done"], job["records"]) == (1, 2)
+    assert road.value("MH_B02_DEN", "A3_Y0_4") == "2", "what came in stands in DHIS2"
+    waiting = road.engine.store.read(backfilling.waiting)
+    assert waiting == [("A04", "202608")], "its own figures wait"
+    road.settle()
+    assert road.engine.store.read(backfilling.waiting) == [] and not road.engine.store.read(backfilling.standing)
+    counted = [int(value) for address, value in road.values().items() if address[0] == "MH_A04" and "202608" in address]
+    assert sum(counted) == 3, "two and the one that came"

@@ -154,15 +154,24 @@ def test_history_is_marked_page_by_page_and_its_cells_are_touched(store: SqlStor
         unit.keep_activities([activity("a"), activity("b"), activity("c", kind=ODD), activity("d", date="2026-09-01")])
         unit.keep_activities([activity("gone")])
         unit.keep_cells([counted(), counted(period="202607")])
-        days = ("2026-08-01", "2026-08-31")
-        first = unit.dirty_activities(["visit", ODD], *days, "", 2)
-        rest = unit.dirty_activities(["visit", ODD], *days, first[1], 2)
+        both = ["visit", ODD]
+        day = activity("a")["date"]
+        first = unit.activities_of_day(both, day, "", 2)
+        rest = unit.activities_of_day(both, day, first[-1], 2)
+        unit.dirty_records([*first, *rest])
         unit.touch_cells("G05", ["202608", "202609"])
-        return [first, rest, unit.dirty_activities(["visit"], *days, rest[1], 2)]
+        return [first, rest, unit.activities_of_day(["visit"], day, first[-1], 2)]
 
-    assert store.write(work) == [(2, "cht/reports/b"), (1, "cht/reports/c"), (0, "cht/reports/c")]
+    assert store.write(work) == [["cht/reports/a", "cht/reports/b"], ["cht/reports/c"], []]
     assert [row["key"] for row in store.read(lambda unit: unit.dirty_heads(0, 9))] == ["a", "b", "c"]
+    assert store.read(lambda unit: unit.count_activities(["visit", ODD], "2026-08-01", "2026-08-31")) == 3
+    assert store.read(lambda unit: unit.last_day("2026-08-01", "2026-08-31")) == activity("a")["date"]
+    assert store.read(lambda unit: unit.last_day("2026-01-01", "2026-01-31")) is None
+    assert store.read(lambda unit: unit.count_cells("G05", ["202607", "202608", "202609"])) == 2
+    assert store.read(lambda unit: unit.touched_groups()) == [("G05", "202608")]
     assert [row["period"] for row in store.read(lambda unit: unit.recount(9))] == ["202608"]
+    assert store.read(lambda unit: unit.recount(9, ["G05"], [("G05", "202608")])) == [], "it waits"
+    assert len(store.read(lambda unit: unit.recount(9, ["G05"], [("G05", "202607"), ("X", "202608")]))) == 1
 
 
 def test_what_counts_nowhere_for_an_indicator_is_found_by_kind_place_and_day(store: SqlStore) -> None:
@@ -191,6 +200,9 @@ def test_the_quarantine_of_a_source_or_a_reason_is_chosen(store: SqlStore) -> No
         ({"source": "cht"}, ["a", "b"]),
         ({"source": "odk", "code": "x"}, []),
     ):
-        ids = store.read(lambda unit, w=where: unit.quarantine_ids(w))
-        listed = {row["id"]: row["key"] for row in store.read(lambda unit: unit.list_quarantine({}, 10))}
-        assert sorted(listed[id] for id in ids) == keys
+        found = store.read(lambda unit, w=where: unit.quarantine_after(w, 0, 9))
+        assert sorted(row["key"] for row in found) == keys
+        assert store.read(lambda unit, w=where: unit.count_quarantine(w)) == len(keys)
+        if found:
+            rest = store.read(lambda unit, w=where, a=found[0]["id"]: unit.quarantine_after(w, a, 9))
+            assert rest == found[1:]

@@ -201,7 +201,7 @@ def _recompute(trail: Trail, *, up_to: int, sign: Any) -> None:
     trail.sql("UPDATE audit SET sequence=NULL, previous=NULL, hash=NULL")
     trail.sql("UPDATE audit SET detail='{}' WHERE id=3")
     row = trail.rows()[2]
-    trail.sql("UPDATE audit SET digest=? WHERE id=3", audit._digest(row))
+    trail.sql("UPDATE audit SET digest=? WHERE id=3", audit.entry_digest(row))
     while trail.seal(limit=2, sign=sign):
         pass
 

@@ -111,8 +111,8 @@ class Case:
         previous = self.row(first - 1)["hash"] if first > 1 else audit.GENESIS
         for entry in range(first, last + 1):
             row = self.row(entry)
-            own = audit._digest(row)
-            link = audit._link(entry, previous, own)
+            own = audit.entry_digest(row)
+            link = audit.link(entry, previous, own)
             self.sql("UPDATE audit SET digest=?, previous=?, hash=? WHERE id=?", own, previous, link, row["id"])
             at = self.connection.exec_driver_sql("SELECT at FROM audit_head WHERE sequence=?", (entry,)).scalar()
             if at and sign:
@@ -197,7 +197,7 @@ def put_in(case: Case, dice: random.Random) -> Found:
     row["id"] = ENTRIES + 1
     if dice.random() < 0.7:
         row["detail"] = '{"forged":true}'
-        row["digest"] = audit._digest(row)
+        row["digest"] = audit.entry_digest(row)
     case.many_of_one_place()
     where = dice.choice(["end", "middle", "twice", "outside"])
     place = ENTRIES + 1 if where == "end" else dice.randint(1, ENTRIES)
@@ -206,9 +206,9 @@ def put_in(case: Case, dice: random.Random) -> Found:
     named = {"twice": place + 1, "outside": ENTRIES + 1}.get(where, place)
     row["sequence"] = {"twice": place, "outside": -place}.get(where, place)
     if dice.random() < 0.5 and where in ("end", "middle"):  # with the right link, too
-        row["digest"] = audit._digest(row)
+        row["digest"] = audit.entry_digest(row)
         row["previous"] = case.row(place - 1)["hash"] if place > 1 else audit.GENESIS
-        row["hash"] = audit._link(place, row["previous"], row["digest"])
+        row["hash"] = audit.link(place, row["previous"], row["digest"])
         if where == "middle" and place in case.trail.kept:
             named = case.trail.vouched_before(place) + 1
     case.sql(f"INSERT INTO audit ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", *row.values())

@@ -837,8 +837,23 @@ STATUS: dict[str, Any] = {
 }
 
 
+#: Two entries of the audit trail: one under a signed head, one that was altered.
+ENTRIES = [
+    {
+        "entry": 48211, "at": stamp(13), "event": "attempt.begun", "attempt": 1, "verdict": None, "digest": "7f3a" * 16,
+        "hash": "01" * 32, "head": {"entry": 48300, "at": stamp(12), "hash": "02" * 32}, "ok": True, "reason": "",
+        "value": True,
+    },
+    {
+        "entry": 48212, "at": stamp(13), "event": "attempt.ended", "attempt": 1, "verdict": "accepted",
+        "digest": "02c1" * 16, "hash": "03" * 32, "head": {"entry": 48300, "at": stamp(12), "hash": "02" * 32},
+        "ok": False, "reason": "entry.changed",
+    },
+]  # fmt: skip
+
+
 def explain(
-    data_element: str, org_unit: str, period: str, combo: str, after: str | None = None
+    data_element: str, org_unit: str, period: str, combo: str, after: str | None = None, *, why_not: bool = False
 ) -> Mapping[str, Any] | None:
     if data_element not in ("MH_B02_NUM", "MH_B02_DEN", "MH_E05"):
         return None
@@ -851,6 +866,9 @@ def explain(
             "file": "indicators/sec-core.yaml",
             "line": 41,
             "version": "be02",
+            "words": {"fr": "TDR positifs parmi les TDR lus.", "en": "Positive RDTs among those read."},
+            "since": stamp(40),
+            "counted_by": "aa01",
         },
         "led": [
             {"label": {"fr": "Visites d'enfant malade reçues", "en": "Sick child visits received"}, "n": 12},
@@ -874,7 +892,8 @@ def explain(
             {"at": stamp(13), "value": "7", "verdict": "accepted", "reason": ""},
         ],
         "attempts": [],
-        "not_counted": [{"reason": {"fr": "TDR non fait", "en": "RDT not done"}, "n": 2}],
+        "proof": {"entries": ENTRIES, "missing": [3], "ok": False, "verify": "relais audit verify"},
+        "not_counted": [{"reason": {"fr": "TDR non fait", "en": "RDT not done"}, "n": 2}] if why_not else [],
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 import pytest
@@ -245,3 +246,35 @@ def test_a_delivery_says_partly_accepted_from_its_values(house: House) -> None:
 def test_an_answer_that_may_name_a_patient_is_not_shown(house: House) -> None:
     text = get(house, "/envois/6?lang=en")[1]
     assert "encrypted and not shown" in visible(text) and "<pre" not in text
+
+
+def test_dhis2_is_asked_only_when_a_person_asks(build: Callable[..., House]) -> None:
+    asked: list[str] = []
+
+    def ask(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+        asked.append(cell["data_element"])
+        words = {"fr": "La cible n'a pas répondu à temps.", "en": "The target did not answer in time."}
+        return {"state": "unreadable", "value": None, "at": cell["updated"], "reason": "asked.too_slow", "words": words}
+
+    house = build(ask=ask)
+    before = get(house, VALUE + "&lang=en")[1]
+    assert asked == [] and "&amp;now=1" in before and "did not answer in time" not in before
+    after = get(house, VALUE + "&now=1&lang=en")[1]
+    assert asked == ["MH_B02_NUM"] and "did not answer in time" in after and 'class="note wait"' in after
+    assert "pas répondu à temps" in get(house, VALUE + "&now=1&lang=fr")[1]
+
+
+def test_the_page_of_a_value_has_its_proof_its_rule_and_why_others_do_not_count(house: House) -> None:
+    text = get(house, VALUE + "&lang=en")[1]
+    proof = visible(text.split('id="preuve"')[1].split("</aside>")[0])
+    assert "no. 48,211" in proof and "sealed under head no. 48,300" in proof and "7f3a" * 16 in proof
+    assert "Does not agree: entry.changed" in proof and "attempt 3" in proof and "no longer what was written" in proof
+    assert "relais audit verify" in text
+    rule = visible(text.split('id="regle"')[1].split("</section>")[0])
+    assert (
+        "Positive RDTs among those read." in rule
+        and "in force here since" in rule
+        and "counted by version aa01" in rule
+    )
+    assert "RDT not done" not in text and "&amp;why=1" in text
+    assert "RDT not done" in get(house, VALUE + "&why=1&lang=en")[1]

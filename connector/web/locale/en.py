@@ -668,6 +668,28 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Every record, every count and every answer of DHIS2 is written in a register that cannot be "
         "altered without it showing."
     ),
+    "value.ask": "Ask DHIS2 now",
+    "value.ask_text": "A few seconds at most; nothing is changed there.",
+    "value.since": "in force here since {when}",
+    "value.counted_by": "This figure was counted by version {version}.",
+    "value.all_counted": "All records of this place and period count here.",
+    "proof.entry": "Entry",
+    "proof.number": "no. {n}",
+    "proof.open": "not sealed yet",
+    "proof.digest": "Digest",
+    "proof.head": "head no. {n}",
+    "proof.all": "The entries of these sendings",
+    "proof.under": "sealed under head no. {n}, signed {when}",
+    "proof.bad": "Does not agree: {reason}",
+    "proof.none": "Nothing of this value has left yet; there is no sending to prove.",
+    "proof.missing": "The register knows nothing of attempt {attempt}: its entry was removed.",
+    "proof.altered": (
+        "An entry of this value is no longer what was written. Relais goes on and deletes nothing. The administrator "
+        "runs relais audit verify, with the heads kept elsewhere."
+    ),
+    "proof.e.attempt.begun": "sending begun",
+    "proof.e.attempt.ended": "answer received",
+    "proof.e.person.approve": "approved by a person",
     "value.signed": "Signed",
     "value.redo": "To do it again yourself on the server:",
     "value.siblings": "The other categories of the same element",

@@ -687,6 +687,28 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Chaque fiche, chaque compte et chaque réponse de DHIS2 est inscrit dans un registre qu'on ne "
         "peut pas modifier sans que cela se voie."
     ),
+    "value.ask": "Demander à DHIS2 maintenant",
+    "value.ask_text": "Quelques secondes au plus ; rien n'est changé là-bas.",
+    "value.since": "en vigueur ici depuis le {when}",
+    "value.counted_by": "Ce chiffre a été compté par la version {version}.",
+    "value.all_counted": "Toutes les fiches de ce lieu et de cette période comptent ici.",
+    "proof.entry": "Inscription",
+    "proof.number": "n° {n}",
+    "proof.open": "pas encore scellée",
+    "proof.digest": "Empreinte",
+    "proof.head": "tête n° {n}",
+    "proof.all": "Les inscriptions de ces envois",
+    "proof.under": "scellée sous la tête n° {n}, signée {when}",
+    "proof.bad": "Ne correspond pas : {reason}",
+    "proof.none": "Rien de cette valeur n'est encore parti ; il n'y a pas d'envoi à prouver.",
+    "proof.missing": "Le registre ne sait rien de l'essai {attempt} : son inscription a été enlevée.",
+    "proof.altered": (
+        "Une inscription de cette valeur n'est plus celle qui a été écrite. Relais continue et n'efface rien. "
+        "L'administrateur lance relais audit verify, avec les têtes gardées ailleurs."
+    ),
+    "proof.e.attempt.begun": "envoi commencé",
+    "proof.e.attempt.ended": "réponse reçue",
+    "proof.e.person.approve": "approuvé par une personne",
     "value.signed": "Signée",
     "value.redo": "Pour le refaire vous-même sur le serveur :",
     "value.siblings": "Les autres catégories du même élément",

@@ -86,8 +86,9 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
             },
             status=404,
         )
-    after = view.request.query_params.get("after") or None
-    document = view.context.explain(element, org_unit, period, cell["combo"], after) or {}
+    asked = view.request.query_params
+    after, why_not = asked.get("after") or None, asked.get("why") == "1"
+    document = view.context.explain(element, org_unit, period, cell["combo"], after, why_not=why_not) or {}
     if document.get("records"):
         view.context.actions.read_audit("value.explained", f"{element}/{org_unit}/{period}", view.by)
     indicator = view.context.pack.indicators.get(cell["indicator"])
@@ -108,6 +109,9 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
             "counted": counted,
             "led_adds": _adds(view, cell, indicator, counted),
             "result": _result(view, cell, indicator, counted),
+            "now": _now(view, cell) if asked.get("now") == "1" else {},
+            "proof": document.get("proof") or {},
+            "why_not": why_not,
             "not_counted": [
                 (_words(view, r.get("reason")), r["n"]) for r in document.get("not_counted", ()) if r.get("n")
             ],
@@ -128,6 +132,15 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
             "can": view.may("act"),
         },
     )
+
+
+def _now(view: View, cell: Row) -> dict[str, Any]:
+    """What DHIS2 answered to the question what it holds now: the sentence, the value, the meaning of its colour."""
+    found = view.context.ask(cell)
+    if not found:
+        return {}
+    meaning = {"equal": "ok", "different": "act", "nothing": "act", "unreadable": "wait"}.get(found["state"], "off")
+    return {**found, "text": view.w.text(found["words"]), "meaning": meaning}
 
 
 def _whole(value: Any) -> Decimal:

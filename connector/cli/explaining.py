@@ -1,0 +1,225 @@
+"""``relais explain``: a value, or what is wanted under a key, down to its records, its rule, its sendings and their proof."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from connector import bootstrap
+from connector.cli.app import Json, app, house, leave, me
+from connector.cli.looking import sentence
+from connector.cli.output import json_out, out, say, state, table
+from connector.engine import lineage, lineage_files
+from connector.engine.actions import Actions
+from connector.engine.asking import Asker
+
+
+@app.command()
+def explain(
+    target: Annotated[str, typer.Argument(help="Name of a target: dhis2, openmrs, fhir ...")],
+    key: Annotated[
+        list[str] | None, typer.Argument(help="dhis2: ELEMENT ORG_UNIT PERIOD [COMBO]; else the key of a delivery.")
+    ] = None,
+    data_element: Annotated[str | None, typer.Option()] = None,
+    org_unit: Annotated[str | None, typer.Option()] = None,
+    period: Annotated[str | None, typer.Option()] = None,
+    combo: Annotated[str, typer.Option()] = "default",
+    after: Annotated[str | None, typer.Option(help="Go on with the records after this one.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also ask the target what it holds now (a few seconds at most).")
+    ] = False,
+    why_not: Annotated[
+        bool, typer.Option("--why-not", help="Also why other records of the place and period do not count here.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Every record it counts, as CSV with semicolons.")] = False,
+    open_lineage: Annotated[
+        bool, typer.Option("--open-lineage", help="The form fields it is made of, as an event of OpenLineage.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Une valeur jusqu'à ses fiches, sa règle, ses envois. / A value down to its records, rule, sends.
+
+    With the entries of the audit trail that prove each sending. Of another target than DHIS2: what is wanted under a key
+    (as relais deliveries lists them), down to its record. Works after bodies were purged.
+    """
+    if csv + open_lineage + json > 1:
+        raise typer.BadParameter("--csv, --open-lineage, --json")
+    with house() as made:
+        config = made.pack.targets.get(target)
+        if config is None:
+            raise typer.BadParameter(f"{target}: {', '.join(made.pack.targets)}")
+        if config.kind != "dhis2":
+            if len(key or []) != 1 or csv or open_lineage or why_not:
+                raise typer.BadParameter(f"relais explain {target} KEY [--live] [--json]")
+            _explain_delivery(made, target, (key or [""])[0], live, json)
+            return
+        parts = list(key or []) + [None] * 4
+        element, unit_code, pe = data_element or parts[0], org_unit or parts[1], period or parts[2]
+        if not (element and unit_code and pe):
+            raise typer.BadParameter("--data-element, --org-unit, --period")
+        where = (element, unit_code, pe, parts[3] or combo)
+        document = lineage.explain(made.engine, *where, after, why_not=why_not)
+        cell = lineage_files.cell_at(made.engine, *where)
+        if document is None or cell is None:
+            json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
+            leave(1)
+            return
+        Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
+        if csv:
+            for line in lineage_files.as_csv(made.engine, cell):
+                sys.stdout.write(line)
+            return
+        if open_lineage:
+            json_out(lineage_files.open_lineage(made.engine, cell))
+            return
+        if live:
+            document["now"] = Asker(made.engine, made.another).value(cell)
+        reasons = made.engine.reasons
+    if json:
+        json_out(document)
+    else:
+        _show_value(document, reasons)
+
+
+def _explain_delivery(made: bootstrap.House, target: str, key: str, live: bool, json: bool) -> None:
+    document = lineage.explain_delivery(made.engine, target, key)
+    if document is None:
+        json_out(None) if json else out.print(
+            say(
+                f"Rien n'a jamais été voulu sous cette clé. Les clés : relais deliveries --where target={target}",
+                f"Nothing was ever wanted under this key. The keys: relais deliveries --where target={target}",
+            )
+        )
+        leave(1)
+        return
+    delivery, record = document["delivery"], document["record"]
+    if record is not None:
+        Actions(made.engine).read_audit("record.traced", record["record"]["id"], me())
+    if live:
+        row = made.store.read(lambda unit: unit.delivery(target, key))
+        document["now"] = Asker(made.engine, made.another).delivery(row)
+    if json:
+        json_out(document)
+        return
+    out.print(f"[bold]{delivery['target']} {delivery['key']}[/] · {delivery['kind']} · {state(delivery['state'])}")
+    out.print(sentence(made.engine.reasons, delivery["reason"]))
+    _show_now(document)
+    if record is not None:
+        mapping = record["mapping"] or {}
+        out.print(
+            f"{record['record']['id']} · {record['record']['date'] or ''} · "
+            f"{mapping.get('file', '')} {(mapping.get('version') or '')[:12]}"
+        )
+    table(
+        [say("essai", "attempt"), say("parti le", "sent at"), say("réponse", "answer"), "HTTP"],
+        [
+            [a["id"], a["started"][:19], f"{state(a['verdict'])} {sentence(made.engine.reasons, a['reason'])}",
+             a["http_status"]]
+            for a in document["attempts"]
+        ],
+    )  # fmt: skip
+    _show_proof(document["proof"])
+
+
+def _show_now(document: dict[str, Any]) -> None:
+    if now := document.get("now"):
+        out.print(say(now["words"]["fr"], now["words"]["en"]))
+
+
+def _show_value(document: dict[str, Any], reasons: Any) -> None:
+    value = document["value"]
+    name = value["name"].get(say("fr", "en"), value["data_element"])
+    out.print(f"[bold]{name}[/] · {value['org_unit']} · {value['period']} · {value['combo']}")
+    out.print(
+        say(
+            f"Relais compte {value['current']}, DHIS2 a accepté {value['accepted']}",
+            f"Relais counts {value['current']}, DHIS2 accepted {value['accepted']}",
+        )
+        + (say(f", là-bas : {value['there']}", f", there: {value['there']}") if value["there"] else "")
+        + (say(" (petit effectif)", " (small figure)") if value["small"] else "")
+        + f" ({state(value['state'])})"
+    )
+    _show_now(document)
+    _show_rule(document["rule"])
+    table([say("lieu", "place"), "n"], [[r["label"], r["n"]] for r in document["led"]])
+    table(
+        [say("agent", "worker"), say("compte pour", "amount"), say("fiches", "records"), say("dernière", "last")],
+        [[w["worker"], w["amount"], w["records"], w["last"]] for w in document["workers"]],
+    )
+    table(
+        [say("fiche", "record"), "date", say("agent", "worker"), say("compte pour", "amount")],
+        [[r["record"], r["date"], r["worker"], r["amount"]] for r in document["records"]],
+    )
+    if document["next"]:
+        out.print(
+            say(
+                f"{len(document['records'])} fiches montrées sur {value['records']} ; la suite : --after {document['next']} "
+                "(toutes : --csv)",
+                f"{len(document['records'])} of {value['records']} records shown; go on with --after {document['next']} "
+                "(all: --csv)",
+            )
+        )
+    table(
+        [say("envoyé le", "sent at"), say("valeur", "value"), say("réponse", "answer"), "HTTP"],
+        [
+            [s["at"][:19], s["value"], f"{state(s['verdict'])} {sentence(reasons, s['reason'])}", s["http_status"]]
+            for s in document["sends"]
+        ],
+    )
+    _show_proof(document["proof"])
+    if document["not_counted"]:
+        table(
+            [
+                say("ne comptent pas ici", "do not count here"),
+                say("pourquoi", "why"),
+                say("par exemple", "for example"),
+            ],
+            [[r["n"], r["reason"][say("fr", "en")], ", ".join(r["records"])] for r in document["not_counted"]],
+        )
+
+
+def _show_rule(rule: dict[str, Any]) -> None:
+    words = rule.get("words") or {}
+    if said := words.get(say("fr", "en")) or next(iter(words.values()), ""):
+        out.print(said)
+    out.print(f"{rule['indicator']}.{rule['part']}: {rule['where']}  [dim]{rule.get('file')}:{rule.get('line')}[/]")
+    if not rule.get("version"):
+        return
+    since = rule["since"]
+    dated = say(f" depuis le {since[:10]}", f" since {since[:10]}") if since else ""
+    out.print(say(f"Version {rule['version'][:12]}", f"Version {rule['version'][:12]}") + dated)
+    if rule["counted_by"] not in (None, rule["version"]):
+        out.print(
+            say(
+                f"Ce chiffre a été compté par la version {rule['counted_by'][:12]}.",
+                f"This figure was counted by version {rule['counted_by'][:12]}.",
+            )
+        )
+
+
+def _show_proof(proof: dict[str, Any]) -> None:
+    good = {
+        True: say("intacte", "whole"),
+        False: say("ALTÉRÉE", "ALTERED"),
+        None: say("pas encore scellée", "not sealed yet"),
+    }
+    out.print(say("Trace d'audit :", "Audit trail:"))
+    for entry in proof["entries"]:
+        number = say(f"n° {entry['entry'] or '–'}", f"no. {entry['entry'] or '–'}")
+        head = entry["head"]
+        under = (
+            say(f"tête {head['entry']} signée", f"head {head['entry']} signed") + f" {head['at'][:19]}" if head else "–"
+        )
+        said = good[entry["ok"]] + (f" ({entry['reason']})" if entry["reason"] else "")
+        event = f"{entry['event']} {entry['attempt'] or ''}".strip()
+        out.print(f"  {number} {event} {entry['at'][:19]} {entry['digest'][:16]} · {under} · {said}", soft_wrap=True)
+    for attempt in proof["missing"]:
+        out.print(
+            say(
+                f"La trace d'audit ne sait rien de l'essai {attempt} : l'entrée a été enlevée. Prévenir l'administrateur.",
+                f"The audit trail knows nothing of attempt {attempt}: its entry was removed. Tell the administrator.",
+            )
+        )
+    out.print(say(f"Vérifier toute la trace : {proof['verify']}", f"To check the whole trail: {proof['verify']}"))
