@@ -47,6 +47,12 @@ def keyed(pack: Pack) -> list[str]:
     return [one.id for one in pack.indicators.values() if any(rule.keyed for rule in one.rules.values())]
 
 
+def of_persons(pack: Pack) -> list[str]:
+    """Parts (``indicator/part``) that count each person once: two ids of one person are one there."""
+    parts = [(one.id, part, rule) for one in pack.indicators.values() for part, rule in one.rules.items()]
+    return [f"{id}/{part}" for id, part, rule in parts if rule.distinct == "subject"]
+
+
 def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
     if not text:
         return ()
@@ -85,7 +91,7 @@ def tally(engine: Engine) -> dict[str, int]:
 
 def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
     pack = engine.pack
-    rows = unit.recount(CHUNK, keyed(pack))
+    rows = unit.recount(CHUNK, keyed(pack), of_persons(pack))
     if not rows:
         return None
     now = engine.now()

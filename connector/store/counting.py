@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import dicts, many
+from connector.store.intake import dicts, in_list, many, statement
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
@@ -41,15 +42,20 @@ UNTOUCH = text(
     "DELETE FROM touched WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
     "AND categories=:categories"
 )
+#: Contributions by the person they are of: where a part counts persons (``:persons``), two ids of one person are one key.
+_WHO = (
+    "LEFT JOIN same_key s ON s.key=c.distinct_key AND c.distinct_key <> '' AND (c.indicator || '/' || c.part) IN {persons} "
+)
 #: The recount: count, sum and count distinct of the touched cells' contributions.
-RECOUNT = text(
+RECOUNT = (
     "SELECT t.indicator, t.part, t.org_unit, t.period, t.categories, COUNT(c.record) AS records, "
-    "COALESCE(SUM(c.amount), 0) AS total, COUNT(DISTINCT NULLIF(c.distinct_key, '')) AS different "
+    "COALESCE(SUM(c.amount), 0) AS total, COUNT(DISTINCT COALESCE(s.kept, NULLIF(c.distinct_key, ''))) AS different "
     "FROM (SELECT indicator, part, org_unit, period, categories FROM touched "
     "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) t "
     "LEFT JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit "
     "AND c.period=t.period AND c.categories=t.categories "
-    "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
+    + _WHO
+    + "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
 )
 #: The recount of what looks at all records of a key: of each key the first record says in which category it counts
 #: (``keys``), or only the first or the latest record counts (``first``, ``latest``). One row per category that any record
@@ -59,14 +65,15 @@ RECOUNT_KEYS = (
     "SUM(CASE WHEN nth = 1 AND times >= at_least THEN 1 ELSE 0 END) AS keys, "
     "SUM(CASE WHEN oldest = 1 THEN amount ELSE 0 END) AS first, SUM(CASE WHEN newest = 1 THEN amount ELSE 0 END) AS latest "
     "FROM (SELECT c.indicator, c.part, c.org_unit, c.period, c.categories, c.amount, c.at_least, "
-    "ROW_NUMBER() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS nth, "
-    "COUNT(*) OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key) AS times, "
-    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS oldest, "
-    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment DESC) AS newest "
+    "ROW_NUMBER() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment) AS nth, "
+    "COUNT(*) OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key)) AS times, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment) AS oldest, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment DESC) AS newest "
     "FROM (SELECT DISTINCT indicator, part, org_unit, period FROM (SELECT indicator, part, org_unit, period FROM touched "
     "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) u WHERE indicator IN {in}) t "
     "JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit AND c.period=t.period "
-    "WHERE c.distinct_key <> '') k GROUP BY indicator, part, org_unit, period, categories"
+    + _WHO
+    + "WHERE c.distinct_key <> '') k GROUP BY indicator, part, org_unit, period, categories"
 )
 #: What was accepted under one name says nothing of another: renamed in the pack, a cell is sent again.
 UPSERT_CELL = text(
@@ -130,16 +137,19 @@ class CountingQueries:
         if rows:
             many(self.connection, TOUCH_ALIKE, rows)
 
-    def recount(self, limit: int, keyed: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def recount(self, limit: int, keyed: Sequence[str] = (), persons: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The touched cells counted again. ``keyed``: indicators that look at all records of a key; their rows have
-        ``keys``, ``first`` and ``latest`` too."""
-        rows = dicts(self.connection.execute(RECOUNT, {"limit": limit}))
+        ``keys``, ``first`` and ``latest`` too. ``persons``: the parts (``indicator/part``) whose keys are persons."""
+        clause = in_list(self.connection.dialect.name, list(persons)).replace(":list", ":persons")
+        more = {"limit": limit, "persons": orjson.dumps(list(persons)).decode()}
+        rows = dicts(self.connection.execute(statement(RECOUNT.replace("{persons}", clause)), more))
         found = {
             _address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows
         }
         asked = {row["indicator"] for row in rows} & set(keyed)
         if asked:
-            for row in self.select_in(RECOUNT_KEYS, sorted(asked), limit=limit):  # type: ignore[attr-defined]
+            by_key = RECOUNT_KEYS.replace("{persons}", clause)
+            for row in self.select_in(by_key, sorted(asked), **more):  # type: ignore[attr-defined]
                 known = found.get(_address(row))
                 if known is not None:
                     known.update(keys=int(row["keys"]), first=amount(row["first"]), latest=amount(row["latest"]))

@@ -46,7 +46,7 @@ HEAD_AND_AGE = text(
 )
 BODY_KNOWN = text("SELECT 1 FROM body WHERE source=:source AND stream=:stream AND key=:key AND revision=:revision")
 DIRTY = text(
-    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, b.body_enc, "
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, h.purged, b.body_enc, "
     "b.unreadable FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
     "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
 )
