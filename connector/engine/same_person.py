@@ -141,7 +141,7 @@ def _move(engine: Engine, derived: Derived, unit: Any, ids: Sequence[Id], to: Id
         unit.keep_aliases(_aliases(derived, unit, key, to[1]))
     keys = [key for _, key in ids]
     unit.touch_keys([unit.keyed(key) for key in keys])
-    unit.dirty_persons(keys)
+    unit.dirty_persons([*keys, beside[1]])  # also of her: an open referral says under which ids the clinic may know her
     derived.stale_persons(unit, ids)
     unit.mark_stale(
         (EPISODE, kind, unit.keyed(key))

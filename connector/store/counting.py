@@ -43,9 +43,7 @@ UNTOUCH = text(
     "AND categories=:categories"
 )
 #: Contributions by the person they are of: where a part counts persons (``:persons``), two ids of one person are one key.
-_WHO = (
-    "LEFT JOIN same_key s ON s.key=c.distinct_key AND c.distinct_key <> '' AND (c.indicator || '/' || c.part) IN {persons} "
-)
+_WHO = "LEFT JOIN same_key s ON s.key=c.distinct_key AND c.distinct_key <> '' AND (c.indicator || '/' || c.part) IN {persons} "
 #: The recount: count, sum and count distinct of the touched cells' contributions.
 RECOUNT = (
     "SELECT t.indicator, t.part, t.org_unit, t.period, t.categories, COUNT(c.record) AS records, "

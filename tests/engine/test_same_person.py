@@ -85,3 +85,241 @@ def test_figures_at_dhis2_follow_a_declaration_and_its_undoing(road: Road) -> No
     road.settle()
     assert figures(road) == apart
     assert not road.rows("SELECT 1 FROM same_person") and not road.rows("SELECT 1 FROM same_key")
+
+
+# ---------------------------------------------------------------- FHIR
+
+
+def patients(road: Road) -> dict[str, Doc]:
+    """The server's Patients by the app's id."""
+    found = [r for r in road.fhir.state()["resources"] if r["resourceType"] == "Patient"]
+    return {one["identifier"][0]["value"]: one for one in found}
+
+
+def encounter(road: Road, key: str) -> Doc:
+    found = [r for r in road.fhir.state()["resources"] if r["resourceType"] == "Encounter"]
+    (one,) = [r for r in found if r["identifier"][0]["value"] == key]
+    return one
+
+
+def test_resources_are_about_the_patient_that_is_kept_and_the_other_says_so(road: Road) -> None:
+    before = patients(road)
+    kept, other = (f"Patient/{before[key]['id']}" for key in (ANNA, AGAIN))
+    assert encounter(road, "one")["subject"]["reference"] == other
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    replaced = patients(road)[AGAIN]
+    assert replaced["active"] is False
+    assert replaced["link"] == [{"other": {"reference": kept}, "type": "replaced-by"}]
+    assert patients(road)[ANNA] == before[ANNA]
+    about = {
+        r[name]["reference"]
+        for r in road.fhir.state()["resources"] for name in ("subject", "for")
+        if r["resourceType"] != "Group" and "reference" in r.get(name, {})
+    }  # fmt: skip
+    assert kept in about and other not in about
+    undo(road, ANNA, AGAIN)
+    road.settle()
+    assert patients(road) == before and encounter(road, "one")["subject"]["reference"] == other
+
+
+# ---------------------------------------------------------------- referrals
+
+
+def clinic(road: Road) -> dict[str, list[tuple[str, str]]]:
+    """Number of a referral -> what lives of it at the clinic: (kind, the app's id of its patient)."""
+    state = road.openmrs.state()
+    whose = {p["uuid"]: next(v for k, v in p["identifiers"] if v.startswith("person-")) for p in state["patients"]}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for one in state["appointments"]:
+        if one["status"] != "Cancelled":
+            found.setdefault(one["number"], []).append((one["status"], whose[one["patient"]]))
+    for one in state["encounters"]:
+        number = next((o["value"] for o in one["obs"] if o["value"] in NUMBERS), None)
+        if number and not one["voided"]:
+            found.setdefault(number, []).append(("encounter", whose[one["patient"]]))
+    return {number: sorted(several) for number, several in found.items()}
+
+
+NUMBERS = ("of-her", "of-the-other", "later")
+
+
+def under(who: str) -> list[tuple[str, str]]:
+    return [("Scheduled", who), ("encounter", who)]
+
+
+def referred(make_road: Make, *docs: Doc) -> Road:
+    made = make_road([person(ANNA), person(AGAIN), *docs])
+    made.settle()
+    return made
+
+
+def test_an_open_referral_goes_to_the_patient_of_the_id_that_is_kept(make_road: Make) -> None:
+    of_her = visit("of-her", "2026-09-28", refer=True)
+    road = referred(make_road, of_her, visit("of-the-other", "2026-09-29", subject=AGAIN, refer=True))
+    assert clinic(road) == {"of-her": under(ANNA), "of-the-other": under(AGAIN)}
+    there = road.openmrs.state()["patients"]
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    assert clinic(road) == {"of-her": under(ANNA), "of-the-other": under(ANNA)}
+    assert road.openmrs.state()["patients"] == there, "nobody was made, changed or voided"
+    writes = road.writes("openmrs")
+    road.settle()
+    road.reconcile("openmrs")
+    assert road.writes("openmrs") == writes
+    undo(road, ANNA, AGAIN)
+    road.settle()
+    assert clinic(road) == {"of-her": under(ANNA), "of-the-other": under(AGAIN)}
+    assert road.openmrs.state()["patients"] == there
+
+
+def test_no_second_patient_is_made_where_the_clinic_has_one_under_another_id(make_road: Make) -> None:
+    road = referred(make_road, visit("of-the-other", "2026-09-28", subject=AGAIN, refer=True))
+    (there,) = road.openmrs.state()["patients"]
+    declare(road, ANNA, AGAIN)
+    road.cht.put(visit("later", "2026-09-29", refer=True))
+    road.settle()
+    assert road.openmrs.state()["patients"] == [there]
+    assert clinic(road) == {"of-the-other": under(AGAIN), "later": under(AGAIN)}
+    undo(road, ANNA, AGAIN)
+    road.settle()
+    assert clinic(road) == {"of-the-other": under(AGAIN), "later": under(ANNA)}, "they are two people after all"
+    assert len(road.openmrs.state()["patients"]) == 2
+
+
+@pytest.mark.parametrize("polled", [True, False])
+def test_a_referral_the_clinic_has_begun_with_stays_where_it_is(make_road: Make, polled: bool) -> None:
+    docs = [visit("of-her", "2026-09-28", refer=True), visit("of-the-other", "2026-09-29", subject=AGAIN, refer=True)]
+    road = referred(make_road, *docs)
+    road.openmrs.people({"act": "check_in", "number": "of-the-other"})
+    if polled:
+        road.later(hours=1)
+        road.settle()
+        assert road.one("SELECT state FROM referral WHERE record LIKE '%/of-the-other'")["state"] == "arrived"
+    before = clinic(road)
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    assert clinic(road) == before and before["of-the-other"] == [("CheckedIn", AGAIN), ("encounter", AGAIN)]
+
+
+# ---------------------------------------------------------------- what is purged, erased, much
+
+
+@pytest.mark.parametrize("days", [100, 800])
+def test_purged_records_follow(road: Road, days: int) -> None:
+    """After 90 days the text is gone; after two years what it said, too: then only who it was about still counts."""
+    apart = figures(road)
+    road.later(hours=1)
+    road.settle()
+    road.later(days=days)
+    assert retention.purge(road.engine)["waiting"] == 0
+    assert not road.rows("SELECT 1 FROM body WHERE body_enc IS NOT NULL")
+    assert bool(road.rows("SELECT 1 FROM activity WHERE LENGTH(activity_enc) > 0")) == (days == 100)
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    together = expected(twice(), {AGAIN: ANNA})
+    if days == 100:
+        assert figures(road) == together
+    else:
+        persons = ("MH_A10_NUM", "MH_A10_DEN", "MH_E04_DEN")
+        same = {key: value for key, value in figures(road).items() if key.startswith(persons)}
+        assert sum(int(v) for v in same.values()) == sum(int(v) for k, v in together.items() if k.startswith(persons))
+        assert {k: v for k, v in figures(road).items() if not k.startswith(persons)} == {
+            k: v for k, v in apart.items() if not k.startswith(persons)
+        }, "records and episodes stay as they were counted"
+    undo(road, ANNA, AGAIN)
+    road.settle()
+    assert figures(road) == apart
+    assert road.quarantined() == {}
+
+
+def test_who_asks_to_be_forgotten_is_forgotten_under_every_id_of_hers(road: Road) -> None:
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    held = figures(road)
+    both = {f"cht/contacts/{ANNA}", f"cht/contacts/{AGAIN}", "cht/reports/one", "cht/reports/two"}
+    assert both <= set(erasing.find(road.engine, "cht", AGAIN)) == set(erasing.find(road.engine, "cht", ANNA))
+    erasing.erase(road.engine, "cht", AGAIN, "asked", "awa")
+    assert [row["note"] for row in same_person.listed(road.engine)] == [""]
+    road.settle()
+    persons = ("MH_A10_NUM", "MH_A10_DEN")
+    assert {k: v for k, v in figures(road).items() if k.startswith(persons)} == {
+        k: v for k, v in held.items() if k.startswith(persons)
+    }
+    assert not {ANNA, AGAIN} & set(patients(road))
+
+
+def test_the_registration_that_is_kept_says_who_she_is_as_long_as_there_is_one(road: Road) -> None:
+    docs = twice()
+    declare(road, ANNA, AGAIN)
+    road.settle()
+    road.cht.put({**next(d for d in docs if d["_id"] == ANNA), "date_of_birth": "2020-01-01"})
+    road.settle()
+    docs = [{**d, "date_of_birth": "2020-01-01"} if d["_id"] == ANNA else d for d in docs]
+    assert figures(road) == expected(docs, {AGAIN: ANNA})
+    road.cht.delete(ANNA)
+    road.settle()
+    docs = [d for d in docs if d["_id"] != ANNA]
+    assert figures(road) == expected(docs, {AGAIN: ANNA})
+    assert "link" not in patients(road)[AGAIN], "the patient she was replaced by is no more"
+
+
+# ---------------------------------------------------------------- the declaration
+
+
+def test_nonsense_is_refused_and_changes_nothing(road: Road) -> None:
+    declare(road, ANNA, AGAIN)
+    road.run(targets=[])
+
+    def refused(kept: str, other: str) -> str:
+        with pytest.raises(NotSame) as found:
+            declare(road, kept, other)
+        return str(found.value)
+
+    assert "is no registered person" in refused(ANNA, "person-nobody")
+    assert "is no registered person" in refused("site-1", AGAIN)
+    assert "one id" in refused(ANNA, ANNA)
+    assert "already" in refused(ANNA, AGAIN) and "already" in refused(MODIBO, AGAIN)
+    assert "they are the same" in refused(AGAIN, ANNA), "a circle"
+    declare(road, AGAIN, THIRD)
+    assert "they are the same" in refused(THIRD, ANNA), "a longer one"
+    for kept, other in ((AGAIN, ANNA), (ANNA, THIRD), (MODIBO, ANNA)):
+        with pytest.raises(NotSame, match="was not declared the same"):
+            undo(road, kept, other)
+    for text in ("person-anna", "cht/", "/x"):
+        with pytest.raises(NotSame, match="SOURCE/ID"):
+            same_person.named(text)
+    same_person.MOST, most = 3, same_person.MOST
+    try:
+        assert "more than 3 ids" in refused(ANNA, MODIBO)
+    finally:
+        same_person.MOST = most
+    told = [(row["id"], row["same_as"], row["kept"]) for row in same_person.listed(road.engine)]
+    assert told == [
+        (f"cht/{AGAIN}", f"cht/{ANNA}", f"cht/{ANNA}"), (f"cht/{THIRD}", f"cht/{AGAIN}", f"cht/{ANNA}"),
+    ]  # fmt: skip
+
+
+def test_the_audit_tells_of_it_without_a_name_or_an_id(road: Road) -> None:
+    declare(road, ANNA, AGAIN)
+    undo(road, ANNA, AGAIN)
+    told = road.rows("SELECT * FROM audit WHERE event IN ('person.same', 'person.not_same') ORDER BY id")
+    assert [row["event"] for row in told] == ["person.same", "person.not_same"]
+    assert "anna" not in str(told) and "awa" not in str(told) and "vue" not in str(told)
+    assert told[0]["who"] == told[1]["who"] != "system"
+
+
+def test_a_person_with_many_records_is_worked_out_again_in_chunks_that_can_be_interrupted(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from connector.engine import mapping
+
+    declare(road, ANNA, AGAIN)
+    monkeypatch.setattr(mapping, "CHUNK", 2)
+    chunks = mapping.Mapping(road.engine).chunks()
+    assert next(chunks)["mapped"] <= 2
+    chunks.close()  # killed here
+    assert road.rows("SELECT 1 FROM head WHERE dirty")
+    road.again()
+    road.settle()
+    assert figures(road) == expected(twice(), {AGAIN: ANNA})

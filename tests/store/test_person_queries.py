@@ -26,7 +26,9 @@ def keys(found: list[dict[str, Any]]) -> list[str]:
 
 
 def test_an_id_is_declared_once_and_all_ids_of_a_person_are_found(store: SqlStore) -> None:
-    store.write(lambda unit: [unit.keep_same(same(*one)) for one in (("b", "a", "a"), ("c", "b", "a"), ("x", "y", "y"))])
+    store.write(
+        lambda unit: [unit.keep_same(same(*one)) for one in (("b", "a", "a"), ("c", "b", "a"), ("x", "y", "y"))]
+    )
     with pytest.raises((StoreError, IntegrityError)):
         store.write(lambda unit: unit.keep_same(same("b", "y", "y")))
     (row,) = store.read(lambda unit: unit.same_persons(["a", "b", ODD]))
@@ -91,4 +93,8 @@ def test_all_that_is_about_a_person_is_marked_also_where_the_text_is_purged(stor
         unit.dirty_persons([])
 
     store.write(work)
-    assert [r["key"] for r in rows(store, "SELECT key FROM head WHERE dirty ORDER BY key")] == ["anna", "of-her", "purged"]
+    assert [r["key"] for r in rows(store, "SELECT key FROM head WHERE dirty ORDER BY key")] == [
+        "anna",
+        "of-her",
+        "purged",
+    ]
