@@ -16,8 +16,8 @@ keeps its own register. An appointment is never updated (an update resets the st
 clinic itself changes, an untouched one is cancelled and another made.
 
 **A person registered twice.** Her referrals go to the patient of the id that is kept, if the clinic has one, else to
-the one it has under another id of hers; only when it has none is one made. What was sent before is moved as a correction
-is, unless somebody at the clinic has begun with it. No patient is ever merged, changed or voided by us.
+the one it has under another id of hers; only when it has none is one made. What was sent before is moved as a
+correction is, unless somebody at the clinic has begun with it. No patient is ever merged, changed or voided by us.
 
 **Known limit.** The server drops our appointment ids, so if a lost create is carried out later than
 ``settles_within``, a second appointment with the same number appears; ``reconcile`` shows it.
@@ -219,8 +219,8 @@ class OpenmrsTarget:
         return str(a.remote.get("by") or same.get("own") or person_key(a.payload))
 
     async def _move(self, a: _Attempt, place: Mapping[str, Any], known: str, ours: str) -> str:
-        """To the patient of the id that is kept. Where the clinic has none, the one under another id of hers goes on; but
-        one who is somebody else after all (the declaration was taken back) does not."""
+        """To the patient of the id that is kept. Where the clinic has none, the one under another id of hers goes on;
+        but one who is somebody else after all (the declaration was taken back) does not."""
         by = self._known_by(a)
         found = await self._carries(person_key(a.payload), ours)
         if found is None and by in _other_ids(a.payload):

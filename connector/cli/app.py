@@ -74,6 +74,7 @@ def with_commands() -> typer.Typer:
         keeping,
         looking,
         mapping,
+        persons,
         reporting,
         retention,
         sandbox,

@@ -72,7 +72,7 @@ class _Group:
         self.under: dict[str, tuple[str, str]] = {}
         self.too_many = 0
         # A key leads to openings, which may be kept under another key; those have more keys, under which lie members.
-        # Two ids of one person are one key: ``key`` is the one they are read as, ``under`` the one of the record itself.
+        # Two ids of one person are one key: ``key`` is the one they are read as, ``under`` the one of the record.
         read = _Keys(unit, kind)
         keys = read.kept(keys)
         openings = {row["record"] for row in read.members_by_key(keys) if row["opens"]}

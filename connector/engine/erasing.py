@@ -1,9 +1,9 @@
 """Forgetting a person who asks for it.
 
 Gone: the text of every record that registers her or is about her (under every id that was declared to be hers), what
-these records said, her registry entry, the requests and answers about her. Wanted gone: her resources at the FHIR server, which are our copy. Stays: the figures
-(contributions carry ids and keyed hashes, no name), digests and the audit; and the clinic's own record, which is the
-clinic's.
+these records said, her registry entries, the notes about her ids, the requests and answers about her. Wanted gone: her
+resources at the FHIR server, which are our copy. Stays: the figures (contributions carry ids and keyed hashes, no
+name), digests and the audit; and the clinic's own record, which is the clinic's.
 
 Limits: backups made before hold her still, until they expire; a record of hers that nobody could map is found only when
 her id stands in it; what the source sends under *new* records comes in, so she is forgotten at the source first.

@@ -66,9 +66,9 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
 def _payload(engine: Engine, unit: Any, activity: Activity, facts: Mapping[str, Any], person: Entity) -> dict[str, Any]:
     """What the clinic is to hold.
 
-    Of a person with several ids: ``same_person`` has ``ids``, those that are not kept, by which a patient of hers may be
-    there already, and ``own``, the one on the record. A referral the clinic has begun with stays with the patient it has
-    it under, whatever was declared since.
+    Of a person with several ids: ``same_person`` has ``ids``, those that are not kept, by which a patient of hers may
+    be there already, and ``own``, the one on the record. A referral the clinic has begun with stays with the patient it
+    has it under, whatever was declared since.
     """
     others = [row["key"] for row in unit.same_as([person.key]) if row["kept_source"] == person.source]
     if not others:

@@ -36,7 +36,7 @@ def named(text: str) -> Id:
 
 
 def declare(engine: Engine, kept: Id, other: Id, note: str, by: str) -> dict[str, Any]:
-    """``other`` is another id of the person under ``kept``, or under the id that is kept for that one. Returns ``kept``,
+    """``other`` is another id of the person under ``kept``, or under the id kept for that one. Returns ``kept``,
     ``ids`` (all of hers that are not kept). Raises NotSame."""
     derived = Derived(engine)
 
@@ -87,7 +87,7 @@ def undo(engine: Engine, kept: Id, other: Id, note: str, by: str) -> dict[str, A
         under = list(_under(other, unit.same_as([top[1]])))
         unit.drop_same(other[1])
         _move(engine, derived, unit, [other, *under], other, top)
-        _told(engine, unit, "person.not_same", by, top, other, note)
+        _told(engine, unit, "person.apart", by, top, other, note)
         return _document(unit, other)
 
     found: dict[str, Any] = engine.store.write(work)

@@ -1,4 +1,4 @@
-"""A person registered twice and declared the same: figures, registers, episodes, FHIR and referrals follow, and go back."""
+"""A person registered twice and declared the same: figures, registers, episodes, FHIR and referrals follow, and back."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def test_figures_at_dhis2_follow_a_declaration_and_its_undoing(road: Road) -> No
 
 def patients(road: Road) -> dict[str, Doc]:
     """The server's Patients by the app's id."""
-    found = [r for r in road.fhir.state()["resources"] if r["resourceType"] == "Patient"]
+    found = [r for r in road.fhir.state()["resources"].values() if r["resourceType"] == "Patient"]
     return {one["identifier"][0]["value"]: one for one in found}
 
 
 def encounter(road: Road, key: str) -> Doc:
-    found = [r for r in road.fhir.state()["resources"] if r["resourceType"] == "Encounter"]
+    found = [r for r in road.fhir.state()["resources"].values() if r["resourceType"] == "Encounter"]
     (one,) = [r for r in found if r["identifier"][0]["value"] == key]
     return one
 
@@ -114,7 +114,7 @@ def test_resources_are_about_the_patient_that_is_kept_and_the_other_says_so(road
     assert patients(road)[ANNA] == before[ANNA]
     about = {
         r[name]["reference"]
-        for r in road.fhir.state()["resources"] for name in ("subject", "for")
+        for r in road.fhir.state()["resources"].values() for name in ("subject", "for")
         if r["resourceType"] != "Group" and "reference" in r.get(name, {})
     }  # fmt: skip
     assert kept in about and other not in about
@@ -303,8 +303,8 @@ def test_nonsense_is_refused_and_changes_nothing(road: Road) -> None:
 def test_the_audit_tells_of_it_without_a_name_or_an_id(road: Road) -> None:
     declare(road, ANNA, AGAIN)
     undo(road, ANNA, AGAIN)
-    told = road.rows("SELECT * FROM audit WHERE event IN ('person.same', 'person.not_same') ORDER BY id")
-    assert [row["event"] for row in told] == ["person.same", "person.not_same"]
+    told = road.rows("SELECT * FROM audit WHERE event IN ('person.same', 'person.apart') ORDER BY id")
+    assert [row["event"] for row in told] == ["person.same", "person.apart"]
     assert "anna" not in str(told) and "awa" not in str(told) and "vue" not in str(told)
     assert told[0]["who"] == told[1]["who"] != "system"
 
