@@ -227,7 +227,7 @@ class OpenmrsTarget:
             found = self._living(await self._read_patient(known))
         if found is None:
             found = await self._find_or_create(a, place, ours, again=True)
-        if found == known:
+        if found == known:  # under whatever id of hers
             return found
         a.note(
             "patient.there", patient=found, by=person_key(a.payload), moved=found, appointment=None, service=None,
@@ -284,7 +284,7 @@ class OpenmrsTarget:
             found = await self._carries(value, ours)
             if found is not None:
                 if a.payload.get("same_person"):
-                    a.note(a.step, by=value)
+                    a.remote["by"] = value  # written down with the patient
                 return found
         return None
 

@@ -5,7 +5,7 @@ is kept. Nothing stored under an id is written anew for it: who is counted once 
 (``store/persons.py``), also where only contributions are left of a record; what still says something is marked, in
 the transaction of the declaration, to be worked out again in chunks like after any change of the registry.
 
-Her name, sex and birth date are those of the kept id, as long as that is registered; else those of the id on the record.
+Her name, sex and birth date are those of the kept id while that is registered, else those of the id on the record.
 """
 
 from __future__ import annotations

@@ -65,7 +65,11 @@ UPSERT_ENTITY = text(
     "record=excluded.record, revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, "
     "updated=excluded.updated, parent=excluded.parent"
 )
-DIRTY_BY_SUBJECT = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN {in})"
+#: Also where the text is purged, as long as what it said is kept: who she is holds for all her activities.
+DIRTY_BY_SUBJECT = (
+    "UPDATE head SET dirty=:yes WHERE NOT deleted AND state <> 'erased' AND record IN "
+    "(SELECT record FROM activity WHERE LENGTH(activity_enc) > 0 AND subject IN {in})"
+)
 DIRTY_BY_PLACE = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND source=:source AND record IN (SELECT record FROM activity WHERE place IN {in})"
 UPSERT_QUARANTINE = text(
     "INSERT INTO quarantine (source, stream, key, revision, form, code, path, file, line, detail, who, version, at) "

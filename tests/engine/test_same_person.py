@@ -1,15 +1,17 @@
-"""A person registered twice and declared the same: figures, registers, episodes, FHIR and referrals follow, and back."""
+"""A person registered twice: figures, registers, episodes, FHIR and referrals follow what is declared, and back."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Any
 
+import orjson
 import pytest
 
 from connector.engine import erasing, retention, same_person
 from connector.errors import NotSame
 from tests.engine.house import ANNA, MODIBO, UNIT, Doc, Make, Road, a_few, person, report, visit
+from tests.engine.test_retention import relais
 from tests.properties.slow_count import ELEMENTS, slow_count
 
 #: Anna's second registration, another birth date and sex on it, and a third one.
@@ -220,6 +222,11 @@ def test_purged_records_follow(road: Road, days: int) -> None:
     together = expected(twice(), {AGAIN: ANNA})
     if days == 100:
         assert figures(road) == together
+        younger = [{**doc, "date_of_birth": "2026-05-05"} if doc["_id"] == ANNA else doc for doc in twice()]
+        road.cht.put(next(doc for doc in younger if doc["_id"] == ANNA))
+        road.settle()
+        assert figures(road) == expected(younger, {AGAIN: ANNA}), "who she is holds for what is kept of her visits"
+        road.cht.put(next(doc for doc in twice() if doc["_id"] == ANNA))
     else:
         persons = ("MH_A10_NUM", "MH_A10_DEN", "MH_E04_DEN")
         same = {key: value for key, value in figures(road).items() if key.startswith(persons)}
@@ -323,3 +330,21 @@ def test_a_person_with_many_records_is_worked_out_again_in_chunks_that_can_be_in
     road.again()
     road.settle()
     assert figures(road) == expected(twice(), {AGAIN: ANNA})
+
+
+def test_the_commands(road: Road, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    kept, other, apart = f"cht/{ANNA}", f"cht/{AGAIN}", figures(road)
+    road.close()
+    said = ("person", "same", kept, other, "--note", "same card")
+    assert relais(monkeypatch, *said, "--json") == 0
+    assert orjson.loads(capfd.readouterr().out) == {"kept": kept, "ids": [other]}
+    assert relais(monkeypatch, *said, "--json") == 2
+    assert orjson.loads(capfd.readouterr().out)["error"] == "person.not_same"
+    assert relais(monkeypatch, "person", "list", "--json") == 0
+    (one,) = orjson.loads(capfd.readouterr().out)["persons"]
+    assert (one["id"], one["same_as"], one["kept"], one["note"]) == (other, kept, kept, "same card")
+    assert relais(monkeypatch, "person", "list") == 0
+    assert relais(monkeypatch, *said, "--undo") == 0 and other in capfd.readouterr().out
+    road.open()
+    road.settle()
+    assert figures(road) == apart
