@@ -56,7 +56,7 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
             state=state,
             now=engine.now(),
         )
-        if state == "wanted":
+        if state == "wanted" and person is not None:
             payload = _payload(engine, unit, activity, work.facts, person)
             about = payload["patient"]["identifier"][0]["value"]
             rows.append(_row(engine, unit, config, activity.id, about, payload))
