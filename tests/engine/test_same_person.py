@@ -32,7 +32,7 @@ def follow_up(key: str, day: str, subject: str) -> Doc:
 
 
 def twice() -> list[Doc]:
-    docs = [*a_few(), person(AGAIN, born="2014-03-11", sex="male"), person(THIRD, born=None, sex=None)]
+    docs = [*a_few(), person(AGAIN, born="2022-03-11", sex="male"), person(THIRD, born=None, sex=None)]
     docs += [seen("one", "2026-08-03", AGAIN), seen("two", "2026-08-20", ANNA), seen("three", "2026-09-04", THIRD)]
     docs += [follow_up("after", "2026-08-22", AGAIN), seen("else", "2026-08-05", MODIBO)]
     at_home = {"parent": {"_id": "site-1"}, "reported_date": REGISTERED}
@@ -84,7 +84,9 @@ def test_figures_at_dhis2_follow_a_declaration_and_its_undoing(road: Road) -> No
     assert declare(road, ANNA, AGAIN) == {"kept": f"cht/{ANNA}", "ids": [f"cht/{AGAIN}"]}
     road.settle()
     together = expected(docs, {AGAIN: ANNA})
-    assert figures(road) == together and together != apart
+    assert figures(road) == together
+    changed = {key.split()[0] for key in together.keys() | apart.keys() if together.get(key) != apart.get(key)}
+    assert {"MH_A04", "MH_A10_DEN", "MH_B12_NUM", "MH_E04_DEN"} <= changed
     assert declare(road, AGAIN, THIRD) == {"kept": f"cht/{ANNA}", "ids": [f"cht/{AGAIN}", f"cht/{THIRD}"]}
     road.settle()
     assert figures(road) == expected(docs, {AGAIN: ANNA, THIRD: ANNA})
