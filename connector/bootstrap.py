@@ -34,7 +34,7 @@ from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
 from connector.adapters.openmrs_rest import Rest
 from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
-from connector.engine import audit, rules, runs
+from connector.engine import audit, rules, runs, same_person
 from connector.engine.engine import Engine, stamp
 from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
@@ -344,6 +344,7 @@ def new_pack(engine: Engine) -> int:
         count: int = unit.dirty_forms(changed + gone) if unit.fact("pack_version") else 0
         if everything:
             unit.touch_all()  # also what lost its last record while its indicator was not in the pack
+        same_person.renew(engine, unit)
         quarantined = unit.dirty_records(unit.quarantine_records(None))
         rules.note(engine, unit)
         unit.keep_fact("pack_version", engine.pack.version)

@@ -8,6 +8,7 @@ RelaisError
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable · TargetRefused
 ├── PlanChanged · PlanUnknown
+├── NotSame
 └── RunLocked
 """
 
@@ -209,6 +210,13 @@ class RunLocked(RelaisError):
 
     code = "run.locked"
     exit_code = 5
+
+
+class NotSame(RelaisError):
+    """These two ids cannot be declared the same person, or no more apart. Nothing was changed. See the message."""
+
+    code = "person.not_same"
+    exit_code = 2
 
 
 class PlanUnknown(RelaisError):

@@ -15,6 +15,10 @@ nothing is lost if the second half never happens. Changes of the patient's name 
 keeps its own register. An appointment is never updated (an update resets the status a nurse has set: 678); when the
 clinic itself changes, an untouched one is cancelled and another made.
 
+**A person registered twice.** Her referrals go to the patient of the id that is kept, if the clinic has one, else to
+the one it has under another id of hers; only when it has none is one made. What was sent before is moved as a
+correction is, unless somebody at the clinic has begun with it. No patient is ever merged, changed or voided by us.
+
 **Known limit.** The server drops our appointment ids, so if a lost create is carried out later than
 ``settles_within``, a second appointment with the same number appears; ``reconcile`` shows it.
 
@@ -179,18 +183,56 @@ class OpenmrsTarget:
         """The uuid of the patient at the clinic; found, or created."""
         ours = str(a.payload["patient"]["id"])
         known = a.remote.get("patient")
+        if known and await self._elsewhere(a):
+            return await self._move(a, place, str(known), ours)
         if known:
             row = await self._read_patient(known)
             if row is not None and row.get("voided") is not True:
                 return str(known)  # 192: an encounter for a voided patient would be accepted without a word
+        found = await self._find_or_create(a, place, ours, again=bool(known))
+        a.note("patient.there", patient=found, openmrs_id=None)
+        return found
+
+    async def _find_or_create(self, a: _Attempt, place: Mapping[str, Any], ours: str, *, again: bool) -> str:
         found = await self._search_patient(a, ours)
-        if found is None and (known or a.step == "patient" or a.delivery.unsure):
+        if found is None and (again or a.step == "patient" or a.delivery.unsure):
             found = self._living(await self._read_patient(ours))
         if found is None:
             async with a.progress.lane(f"openmrs:{self.name}:create"):
                 # Alone from here on: the server does not keep identifiers unique by itself (363-369).
                 found = await self._search_patient(a, ours) or await self._create_patient(a, place, ours)
-        a.note("patient.there", patient=found, openmrs_id=None)
+        return found
+
+    async def _elsewhere(self, a: _Attempt) -> bool:
+        """It was sent for another registration of the person than the one kept now, and nobody at the clinic has begun
+        with it: who has begun keeps it under the patient it is under."""
+        if self._known_by(a) == person_key(a.payload):
+            return False
+        if self.profile != "o3":
+            return True
+        return all(row.get("status") in ("Scheduled", "Cancelled") for row in await self._search_appointments(a))
+
+    @staticmethod
+    def _known_by(a: _Attempt) -> str:
+        """The identifier of the patient the referral is under."""
+        same = a.payload.get("same_person") or {}
+        return str(a.remote.get("by") or same.get("own") or person_key(a.payload))
+
+    async def _move(self, a: _Attempt, place: Mapping[str, Any], known: str, ours: str) -> str:
+        """To the patient of the id that is kept. Where the clinic has none, the one under another id of hers goes on;
+        but one who is somebody else after all (the declaration was taken back) does not."""
+        by = self._known_by(a)
+        found = await self._carries(person_key(a.payload), ours)
+        if found is None and by in _other_ids(a.payload):
+            found = self._living(await self._read_patient(known))
+        if found is None:
+            found = await self._find_or_create(a, place, ours, again=True)
+        if found == known:  # under whatever id of hers
+            return found
+        a.note(
+            "patient.there", patient=found, by=person_key(a.payload), moved=found, appointment=None, service=None,
+            openmrs_id=None,
+        )  # fmt: skip
         return found
 
     async def _create_patient(self, a: _Attempt, place: Mapping[str, Any], ours: str) -> str:
@@ -235,9 +277,19 @@ class OpenmrsTarget:
     async def _search_patient(self, a: _Attempt, ours: str) -> str | None:
         """The one living patient who carries exactly this identifier of exactly our type.
 
-        The search itself finds the value inside other values and whatever the case (135, 168, 898-916).
+        The search itself finds the value inside other values and whatever the case (135, 168, 898-916). Nobody there:
+        one who carries another id that was declared to be of the same person.
         """
-        value, kind = person_key(a.payload), self.openmrs["identifier_types"]["chw"]
+        for value in (person_key(a.payload), *_other_ids(a.payload)):
+            found = await self._carries(value, ours)
+            if found is not None:
+                if a.payload.get("same_person"):
+                    a.remote["by"] = value  # written down with the patient
+                return found
+        return None
+
+    async def _carries(self, value: str, ours: str) -> str | None:
+        kind = self.openmrs["identifier_types"]["chw"]
         found: list[str] = []
         start = 0
         while True:
@@ -266,7 +318,7 @@ class OpenmrsTarget:
     async def _encounter(self, a: _Attempt, place: Mapping[str, Any], patient: str) -> bool:
         """Make the clinic hold what the referral says; False when somebody there has voided it."""
         body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
-        digest = said(body)
+        digest = _said(a, body)
         uuid, replaces, started = self._encounter_id(a, digest)
         if a.remote.get("encounter") == uuid and a.step in ("encounter.there", "appointment", "done") and not replaces:
             return True
@@ -344,6 +396,10 @@ class OpenmrsTarget:
         if a.remote.get("appointment") and a.remote.get("service") == service:
             return
         rows = await self._search_appointments(a)
+        if a.remote.get("moved"):  # what nobody has touched of the patient it was under before
+            for row in [row for row in rows if row.get("status") == "Scheduled" and ref(row, "patient") != patient]:
+                await self._cancel(a, row)
+            rows = await self._search_appointments(a)
         same = [row for row in rows if ref(row, "service") == service]
         if rows and (same or a.remote.get("service") in (None, service)):
             best = sorted(same or rows, key=lambda row: row.get("status") == "Cancelled")[0]
@@ -454,7 +510,7 @@ class OpenmrsTarget:
                 return None
             body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
             newest = rows[-1]
-            mark = said(body) if await self._holds(newest, body) else str(a.remote.get("said") or "")
+            mark = _said(a, body) if await self._holds(newest, body) else str(a.remote.get("said") or "")
         except Stop as stop:
             raise TargetUnreadable(stop.code) from None
         return {**a.remote, "patient": patient, "encounter": str(newest["uuid"]), "said": mark}
@@ -488,7 +544,7 @@ class OpenmrsTarget:
         if not a.payload.get("encounter") or place is None:
             return None
         body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
-        uuid, replaces, _ = self._encounter_id(a, said(body))
+        uuid, replaces, _ = self._encounter_id(a, _said(a, body))
         if a.payload.get("deleted"):
             uuid, replaces = str(a.remote.get("encounter") or a.payload["encounter"]["id"]), []
         row = await self._read_encounter(uuid)
@@ -501,7 +557,7 @@ class OpenmrsTarget:
         remote: Json = {}
         matches = False
         if row is not None:
-            remote = {"patient": ref(row, "patient"), "encounter": uuid, "said": said(body)}
+            remote = {"patient": ref(row, "patient"), "encounter": uuid, "said": _said(a, body)}
             holds = row.get("location") is not None and await self._holds(row, body)
             matches = row.get("voided") is True or (holds and not replaces)
         if appointments:
@@ -513,6 +569,17 @@ class OpenmrsTarget:
             "appointments": [{"uuid": uuid_of(r), "status": str(r.get("status"))} for r in appointments],
         }
         return Observed(matches, remote, detail)
+
+
+def _other_ids(payload: Mapping[str, Any]) -> Sequence[str]:
+    """Identifiers of the same person that are not the one that is kept."""
+    return tuple((payload.get("same_person") or {}).get("ids") or ())
+
+
+def _said(a: _Attempt, body: Json) -> str:
+    """The digest of what the encounter says; for a patient it was moved to it is another encounter."""
+    moved = a.remote.get("moved")
+    return said({**body, "patient": moved} if moved else body)
 
 
 def _mapped(reference: Any) -> bool:

@@ -139,7 +139,7 @@ def export_contributions(
     with house() as made:
         engine = made.engine
         Actions(engine).read_audit("export.contributions", engine.pack.id, me())
-        count = made.store.read(lambda unit: parquet.export(unit, folder))
+        count = made.store.read(lambda unit: parquet.export(unit, folder, tally.of_persons(engine.pack)))
         wrong: list[dict[str, Any]] = []
         if recount:
             rows = parquet.recount(folder, tally.keyed(engine.pack))

@@ -61,7 +61,14 @@ class Derived:
         activities = [activity_from(unit.open("activity", row["activity_enc"])) for row in rows.values()]
         persons = resources.people_of(unit, activities)
         homes = self.homes(unit, activities, persons)
-        return {one.id: Member(one, completed(one, persons, homes)) for one in activities}
+        kept = {
+            (row["source"], row["key"]): row["kept_key"]
+            for row in unit.same_persons({one.subject for one in activities if one.subject})
+        }
+        return {
+            one.id: Member(one, completed(one, persons, homes), kept.get((one.source, one.subject or "")))
+            for one in activities
+        }
 
     # -- in the transaction of mapping
 
@@ -110,6 +117,8 @@ class Derived:
             return
         if kind == "place" and self.households:
             unit.dirty_by_household(source, keys)
+        if kind == "person":
+            self._follow(unit, source, keys)
         if kind == "worker":
             unit.mark_stale((DEPLOYMENT, key, "") for key in keys if key in self.deployed)
         if not self.registers.of_entities:
@@ -119,6 +128,18 @@ class Derived:
         if kind == "place" and parents:
             self.org_units.forget()
             unit.stale_below(source, keys)
+
+    def _follow(self, unit: Any, source: str, keys: Sequence[str]) -> None:
+        """What is known under the other ids of these persons is theirs, too."""
+        others = [row for row in unit.same_as(keys) if row["kept_source"] == source]
+        if others:
+            unit.dirty_persons([row["key"] for row in others])
+            self.stale_persons(unit, [(row["source"], row["key"]) for row in others])
+
+    def stale_persons(self, unit: Any, ids: Iterable[tuple[str, str]]) -> None:
+        """Work out the lines of the register of these persons (source, key) again."""
+        if "person" in self.registers.of_entities:
+            unit.mark_stale((ENTITY, "person", f"{source}/{key}") for source, key in ids)
 
 
 def completed(

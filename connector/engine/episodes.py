@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -72,24 +72,29 @@ class _Group:
         self.under: dict[str, tuple[str, str]] = {}
         self.too_many = 0
         # A key leads to openings, which may be kept under another key; those have more keys, under which lie members.
-        openings = {row["record"] for row in unit.members_by_key(kind, keys) if row["opens"]}
-        own = {row["key"] for row in unit.members_of(openings) if row["kind"] == kind and row["own"]}
+        # Two ids of one person are one key: ``key`` is the one they are read as, ``under`` the one of the record.
+        read = _Keys(unit, kind)
+        keys = read.kept(keys)
+        openings = {row["record"] for row in read.members_by_key(keys) if row["opens"]}
+        own = {row["key"] for row in read.members_of(openings) if row["own"]}
         wanted = sorted(own.union(keys))
         heads: dict[str, list[str]] = {key: [] for key in wanted}
-        for row in unit.members_by_key(kind, wanted):
+        under: dict[str, str] = {}
+        for row in read.members_by_key(wanted):
             if row["own"]:
                 heads[row["key"]].append(row["record"])
+                under[row["record"]] = row["under"]
         links: dict[str, list[str]] = {}
-        for row in unit.members_of({record for several in heads.values() for record in several}):
-            if row["kind"] == kind and row["opens"]:
+        for row in read.members_of({record for several in heads.values() for record in several}):
+            if row["opens"]:
                 links.setdefault(row["record"], []).append(row["key"])
         beside: dict[str, list[str]] = {}
-        for row in unit.members_by_key(kind, {key for several in links.values() for key in several}):
+        for row in read.members_by_key({key for several in links.values() for key in several}):
             beside.setdefault(row["key"], []).append(row["record"])
         known = derived.members(unit, {record for several in beside.values() for record in several})
-        before = unit.episodes_by_key(kind, wanted)
+        before = unit.episodes_by_key(kind, sorted(unit.all_read_as(wanted)))
         kept: set[str] = set()
-        for key, records in heads.items():
+        for records in heads.values():
             candidates = sorted({r for one in records for link in links[one] for r in beside.get(link, ())})
             if len(candidates) > MAX_MEMBERS:
                 self.too_many += 1
@@ -102,8 +107,29 @@ class _Group:
             for episode in derived.episodes.work_out(kind, [known[r] for r in records], [known[r] for r in candidates]):
                 name = _name(engine, kind, episode.opening.id)
                 self.found[name] = episode
-                self.under[name] = (kind, key)
+                self.under[name] = (kind, under[episode.opening.id])
         self.gone = [row["record"] for row in before if row["record"] not in self.found and row["record"] not in kept]
+
+
+class _Keys:
+    """The members of one kind by key."""
+
+    def __init__(self, unit: Any, kind: str) -> None:
+        self.unit, self.kind = unit, kind
+
+    def kept(self, keys: Iterable[str]) -> list[str]:
+        read = self.unit.read_as(keys)
+        return sorted({read.get(key, key) for key in keys})
+
+    def members_by_key(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        return self._read(self.unit.members_by_key(self.kind, sorted(self.unit.all_read_as(keys))))
+
+    def members_of(self, records: Iterable[str]) -> list[dict[str, Any]]:
+        return self._read([row for row in self.unit.members_of(records) if row["kind"] == self.kind])
+
+    def _read(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        read = self.unit.read_as({row["key"] for row in rows})
+        return [{**row, "key": read.get(row["key"], row["key"]), "under": row["key"]} for row in rows]
 
 
 def _name(engine: Engine, kind: str, opening: str) -> str:

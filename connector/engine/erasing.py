@@ -1,9 +1,9 @@
 """Forgetting a person who asks for it.
 
-Gone: the text of every record that registers her or is about her, what these records said, her registry entry, the
-requests and answers about her. Wanted gone: her resources at the FHIR server, which are our copy. Stays: the figures
-(contributions carry ids and keyed hashes, no name), digests and the audit; and the clinic's own record, which is the
-clinic's.
+Gone: the text of every record that registers her or is about her (under every id that was declared to be hers), what
+these records said, her registry entries, the notes about her ids, the requests and answers about her. Wanted gone: her
+resources at the FHIR server, which are our copy. Stays: the figures (contributions carry ids and keyed hashes, no
+name), digests and the audit; and the clinic's own record, which is the clinic's.
 
 Limits: backups made before hold her still, until they expire; a record of hers that nobody could map is found only when
 her id stands in it; what the source sends under *new* records comes in, so she is forgotten at the source first.
@@ -23,13 +23,29 @@ PAGE = 200
 
 
 def find(engine: Engine, source: str, key: str) -> list[str]:
-    """The records that register her or are about her."""
+    """The records that register her or are about her, under every id of hers."""
+    found: set[str] = set()
+    for one in engine.store.read(lambda unit: _ids(unit, source, key)):
+        found |= _under(engine, *one)
+    return sorted(found)
+
+
+def _ids(unit: Any, source: str, key: str) -> list[tuple[str, str]]:
+    """All ids that were declared to be hers."""
+    top = next(
+        ((r["kept_source"], r["kept_key"]) for r in unit.same_persons([key]) if r["source"] == source), (source, key)
+    )
+    others = [(r["source"], r["key"]) for r in unit.same_as([top[1]]) if r["kept_source"] == top[0]]
+    return [top, *others]
+
+
+def _under(engine: Engine, source: str, key: str) -> set[str]:
     found: set[str] = set(engine.store.read(lambda unit: unit.records_of_person(source, key)))
     after, needle = 0, f'"{key}"'
     while rows := engine.store.read(lambda unit, a=after: _unmapped(unit, source, a, needle)):
         after = rows[-1][0]
         found |= {record for _, record, hit in rows if hit}
-    return sorted(found)
+    return found
 
 
 def _unmapped(unit: Any, source: str, after: int, needle: str) -> list[tuple[int, str, bool]]:

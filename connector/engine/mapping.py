@@ -56,6 +56,12 @@ class Work:
     contributions: list[Contribution] = field(default_factory=list)
     org_unit: str | None = None
     error: MappingError | None = None
+    purged: bool = False  #: its body is gone: taken as it was mapped last
+
+    @property
+    def stands(self) -> bool:
+        """Nothing is left of it to work out again, or nowhere to count it: it stays as it was counted."""
+        return self.purged and (self.error is not None or (self.activity is None and self.entity is None))
 
 
 def _record(unit: Any, row: dict[str, Any]) -> Record:
@@ -85,6 +91,28 @@ def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> W
     except MappingError as error:
         work.error = error
     return work
+
+
+def _as_mapped_last(unit: Any, rows: Sequence[dict[str, Any]]) -> list[Work]:
+    """Records without a body, as their activities and the registry have them."""
+    records = [row["record"] for row in rows]
+    activities = unit.activities(records)
+    entities = {row["record"]: row for row in unit.entities_of_records(records)}
+    works = []
+    for row in rows:
+        work = Work(_record(unit, row), purged=True)
+        said, registered = activities.get(row["record"]), entities.get(row["record"])
+        if said is not None:
+            work.activity = stored_activity(unit, said)
+        if registered is not None and (said is not None or unit.activity_row(row["record"]) is None):
+            work.entity = entity_from(unit.open("entity", registered["entity_enc"]))
+        works.append(work)
+    return works
+
+
+def _told(work: Work) -> bool:
+    """The record itself says what it registers now."""
+    return work.error is None and not work.purged
 
 
 def parents_of(unit: Any, places: Collection[str] = ()) -> Callable[[str], str | None]:
@@ -168,7 +196,9 @@ class Mapping:
             works = [
                 _translate(engine, _record(unit, r), today, fresh=r["state"] == "received" and r["moves"] == 1)
                 for r in rows
+                if not r["purged"]
             ]
+            works += _as_mapped_last(unit, [r for r in rows if r["purged"]])
             return works, rows[-1]["id"] if rows else after
 
         works, last = engine.store.read(read)
@@ -185,6 +215,7 @@ class Mapping:
         self._keep_entities(unit, works, now)
         known = resources.people_of(unit, [w.activity for w in works if w.activity])
         _count(engine, self.derived, unit, self.org_units, works, known)
+        every, works = works, [w for w in works if not w.stands]
         self.derived.note(unit, works)
         good = [w for w in works if w.error is None and w.activity is not None]
         gone = [w for w in works if w.error is not None or (w.activity is None and not w.fresh)]
@@ -213,7 +244,7 @@ class Mapping:
         self._recount(unit, works, now)
         built, invalid = resources.want(engine, unit, works, known)
         referrals.want(engine, unit, works, known)
-        self._heads(unit, works, now)
+        self._heads(unit, every, now)
         quarantined = sum(1 for w in works if w.error)
         audit.record(
             unit,
@@ -279,9 +310,9 @@ class Mapping:
 
     def _drop_entities(self, unit: Any, works: list[Work]) -> None:
         """Forget who or what these records registered and do no more. One that cannot be read now keeps its entity."""
-        now = {w.record.id: (w.entity.kind, w.entity.key) if w.entity else None for w in works if w.error is None}
+        now = {w.record.id: (w.entity.kind, w.entity.key) if w.entity else None for w in works if _told(w)}
         dropped: dict[str, list[dict[str, Any]]] = {}
-        for row in unit.entities_of_records([w.record.id for w in works if not w.fresh and w.error is None]):
+        for row in unit.entities_of_records([w.record.id for w in works if not w.fresh and _told(w)]):
             if now[row["record"]] != (row["kind"], row["key"]):
                 unit.drop_entity(row["record"])
                 dropped.setdefault(row["source"], []).append(row)
@@ -325,11 +356,11 @@ class Mapping:
         heads, bad, well = [], [], []
         for work in works:
             record = work.record
-            state = "deleted" if record.deleted else "quarantined" if work.error else "mapped"
+            error = None if work.stands else work.error
+            state = "deleted" if record.deleted else "quarantined" if error else "mapped"
             heads.append({"record": record.id, "revision": record.revision, "state": state})
             address = {"source": record.source, "stream": record.stream, "key": record.key}
-            if work.error:
-                error = work.error
+            if error:
                 bad.append(
                     {
                         **address,

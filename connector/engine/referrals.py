@@ -14,8 +14,12 @@ import orjson
 from connector.engine import audit, intake, pauses
 from connector.engine.engine import Engine
 from connector.identity import digest
-from connector.mappings.codec import activity_from
-from connector.model import Cursor, Entity, OpenReferral, Page
+from connector.mappings import people
+from connector.mappings.codec import activity_from, entity_from
+from connector.model import Activity, Cursor, Entity, OpenReferral, Page
+
+#: States in which nobody at the clinic has done anything for a referral.
+NOT_BEGUN = ("waiting_person", "old", "withdrawn", "wanted", "sent")
 
 #: What the clinic may answer; the last three are final.
 STATUSES = ("arrived", "missed", "completed", "cancelled", "voided")
@@ -52,10 +56,29 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
             state=state,
             now=engine.now(),
         )
-        if state == "wanted":
-            payload = engine.builder.referral_payload(activity, work.facts, person)
-            rows.append(_row(engine, unit, config, activity.id, activity.subject, payload))
+        if state == "wanted" and person is not None:
+            payload = _payload(engine, unit, activity, work.facts, person)
+            about = payload["patient"]["identifier"][0]["value"]
+            rows.append(_row(engine, unit, config, activity.id, about, payload))
     unit.want(rows)
+
+
+def _payload(engine: Engine, unit: Any, activity: Activity, facts: Mapping[str, Any], person: Entity) -> dict[str, Any]:
+    """What the clinic is to hold.
+
+    Of a person with several ids: ``same_person`` has ``ids``, those that are not kept, by which a patient of hers may
+    be there already, and ``own``, the one on the record. A referral the clinic has begun with stays with the patient it
+    has it under, whatever was declared since.
+    """
+    others = [row["key"] for row in unit.same_as([person.key]) if row["kept_source"] == person.source]
+    if not others:
+        return engine.builder.referral_payload(activity, facts, person)
+    if unit.referral(activity.id)["state"] in NOT_BEGUN:
+        found = engine.builder.referral_payload(activity, facts, person)
+        return {**found, "same_person": {"ids": others, "own": activity.subject}}
+    own = unit.entities("person", activity.source, [activity.subject]).get(activity.subject)
+    registered = entity_from(unit.open("entity", own["entity_enc"])) if own is not None else person
+    return engine.builder.referral_payload(activity, people.complete(activity, registered), registered)
 
 
 def _row(

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from connector import periods
-from connector.engine import contributing
+from connector.engine import contributing, resources
 from connector.engine.deriving import DEPLOYMENT, ENTITY, Derived
 from connector.engine.engine import Engine
 from connector.engine.mapping import parents_of
@@ -160,11 +160,15 @@ def _lines(
     parents = parents_of(unit, {line.place for line in lines})
     added: dict[str, list[Contribution]] = {}
     belongs: list[dict[str, Any]] = []
+    # Registered twice, she stands there once: under the id that is kept.
+    twice = resources.kept_persons(unit, [(r["source"], r["key"]) for r in rows]) if kind == "person" else {}
     for row, entity, line in zip(rows, entities, lines, strict=True):
         parent = entity.data.get("parent")
         if parent and row["parent"] != parent:
             belongs.append({"source": row["source"], "kind": kind, "key": row["key"], "parent": str(parent)})
         added[line.record] = []
+        if f"{entity.source}/{entity.key}" in twice:
+            continue
         for register in derived.registers.of_entities.get(kind, ()):
             if register.role is not None and entity.data.get("role") != register.role:
                 continue

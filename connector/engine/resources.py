@@ -15,8 +15,17 @@ from connector.model import Activity, Entity
 KEEP = 10_000
 
 
-def of_activity(engine: Engine, activity: Activity, facts: Mapping[str, Any], known: bool) -> list[dict[str, Any]]:
-    return engine.builder.activity_resources(activity, facts, person_known=known)
+def of_activity(
+    engine: Engine, activity: Activity, facts: Mapping[str, Any], subject: Entity | None
+) -> list[dict[str, Any]]:
+    """``subject``: who the activity is about as the registry knows her, under the id that is kept of hers."""
+    return engine.builder.activity_resources(activity, facts, person_known=subject is not None, subject=subject)
+
+
+def of_entity(engine: Engine, entity: Entity, kept: Mapping[str, Entity]) -> list[dict[str, Any]]:
+    """``kept``: from ``kept_persons``."""
+    other = kept.get(f"{entity.source}/{entity.key}") if entity.kind == "person" else None
+    return engine.builder.entity_resources(entity, replaced_by=other)
 
 
 def key_of(resource: Mapping[str, Any]) -> str:
@@ -47,15 +56,16 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
         return 0, 0
     wanted: dict[str, tuple[str, dict[str, Any], str | None]] = {}
     known_before: list[str] = []
+    kept = kept_persons(unit, [(w.entity.source, w.entity.key) for w in works if w.entity is not None])
     for work in works:
         if work.error is not None:
             continue
         made: list[dict[str, Any]] = []
         if work.entity is not None:
-            made += engine.builder.entity_resources(work.entity)
+            made += of_entity(engine, work.entity, kept)
         if work.activity is not None:
             person = known.get(f"{work.activity.source}/{work.activity.subject}")
-            made += of_activity(engine, work.activity, work.facts, person is not None)
+            made += of_activity(engine, work.activity, work.facts, person)
             shared = engine.builder.group_of(work.activity, work.facts)
             if shared is not None:
                 wanted[key_of(shared)] = (digest(shared), shared, None)
@@ -141,13 +151,15 @@ def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dic
 def _of_records(engine: Engine, unit: Any, records: Iterable[str]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     chosen = list(records)
-    for row in unit.entities_of_records(chosen):
-        made += engine.builder.entity_resources(entity_from(unit.open("entity", row["entity_enc"])))
+    entities = [entity_from(unit.open("entity", row["entity_enc"])) for row in unit.entities_of_records(chosen)]
+    kept = kept_persons(unit, [(one.source, one.key) for one in entities])
+    for entity in entities:
+        made += of_entity(engine, entity, kept)
     activities = [activity_from(unit.open("activity", r["activity_enc"])) for r in unit.activities(chosen).values()]
     known = people_of(unit, activities)
     for activity in activities:
         person = known.get(f"{activity.source}/{activity.subject}")
-        made += of_activity(engine, activity, people.complete(activity, person), person is not None)
+        made += of_activity(engine, activity, people.complete(activity, person), person)
     return made
 
 
@@ -162,4 +174,24 @@ def people_of(unit: Any, activities: Iterable[Activity]) -> dict[str, Entity]:
         for kind in ("place", "person"):
             for key, row in unit.entities(kind, source, keys).items():
                 found[f"{source}/{key}"] = entity_from(unit.open("entity", row["entity_enc"]))
-    return found
+    return {**found, **kept_persons(unit, ((source, key) for source, keys in by_source.items() for key in keys))}
+
+
+def kept_persons(unit: Any, ids: Iterable[tuple[str, str]]) -> dict[str, Entity]:
+    """Of these ids those that are other ids of a person, by ``source/key``, with the person as she is registered under
+    the id that is kept. Nothing where that one is not registered."""
+    wanted = set(ids)
+    rows = [r for r in unit.same_persons({key for _, key in wanted}) if (r["source"], r["key"]) in wanted]
+    by_source: dict[str, set[str]] = {}
+    for row in rows:
+        by_source.setdefault(row["kept_source"], set()).add(row["kept_key"])
+    persons = {
+        (source, key): entity_from(unit.open("entity", row["entity_enc"]))
+        for source, keys in by_source.items()
+        for key, row in unit.entities("person", source, keys).items()
+    }
+    return {
+        f"{row['source']}/{row['key']}": persons[row["kept_source"], row["kept_key"]]
+        for row in rows
+        if (row["kept_source"], row["kept_key"]) in persons
+    }

@@ -66,6 +66,12 @@ def differing(engine: Engine, unit: Any, rows: Iterable[dict[str, Any]]) -> list
     return found
 
 
+def of_persons(pack: Pack) -> list[str]:
+    """Parts (``indicator/part``) that count each person once: two ids of one person are one there."""
+    parts = [(one.id, part, rule) for one in pack.indicators.values() for part, rule in one.rules.items()]
+    return [f"{id}/{part}" for id, part, rule in parts if rule.distinct == "subject"]
+
+
 def parse_categories(text: str) -> tuple[tuple[str, str], ...]:
     if not text:
         return ()
@@ -104,7 +110,7 @@ def tally(engine: Engine) -> dict[str, int]:
 
 def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
     pack = engine.pack
-    rows = unit.recount(CHUNK, keyed(pack), backfilling.waiting(unit))
+    rows = unit.recount(CHUNK, keyed(pack), backfilling.waiting(unit), of_persons(pack))
     if not rows:
         return None
     now = engine.now()

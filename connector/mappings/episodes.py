@@ -33,10 +33,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A record with its facts completed from the registry."""
+    """A record with its facts completed from the registry. ``subject``: the id its person is kept under, where that is
+    another one than the record says."""
 
     activity: Activity
     facts: Mapping[str, Any]
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,14 @@ class Episodes:
             found += kind.links(activity, kind.scope(activity, facts))
         return found
 
+    def keys_of(self, kind: str, subject: str) -> list[str]:
+        """The keys a record about this person has where a key is the person and nothing else."""
+        return self._kinds[kind].keys_of(subject)
+
+    @property
+    def kinds(self) -> list[str]:
+        return list(self._kinds)
+
     def work_out(self, kind: str, openings: Sequence[Member], candidates: Sequence[Member]) -> list[Episode]:
         """The episodes of one key. ``openings``: every record that may open one under it; ``candidates``: every record
         that has a key of theirs."""
@@ -93,7 +103,7 @@ class _Kind:
         self.members = [(one, raw(one.key.evaluate), raw(one.matches.evaluate)) for one in kind.members]
         self.facts = [(name, raw(one.evaluate)) for name, one in kind.facts.items()]
 
-    def scope(self, activity: Activity, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def scope(self, activity: Activity, facts: Mapping[str, Any], subject: str | None = None) -> dict[str, Any]:
         """The facts of a record as the expressions of an episode see them, with what it says of itself."""
         own = {
             "record": activity.id,
@@ -101,7 +111,7 @@ class _Kind:
             "date": activity.date.isoformat(),
             "place": activity.place,
             "worker": activity.worker,
-            "subject": activity.subject,
+            "subject": subject or activity.subject,
         }
         known = {name: value for name, value in own.items() if value is not None}
         return {**self.counter.facts(facts, only=self.needed), **known}
@@ -129,8 +139,12 @@ class _Kind:
         """Without a key the opening stands for itself."""
         return _named(self.kind.key, _value(self.key, scope)) or f"record:{activity.id}"
 
+    def keys_of(self, subject: str) -> list[str]:
+        named = {_named(one, subject) for one in (self.kind.key, *(member.matches for member, _, _ in self.members))}
+        return sorted(key for key in named if key)
+
     def work_out(self, openings: Sequence[Member], candidates: Sequence[Member]) -> list[Episode]:
-        scopes = {m.activity.id: self.scope(m.activity, m.facts) for m in (*openings, *candidates)}
+        scopes = {m.activity.id: self.scope(m.activity, m.facts, m.subject) for m in (*openings, *candidates)}
         groups: list[list[Member]] = []
         within = self.kind.merges
         for one in sorted(openings, key=lambda m: moment_of(m.activity)):

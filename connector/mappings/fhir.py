@@ -81,31 +81,33 @@ class FhirBuilder:
 
     # -- activities
 
-    def activity_resources(self, activity: Activity, facts: Mapping[str, Any], *, person_known: bool) -> list[Json]:
+    def activity_resources(
+        self, activity: Activity, facts: Mapping[str, Any], *, person_known: bool, subject: Entity | None = None
+    ) -> list[Json]:
         """The resources of one activity, parents before children. ``facts``: the activity's, completed.
 
         ``person_known``: the subject (a person; for a visit to a household, the household) is registered. An
-        activity kind without a FHIR shape gives none.
+        activity kind without a FHIR shape gives none. ``subject``: her registration, where it may be under another id
+        than the record's: of a person registered twice the one that is kept.
         """
         kind = self._kinds.get(activity.kind)
         if kind is None:
             return []
         match kind.shape:
             case "encounter":
-                return self._encounter(activity, kind, facts, person_known)
+                return self._encounter(activity, kind, facts, self._subject(activity, kind, person_known, subject))
             case "questionnaire_response":
-                return [self._questionnaire_response(activity, kind, person_known)]
+                return [self._questionnaire_response(activity, self._subject(activity, kind, person_known, subject))]
             case "task":
                 return [self._quality_task(activity, kind)]
         return []
 
     def _encounter(
-        self, activity: Activity, kind: KindTemplate, facts: Mapping[str, Any], person_known: bool
+        self, activity: Activity, kind: KindTemplate, facts: Mapping[str, Any], subject: Json | None
     ) -> list[Json]:
         source, key, system = activity.source, activity.key, source_system(activity.source)
         id = self._ids("Encounter", source, key)
         when = self._when(activity)
-        subject = self._subject(activity, kind, person_known)
         worker = _worker(activity)
         visit = _Visit(source, key, system, when, subject, worker, {"reference": f"Encounter/{id}"})
         encounter: Json = {
@@ -220,7 +222,7 @@ class FhirBuilder:
             request["note"] = [{"text": note}]
         return [request, task]
 
-    def _questionnaire_response(self, activity: Activity, kind: KindTemplate, known: bool) -> Json:
+    def _questionnaire_response(self, activity: Activity, subject: Json | None) -> Json:
         system = source_system(activity.source)
         response: Json = {
             "resourceType": "QuestionnaireResponse",
@@ -230,7 +232,7 @@ class FhirBuilder:
             "status": "completed",
             "authored": self._when(activity),
         }
-        if subject := self._subject(activity, kind, known):
+        if subject:
             response["subject"] = subject
         if worker := _worker(activity):
             response["author"] = worker
@@ -269,7 +271,9 @@ class FhirBuilder:
                 return local.isoformat(timespec="seconds")
         return activity.date.isoformat()
 
-    def _subject(self, activity: Activity, kind: KindTemplate, known: bool) -> Json | None:
+    def _subject(
+        self, activity: Activity, kind: KindTemplate, known: bool, registered: Entity | None = None
+    ) -> Json | None:
         system = source_system(activity.source)
         match kind.subject:
             case "worker":
@@ -285,14 +289,18 @@ class FhirBuilder:
         if not key:
             return None
         if known:
-            return {"reference": f"{resource_type}/{self._ids(resource_type, activity.source, key)}"}
+            source = activity.source
+            if registered is not None and registered.kind == "person" and resource_type == "Patient":
+                source, key = registered.source, registered.key
+            return {"reference": f"{resource_type}/{self._ids(resource_type, source, key)}"}
         return {"type": resource_type, "identifier": {"system": system, "value": key}}
 
     # -- people and groups
 
-    def entity_resources(self, entity: Entity) -> list[Json]:
-        """Patient of a person, Group of a household or savings group; nothing for other places and for workers."""
-        return fhir_registry.entity_resources(self._ids, self._terms, entity)
+    def entity_resources(self, entity: Entity, *, replaced_by: Entity | None = None) -> list[Json]:
+        """Patient of a person, Group of a household or savings group; nothing for other places and for workers.
+        ``replaced_by``: the registration that is kept of a person who was registered twice."""
+        return fhir_registry.entity_resources(self._ids, self._terms, entity, replaced_by)
 
     def group_of(self, activity: Activity, facts: Mapping[str, Any]) -> Json | None:
         """The savings group that a meeting names. It is registered nowhere else, so its meetings tell of it."""
@@ -323,7 +331,7 @@ class FhirBuilder:
         if referral is None:
             raise ValueError("this activity refers nobody")
         made: dict[str, list[Json]] = {"Encounter": [], "Observation": [], "ServiceRequest": [], "Task": []}
-        for resource in self.activity_resources(activity, facts, person_known=person is not None):
+        for resource in self.activity_resources(activity, facts, person_known=person is not None, subject=person):
             made.setdefault(resource["resourceType"], []).append(resource)
         return {
             "number": activity.key,

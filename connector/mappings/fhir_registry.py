@@ -9,10 +9,10 @@ from connector.mappings.fhir_terms import Ids, Json, Terms, partial_day, source_
 from connector.model import Entity
 
 
-def entity_resources(ids: Ids, terms: Terms, entity: Entity) -> list[Json]:
+def entity_resources(ids: Ids, terms: Terms, entity: Entity, replaced_by: Entity | None = None) -> list[Json]:
     """Nothing for other places and for workers: those are named by identifier only."""
     if entity.kind == "person":
-        return [patient(ids, entity)]
+        return [patient(ids, entity, replaced_by)]
     if entity.kind != "place":
         return []
     match _role(entity.data):
@@ -23,8 +23,12 @@ def entity_resources(ids: Ids, terms: Terms, entity: Entity) -> list[Json]:
     return []
 
 
-def patient(ids: Ids, person: Entity) -> Json:
-    """Phone numbers stay with us: no receiver of these resources needs them."""
+def patient(ids: Ids, person: Entity, replaced_by: Entity | None = None) -> Json:
+    """Phone numbers stay with us: no receiver of these resources needs them.
+
+    ``replaced_by``: the registration of the same person that is kept. This one then must no longer be used, and says
+    which must (R4, Patient.link, link-type ``replaced-by``).
+    """
     data = person.data
     out: Json = {
         "resourceType": "Patient",
@@ -36,6 +40,9 @@ def patient(ids: Ids, person: Entity) -> Json:
         out["name"] = [name]
     if birth := partial_day(data.get("birth_date")):
         out["birthDate"] = birth
+    if replaced_by is not None:
+        other = f"Patient/{ids('Patient', replaced_by.source, replaced_by.key)}"
+        out.update(active=False, link=[{"other": {"reference": other}, "type": "replaced-by"}])
     return out
 
 

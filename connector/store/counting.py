@@ -42,15 +42,18 @@ UNTOUCH = text(
     "DELETE FROM touched WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
     "AND categories=:categories"
 )
+#: Contributions by the person they are of: where a part counts persons (``:persons``), two ids of one person are one key.
+WHO = "LEFT JOIN same_key s ON s.key=c.distinct_key AND c.distinct_key <> '' AND (c.indicator || '/' || c.part) IN {persons} "
 #: The recount: count, sum and count distinct of the touched cells' contributions.
-RECOUNT = text(
+RECOUNT = (
     "SELECT t.indicator, t.part, t.org_unit, t.period, t.categories, COUNT(c.record) AS records, "
-    "COALESCE(SUM(c.amount), 0) AS total, COUNT(DISTINCT NULLIF(c.distinct_key, '')) AS different "
+    "COALESCE(SUM(c.amount), 0) AS total, COUNT(DISTINCT COALESCE(s.kept, NULLIF(c.distinct_key, ''))) AS different "
     "FROM (SELECT indicator, part, org_unit, period, categories FROM touched "
     "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) t "
     "LEFT JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit "
     "AND c.period=t.period AND c.categories=t.categories "
-    "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
+    + WHO
+    + "GROUP BY t.indicator, t.part, t.org_unit, t.period, t.categories"
 )
 #: The recount of what looks at all records of a key: of each key the first record says in which category it counts
 #: (``keys``), or only the first or the latest record counts (``first``, ``latest``). One row per category that any record
@@ -60,14 +63,15 @@ RECOUNT_KEYS = (
     "SUM(CASE WHEN nth = 1 AND times >= at_least THEN 1 ELSE 0 END) AS keys, "
     "SUM(CASE WHEN oldest = 1 THEN amount ELSE 0 END) AS first, SUM(CASE WHEN newest = 1 THEN amount ELSE 0 END) AS latest "
     "FROM (SELECT c.indicator, c.part, c.org_unit, c.period, c.categories, c.amount, c.at_least, "
-    "ROW_NUMBER() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS nth, "
-    "COUNT(*) OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key) AS times, "
-    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment) AS oldest, "
-    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, c.distinct_key ORDER BY c.moment DESC) AS newest "
+    "ROW_NUMBER() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment) AS nth, "
+    "COUNT(*) OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key)) AS times, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment) AS oldest, "
+    "RANK() OVER (PARTITION BY c.indicator, c.part, c.org_unit, c.period, COALESCE(s.kept, c.distinct_key) ORDER BY c.moment DESC) AS newest "
     "FROM (SELECT DISTINCT indicator, part, org_unit, period FROM (SELECT indicator, part, org_unit, period FROM touched "
     "ORDER BY period, org_unit, indicator, part, categories LIMIT :limit) u WHERE indicator IN {in}) t "
     "JOIN contribution c ON c.indicator=t.indicator AND c.part=t.part AND c.org_unit=t.org_unit AND c.period=t.period "
-    "WHERE c.distinct_key <> '') k GROUP BY indicator, part, org_unit, period, categories"
+    + WHO
+    + "WHERE c.distinct_key <> '') k GROUP BY indicator, part, org_unit, period, categories"
 )
 #: What was accepted under one name says nothing of another: renamed in the pack, a cell is sent again.
 UPSERT_CELL = text(
@@ -132,26 +136,33 @@ class CountingQueries:
             many(self.connection, TOUCH_ALIKE, rows)
 
     def recount(
-        self, limit: int, keyed: Sequence[str] = (), waiting: Sequence[tuple[str, str]] = ()
+        self,
+        limit: int,
+        keyed: Sequence[str] = (),
+        waiting: Sequence[tuple[str, str]] = (),
+        persons: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """The touched cells counted again, but those of ``waiting`` (indicator, period). ``keyed``: indicators that look
-        at all records of a key; their rows have ``keys``, ``first`` and ``latest`` too."""
-        apart: dict[str, Any] = {}
-        clause = ""
+        at all records of a key; their rows have ``keys``, ``first`` and ``latest`` too. ``persons``: the parts
+        (``indicator/part``) whose keys are persons."""
+        dialect = self.connection.dialect.name
+        more: dict[str, Any] = {"limit": limit, "persons": orjson.dumps(list(persons)).decode()}
+        among = in_list(dialect, list(persons)).replace(":list", ":persons")
+        touched = "FROM touched "
         if waiting:
-            names = in_list(self.connection.dialect.name, ["text"]).replace(":list", ":waiting")
-            clause = f"FROM touched WHERE indicator || '/' || period NOT IN {names} "
-            apart = {"waiting": orjson.dumps(["/".join(one) for one in waiting]).decode()}
-        wanted = RECOUNT if not clause else statement(RECOUNT.text.replace("FROM touched ", clause))
-        rows = dicts(self.connection.execute(wanted, {"limit": limit, **apart}))
+            names = in_list(dialect, ["text"]).replace(":list", ":waiting")
+            touched += f"WHERE indicator || '/' || period NOT IN {names} "
+            more["waiting"] = orjson.dumps(["/".join(one) for one in waiting]).decode()
+        whole, by_key = (
+            query.replace("{persons}", among).replace("FROM touched ", touched) for query in (RECOUNT, RECOUNT_KEYS)
+        )
+        rows = dicts(self.connection.execute(statement(whole), more))
         found = {
             _address(row): {**row, "total": amount(row["total"]), "keys": 0, "first": 0, "latest": 0} for row in rows
         }
         asked = {row["indicator"] for row in rows} & set(keyed)
         if asked:
-            for row in self.select_in(  # type: ignore[attr-defined]
-                RECOUNT_KEYS.replace("FROM touched ", clause or "FROM touched "), sorted(asked), limit=limit, **apart
-            ):
+            for row in self.select_in(by_key, sorted(asked), **more):  # type: ignore[attr-defined]
                 known = found.get(_address(row))
                 if known is not None:
                     known.update(keys=int(row["keys"]), first=amount(row["first"]), latest=amount(row["latest"]))

@@ -48,8 +48,11 @@ REGISTER_RECORDS = text(
     "SELECT DISTINCT record FROM contribution WHERE record > :after AND record LIKE 'register/%' ORDER BY record LIMIT :limit"
 )
 DIRTY_BY_HOUSEHOLD = (
-    "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN "
-    "(SELECT key FROM entity WHERE source=:source AND kind='person' AND parent IN {in}))"
+    "UPDATE head SET dirty=:yes WHERE NOT deleted AND state <> 'erased' AND record IN (SELECT record FROM activity "
+    "WHERE LENGTH(activity_enc) > 0 AND subject IN "
+    "(SELECT key FROM entity WHERE source=:source AND kind='person' AND parent IN {in} UNION SELECT s.key FROM same_person s "
+    "JOIN entity k ON k.source=s.kept_source AND k.kind='person' AND k.key=s.kept_key "
+    "WHERE k.source=:source AND k.parent IN {in}))"
 )
 
 

@@ -46,7 +46,7 @@ HEAD_AND_AGE = text(
 )
 BODY_KNOWN = text("SELECT 1 FROM body WHERE source=:source AND stream=:stream AND key=:key AND revision=:revision")
 DIRTY = text(
-    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, b.body_enc, "
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, h.purged, b.body_enc, "
     "b.unreadable FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
     "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
 )
@@ -65,7 +65,11 @@ UPSERT_ENTITY = text(
     "record=excluded.record, revision=excluded.revision, entity_enc=excluded.entity_enc, digest=excluded.digest, "
     "updated=excluded.updated, parent=excluded.parent"
 )
-DIRTY_BY_SUBJECT = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND record IN (SELECT record FROM activity WHERE subject IN {in})"
+#: Also where the text is purged, as long as what it said is kept: who she is holds for all her activities.
+DIRTY_BY_SUBJECT = (
+    "UPDATE head SET dirty=:yes WHERE NOT deleted AND state <> 'erased' AND record IN "
+    "(SELECT record FROM activity WHERE LENGTH(activity_enc) > 0 AND subject IN {in})"
+)
 DIRTY_BY_PLACE = "UPDATE head SET dirty=:yes WHERE NOT deleted AND purged IS NULL AND source=:source AND record IN (SELECT record FROM activity WHERE place IN {in})"
 UPSERT_QUARANTINE = text(
     "INSERT INTO quarantine (source, stream, key, revision, form, code, path, file, line, detail, who, version, at) "

@@ -48,6 +48,7 @@ ENCRYPTED = {
     "delivery": ("delivery", ("id",), "payload_enc"),
     "attempt_delivery": ("attempt", ("attempt", "delivery"), "answer_enc"),
     "referral": ("referral", ("record",), "answer_enc"),
+    "same_person": ("same_person", ("key",), "note_enc"),
 }
 
 
@@ -212,6 +213,11 @@ class KeepingQueries:
         """Text, facts, registry entry, requests and answers of one record; its contributions and digests stay."""
         source, stream, key = record.split("/", 2)
         where = {"s": source, "st": stream, "k": key}
+        registered = "(SELECT key FROM entity WHERE record=:r AND kind='person')"
+        self._done(  # what somebody wrote about two ids of hers; that they are hers stays, for the figures
+            f"UPDATE same_person SET note_enc=NULL WHERE note_enc IS NOT NULL AND (key IN {registered} OR into_key IN {registered})",
+            r=record,
+        )
         counts = {
             "bodies": self._done(
                 "UPDATE body SET body_enc=NULL WHERE source=:s AND stream=:st AND key=:k AND body_enc IS NOT NULL",

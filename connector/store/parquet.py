@@ -10,7 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from connector.errors import ConfigError
+from connector.store.counting import WHO
+from connector.store.intake import in_list, statement
 from connector.store.tables import amount
 from connector.store.unit import Unit
 
@@ -35,8 +39,9 @@ def _polars() -> Any:
     return polars
 
 
-def export(unit: Unit, folder: Path) -> int:
-    """Write every contribution into ``folder``, which must be new or empty. Returns how many there were.
+def export(unit: Unit, folder: Path, persons: Sequence[str] = ()) -> int:
+    """Write every contribution into ``folder``, which must be new or empty. Returns how many there were. ``persons``:
+    the parts (``indicator/part``) whose keys are persons; an id that is another's stands under the one that is kept.
 
     Holds one file's worth of them at a time. Raises ConfigError without Polars or when there are files already.
     """
@@ -44,8 +49,14 @@ def export(unit: Unit, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty. Nothing was written. Name a new folder.")
-    rows = unit.connection.execution_options(stream_results=True).exec_driver_sql(
-        f"SELECT {', '.join(_COLUMNS)} FROM contribution"
+    columns = ", ".join(
+        "COALESCE(s.kept, c.distinct_key)" if name == "distinct_key" else f"c.{name}" for name in _COLUMNS
+    )
+    among = in_list(unit.connection.dialect.name, list(persons)).replace(":list", ":persons")
+    rows = unit.connection.execute(
+        statement(f"SELECT {columns} FROM contribution c {WHO.replace('{persons}', among)}"),
+        {"persons": orjson.dumps(list(persons)).decode()},
+        execution_options={"stream_results": True},
     )
     types = {name: pl.Int64 if name in ("amount", "at_least") else pl.String for name in _COLUMNS}
     count = 0

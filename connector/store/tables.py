@@ -164,6 +164,32 @@ entity = Table(
 Index("ix_entity_record", entity.c.record)
 Index("ix_entity_parent", entity.c.source, entity.c.parent)
 
+#: One person registered twice: this id is another one of hers. ``into``: the id it was declared the same as; ``kept``:
+#: the one id that all of hers are counted, sent and referred under. An id stands here once, so there is no circle.
+same_person = Table(
+    "same_person",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("into_source", Text, nullable=False),
+    Column("into_key", Text, nullable=False),
+    Column("kept_source", Text, nullable=False),
+    Column("kept_key", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("note_enc", LargeBinary),
+)
+Index("ix_same_person_kept", same_person.c.kept_key)
+
+#: Keyed hash -> the one it is read as, of ``contribution.distinct_key`` and of ``member.key``.
+same_key = Table(
+    "same_key",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kept", Text, nullable=False),
+)
+Index("ix_same_key_kept", same_key.c.kept)
+
 #: Which records may belong together: each under the keys it has for a kind of episode.
 member = Table(
     "member",
@@ -229,6 +255,8 @@ Index(
     contribution.c.categories,
 )
 Index("ix_contribution_record", contribution.c.record)
+_said = contribution.c.distinct_key != ""
+Index("ix_contribution_distinct", contribution.c.distinct_key, sqlite_where=_said, postgresql_where=_said)
 
 touched = Table(
     "touched",

@@ -13,6 +13,7 @@ from connector.store.deriving import DerivingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.persons import PersonQueries
 from connector.store.planning import PlanQueries
 from connector.store.reporting import ReportingQueries
 from connector.store.tokens import TokenQueries
@@ -27,6 +28,7 @@ class Unit(
     TrailQueries,
     ChoosingQueries,
     KeepingQueries,
+    PersonQueries,
     PlanQueries,
     ReportingQueries,
     TokenQueries,

@@ -63,8 +63,18 @@ def where(rows: dict[tuple[str, str], Any], places: dict[str, Doc], source: str,
 
 def slow_count(
     *, people: dict[str, Doc], places: dict[str, Doc], reports: dict[str, Doc], meetings: dict[str, Doc],
-    rows: dict[tuple[str, str], Any], today: date, variant: str,
+    rows: dict[tuple[str, str], Any], today: date, variant: str, same: dict[str, str] | None = None,
 ) -> dict[Cell, str]:  # fmt: skip
+    """``same``: other id of a person -> the id that is kept of hers."""
+    same = same or {}
+
+    def whom(id: str) -> str:
+        return same.get(id, id)
+
+    def registered(id: str) -> Doc | None:
+        """Under the id that is kept; where that is not registered, under her own."""
+        return people.get(whom(id)) or people.get(id)
+
     counts: dict[Cell, int] = defaultdict(int)
     workers: dict[Cell, set[str]] = defaultdict(set)
     sums: dict[Cell, Decimal] = defaultdict(Decimal)
@@ -87,7 +97,7 @@ def slow_count(
         period = f"{day.year}{day.month:02}"
         months.add((day.year, day.month))
         if doc["form"] == "assessment_follow_up":
-            followed.add((fields["patient_id"], day))
+            followed.add((whom(fields["patient_id"]), day))
         site = row[0] if row[1] == "site" else None
         area = row[2] if row[1] == "site" else row[0]
 
@@ -111,7 +121,7 @@ def slow_count(
                     workers["MH_F01_NUM", area, period, combo].add(doc["contact"]["_id"])
 
         if doc["form"] == "assessment" and site:
-            person = people.get(fields.get("patient_id"))
+            person = registered(fields["patient_id"])
             years_old = age(person, day, fields.get("patient_age_in_months"))
             sex = {"female": "SEX_F", "male": "SEX_M"}.get((person or {}).get("sex", ""), "SEX_UNK")
             limit = 10 if variant == "bands" else 5
@@ -127,10 +137,10 @@ def slow_count(
             if fields.get("care_refused"):
                 for part in ("DEN", "NUM") if fields["care_refused"] == "yes" else ("DEN",):
                     asked[f"MH_A10_{part}", site, period].append(
-                        (day, doc["_id"], fields["patient_id"], f"{band}-{sex}")
+                        (day, doc["_id"], whom(fields["patient_id"]), f"{band}-{sex}")
                     )
             if fever.get("malaria_treatment") == "act" and (years_old is None or years_old[2] < 5):
-                treated.append((day, fields["patient_id"], site, f"{_iccm_band(years_old)}-TREATMENT_ACT"))
+                treated.append((day, whom(fields["patient_id"]), site, f"{_iccm_band(years_old)}-TREATMENT_ACT"))
             tested = fever.get("mrdt_result") in ("positive", "negative")
             if fever.get("patient_fever") == "yes":
                 combo = sex if variant == "split" else f"{band}-{sex}"
@@ -169,6 +179,8 @@ def slow_count(
     for year, month in months:
         last = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
         for doc in people.values():
+            if whom(doc["_id"]) != doc["_id"] and whom(doc["_id"]) in people:
+                continue  # she stands there under the id that is kept
             row, old = where(rows, places, "cht", doc["parent"]["_id"], last), age(doc, last, None)
             if row is not None and row[1] == "site" and old is not None and 6 <= old[1] < 60:
                 sex = {"female": "SEX_F", "male": "SEX_M"}.get(doc.get("sex", ""), "SEX_UNK")

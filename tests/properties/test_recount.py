@@ -1,7 +1,8 @@
 """Whatever happens, in whatever order: what is wanted equals a recount from nothing, and DHIS2 comes to hold it.
 
 Documents are added, edited (back to what they were too), deleted with and without their body, moved to another place
-or month; persons and places are registered late, corrected, deleted; the table of org units and the indicators change.
+or month; persons and places are registered late, corrected, deleted; persons are declared to be one and two again; the
+table of org units and the indicators change.
 After every count the figures are compared with a slow count of the documents as they are; at the end all that follows
 from them with a second, empty database that was given only the documents as they are, and the state of DHIS2 with both.
 """
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from connector.engine import same_person
+from connector.errors import NotSame
 from tests.engine.house import Doc, meeting, person, place, report
 from tests.properties.scale import scale
 from tests.properties.slow_count import ELEMENTS, Cell, slow_count
@@ -106,6 +109,8 @@ class Recount(RuleBasedStateMachine):
         self.places: dict[str, Doc] = {}
         self.reports: dict[str, Doc] = {}
         self.meetings: dict[str, Doc] = {}
+        self.registered: dict[str, Doc] = {}  #: every person ever registered
+        self.same: dict[str, str] = {}  #: other id of a person -> the id it was declared the same as
         self.before: dict[str, list[Doc]] = {}  #: what a report was before
         self.files = 0
         self.variant = "shipped"
@@ -159,12 +164,41 @@ class Recount(RuleBasedStateMachine):
     @rule(key=st.sampled_from(PEOPLE), born=st.sampled_from(BORN), sex=st.sampled_from(("female", "male", "?", None)))
     def register(self, key: str, born: str | None, sex: str | None) -> None:
         """A person is registered (perhaps after her visits), or her birth date or sex is corrected."""
-        self._put(self.people, {**person(key, born=born, sex=sex), "reported_date": REGISTERED})
+        self.registered[key] = {**person(key, born=born, sex=sex), "reported_date": REGISTERED}
+        self._put(self.people, self.registered[key])
 
     @precondition(lambda self: self.people)
     @rule(data=st.data(), stub=st.booleans())
     def delete_a_person(self, data: Any, stub: bool) -> None:
         self._remove(self.people, data.draw(st.sampled_from(sorted(self.people))), stub)
+
+    @rule(kept=st.sampled_from(PEOPLE), other=st.sampled_from(PEOPLE))
+    def merge(self, kept: str, other: str) -> None:
+        """Two registrations are declared to be one person, or it is refused."""
+        self.road.run(targets=[])
+        known = kept in self.people and other in self.people
+        fits = known and kept != other and other not in self.same and self.kept(kept) != other
+        try:
+            same_person.declare(self.road.engine, ("cht", kept), ("cht", other), "", "a test")
+        except NotSame:
+            assert not fits
+            return
+        assert fits
+        self.same[other] = kept
+        self.agreed = False
+
+    @precondition(lambda self: self.same)
+    @rule(data=st.data())
+    def undo(self, data: Any) -> None:
+        other = data.draw(st.sampled_from(sorted(self.same)))
+        same_person.undo(self.road.engine, ("cht", self.same.pop(other)), ("cht", other), "", "a test")
+        self.agreed = False
+
+    def kept(self, key: str) -> str:
+        """The id that she is counted under."""
+        while key in self.same:
+            key = self.same[key]
+        return key
 
     @rule(key=st.sampled_from(SITES[1:]), area=st.sampled_from(("area-1", "area-2", "area-77")))
     def register_a_place(self, key: str, area: str) -> None:
@@ -249,6 +283,7 @@ class Recount(RuleBasedStateMachine):
             rows={key: value for key, value in rows.items() if value != "no row"},
             today=self.road.clock.now().date(),
             variant=self.variant,
+            same={key: self.kept(key) for key in self.same},
         )
 
     def compare(self) -> None:
@@ -278,9 +313,15 @@ class Recount(RuleBasedStateMachine):
             self.world.gone()
 
     def from_nothing(self) -> None:
-        fresh = World([*self.people.values(), *self.places.values(), *self.reports.values()], self.change())
+        twice = {key: self.registered[key] for pair in self.same.items() for key in pair} | self.people
+        fresh = World([*twice.values(), *self.places.values(), *self.reports.values()], self.change())
         try:
             fresh.write_meetings("all", list(self.meetings.values()))
+            fresh.run(targets=[])
+            for other, kept in self.same.items():
+                same_person.declare(fresh.engine, ("cht", kept), ("cht", other), "", "a test")
+            for key in twice.keys() - self.people.keys():
+                fresh.cht.delete(key, keep_body=False)
             fresh.run(targets=[])
             assert not differences(self.road.wanted(), fresh.wanted())
         finally:

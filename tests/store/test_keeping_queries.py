@@ -11,6 +11,7 @@ from sqlalchemy import text
 from connector.store.database import SqlStore
 from connector.store.keeping import ENCRYPTED
 from tests.store.conftest import rows
+from tests.store.test_person_queries import same
 from tests.store.test_queries import (
     BLOCK,
     CELL,
@@ -433,6 +434,8 @@ def sealed_everywhere(unit: Any) -> None:
         unit.keep_referral(**referred(key))
         unit.referral_state(record(key), "completed", NOW, answer_enc=key.encode())
     unit.keep_referral(**referred("purged"))
+    for key, note in (*((k, k.encode()) for k in keys), ("purged", None)):
+        unit.keep_same(same(key, "into", "into", note_enc=note))
 
 
 @pytest.mark.parametrize("table", ENCRYPTED)
@@ -510,6 +513,7 @@ def her_records(unit: Any) -> None:
         mapped(unit, key)
         unit.keep_bodies([body(key, "2")])
         unit.keep_entities([registered(key, record=record(key))])
+        unit.keep_same(same(key, "into", "into"))
         unit.quarantine([held_for(key)])
         unit.keep_referral(**referred(key))
         unit.referral_state(record(key), "sent", NOW, answer_enc=b"\x00")

@@ -18,6 +18,7 @@ from connector.store.deriving import DerivingQueries
 from connector.store.intake import CHUNK, IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.persons import PersonQueries
 from connector.store.planning import PlanQueries
 from connector.store.tokens import TokenQueries
 from connector.store.trail import TrailQueries
@@ -30,7 +31,7 @@ ODD = 'l\'été 100% "a" :name %(x)s {y} \\ é 🙂 ߒߞߏ ; -- /*'
 
 AREAS = (
     IntakeQueries, CountingQueries, DerivingQueries, LedgerQueries, TrailQueries, ChoosingQueries, KeepingQueries,
-    TokenQueries, PlanQueries,
+    TokenQueries, PlanQueries, PersonQueries,
 )  # fmt: skip
 
 
