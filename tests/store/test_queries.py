@@ -506,6 +506,8 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     ]
     assert store.read(lambda unit: unit.generations([good["id"]]))[good["id"]]["step"] == ""
     (tried,) = store.read(lambda unit: unit.attempts(bad["id"]))
+    (moments,) = store.read(lambda unit: unit.attempt_moments([tried["id"]]))
+    assert (moments["id"], moments["started"], moments["ended"]) == (tried["id"], tried["started"], LATER)
     assert (tried["verdict"], tried["http_status"], tried["ended"], tried["reason"]) == ("rejected", 409, LATER, ODD)
 
     assert store.read(lambda unit: unit.parked_who("dhis2")) == "mapping"
