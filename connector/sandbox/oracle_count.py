@@ -29,7 +29,7 @@ class Patient:
         told = rec.a.get("age_told_months")
         if person is not None and person.birth:
             self._from_birth(person.birth, day or rec.day)
-        elif told is not None:
+        if self.days is None and told is not None:
             self.days, self.months, self.years = int(told * 30.4375), int(told), int(told) // 12
 
     def _from_birth(self, text: str, day: date) -> None:
@@ -38,6 +38,8 @@ class Patient:
         if len(text) == 7:
             text += "-01"
         born = date.fromisoformat(text)
+        if born > day:
+            return  # somebody mistyped: no age is better than a wrong one
         self.days = (day - born).days
         self.months = (day.year - born.year) * 12 + day.month - born.month
         if day.day < born.day:

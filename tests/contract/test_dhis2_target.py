@@ -485,6 +485,38 @@ def test_a_token_is_sent_the_way_dhis2_wants_it() -> None:
     assert asyncio.run(run("d2p_sandboxx")).reason == "dhis2.credentials_token"  # 390: 400, not 401
 
 
+@pytest.mark.parametrize("kind", ["block", "completion"])
+@pytest.mark.parametrize("wrong", [{"OuSiteAAA01": "OuSiteZZZ99"}, {"HllvX50cXC0": "HllvX50cXC9"}])
+def test_ids_that_were_wrong_once_are_asked_for_again(kind: str, wrong: dict[str, str]) -> None:
+    """Metadata recreated on the server, or an answer gone bad: the next try must not fail for ever."""
+    house = House()
+
+    class GarbledOnce(httpx.ASGITransport):
+        done = False
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if request.url.path != "/api/dataSets" or self.done:
+                return answer
+            self.done = True
+            text = (await answer.aread()).decode()
+            for before, after in wrong.items():
+                assert before in text
+                text = text.replace(before, after)
+            return httpx.Response(answer.status_code, headers={"content-type": "application/json"}, text=text)
+
+    async def run() -> list[Outcome]:
+        async with make_client(
+            "http://127.0.0.1:1", user="relais", password="relais", transport=GarbledOnce(house.sim.app)
+        ) as client:
+            target = Dhis2Target(client, name="dhis2", settings=SETTINGS)
+            wanted = block(value()) if kind == "block" else completion()
+            return [(await target.deliver([wanted], house.progress))[0] for _ in range(3)]
+
+    last = asyncio.run(run())[-1]
+    assert last.verdict is Verdict.ACCEPTED, last
+
+
 def test_an_answer_bigger_than_the_bound_is_not_swallowed() -> None:
     house = House(max_answer_bytes=200)
     (outcome,) = house.deliver(block(value()))

@@ -190,17 +190,32 @@ def test_completions_are_refused_in_words(said: dict[str, Any], code: str) -> No
 
 def test_the_default_combo_is_found_by_its_name_where_it_has_no_code() -> None:
     combo = {"categoryOptionCombos": [{"id": "Coc12345678", "name": "default"}]}
-    wire = {"id": "Ds1", "periodType": "Monthly", "categoryCombo": combo}
+    wire = {"id": "Ds123456789", "periodType": "Monthly", "categoryCombo": combo}
     assert data_set_of(wire).attribute_combos == {"default": "Coc12345678"}
 
 
 def test_the_data_sets_own_combo_comes_before_the_elements() -> None:
     own, other = (
-        {"categoryOptionCombos": [{"id": uid, "code": code, "name": code}]} for uid, code in (("A", "a"), ("B", "b"))
+        {"categoryOptionCombos": [{"id": uid, "code": code, "name": code}]}
+        for uid, code in (("A2345678901", "a"), ("B2345678901", "b"))
     )
-    entry = {"categoryCombo": own, "dataElement": {"id": "De1", "code": "DE", "categoryCombo": other}}
-    wire = {"id": "Ds1", "periodType": "Monthly", "categoryCombo": own, "dataSetElements": [entry]}
-    assert data_set_of(wire).elements["DE"].combos == {"a": "A"}
+    entry = {"categoryCombo": own, "dataElement": {"id": "De123456789", "code": "DE", "categoryCombo": other}}
+    wire = {"id": "Ds123456789", "periodType": "Monthly", "categoryCombo": own, "dataSetElements": [entry]}
+    assert data_set_of(wire).elements["DE"].combos == {"a": "A2345678901"}
+
+
+@pytest.mark.parametrize("garbled", ["true", "2", "", "1234567890a", "Ds123456789x", None])
+def test_what_is_no_uid_is_not_believed(garbled: Any) -> None:
+    combo = {"categoryOptionCombos": [{"id": garbled, "code": "a", "name": "default"}]}
+    good = {"categoryOptionCombos": [{"id": "Coc12345678", "code": "a", "name": "default"}]}
+    for wire in (
+        {"id": garbled, "periodType": "Monthly", "categoryCombo": good},
+        {"id": "Ds123456789", "periodType": "Monthly", "categoryCombo": combo},
+        {"id": "Ds123456789", "periodType": "Monthly", "categoryCombo": good,
+         "organisationUnits": [{"id": garbled, "code": "ML-S1"}]},
+    ):  # fmt: skip
+        with pytest.raises(TypeError):
+            data_set_of(wire)
 
 
 @pytest.mark.parametrize(
