@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from connector.model import SEEN, Contribution
+from connector.model import ADDRESS, SEEN, Contribution
 
-_ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
-_cell = itemgetter(*_ADDRESS)
+_cell = itemgetter(*ADDRESS)
 
 
 def categories_text(categories: Iterable[tuple[str, str]]) -> str:
@@ -47,8 +46,8 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
     unit.replace_contributions(drop, add)
     left = {(record, *_cell(row)) for record in drop for row in old[record]}
     left -= {(row["record"], *_cell(row)) for row in add if row["record"] in old}
-    unit.departed([dict(zip(("record", *_ADDRESS), one, strict=True), now=now) for one in sorted(left)])
-    unit.touch([dict(zip(_ADDRESS, cell, strict=True)) for cell in touched])
+    unit.departed([dict(zip(("record", *ADDRESS), one, strict=True), now=now) for one in sorted(left)])
+    unit.touch([dict(zip(ADDRESS, cell, strict=True)) for cell in touched])
     unit.touch_alike(alike)
     return len(drop) + len({row["record"] for row in add} - set(drop))
 

@@ -14,9 +14,8 @@ from connector.engine import backfilling, tally
 from connector.engine.engine import Engine
 from connector.engine.mapping import Mapping
 from connector.identity import canonical
+from connector.model import ADDRESS
 from connector.ports import Store
-
-ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 
 
 def run(engine: Engine) -> dict[str, int]:

@@ -16,12 +16,10 @@ from connector.engine.keys import block_key
 from connector.identity import digest
 from connector.mappings import indicators
 from connector.mappings.pack import Indicator, Pack, PartRule
+from connector.model import ADDRESS
 
 #: Cells per transaction.
 CHUNK = 500
-
-#: What names a cell.
-ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 
 
 def figure(rule: PartRule, row: Mapping[str, Any]) -> str | None:

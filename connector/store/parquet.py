@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from connector.errors import ConfigError
+from connector.model import ADDRESS
 from connector.store.counting import WHO
 from connector.store.intake import in_list, statement
 from connector.store.tables import amount
@@ -20,7 +21,7 @@ from connector.store.unit import Unit
 
 #: Contributions of one file.
 CHUNK = 100_000
-_ADDRESS = ["indicator", "part", "org_unit", "period", "categories"]
+_ADDRESS = list(ADDRESS)
 _KEY = [*_ADDRESS[:4], "distinct_key"]
 #: ``moment`` ends with the id of its record: keep the files as you keep the database.
 _COLUMNS = [*_ADDRESS, "amount", "distinct_key", "moment", "at_least"]
