@@ -449,12 +449,12 @@ def test_places_and_deployments(copy: PackCopy) -> None:
 @pytest.mark.parametrize(
     ("name", "row", "code"),
     [
-        ("org_units.csv", "cht,x,ML-X,site,ML,X,2026-02-30,", "csv.date"),
-        ("org_units.csv", "cht,x,ML-X,site,ML,X,2026-02-01,2026-01-01", "csv.date"),
+        ("org_units.csv", "cht,site-99,ML-X,site,ML,X,2026-02-30,", "csv.date"),
+        ("org_units.csv", "cht,site-99,ML-X,site,ML,X,2026-02-01,2026-01-01", "csv.date"),
         ("org_units.csv", "cht,area-1,ML-X,cscom,ML,X,2026-02-01,", "org_unit.overlap"),
-        ("org_units.csv", "cht,x,ML-X,site,ML-NOWHERE,X,2026-02-01,", "org_unit.parent"),
+        ("org_units.csv", "cht,site-99,ML-X,site,ML-NOWHERE,X,2026-02-01,", "org_unit.parent"),
         ("deployments.csv", "asc-99,person,asc,ML,2026-01-01,", "value.choice"),
-        ("deployments.csv", "asc-99,worker,asc,ML-NOWHERE,2026-01-01,", "org_unit.unknown"),
+        ("deployments.csv", "asc-099,worker,asc,ML-NOWHERE,2026-01-01,", "org_unit.unknown"),
     ],
 )
 def test_mistakes_in_the_tables(copy: PackCopy, name: str, row: str, code: str) -> None:
