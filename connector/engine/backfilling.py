@@ -161,7 +161,7 @@ def _next_records(unit: Any, job: dict[str, Any], limit: int) -> list[str]:
             job["after"] = found[-1]
             continue
         looked += 1
-        before = unit.last_day(job["first"], (date.fromisoformat(job["day"]) - timedelta(days=1)).isoformat())
+        before = unit.last_day_between(job["first"], (date.fromisoformat(job["day"]) - timedelta(days=1)).isoformat())
         job.update(day=before, after="")
     return records
 

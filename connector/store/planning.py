@@ -134,7 +134,7 @@ class PlanQueries:
         )
         return sorted(row["record"] for row in rows)[:limit]
 
-    def last_day(self, first: str, last: str) -> str | None:
+    def last_day_between(self, first: str, last: str) -> str | None:
         """The latest day with activities in these."""
         found = self._planned("SELECT MAX(date) AS day FROM activity WHERE date BETWEEN :f AND :l", f=first, l=last)
         return found[0]["day"]

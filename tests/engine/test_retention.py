@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from connector import cli, crypto
-from connector.engine import erasing, lineage, retention
+from connector.engine import same_person, erasing, lineage, retention
 from connector.engine import plan as planning
 from connector.errors import ConfigError, WrongKey
 from connector.mappings.pack import Pack
@@ -251,6 +251,9 @@ def test_everything_can_be_encrypted_with_fresh_keys_and_an_interruption_is_take
 
     road = settled
     monkeypatch.setattr(rekeying, "CHUNK", 3)
+    road.cht.put(person("person-again", NAME))
+    road.settle()
+    same_person.declare(road.engine, ("cht", ANNA), ("cht", "person-again"), NAME, "awa")
 
     def generations() -> set[int]:
         found = set()

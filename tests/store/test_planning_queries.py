@@ -165,8 +165,8 @@ def test_history_is_marked_page_by_page_and_its_cells_are_touched(store: SqlStor
     assert store.write(work) == [["cht/reports/a", "cht/reports/b"], ["cht/reports/c"], []]
     assert [row["key"] for row in store.read(lambda unit: unit.dirty_heads(0, 9))] == ["a", "b", "c"]
     assert store.read(lambda unit: unit.count_activities(["visit", ODD], "2026-08-01", "2026-08-31")) == 3
-    assert store.read(lambda unit: unit.last_day("2026-08-01", "2026-08-31")) == activity("a")["date"]
-    assert store.read(lambda unit: unit.last_day("2026-01-01", "2026-01-31")) is None
+    assert store.read(lambda unit: unit.last_day_between("2026-08-01", "2026-08-31")) == activity("a")["date"]
+    assert store.read(lambda unit: unit.last_day_between("2026-01-01", "2026-01-31")) is None
     assert store.read(lambda unit: unit.count_cells("G05", ["202607", "202608", "202609"])) == 2
     assert store.read(lambda unit: unit.touched_groups()) == [("G05", "202608")]
     assert [row["period"] for row in store.read(lambda unit: unit.recount(9))] == ["202608"]
