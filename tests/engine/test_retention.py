@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from connector import cli, crypto
-from connector.engine import same_person, erasing, lineage, retention
+from connector.engine import erasing, lineage, retention, same_person
 from connector.engine import plan as planning
 from connector.errors import ConfigError, WrongKey
 from connector.mappings.pack import Pack

@@ -6,6 +6,8 @@ import ast
 import tomllib
 from pathlib import Path
 
+from connector.store.unit import Unit
+
 ROOT = Path(__file__).parents[2]
 ADAPTERS = sorted(path.stem for path in (ROOT / "connector/adapters").glob("*.py") if path.stem != "__init__")
 #: What all adapters share.
@@ -49,6 +51,16 @@ def test_every_part_of_the_house_is_named_in_the_contracts() -> None:
     parts = {path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").exists()}
     for part in parts - wires:
         assert f'"connector.{part}"' in text, f"connector.{part} is in no contract"
+
+
+def test_no_two_parts_of_the_unit_of_work_have_a_query_of_one_name() -> None:
+    """The first would hide the second, and only its caller would notice."""
+    names: dict[str, list[str]] = {}
+    for part in Unit.__mro__:
+        for name in vars(part):
+            if not name.startswith("_"):
+                names.setdefault(name, []).append(part.__name__)
+    assert not {name: parts for name, parts in names.items() if len(parts) > 1}
 
 
 def test_no_module_of_the_core_reads_the_clock_or_throws_dice() -> None:
