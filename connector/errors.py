@@ -213,10 +213,16 @@ class RunLocked(RelaisError):
 
 
 class NotSame(RelaisError):
-    """These two ids cannot be declared the same person, or no more apart. Nothing was changed. See the message."""
+    """These two ids cannot be declared the same person, or no more apart. Nothing was changed. See the message.
+    Ces deux identifiants ne peuvent être déclarés la même personne, ou ne plus l'être. Rien n'a été modifié."""
 
     code = "person.not_same"
     exit_code = 2
+
+    @classmethod
+    def because(cls, french: tuple[str, str], english: tuple[str, str]) -> NotSame:
+        """Each: why, and what to do."""
+        return cls(f"{english[0]}. Nothing was changed. {english[1]}.\n{french[0]}. Rien n'a été modifié. {french[1]}.")
 
 
 class PlanUnknown(RelaisError):

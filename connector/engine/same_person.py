@@ -31,7 +31,10 @@ def named(text: str) -> Id:
     """``SOURCE/ID``. Raises NotSame."""
     source, slash, key = text.partition("/")
     if not (source and slash and key):
-        raise NotSame(f"{text!r} is not written SOURCE/ID, as in cht/5b2c. Nothing was changed. Write both ids so.")
+        raise NotSame.because(
+            (f"« {text} » n'est pas écrit SOURCE/ID, comme cht/5b2c", "Écrire ainsi les deux identifiants"),
+            (f"{text!r} is not written SOURCE/ID, as in cht/5b2c", "Write both ids so"),
+        )
     return source, key
 
 
@@ -46,9 +49,15 @@ def declare(engine: Engine, kept: Id, other: Id, note: str, by: str) -> dict[str
         top = _kept(rows.get(kept[1]), kept)
         under = [(row["source"], row["key"]) for row in unit.same_as([other[1]])]
         if len(unit.same_as([top[1]])) + len(under) + 2 > MOST:
-            raise NotSame(
-                f"{_text(top)} would have more than {MOST} ids. Nothing was changed. "
-                "Look whether an id shared by many people was taken for a person's."
+            raise NotSame.because(
+                (
+                    f"{_text(top)} aurait plus de {MOST} identifiants",
+                    "Voir si un identifiant partagé par plusieurs a été pris pour celui d'une personne",
+                ),
+                (
+                    f"{_text(top)} would have more than {MOST} ids",
+                    "Look whether an id shared by many people was taken for a person's",
+                ),
             )
         unit.keep_same(
             {
@@ -79,9 +88,15 @@ def undo(engine: Engine, kept: Id, other: Id, note: str, by: str) -> dict[str, A
     def work(unit: Any) -> dict[str, Any]:
         row = _rows(unit, kept, other).get(other[1])
         if row is None or (row["into_source"], row["into_key"]) != kept:
-            raise NotSame(
-                f"{_text(other)} was not declared the same as {_text(kept)}. Nothing was changed. "
-                "`relais person list` shows what was declared; give the two ids of one line."
+            raise NotSame.because(
+                (
+                    f"{_text(other)} n'a pas été déclaré la même personne que {_text(kept)}",
+                    "`relais person list` montre ce qui a été déclaré ; donner les deux identifiants d'une ligne",
+                ),
+                (
+                    f"{_text(other)} was not declared the same as {_text(kept)}",
+                    "`relais person list` shows what was declared; give the two ids of one line",
+                ),
             )
         top = _kept(row, kept)
         under = list(_under(other, unit.same_as([top[1]])))
@@ -171,35 +186,69 @@ def _rows(unit: Any, *ids: Id) -> dict[str, dict[str, Any]]:
     known.update({row["kept_key"]: row["kept_source"] for row in unit.same_as(keys)})
     for source, key in ids:
         if known.get(key, source) != source:
-            raise NotSame(
-                f"The id {key} was declared under the source {known[key]}, and figures know a person by the id alone. "
-                f"Nothing was changed. Give {known[key]}/{key}, or take that declaration back first."
+            raise NotSame.because(
+                (
+                    f"L'identifiant {key} a été déclaré sous la source {known[key]}, et les chiffres connaissent une "
+                    "personne par l'identifiant seul",
+                    f"Donner {known[key]}/{key}, ou retirer d'abord cette déclaration",
+                ),
+                (
+                    f"The id {key} was declared under the source {known[key]}, and figures know a person by the id "
+                    "alone",
+                    f"Give {known[key]}/{key}, or take that declaration back first",
+                ),
             )
     return {row["key"]: row for row in rows}
 
 
 def _check(unit: Any, kept: Id, other: Id, rows: Mapping[str, Mapping[str, Any]]) -> None:
     if kept[1] == other[1]:
-        raise NotSame(
-            f"{_text(kept)} and {_text(other)} are one id, and counted once as it is. Nothing was changed. "
-            "Give the two ids of the two registrations."
+        raise NotSame.because(
+            (
+                f"{_text(kept)} et {_text(other)} sont un seul identifiant, déjà compté une fois",
+                "Donner les identifiants des deux enregistrements",
+            ),
+            (
+                f"{_text(kept)} and {_text(other)} are one id, and counted once as it is",
+                "Give the two ids of the two registrations",
+            ),
         )
     for source, key in (kept, other):
         if not unit.entities("person", source, [key]):
-            raise NotSame(
-                f"{source}/{key} is no registered person. Nothing was changed. "
-                "Copy the id from the app; a person who was just registered is known after the next run."
+            raise NotSame.because(
+                (
+                    f"{source}/{key} n'est pas une personne enregistrée",
+                    "Copier l'identifiant depuis l'application ; qui vient d'être enregistré est connu après la "
+                    "prochaine collecte",
+                ),
+                (
+                    f"{source}/{key} is no registered person",
+                    "Copy the id from the app; a person who was just registered is known after the next run",
+                ),
             )
     there = rows.get(other[1])
     if there is not None:
-        raise NotSame(
-            f"{_text(other)} was declared the same as {there['into_source']}/{there['into_key']} already. Nothing was "
-            "changed. Take that back with --undo first, or declare the ids that are kept the same."
+        into = f"{there['into_source']}/{there['into_key']}"
+        raise NotSame.because(
+            (
+                f"{_text(other)} a déjà été déclaré la même personne que {into}",
+                "Retirer d'abord cette déclaration avec --undo, ou déclarer identiques les identifiants gardés",
+            ),
+            (
+                f"{_text(other)} was declared the same as {into} already",
+                "Take that back with --undo first, or declare the ids that are kept the same",
+            ),
         )
     if _kept(rows.get(kept[1]), kept) == other:
-        raise NotSame(
-            f"{_text(kept)} is counted under {_text(other)} already: they are the same. Nothing was changed. "
-            "To keep the other id, take the declaration back with --undo first."
+        raise NotSame.because(
+            (
+                f"{_text(kept)} est déjà compté sous {_text(other)} : c'est la même personne",
+                "Pour garder l'autre identifiant, retirer d'abord la déclaration avec --undo",
+            ),
+            (
+                f"{_text(kept)} is counted under {_text(other)} already: they are the same",
+                "To keep the other id, take the declaration back with --undo first",
+            ),
         )
 
 
