@@ -154,6 +154,11 @@ def worth_asking(person: Person, found: Mapping[str, Candidate], on: date, ask_f
     return [found[id] for _, id in worth[:KEPT]]
 
 
+def contradicts(payload: Mapping[str, Any], one: Candidate) -> bool:
+    """Whether something in the two speaks against their being one person, whatever identifier they share."""
+    return likeness(wanted(payload), one.person, on_day(payload)).contradicts
+
+
 def on_day(payload: Mapping[str, Any]) -> date:
     return date.fromisoformat(str(payload["date"]))
 
