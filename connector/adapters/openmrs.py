@@ -206,13 +206,11 @@ class OpenmrsTarget:
         if found is None and (again or a.step == "patient" or a.delivery.unsure):
             found = self._living(await self._read_patient(ours))
         if found is None:
+            found = await self._is_there(a, ours)
+        if found is None:
             async with a.progress.lane(f"openmrs:{self.name}:create"):
                 # Alone from here on: the server does not keep identifiers unique by itself (363-369).
-                found = (
-                    await self._search_patient(a, ours)
-                    or await self._is_there(a, ours)
-                    or await self._create_patient(a, place, ours)
-                )
+                found = await self._search_patient(a, ours) or await self._create_patient(a, place, ours)
         return found
 
     # ------------------------------------------------------------ who a person said it is

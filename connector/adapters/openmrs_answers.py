@@ -128,8 +128,8 @@ REASONS: dict[str, Reason] = {
         Who.CLINIC,
         "Un dossier de la clinique ressemble à la personne référée. Relais attend et n'a rien écrit à la clinique : "
         "dire si c'est elle (page Rapprochements, ou relais matches).",
-        "A patient of the clinic is like the referred person. Relais waits and wrote nothing at the clinic: say whether "
-        "it is she (page Matches, or relais matches).",
+        "A patient of the clinic is like the referred person. Relais waits and wrote nothing at the clinic: say "
+        "whether it is she (page Matches, or relais matches).",
     ),
     "openmrs.patient_gone": Reason(
         _R,

@@ -1,10 +1,11 @@
 """Match review: is this patient of the clinic the person of ours? A person of the clinic says, once.
 
 A referral whose person looks like patients of the clinic stands parked with the candidates; nothing is written there.
-"It is she" is kept here (the patient is left as she is) and her referrals go to that patient; "none of them" makes a new
-patient. Either is kept for ever and goes into the wanted state of her referrals (``match``), so that what waits, what
-comes later and what was sent already follow like after any other change. What the candidates are called is
-forgotten with the answer: of the one chosen only her numbers stay, by which she is followed when the clinic merges her.
+"It is she" is kept here (the patient is left as she is) and her referrals go to that patient; "none of them" makes a
+new patient. Either is kept for ever and goes into the wanted state of her referrals (``match``), so that what waits,
+what comes later and what was sent already follow like after any other change. What the candidates are called is
+forgotten with the answer: of the one chosen only her numbers stay, by which she is followed when the clinic merges
+her.
 
 The audit has who, when and what as keyed hashes, never a name; reading a review is written down like any reading of
 personal data.
@@ -13,6 +14,7 @@ personal data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from connector.engine import audit
@@ -41,8 +43,8 @@ def ask(engine: Engine, unit: Any, delivery: Mapping[str, Any], candidates: Sequ
 
 
 def decided(unit: Any, target: str, keys: Sequence[str]) -> dict[str, Any]:
-    """What was said of a person under any of her ids, as her referrals take it: ``patient`` and ``numbers``, or ``new``;
-    empty when nobody has been asked or has said. An id that comes first counts first."""
+    """What was said of a person under any of her ids, as her referrals take it: ``patient`` and ``numbers``, or
+    ``new``; empty when nobody has been asked or has said. An id that comes first counts first."""
     rows = {row["key"]: row for row in unit.matches_of(target, keys) if row["decision"]}
     known = [rows[key] for key in keys if key in rows]
     row = next((one for one in known if one["decision"] == "same"), next(iter(known), None))
@@ -86,19 +88,51 @@ def _waits(delivery: Mapping[str, Any]) -> bool:
     return bool(delivery["state"] == "parked" and delivery["reason"] == REASON)
 
 
-def shown(engine: Engine, id: int, by: str) -> dict[str, Any]:
-    """A review with both sides, field by field; that ``by`` reads it is written down first. Raises MatchUnknown.
+def one(engine: Engine, id: int) -> dict[str, Any] | None:
+    """A line of ``listed``, whether decided or not; None: there is none."""
 
-    ``ours``: the person; ``referral``: what the newest of her waiting referrals says (number, date, urgent, reason, to);
-    ``candidates``: ``id``, ``number``, ``points`` and ``fields`` (name, ours, theirs, agreement), the likest first.
+    def work(unit: Any) -> dict[str, Any] | None:
+        row = unit.match(id)
+        return None if row is None else _line(unit, row)
+
+    found: dict[str, Any] | None = engine.store.read(work)
+    return found
+
+
+class Matches:
+    """What the pages ask."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def waiting(self) -> int:
+        return int(self.engine.store.read(lambda unit: unit.matches_waiting()))
+
+    def listed(self, limit: int) -> list[dict[str, Any]]:
+        return list(islice(listed(self.engine), limit))
+
+    def one(self, id: int) -> dict[str, Any] | None:
+        return one(self.engine, id)
+
+    def shown(self, id: int, by: str, reason: str) -> dict[str, Any]:
+        return shown(self.engine, id, by, reason)
+
+    def decide(self, id: int, patient: str | None, note: str, by: str) -> dict[str, Any]:
+        return decide(self.engine, id, patient, note, by)
+
+
+def shown(engine: Engine, id: int, by: str, reason: str = "") -> dict[str, Any]:
+    """A review with both sides, field by field; that ``by`` reads it, and why (a code, where one is asked for), is
+    written down first. Raises MatchUnknown.
+
+    ``ours``: the person; ``referral``: what the newest of her waiting referrals says (number, date, urgent, reason,
+    to); ``candidates``: ``id``, ``number``, ``points`` and ``fields`` (name, ours, theirs, agreement), the likest first.
     """
 
     def work(unit: Any) -> dict[str, Any]:
         row = _row(unit, id)
-        about = unit.keyed(f"{row['source']}/{row['key']}")
-        audit.record(
-            unit, at=engine.now(), event="match.read", who=by, subject=f"match/{id}", detail={"patient": about}
-        )
+        detail = {"patient": unit.keyed(f"{row['source']}/{row['key']}"), **({"reason": reason} if reason else {})}
+        audit.record(unit, at=engine.now(), event="match.read", who=by, subject=f"match/{id}", detail=detail)
         return document(engine, unit, row)
 
     found: dict[str, Any] = engine.store.write(work)
@@ -214,9 +248,7 @@ def _keep(
     unit.dirty_persons([row["key"], *under])
 
 
-def _record(
-    engine: Engine, unit: Any, event: str, by: str, row: Mapping[str, Any], detail: Mapping[str, Any]
-) -> None:
+def _record(engine: Engine, unit: Any, event: str, by: str, row: Mapping[str, Any], detail: Mapping[str, Any]) -> None:
     about = {"patient": unit.keyed(f"{row['source']}/{row['key']}"), **detail}
     audit.record(unit, at=engine.now(), event=event, who=by, subject=f"match/{row['id']}", detail=about)
 

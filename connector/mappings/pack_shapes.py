@@ -616,7 +616,8 @@ OPENMRS = Group(
         ),
         "match": Field(
             Group({"ask_from": Field(Whole(whole=(1, 99), pattern=r"[1-9]\d?"),
-                                     ("dès combien de points une personne décide", "from so many points on a person decides"))}),
+                                     ("dès tant de points une personne décide",
+                                      "from so many points on a person decides"))}),
             ("les dossiers qui ressemblent", "patients who look alike"),
         ),
         "answer_days": Field(Whole(), ("jusqu'à quand une visite est la réponse", "until when a visit is the answer")),

@@ -26,7 +26,9 @@ _WAITS = (
     "EXISTS (SELECT 1 FROM delivery d WHERE d.target=m.target AND d.subject=m.key AND d.kind='referral' "
     f"AND d.state='parked' AND d.reason='{REASON}')"
 )
-OPEN = text(f"SELECT m.* FROM match_review m WHERE m.decision IS NULL AND {_WAITS} AND m.id > :after ORDER BY m.id LIMIT :limit")
+OPEN = text(
+    f"SELECT m.* FROM match_review m WHERE m.decision IS NULL AND {_WAITS} AND m.id > :after ORDER BY m.id LIMIT :limit"
+)
 COUNT = text(f"SELECT COUNT(*) FROM match_review m WHERE m.decision IS NULL AND {_WAITS}")
 #: Deliveries that stand parked for an open review.
 WAITING = text(
@@ -61,7 +63,9 @@ class MatchQueries:
 
     def match_waits(self, row: Mapping[str, Any]) -> bool:
         """Whether a delivery waits for this review."""
-        found = self.connection.execute(text(f"SELECT 1 FROM match_review m WHERE m.id=:i AND {_WAITS}"), {"i": row["id"]})
+        found = self.connection.execute(
+            text(f"SELECT 1 FROM match_review m WHERE m.id=:i AND {_WAITS}"), {"i": row["id"]}
+        )
         return found.first() is not None
 
     def open_matches(self, after: int, limit: int) -> list[dict[str, Any]]:

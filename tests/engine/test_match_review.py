@@ -106,7 +106,9 @@ def test_none_of_them_makes_a_patient_with_a_number_the_clinic_gave(make_road: M
     assert referrals(road)["second"] == (made["uuid"], "Scheduled")
 
 
-@pytest.mark.parametrize("stranger", [{"given": "Aminata"}, {"born": "2019-04-12"}, {"gender": "M", "born": "2023-01-05"}])
+@pytest.mark.parametrize(
+    "stranger", [{"given": "Aminata"}, {"born": "2019-04-12"}, {"gender": "M", "born": "2023-01-05"}]
+)
 def test_who_does_not_look_like_her_is_in_nobody_s_way(make_road: Make, stranger: Doc) -> None:
     road = asked(make_road, patient(**stranger))
     assert road.summary["attention"]["matches"] == 0  # type: ignore[attr-defined]
@@ -128,7 +130,7 @@ def test_the_identifier_decides_whatever_the_names_say(make_road: Make) -> None:
 
 
 def test_both_sides_are_shown_field_by_field_and_reading_is_written_down_first(make_road: Make) -> None:
-    road = asked(make_road, patient(), patient(OTHER, "Fatoumata Binta", "2024-11-03"))
+    road = asked(make_road, patient(), patient(OTHER, "Fatoumata Binta", "2021-07-25"))
     found = match_review.shown(road.engine, the_one(road)["id"], "sanogo")
     assert [one["id"] for one in found["candidates"]] == [HERS]
     assert found["candidates"][0]["number"] == "10007JJ"
@@ -241,9 +243,8 @@ def national(pack: Pack) -> Pack:
 def with_number(road: Road, number: str = "NINA-1994") -> None:
     """The clinic knows the type, and our register her number, which the shipped form does not ask."""
     kind = {"uuid": NATIONAL, "name": "NINA", "required": False, "unique": False, "needs_location": False}
-    road.openmrs.rows.identifier_types[NATIONAL] = {
-        **next(iter(road.openmrs.rows.identifier_types.values())), **kind, "validator": None, "uniquenessBehavior": None,
-    }  # fmt: skip
+    types = road.openmrs.rows.identifier_types
+    types[NATIONAL] = {**next(iter(types.values())), **kind, "validator": None, "uniquenessBehavior": None}
     row = road.openmrs.rows.patients[HERS]
     kept = road.openmrs.rows.identifier_types[NATIONAL]
     row["identifiers"].append(road.openmrs.rows.new_identifier(number, kept, None, False, None))
@@ -262,7 +263,7 @@ class _Numbered:
 
 @pytest.mark.parametrize(
     ("there", "waits"),
-    [({}, False), ({"born": "2024-11-11"}, True), ({"gender": "M"}, True), ({"given": "Kadiatou"}, True)],
+    [({}, False), ({"born": "2021-07-25"}, True), ({"gender": "M"}, True), ({"given": "Kadiatou"}, True)],
 )
 def test_the_national_identifier_decides_unless_something_contradicts_it(
     make_road: Make, there: Doc, waits: bool

@@ -44,10 +44,13 @@ PAGES = [
     "/quarantaine?code=date.future",
     "/references",
     "/references?view=done",
+    "/rapprochements",
+    "/rapprochements/1",
     "/essai",
     "/aide",
 ]
-NOT_THERE = ["/nope", "/envois/9999", "/envois/abc", "/fiches/cht/reports/none", "/valeur?de=MH_X&ou=x&pe=202610"]
+NOT_THERE = ["/rapprochements/2", "/rapprochements/x"]
+NOT_THERE += ["/nope", "/envois/9999", "/envois/abc", "/fiches/cht/reports/none", "/valeur?de=MH_X&ou=x&pe=202610"]
 
 
 class Reader(HTMLParser):
