@@ -98,7 +98,7 @@ def read(row: Mapping[str, Any], openmrs: Mapping[str, Any]) -> Candidate:
     if not isinstance(person, Mapping):
         raise Stop("openmrs.not_json", status=200)
     types = openmrs["identifier_types"]
-    living = [i for i in listed(row.get("identifiers") or []) if not i.get("voided")]
+    living = [i for i in listed(row.get("identifiers")) if not i.get("voided")]
     numbers = tuple((str(ref(i, "identifierType")), str(i.get("identifier") or "")) for i in living)
     preferred = [str(i.get("identifier")) for i in living if i.get("preferred")]
     of = {kind: [value for known, value in numbers if known == types.get(kind)] for kind in types}

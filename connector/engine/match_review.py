@@ -125,8 +125,8 @@ def shown(engine: Engine, id: int, by: str, reason: str = "") -> dict[str, Any]:
     """A review with both sides, field by field; that ``by`` reads it, and why (a code, where one is asked for), is
     written down first. Raises MatchUnknown.
 
-    ``ours``: the person; ``referral``: what the newest of her waiting referrals says (number, date, urgent, reason,
-    to); ``candidates``: ``id``, ``number``, ``points`` and ``fields`` (name, ours, theirs, agreement), the likest first.
+    ``ours``: the person; ``referral``: what the newest of her waiting referrals says (number, date, urgent ...);
+    ``candidates``: ``id``, ``number``, ``points`` and ``fields`` (name, ours, theirs, agreement), the likest first.
     """
 
     def work(unit: Any) -> dict[str, Any]:

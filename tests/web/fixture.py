@@ -35,7 +35,7 @@ from connector.store import tables as t
 from connector.store.database import SqlStore
 from connector.web.app import make_app
 from connector.web.auth import hash_password
-from connector.web.context import Ingested, WebContext
+from connector.web.context import Ingested, NoMatches, WebContext
 
 #: One token per role, and one that may push to a single source.
 TOKENS = {f"{role}-token": Bearer(role, role) for role in ROLES}
@@ -1060,7 +1060,7 @@ def make_house(
         secret=b"s" * 32,
         version="0.4.2",
         bearer=lambda token: TOKENS.get(token),
-        matches=Reviews(),
+        matches=NoMatches() if empty else Reviews(),
         ingest=lambda source, body, form, by: Ingested(202, {"receipt": "r-1"}),
     )
     context = replace(context, **more)

@@ -160,6 +160,7 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
         (4, "4 records in quarantine", "/quarantaine"),
         (1, "1 value to decide", "/valeur?view=held"),
         (1, "1 urgent referral late", "/references?view=late"),
+        (1, "1 person waits for your answer", "/rapprochements"),
     ):
         assert words in visible(text)
         assert href.replace("&", "&amp;") in text
@@ -174,7 +175,7 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
 
 
 def test_overview_opens_with_the_sentence_that_answers(house: House, build: Callable[..., House]) -> None:
-    assert "Quatre choses attendent une personne" in visible(get(house, "/?lang=fr")[1])
+    assert "Cinq choses attendent une personne" in visible(get(house, "/?lang=fr")[1])
     empty = build(empty=True, status={"connections": [], "audit": {"ok": True, "entries": 0}})
     _, text = get(empty, "/?lang=fr")
     assert "Relais est prêt. Pas encore de fiche." in visible(text)
