@@ -312,7 +312,9 @@ def test_the_commands_list_show_and_decide(make_road: Make, monkeypatch: pytest.
         code = relais(monkeypatch, "matches", *arguments, "--json")
         return code, orjson.loads(capfd.readouterr().out)
 
-    (row,) = told("list")[1]["matches"]
+    code, found = told("list")
+    assert code == 0, found
+    (row,) = found["matches"]
     id = str(row["id"])
     code, found = told("show", id)
     assert code == 0 and found["candidates"][0]["id"] == HERS
