@@ -224,7 +224,7 @@ class OpenmrsTarget:
             return None
         found, row = str(chosen), await self._read_patient(str(chosen))
         if row is None or row.get("voided") is True:  # a voided one has no identifiers any more (185)
-            found = await self._carrier(match.get("numbers") or (), str(chosen))
+            found = await self._carrier(match.get("numbers") or ())
             self._follows(a, str(chosen))
         a.remote["chosen"] = str(chosen)
         return found
@@ -236,14 +236,16 @@ class OpenmrsTarget:
         if gone not in past:
             a.remote["followed"] = [*past, gone]
 
-    async def _carrier(self, numbers: Sequence[Sequence[str]], gone: str) -> str:
-        """The one living patient who carries a number of one who is gone: a merge moves them. Raises Stop."""
-        found: set[str] = set()
-        for kind, value in numbers:
-            found |= set(await self._carriers(str(kind), str(value)))
-        if len(found) != 1:
-            raise Stop("openmrs.patient_ambiguous" if found else "openmrs.patient_gone")
-        return found.pop()
+    async def _carrier(self, numbers: Sequence[Sequence[str]]) -> str:
+        """The one living patient who carries a number of one who is gone: a merge moves them. The clinic's own number
+        first: another may be shared. Raises Stop."""
+        own, several = str(self.openmrs["identifier_types"]["openmrs_id"]), False
+        for kind, value in sorted(numbers, key=lambda one: one[0] != own):
+            found = await self._carriers(str(kind), str(value))
+            if len(found) == 1:
+                return found[0]
+            several = several or bool(found)
+        raise Stop("openmrs.patient_ambiguous" if several else "openmrs.patient_gone")
 
     async def _by_national(self, a: _Attempt) -> str | None:
         """The one living patient with her national identifier, if nothing else in the two contradicts it: a child may
@@ -260,7 +262,7 @@ class OpenmrsTarget:
         if row is None or row.get("voided") is True:
             return None
         one = openmrs_matching.read(row, self.openmrs)
-        if openmrs_matching.contradicts(a.payload, one):
+        if one.ours or openmrs_matching.contradicts(a.payload, one):  # or is another person of the app
             raise Stop("openmrs.match_review", candidates=[one.kept()])
         return one.id
 
