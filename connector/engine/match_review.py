@@ -36,7 +36,7 @@ def ask(engine: Engine, unit: Any, delivery: Mapping[str, Any], candidates: Sequ
     held = {"candidates": list(candidates), "record": delivery["record"]}
     unit.ask_match(
         {"target": delivery["target"], "source": source, "key": delivery["subject"], "now": engine.now(),
-         "match_enc": unit.seal("match", held)}
+         "match_enc": unit.seal("match_review", held)}
     )  # fmt: skip
     detail = {"patient": unit.keyed(f"{source}/{delivery['subject']}"), "candidates": len(candidates)}
     audit.record(unit, at=engine.now(), event="match.asked", subject=delivery["key"], detail=detail)
@@ -52,7 +52,7 @@ def decided(unit: Any, target: str, keys: Sequence[str]) -> dict[str, Any]:
         return {}
     if row["decision"] == "new":
         return {"new": True}
-    held = unit.open("match", row["match_enc"]) or {}
+    held = unit.open("match_review", row["match_enc"]) or {}
     return {"patient": row["patient"], "numbers": held.get("numbers", [])}
 
 
@@ -75,7 +75,7 @@ def _page(unit: Any, after: int, decided_: bool) -> list[dict[str, Any]]:
 
 
 def _line(unit: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    held = unit.open("match", row["match_enc"]) or {}
+    held = unit.open("match_review", row["match_enc"]) or {}
     waiting = [one["record"] for one in unit.referrals_of_match(row) if _waits(one)]
     return {
         "id": row["id"], "target": row["target"], "person": f"{row['source']}/{row['key']}", "asked": row["asked"],
@@ -140,7 +140,7 @@ def shown(engine: Engine, id: int, by: str, reason: str = "") -> dict[str, Any]:
 
 
 def document(engine: Engine, unit: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    held = unit.open("match", row["match_enc"]) or {}
+    held = unit.open("match_review", row["match_enc"]) or {}
     referrals = unit.referrals_of_match(row)
     payloads = [unit.open("delivery", one["payload_enc"]) or {} for one in referrals if _waits(one)]
     newest: Mapping[str, Any] = payloads[-1] if payloads else {}
@@ -196,7 +196,7 @@ def decide(engine: Engine, id: int, patient: str | None, note: str, by: str) -> 
                 (f"Le rapprochement {id} est déjà décidé", "Reprendre d'abord la réponse avec --undo"),
                 (f"Match {id} is decided already", "Take the answer back with --undo first"),
             )
-        held = unit.open("match", row["match_enc"]) or {}
+        held = unit.open("match_review", row["match_enc"]) or {}
         chosen = next((one for one in held.get("candidates", []) if one["id"] == patient), None)
         if patient is not None and chosen is None:
             known = ", ".join(one["id"] for one in held.get("candidates", []))
@@ -241,7 +241,7 @@ def _keep(
     now = engine.now()
     unit.decide_match(
         {"id": row["id"], "decision": decision, "patient": patient, "by": by, "now": now if decision else None,
-         "match_enc": unit.seal("match", dict(held))}
+         "match_enc": unit.seal("match_review", dict(held))}
     )  # fmt: skip
     unit.retried([{"id": one["id"], "due": now} for one in unit.referrals_of_match(row) if _waits(one)], now)
     under = [one["key"] for one in unit.same_as([row["key"]]) if one["kept_source"] == row["source"]]

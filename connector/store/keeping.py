@@ -49,7 +49,7 @@ ENCRYPTED = {
     "attempt_delivery": ("attempt", ("attempt", "delivery"), "answer_enc"),
     "referral": ("referral", ("record",), "answer_enc"),
     "same_person": ("same_person", ("key",), "note_enc"),
-    "match_review": ("match", ("id",), "match_enc"),
+    "match_review": ("match_review", ("id",), "match_enc"),
 }
 
 

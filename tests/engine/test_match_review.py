@@ -153,7 +153,7 @@ def test_the_audit_tells_of_it_without_a_name_and_what_the_clinic_s_patients_are
     for secret in ("Fatoumata", "Traor", "Awa", "sanogo", HERS, ANNA, "10007JJ"):
         assert secret not in str(told), secret
     (row,) = road.rows("SELECT match_enc FROM match_review")
-    held = road.engine.store.read(lambda unit: unit.open("match", row["match_enc"]))
+    held = road.engine.store.read(lambda unit: unit.open("match_review", row["match_enc"]))
     assert held == {"note": "vue par Awa Traoré", "numbers": [[meta.OPENMRS_ID, "10007JJ"]]}
 
 
