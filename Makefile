@@ -1,12 +1,13 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants truth
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
 	@echo "make test      all tests that need no browser, with coverage of mappings and engine"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     speed and memory, as one table"
+	@echo "make truth     do the simulators answer as recorded of running servers? (SERVER=dhis2-2.42: one of them)"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
 	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
@@ -27,6 +28,9 @@ test:
 
 lint:
 	@scripts/lint.sh
+
+truth:
+	@scripts/truth.sh $(if $(SERVER),--server $(SERVER))
 
 bench:
 	@scripts/bench.sh

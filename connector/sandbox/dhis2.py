@@ -8,7 +8,7 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
 
 ``today``                 "2026-10-05": the server's date; decides future (E7641) and expired (E7640) periods. Required.
 ``users``                 [{username, password?, token? ("d2p_…"), id, orgUnits: [code], disabled?: false,
-                          tokenExpired?: false, authorities: ["F_DATAVALUE_ADD"]}];
+                          tokensExpired?, tokensDeleted?: ["d2p_…"], authorities: ["F_DATAVALUE_ADD"]}];
                           orgUnits = capture hierarchy (the unit and everything under it);
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
 ``orgUnits``              [{code, id, name, parent: code | None, opening: "2015-01-01", closed: None | "2025-06-30"}];
@@ -37,7 +37,8 @@ attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: fal
 rule is {match: {dataSet?, dataElement?, orgUnit?, period?, categoryOptionCombo?, user?} in codes, times?: n} and one
 of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and is in no counter), ``failed`` "text"
 (409 "The import process failed: text"), ``request`` "E7600" (the whole request is aborted), ``status`` 401 with
-``message``. ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
+``message``, ``race: true`` (the request loses the race for a period that is new to the server: nothing is stored).
+``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
 attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restores what the constructor was given.
@@ -281,9 +282,9 @@ class DHIS2Sim:
         try:
             if not isinstance(body, dict):  # 173, 174, 177
                 raise Failed("Post-condition was null")
-            self._refuse_request(body, user, query)
+            raced = self._refuse_request(body, user, query)
             summary = self.importer.values_in(
-                body, query, user, lambda row: self._refuse_row({**row, "user": user["username"]})
+                body, query, user, lambda row: "E7611" if raced else self._refuse_row({**row, "user": user["username"]})
             )
         except Failed as failed:
             raise imported(
@@ -323,10 +324,10 @@ class DHIS2Sim:
         rule = self._take({"code", "short"}, [row])
         return None if rule is None else str(rule.get("code") or "vanish")
 
-    def _refuse_request(self, body: Json, user: Json, query: Mapping[str, str]) -> None:
-        """Rules on whole requests; the rows are matched in codes. Raises Answer, Failed, Aborted."""
+    def _refuse_request(self, body: Json, user: Json, query: Mapping[str, str]) -> bool:
+        """Rules on whole requests; rows are matched in codes. True: it lost a race. Raises Answer, Failed, Aborted."""
         if not self.refuse:
-            return
+            return False
         scheme = schemes(query, body)
         kinds = {
             "dataSet": "dataSets",
@@ -346,12 +347,15 @@ class DHIS2Sim:
                 found = self.metadata.find(kinds[name], scheme[kinds[name]], value) if name in kinds else None
                 coded["orgUnit" if name == "organisationUnit" else name] = found["code"] if found else value
             seen.append(coded)
-        if rule := self._take({"failed", "request", "status"}, seen):
+        if rule := self._take({"failed", "request", "status", "race"}, seen):
+            if "race" in rule:
+                return True
             if "status" in rule:
                 raise said(rule["status"], rule.get("message", STATUS[rule["status"]]))
             if "failed" in rule:
                 raise Failed(rule["failed"])
             raise Aborted(rule["request"], {"dataSet": body.get("dataSet")})
+        return False
 
     # ------------------------------------------------------------ completions and lock exceptions
 

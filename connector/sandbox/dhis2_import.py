@@ -118,6 +118,8 @@ class Importer:
             try:
                 key, value = self.rules.check(row, request)
                 hook = refused({"dataSet": data_set["code"] if data_set else "", **named(key)})
+                if hook == "E7611":  # of a good period: it lost a race (581), or the database was cut off (571)
+                    raise Fault(hook, {"period": key[2]})
                 if hook and hook != "vanish":
                     raise Fault(hook, {"dataElement": row.get("dataElement")}, "", "", "")
             except Fault as fault:
@@ -134,6 +136,7 @@ class Importer:
                         "value": value,
                         "storedBy": row.get("storedBy") or user["username"],  # 190, 191
                         "comment": row.get("comment"),
+                        "followup": row.get("followup") is True,  # followUp is the spelling of 2.43 (424, 425)
                         "deleted": action == "deleted" or bool(row.get("deleted")),
                     }
                     written.append((key, action))

@@ -64,9 +64,11 @@ class Doors:
         raise said(401, "Account locked" if locked else "Unauthorized")  # 531-538, 019, 020
 
     def _by_token(self, token: str) -> Json:
+        if any(token in u.get("tokensDeleted", ()) for u in self.users):
+            raise said(401, "The API token does not exists")  # 394
+        if any(token in u.get("tokensExpired", ()) for u in self.users):
+            raise said(401, "Failed to authenticate API token, token has expired.")  # 398
         user = next((u for u in self.users if u.get("token") == token), None)
         if user is None:  # a mistyped token fails its checksum (390, 391)
             raise said(400, "Checksum validation failed")
-        if user.get("tokenExpired"):
-            raise said(401, "Failed to authenticate API token, token has expired.")  # 398
         return user

@@ -68,7 +68,7 @@ def block(
                     "created": f"{today}T00:00:00.000+0000",
                     "lastUpdated": f"{today}T00:00:00.000+0000",
                     "comment": held["comment"],
-                    "followup": False,
+                    "followup": held.get("followup", False),
                     **({"deleted": True} if held["deleted"] else {}),
                 }
             )
