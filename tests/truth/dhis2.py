@@ -93,6 +93,9 @@ def _again(name: str) -> Any:
     }[name]()
 
 
+_PARSER = {"message": "words of the server's JSON parser"}
+
+
 class Dhis2:
     """Both versions. ``raced``: pushes that lost a race for a new period (findings-dhis2 0.1, 0.2)."""
 
@@ -196,3 +199,23 @@ class Legacy(Dhis2):
         "z-race-new-period-try0-0", "z-race-new-period-try0-1", "z-race-new-period-try3-0", "z-race-new-period-try4-0",
         "z-period-not-valid-after-db-cut",
     })  # fmt: skip
+
+
+class V43(Dhis2):
+    """2.43.1"""
+
+    profile = "v43"
+    raced = frozenset({
+        "z-par-disjoint-new-period-1",
+        "z-race-new-period-try0-0",
+        "z-race-new-period-try1-0",
+        "z-race-new-period-try3-1"
+    })  # fmt: skip
+    _loose: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        **Dhis2._loose,
+        "empty-body": _PARSER,
+        "malformed-json": _PARSER,
+        "malformed-json-half-good": _PARSER,
+        "bom-json": _PARSER,
+        "comp-bad-period": {"description": "goes on with words of the server's period parser"},
+    }
