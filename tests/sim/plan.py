@@ -64,8 +64,8 @@ class Plan:
     def shown(self) -> list[str]:
         lines = [
             f"DHIS2 {self.dhis2}; targets {', '.join(self.targets)}; faults {', '.join(self.faults) or 'none'} "
-            f"at {self.rate:.0%} for {self.until:.0f} s; crashes at {list(self.crashes)}; actors {', '.join(self.actors) or 'none'}; "
-            f"clock {list(self.jumps)}; clinic {list(self.staff)}"
+            f"at {self.rate:.0%} for {self.until:.0f} s; crashes at {list(self.crashes)}; "
+            f"actors {', '.join(self.actors) or 'none'}; clock {list(self.jumps)}; clinic {list(self.staff)}"
         ]
         for event in self.events:
             about = event.doc.get("fields") or {k: v for k, v in event.doc.items() if k not in ("_id", "parent")}
