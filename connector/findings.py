@@ -18,6 +18,11 @@ Pair = tuple[str, str]
 _SHOWN = 20
 
 
+def of(name: str) -> Pair:
+    """The beginning of a sentence about something: French sets a space before the colon."""
+    return f"{name} : ", f"{name}: "
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """What a finding of one code says: what is wrong, why it matters, how to mend it. ``{name}`` is filled in."""

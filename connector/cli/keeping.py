@@ -16,6 +16,7 @@ import typer
 
 from connector import __version__, bootstrap, crypto
 from connector.cli.app import Json, app, house, leave, me, run_async
+from connector.cli.checking import show
 from connector.cli.mapping import show_failures, show_results
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import audit as trail
@@ -57,7 +58,9 @@ def test(
 ) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
     made, findings = load(_settings(pack), strict=False)
-    if any(f.severity is Severity.ERROR for f in findings):
+    if wrong := [f for f in findings if f.severity is Severity.ERROR]:
+        if not json:
+            show(wrong, made.folder)
         raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
     results = examples.run_examples(made)
     if not json:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from connector import bootstrap
 from connector.cli.app import Json, app, leave
-from connector.cli.output import err, json_out, out, say, table
+from connector.cli.output import err, json_out, out, plain, say, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
 from connector.loading import load
@@ -168,15 +168,6 @@ def _show_error(error: dict[str, Any]) -> None:
     out.print(f"[bold red]{error['code']}[/] {escape(where.strip())} {escape(error['detail'] or '')}")
     if reason:
         out.print(f"    {say(reason.fr, reason.en)}")
-
-
-def plain(value: Any) -> str:
-    """A fact's value on one line."""
-    if isinstance(value, bool):
-        return say("oui", "yes") if value else say("non", "no")
-    if isinstance(value, list | dict):
-        return escape(orjson.dumps(value, default=str).decode())
-    return escape(str(value))
 
 
 def _verdict(problems: list[str]) -> str:
