@@ -782,6 +782,13 @@ def test_a_value_is_explained_down_to_its_records(make_road: Make) -> None:
     assert first["delivery"]["state"] == "accepted" and first["attempts"][0]["verdict"] == "accepted"
     assert explain(road.engine, "MH_B02_NUM", UNIT, "202601", "A3_Y5_9") is None
     assert explain(road.engine, "MH_NOTHING", UNIT, "202608") is None
+    by_indicator = lineage.near(road.engine, "B02", UNIT, "202608")
+    assert ("MH_B02_NUM", "A3_Y5_9") in by_indicator and {one[0] for one in by_indicator} == {
+        "MH_B02_NUM",
+        "MH_B02_DEN",
+    }
+    assert {one[0] for one in lineage.near(road.engine, "MH_B02_NUM", UNIT, "202608")} == {"MH_B02_NUM"}
+    assert lineage.near(road.engine, "MH_NOTHING", UNIT, "202608") == []
 
     road.engine.pack = replace(road.engine.pack, indicators={})  # the pack has lost it since
     later = explain(road.engine, "MH_B02_NUM", UNIT, "202608", "A3_Y5_9")
