@@ -58,7 +58,7 @@ def test(
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
     made, findings = load(_settings(pack), strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
-        raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
+        raise ConfigError("the pack has errors: relais check", french="le paquet a des erreurs : relais check")
     results = examples.run_examples(made)
     if not json:
         show_failures(results)
@@ -88,7 +88,11 @@ def export_fhir(
     with house() as made:
         config = made.engine.target_of("fhir_server")
         if config is None:
-            raise ConfigError("The pack has no FHIR target, so no resources are kept.")
+            raise ConfigError(
+                "The pack has no FHIR target, so no resources are kept. Nothing was written. Add one to connector.yaml.",
+                french="Le paquet n'a pas de cible FHIR, donc aucune ressource n'est gardée. Rien n'a été écrit. "
+                "Ajoutez-en une dans connector.yaml.",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         Actions(made.engine).read_audit("export.fhir", config.name, me())
         files: dict[str, Any] = {}
@@ -314,7 +318,10 @@ def db_backup(file: Path) -> None:
     """Copie cohérente de la base, sans la clé. / A consistent copy of the database; the key is not in it."""
     settings = Settings.load()
     if not settings.database.startswith("sqlite"):
-        raise ConfigError("PostgreSQL: use pg_dump; the master key is not in the database.")
+        raise ConfigError(
+            "PostgreSQL: use pg_dump; the master key is not in the database.",
+            french="PostgreSQL : utilisez pg_dump ; la clé maîtresse n'est pas dans la base.",
+        )
     source = sqlite3.connect(settings.database.removeprefix("sqlite:///"))
     target = sqlite3.connect(file)
     with target:
@@ -329,10 +336,13 @@ def db_restore(file: Path) -> None:
     """Remettre une copie à la place de la base (qui ne doit pas exister). / Put a copy in place."""
     settings = Settings.load()
     if not settings.database.startswith("sqlite"):
-        raise ConfigError("PostgreSQL: use pg_restore.")
+        raise ConfigError("PostgreSQL: use pg_restore.", french="PostgreSQL : utilisez pg_restore.")
     place = Path(settings.database.removeprefix("sqlite:///"))
     if place.exists():
-        raise ConfigError(f"{place} exists. Nothing was changed. Move it away first.")
+        raise ConfigError(
+            f"{place} exists. Nothing was changed. Move it away first.",
+            french=f"{place} existe. Rien n'a été modifié. Déplacez-le d'abord.",
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(place.name + ".part")
     shutil.copyfile(file, part)
@@ -355,7 +365,9 @@ def _shut(file: Path) -> None:
     except sqlite3.DatabaseError:
         file.unlink()
         raise ConfigError(
-            "The file is no database of Relais. Nothing was changed. Give one that `relais db backup` made."
+            'The file is no database of Relais. Nothing was changed. Give one that "relais db backup" made.',
+            french="Ce fichier n'est pas une base de Relais. Rien n'a été modifié. Donnez-en un que « relais db backup » a "
+            "fait.",
         ) from None
     finally:
         database.close()

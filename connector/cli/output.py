@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from connector.errors import RelaisError
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -42,6 +44,10 @@ STATES = {
 
 def say(french: str, english: str) -> str:
     return french if FRENCH else english
+
+
+def sentence(error: RelaisError) -> str:
+    return say(error.french, str(error))
 
 
 def state(name: str) -> str:
