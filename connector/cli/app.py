@@ -85,6 +85,7 @@ def with_commands(command: str = "") -> typer.Typer:
         beginning,
         changing,
         checking,
+        doctor,
         explaining,
         keeping,
         looking,

@@ -1,4 +1,4 @@
-"""Commands that keep house: check, test, export, audit, doctor, db, key, healthcheck, version."""
+"""Commands that keep house: check, test, export, audit, db, key, healthcheck, version."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import orjson
 import typer
 
 from connector import __version__, bootstrap, crypto
-from connector.cli.app import Json, app, house, leave, me, run_async
+from connector.cli.app import Json, app, house, leave, me
 from connector.cli.mapping import show_failures, show_results
-from connector.cli.output import err, json_out, out, say, table
+from connector.cli.output import err, json_out, out, say, sentence, table
 from connector.engine import audit as trail
-from connector.engine import audit_events, restoring, tally, tokens
+from connector.engine import audit_events, restoring, tally
 from connector.engine.actions import Actions
 from connector.engine.engine import stamp
-from connector.errors import ConfigError, RelaisError, SchemaDiffers
+from connector.errors import ConfigError, SchemaDiffers
 from connector.loading import load
 from connector.mappings import accepting, examples
 from connector.model import Severity
@@ -224,69 +224,6 @@ def audit_verify(
     leave(0 if document["ok"] else 3)
 
 
-@app.command()
-def doctor(json: Json = False) -> None:
-    """Tout ce que l'assistance demanderait, avec les remèdes. / Everything support would ask, with remedies."""
-    checks: list[dict[str, Any]] = []
-
-    def note(name: str, ok: bool, message: str, remedy: str = "", severity: str = "error") -> None:
-        checks.append(
-            {
-                "name": name,
-                "ok": ok,
-                "severity": "info" if ok else severity,
-                "message": message,
-                "remedy": "" if ok else remedy,
-            }
-        )
-
-    settings = Settings.load()
-    note("version", True, __version__)
-    try:
-        with house(strict=False) as made:
-            errors = [f for f in made.findings if f.severity is Severity.ERROR]
-            note("pack", not errors, f"{made.pack.id}: {len(errors)} error(s)", "relais check")
-            note("database", True, f"{'SQLite' if made.store.sqlite else 'PostgreSQL'}, schema {made.store.schema()}")
-            free = shutil.disk_usage(settings.home).free
-            note(
-                "disk",
-                free > 500_000_000,
-                f"{free // 1_000_000} MB free in {settings.home}",
-                "Free at least 500 MB; intake stops on a full disk.",
-            )
-            note(
-                "audit heads",
-                settings.heads_elsewhere or settings.env == "demo",
-                f"signed heads go to {settings.heads}",
-                "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.",
-                "warning",
-            )
-
-            for one in tokens.ending(made.engine):
-                remedy = "relais token new, then relais token revoke for this one"
-                note("tokens", False, f"{one['name']}: valid until {one['expires']}", remedy, "warning")
-
-            async def probe() -> None:
-                for name, adapter in {**made.engine.sources, **made.engine.targets}.items():
-                    found = await adapter.probe()
-                    if not found:
-                        note(name, True, "reachable, authorised, metadata in place")
-                    for f in found:
-                        note(name, f.severity is Severity.INFO, f.message, f.fix, str(f.severity))
-
-            run_async(made, probe)
-    except RelaisError as error:
-        note("start", False, str(error), "See the message.")
-    if json:
-        json_out({"checks": checks})
-    else:
-        table(
-            ["", say("contrôle", "check"), say("constat", "finding"), say("remède", "remedy")],
-            [["[green]✓[/]" if c["ok"] else "[red]✗[/]", c["name"], c["message"], c["remedy"]] for c in checks],
-        )
-    leave(3 if any(not c["ok"] and c["severity"] == "error" for c in checks) else 0)
-
-
 @db_app.command("upgrade")
 def db_upgrade(json: Json = False) -> None:
     """Créer ou mettre à jour les tables. / Create or upgrade the tables."""
@@ -305,7 +242,7 @@ def db_check(json: Json = False) -> None:
         problems = store.check() if schema is not None else []
         require_current(schema)
     except SchemaDiffers as error:
-        problems.append(str(error))
+        problems.append(str(error) if json else sentence(error))
     finally:
         store.close()
     document = {"ok": not problems, "schema": schema, "problems": problems}
@@ -415,7 +352,7 @@ def healthcheck() -> None:
         with urllib.request.urlopen(f"http://{host}:{settings.port}/readyz", timeout=5) as answer:
             leave(0 if answer.status == 200 else 1)
     except OSError as error:
-        typer.echo(f"not healthy: {error}", err=True)
+        typer.echo(say(f"le service ne répond pas : {error}", f"not healthy: {error}"), err=True)
         leave(1)
 
 
