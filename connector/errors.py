@@ -9,6 +9,7 @@ RelaisError
 ├── StoreError           StoreBusy (StoreUnreachable) · StoreFull · ChainBroken
 ├── LaneBusy · TargetUnreadable · TargetRefused
 ├── PlanChanged · PlanUnknown
+├── TooManyOpen
 ├── NotSame
 └── RunLocked
 """
@@ -400,3 +401,15 @@ class PlanChanged(RelaisError):
             french=f"Ce dont le plan {number} a été tiré a changé depuis : {french}. Rien n'a été envoyé. "
             "Regardez-en un nouveau : relais plan.",
         )
+
+
+class TooManyOpen(RelaisError):
+    """Too many requests to count or map again stand open. Nothing was added. Wait until the next runs have finished
+    those: ``relais status``."""
+
+    code = "backfill.too_many"
+    exit_code = 5
+    french = (
+        "Trop de demandes de recompter ou de retraduire sont ouvertes. Rien n'a été ajouté. Attendez que les prochains "
+        "passages les terminent : « relais status »."
+    )

@@ -94,7 +94,7 @@ def preview(
     try:
         mapping = previewing.find_form(made, form)
     except previewing.FormUnknown as error:
-        raise typer.BadParameter(say(f"formulaire inconnu : {error}", f"form not known: {error}")) from None
+        raise typer.BadParameter(say(f"formulaire inconnu : {error.french}", f"form not known: {error}")) from None
     body = read_record(file)
     known = None
     if person is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfoNotFoundError
 
 import typer
 
@@ -30,7 +31,7 @@ def _asked_for() -> Iterator[None]:
     """The sandbox knows no errors of ours: what it raises over its options or the ports is said as one."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
         raise RelaisError(
             f"The sandbox did not start: {error}. Nothing was done. Look at the options, and whether the ports are free.",
             french=f"Le bac à sable n'a pas démarré : {error}. Rien n'a été fait. Regardez les options, et si les ports "
