@@ -69,7 +69,7 @@ def find_form(pack: Pack, name: str) -> FormMapping:
         several = ", ".join(f"{form.source}/{form.name}" for form in found)
         raise FormUnknown(f"{name} : {several}", f"{name}: {several}")
     french, english = nearest(name, [*(n.partition("/")[2] for n in known), *known])
-    raise FormUnknown(f"{name} : {french}", f"{name}: {english}")
+    raise FormUnknown(f"{name}. {french}", f"{name}. {english}")
 
 
 def as_person(tried: Bench, source: str, body: Mapping[str, Any]) -> Entity | None:
