@@ -140,7 +140,7 @@ class FilesSource:
         try:
             files = self._files()
         except SourceUnavailable as error:
-            fix = "Create the folder, or mend folder in the pack."
+            fix = "Create the folder, or correct `folder` in the pack."
             said = (f"{self.name} : {error.french}", "", "Créez ce dossier, ou corrigez folder dans le paquet.")
             return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN, french=said)]
         if files:

@@ -32,6 +32,10 @@ NAMES = {
     "tokens": "jetons",
     "start": "démarrage",
 }
+_REACH = (
+    "Si cela dure, vérifiez l'adresse dans le paquet, et que ce serveur est joignable d'ici.",
+    "If it stays, check the address in the pack, and that the server can be reached from here.",
+)
 _NONE = ("", "")
 _SIGNS = {"info": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
 
@@ -138,7 +142,10 @@ async def _connections(made: bootstrap.House) -> list[Check]:
 
 def _said(name: str, one: Finding) -> Check:
     message, _, remedy = one.french
-    return Check(name, one.severity, (message or one.message, one.message), (remedy or one.fix, one.fix))
+    fixes = [remedy or one.fix, one.fix]
+    if one.code.endswith(".unreachable"):  # a delivery's reason says that it is tried again; here a person asks
+        fixes = [f"{fix} {reach}".strip() for fix, reach in zip(fixes, _REACH, strict=True)]
+    return Check(name, one.severity, (message or one.message, one.message), (fixes[0], fixes[1]))
 
 
 def _show(checks: list[Check]) -> None:
