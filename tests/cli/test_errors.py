@@ -44,7 +44,7 @@ def test_json_says_it_in_both_languages(relais: Relais, monkeypatch: pytest.Monk
 
 
 def test_square_brackets_are_shown_as_they_are(relais: Relais, tmp_path: Path) -> None:
-    folder = tmp_path / "[red]pack[/red] [0]"
+    folder = tmp_path / "[red]pack"
     folder.mkdir()
     (folder / "there").touch()
     answer = relais("new", folder, "--starter")
@@ -85,18 +85,26 @@ def test_the_doctor_says_why_relais_does_not_start(
     assert last["message_fr"].startswith("Il n'y a pas de clé maîtresse.") and last["remedy_fr"]
 
 
-def test_every_check_of_the_doctor_has_a_name_in_french(monkeypatch: pytest.MonkeyPatch, relais: Relais) -> None:
-    """Nobody answers: all of this machine's own checks, and every connection with a finding in both languages."""
-    monkeypatch.setattr(output, "FRENCH", True)
+def test_every_check_of_the_doctor_speaks_both_languages(
+    monkeypatch: pytest.MonkeyPatch, relais: Relais, tmp_path: Path
+) -> None:
+    """Nobody answers, and no disk is big enough: each check of this machine, and each connection with a finding."""
     monkeypatch.setattr(doctor, "ROOM", 10**18)
-    answer = relais("doctor", "--json").document["checks"]
-    assert {"version", "pack", "database", "disk", "audit heads"} <= {one["name"] for one in answer}
-    for one in answer:
-        assert one["message_fr"] and bool(one["remedy"]) == bool(one["remedy_fr"]), one
-        if not one["ok"]:
-            assert one["message"] != one["message_fr"], one
-    disk = next(one for one in answer if one["name"] == "disk")
-    assert not disk["ok"] and disk["remedy_fr"].startswith("Libérez au moins 500 Mo")
+    for name in ("CHT", "DHIS2", "OPENMRS", "FHIR"):
+        monkeypatch.setenv(f"RELAIS_{name}_URL", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setenv("RELAIS_FOLDER", str(tmp_path / "none"))
+    checks = {one["name"]: one for one in relais("doctor", "--json").document["checks"]}
+    connections = {"cht", "odk", "kobo", "outreach", "dhis2", "openmrs", "fhir", "cht_answers"}
+    assert set(checks) == {"version", "pack", "database", "disk", "audit heads"} | connections
+    assert connections.isdisjoint(doctor.NAMES) and set(checks) - connections <= set(doctor.NAMES)
+    bad = {name for name, one in checks.items() if not one["ok"]}
+    assert bad == {"disk", "audit heads"} | connections
+    for name in bad:
+        one = checks[name]
+        assert one["remedy"] and one["remedy_fr"] and one["message"], name
+        assert one["message_fr"] != one["message"] and one["remedy_fr"] != one["remedy"], name
+    assert checks["disk"]["remedy_fr"].startswith("Libérez au moins 500 Mo")
+    assert "joignable d'ici" in checks["dhis2"]["remedy_fr"]
 
 
 def _made(*findings: Finding, pack: object = None) -> SimpleNamespace:
