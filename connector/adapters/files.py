@@ -129,7 +129,10 @@ class FilesSource:
                         yield Page(records, self._cursor(marks))
                     marks[name] = mark
             except OSError as error:
-                raise SourceUnavailable(f"{name} cannot be read: {type(error).__name__}") from error
+                kind = type(error).__name__
+                raise SourceUnavailable(
+                    f"{name} cannot be read: {kind}", french=f"{name} ne peut pas être lu : {kind}"
+                ) from error
         yield Page((), self._cursor(marks), behind=0)
 
     async def probe(self) -> Sequence[Finding]:
@@ -138,11 +141,15 @@ class FilesSource:
             files = self._files()
         except SourceUnavailable as error:
             fix = "Create the folder, or correct `folder` in the pack."
-            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN)]
+            said = (f"{self.name} : {error.french}", "", "Créez ce dossier, ou corrigez folder dans le paquet.")
+            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN, french=said)]
         if files:
             return []
         text = f"{self.name}: no file {self._pattern} in {self._folder}"
-        return [Finding("source.no_files", Severity.WARNING, text, "Put a file there.", who=Who.SYSADMIN)]
+        french = (f"{self.name} : aucun fichier {self._pattern} dans {self._folder}", "", "Mettez-y un fichier.")
+        return [
+            Finding("source.no_files", Severity.WARNING, text, "Put a file there.", who=Who.SYSADMIN, french=french)
+        ]
 
     # ------------------------------------------------------------ pushes
 
@@ -180,7 +187,9 @@ class FilesSource:
     def _files(self) -> dict[str, Path]:
         """Regular files by name, in the order of the names. Hidden files and links are left alone."""
         if not self._folder.is_dir():
-            raise SourceUnavailable(f"there is no folder {self._folder}")
+            raise SourceUnavailable(
+                f"there is no folder {self._folder}", french=f"il n'y a pas de dossier {self._folder}"
+            )
         found = {}
         for path in sorted(self._folder.glob(self._pattern)):
             name = path.relative_to(self._folder).as_posix()

@@ -43,7 +43,7 @@ def sound_pack(folder: Path | None) -> Pack:
     settings = settings.model_copy(update={"pack": folder}) if folder else settings
     pack, findings = load(settings, strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
-        raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
+        raise ConfigError("the pack has errors: relais check", french="le paquet a des erreurs : relais check")
     return pack
 
 
@@ -94,7 +94,7 @@ def preview(
     try:
         mapping = previewing.find_form(made, form)
     except previewing.FormUnknown as error:
-        raise typer.BadParameter(say(f"formulaire inconnu : {error}", f"form not known: {error}")) from None
+        raise typer.BadParameter(say(f"formulaire inconnu : {error.french}", f"form not known: {error}")) from None
     body = read_record(file)
     known = None
     if person is not None:

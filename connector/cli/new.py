@@ -47,10 +47,8 @@ def new(
     """Ask what was not given (nothing with ``yes`` or ``json``), write the pack, say so. Raises ConfigError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
-            say(
-                f"{folder} existe déjà. Rien n'a été écrit. Donner un dossier qui n'existe pas encore.",
-                f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
-            )
+            f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
+            french=f"{folder} existe déjà. Rien n'a été écrit. Donnez un dossier qui n'existe pas encore.",
         )
     if starter:
         shutil.copytree(STARTER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -112,10 +110,8 @@ def _read(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            say(
-                f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donner un fichier lisible.",
-                f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
-            )
+            f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
+            french=f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donnez un fichier lisible.",
         ) from None
 
 
@@ -131,12 +127,10 @@ def _elements(path: Path) -> dict[str, str]:
         return {row[0].strip(): row[1].strip() for row in lines if len(row) >= 2 and row[0].strip() != "code"}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(
-            say(
-                f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donner un CSV code,name ou le "
-                "JSON de /api/dataElements.",
-                f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
-                "of /api/dataElements.",
-            )
+            f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
+            "of /api/dataElements.",
+            french=f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donnez un CSV code,name ou "
+            "le JSON de /api/dataElements.",
         ) from None
 
 

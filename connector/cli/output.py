@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from connector.errors import RelaisError
 from connector.web.locale import en, fr
 
 out = Console(highlight=False)
@@ -51,6 +52,10 @@ STATES = {
 
 def say(french: str, english: str) -> str:
     return french if FRENCH else english
+
+
+def sentence(error: RelaisError) -> str:
+    return say(error.french, str(error))
 
 
 def state(name: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfoNotFoundError
 
 import typer
 
 from connector.cli.app import app, leave
 from connector.cli.output import json_out
+from connector.errors import RelaisError
 
 sandbox_app = typer.Typer(
     help="Serveurs simulés et chiffres vrais / simulated servers and true figures", no_args_is_help=True
@@ -20,6 +24,19 @@ Indicators = Annotated[
     Literal["first", "all"],
     typer.Option(help="les 35 indicateurs des fiches seules, ou les 92 / the 35 that single records give, or all 92"),
 ]
+
+
+@contextmanager
+def _asked_for() -> Iterator[None]:
+    """The sandbox knows no errors of ours: what it raises over its options or the ports is said as one."""
+    try:
+        yield
+    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
+        raise RelaisError(
+            f"The sandbox did not start: {error}. Nothing was done. Look at the options, and whether the ports are free.",
+            french=f"Le bac à sable n'a pas démarré : {error}. Rien n'a été fait. Regardez les options, et si les ports "
+            "sont libres.",
+        ) from None
 
 
 @sandbox_app.command("serve")
@@ -39,19 +56,20 @@ def serve(
     """Serveurs simulés sur cette machine. / Simulators on loopback."""
     from connector.sandbox import serve as sandbox
 
-    sandbox.serve(
-        seed=seed,
-        start=start,
-        months=months,
-        sites=sites,
-        chws=chws,
-        zone=zone,
-        dhis2=dhis2,
-        openmrs=openmrs,
-        ports_from=ports_from,
-        env_file=env_file,
-        indicators=indicators,
-    )
+    with _asked_for():
+        sandbox.serve(
+            seed=seed,
+            start=start,
+            months=months,
+            sites=sites,
+            chws=chws,
+            zone=zone,
+            dhis2=dhis2,
+            openmrs=openmrs,
+            ports_from=ports_from,
+            env_file=env_file,
+            indicators=indicators,
+        )
 
 
 @sandbox_app.command("expected")
@@ -67,8 +85,9 @@ def expected(
     """Les chiffres vrais, comptés à part. / The true figures, counted apart."""
     from connector.sandbox import serve as sandbox
 
-    result: Any = sandbox.expected(
-        seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone, indicators=indicators
-    )
+    with _asked_for():
+        result: Any = sandbox.expected(
+            seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone, indicators=indicators
+        )
     json_out(result)
     leave(0)

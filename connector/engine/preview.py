@@ -35,7 +35,11 @@ NOWHERE = "?"
 
 
 class FormUnknown(ValueError):
-    """No form of this name. Says which it may be."""
+    """No form of this name. Says which it may be; ``french``: in French."""
+
+    def __init__(self, french: str, english: str) -> None:
+        super().__init__(english)
+        self.french = french
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,10 @@ def find_form(pack: Pack, name: str) -> FormMapping:
         return found[0]
     known = [f"{source}/{form_name}" for source, form_name in pack.forms]
     if found:
-        raise FormUnknown(f"{name}: {', '.join(f'{f.source}/{f.name}' for f in found)}")
-    raise FormUnknown(f"{name}: {nearest(name, [*(n.partition('/')[2] for n in known), *known])[1]}")
+        several = ", ".join(f"{form.source}/{form.name}" for form in found)
+        raise FormUnknown(f"{name} : {several}", f"{name}: {several}")
+    french, english = nearest(name, [*(n.partition("/")[2] for n in known), *known])
+    raise FormUnknown(f"{name}. {french}", f"{name}. {english}")
 
 
 def as_person(tried: Bench, source: str, body: Mapping[str, Any]) -> Entity | None:

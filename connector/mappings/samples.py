@@ -49,11 +49,16 @@ class Field:
 def fields_of(data: bytes, name: str) -> list[Field]:
     """The fields of a sample; ``name`` of the file says which kind it is. Raises ConfigError."""
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{name} is larger than {MAX_BYTES} bytes. Nothing was written. Give one record of it.")
+        raise ConfigError(
+            f"{name} is larger than {MAX_BYTES} bytes. Nothing was written. Give one record of it.",
+            french=f"{name} dépasse {MAX_BYTES} octets. Rien n'a été écrit. Donnez-en une seule fiche.",
+        )
     found = list(_of_csv(data) if name.lower().endswith((".csv", ".tsv", ".txt")) else _of_json(data, name))
     if not found:
         raise ConfigError(
-            f"There is no field in {name}. Nothing was written. Give a record, or an export with a header."
+            f"There is no field in {name}. Nothing was written. Give a record, or an export with a header.",
+            french=f"Il n'y a aucun champ dans {name}. Rien n'a été écrit. Donnez une fiche, ou un export avec "
+            "sa ligne d'en-tête.",
         )
     return found[:MAX_FIELDS]
 
@@ -65,7 +70,10 @@ def _of_json(data: bytes, name: str) -> Iterator[Field]:
         try:
             value = orjson.loads(data.decode("utf-8-sig").strip().partition("\n")[0])  # one record per line
         except ValueError:
-            raise ConfigError(f"{name} is no JSON. Nothing was written. Give one record as JSON, or a CSV.") from None
+            raise ConfigError(
+                f"{name} is no JSON. Nothing was written. Give one record as JSON, or a CSV.",
+                french=f"{name} n'est pas du JSON. Rien n'a été écrit. Donnez une fiche en JSON, ou un CSV.",
+            ) from None
     if isinstance(value, Mapping) and isinstance(value.get("value"), list):
         value = value["value"]  # an OData page of ODK
     if isinstance(value, Mapping) and isinstance(value.get("results"), list):

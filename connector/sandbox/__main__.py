@@ -12,7 +12,9 @@ from connector.sandbox import metadata, oracle, serve
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 could not start, 3 differences."""
-    parser = argparse.ArgumentParser(prog="python -m connector.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m connector.sandbox", description="The sandbox without the connector."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, about in (
         ("serve", "start the simulators on loopback"),
