@@ -136,17 +136,22 @@ class District:
 
         counted = oracle.counted_values(oracle.records_of_district(self), self)
         rng = dice(self.seed, "typed")
-        wanted = [("MH_SEC", self.calendar.period(0), self.people.sites[1].code, 6, True)]
-        wanted.append(("MH_SEC", self.calendar.period(1), self.people.sites[6].code, 4, True))
-        wanted.append(("MH_SEC", self.calendar.period(0), self.people.sites[3].code, 6, False))
-        wanted.append(("MH_EPARGNE", self.calendar.period(1), self.people.areas[2][1], 4, False))
+        sites, areas = [one.code for one in self.people.sites], [code for _, code, _ in self.people.areas]
+        wanted = [
+            (data_set, self.calendar.period(month), units[n], count, differs)
+            for data_set, month, units, n, count, differs in (
+                ("MH_SEC", 0, sites, 1, 6, True), ("MH_SEC", 1, sites, 6, 4, True), ("MH_SEC", 0, sites, 3, 6, False),
+                ("MH_EPARGNE", 1, areas, 2, 4, False),
+            )
+            if month < self.calendar.months and n < len(units)  # a small district has fewer of them
+        ]  # fmt: skip
         typed = []
         for data_set, period, unit, n, differs in wanted:
             keys = sorted(
                 key for key in counted
                 if metadata.ELEMENTS[key[0]][1] == data_set and key[1] == unit and key[2] == period
             )  # fmt: skip
-            for key in sorted(rng.sample(keys, n)):
+            for key in sorted(rng.sample(keys, min(n, len(keys)))):
                 value = counted[key] + rng.randrange(1, 9) if differs else counted[key]
                 typed.append(self._typed(*key, str(value), differs))
         return typed
