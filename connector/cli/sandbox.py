@@ -27,7 +27,9 @@ Start = Annotated[
     ),
 ]
 Months = Annotated[int, typer.Option(help="nombre de mois / number of months")]
-Sites = Annotated[int, typer.Option(help="sites du district, répartis sur 3 CSCom / sites of the district, in 3 CSComs")]
+Sites = Annotated[
+    int, typer.Option(help="sites du district, répartis sur 3 CSCom / sites of the district, in 3 CSComs")
+]
 Chws = Annotated[int, typer.Option(help="ASC, au moins autant que de sites / CHWs, at least as many as sites")]
 Zone = Annotated[str, typer.Option(help="fuseau horaire / time zone")]
 Indicators = Annotated[

@@ -24,10 +24,14 @@ from connector.sandbox.district_visits import Visits
 __all__ = ["KINDS", "District", "bench_docs", "current"]
 
 
+#: What a district can be made of: smallest and largest number of months, sites and workers.
+SIZES = {"months": (1, 6), "sites": (3, 48), "chws": (6, 96)}
+
+
 class District:
     """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
     the district is made without, see ``district_awkward``; ``indicators``: ``first`` (the thirty-five that single
-    records give) or ``all`` ninety-two, for which more is asked, registered and planned."""
+    records give) or ``all`` ninety-two, for which more is asked, registered and planned. Raises ValueError for a size out of ``SIZES``."""
 
     def __init__(
         self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
@@ -36,6 +40,12 @@ class District:
         self.seed, self.zone, self.covered = seed, zone, indicators
         if indicators not in metadata.COVERED:
             raise ValueError(f"indicators: {' or '.join(metadata.COVERED)}, not {indicators}")
+        for name, number in (("months", months), ("sites", sites), ("chws", chws)):
+            least, most = SIZES[name]
+            if not least <= number <= most:
+                raise ValueError(f"{name} {number}: the district can be made of {least} to {most}")
+        if chws < sites:
+            raise ValueError(f"chws {chws}: fewer than the {sites} sites, and each has one or more")
         self.leave_out = frozenset(leave_out)
         if unknown := self.leave_out - set(KINDS):
             raise ValueError(f"no such awkwardness: {', '.join(sorted(unknown))}")

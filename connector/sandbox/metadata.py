@@ -226,8 +226,8 @@ def _org_units(people: People) -> list[Json]:
 def own_org_units(text: str, there: Iterable[Json]) -> list[Json]:
     """The org units of a pack's ``org_units.csv`` that are not among ``there``, in the shape ``DHIS2Sim`` takes.
 
-    A unit lies below its ``parent`` where the file or ``there`` has that, else below the district. Raises ValueError for
-    a text without a column ``org_unit`` and for more than ``MOST_OWN`` rows.
+    A unit lies below its ``parent`` where the file or ``there`` has that, else below the district. Raises ValueError
+    for a text without a column ``org_unit`` and for more than ``MOST_OWN`` rows.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     if "org_unit" not in (reader.fieldnames or ()):
