@@ -26,11 +26,11 @@ Start = Annotated[
         "refuses months that are not over"
     ),
 ]
-Months = Annotated[int, typer.Option(help="nombre de mois / number of months")]
+Months = Annotated[int, typer.Option(help="nombre de mois, 1 à 6 / number of months, 1 to 6")]
 Sites = Annotated[
-    int, typer.Option(help="sites du district, répartis sur 3 CSCom / sites of the district, in 3 CSComs")
+    int, typer.Option(help="sites du district, 3 à 48, dans 3 CSCom / sites of the district, 3 to 48, in 3 CSComs")
 ]
-Chws = Annotated[int, typer.Option(help="ASC, au moins autant que de sites / CHWs, at least as many as sites")]
+Chws = Annotated[int, typer.Option(help="ASC, 6 à 96, pas moins que de sites / CHWs, 6 to 96, no fewer than sites")]
 Zone = Annotated[str, typer.Option(help="fuseau horaire / time zone")]
 Indicators = Annotated[
     Literal["first", "all"],
@@ -87,6 +87,8 @@ def serve(
     Prints one JSON line with the addresses on stdout, the rest on stderr, and runs until Ctrl-C.
     """
     from connector.sandbox import serve as sandbox
+
+    _fit(months, sites, chws)
 
     def ready(urls: Mapping[str, str], today: str) -> None:
         _ready(urls, today, env_file)
@@ -146,6 +148,22 @@ def _ready(urls: Mapping[str, str], today: str, env_file: Path | None) -> None:
     )
 
 
+def _fit(months: int, sites: int, chws: int) -> None:
+    """Raises BadParameter for what no district can be made of."""
+    from connector.sandbox.district import SIZES
+
+    for name, number in (("months", months), ("sites", sites), ("chws", chws)):
+        least, most = SIZES[name]
+        least = max(least, sites) if name == "chws" else least  # each site has a worker
+        if not least <= number <= most:
+            raise typer.BadParameter(
+                say(
+                    f"--{name} {number} : ce district inventé se fait de {least} à {most}. Rien n'a démarré.",
+                    f"--{name} {number}: this invented district can be made of {least} to {most}. Nothing was started.",
+                )
+            )
+
+
 def _not_made(error: Exception) -> ConfigError:
     return ConfigError(
         say(
@@ -170,6 +188,7 @@ def expected(
     """Les chiffres vrais, comptés à part. / The true figures, counted apart."""
     from connector.sandbox import serve as sandbox
 
+    _fit(months, sites, chws)
     try:
         result: Any = sandbox.expected(
             seed=seed, start=start, months=months, sites=sites, chws=chws, zone=zone, indicators=indicators

@@ -31,7 +31,10 @@ SIZES = {"months": (1, 6), "sites": (3, 48), "chws": (6, 96)}
 class District:
     """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
     the district is made without, see ``district_awkward``; ``indicators``: ``first`` (the thirty-five that single
-    records give) or ``all`` ninety-two, for which more is asked, registered and planned. Raises ValueError for a size out of ``SIZES``."""
+    records give) or ``all`` ninety-two, for which more is asked, registered and planned.
+
+    Raises ValueError for a size out of ``SIZES``, and for what is unknown.
+    """
 
     def __init__(
         self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,

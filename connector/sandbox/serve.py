@@ -109,8 +109,8 @@ def serve(
     """Start everything on loopback and wait for SIGINT or SIGTERM. Ports: ``ports_from`` + 1 ... + 4 (0: any free).
 
     ``indicators``: see ``District``; ``org_units``: see ``simulators``; ``ready`` is called with the addresses and the
-    date of the DHIS2 when every port answers. Raises ValueError for a profile that is not simulated, for indicators that
-    are neither ``first`` nor ``all`` and for a size out of range, OSError when a port is taken.
+    date of the DHIS2 when every port answers. Raises ValueError for a profile that is not simulated, for
+    indicators that are neither ``first`` nor ``all``, for a size out of range, OSError when a port is taken.
     """
     district = District(seed, start, months, sites, chws, zone, indicators=indicators)
     own = org_units.read_text(encoding="utf-8-sig") if org_units else None
