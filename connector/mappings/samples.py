@@ -180,7 +180,7 @@ def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
         elif name and not kind.startswith(_NO_QUESTION):
             label = " ".join(row[number] for number in labels if number < len(row))
             first, _, choices = kind.partition(" ")
-            yes = first == "select_one" and set(choices.split("_")) <= _YES
+            yes = first == "select_one" and (set(choices.split("_")) <= _YES or choices in ("ouinon", "yesno"))
             guess = "boolean" if yes else _KINDS.get(first, "text")
             sample = {"number": 0, "date": _MADE_DAY, "boolean": choices.split("_")[0]}.get(guess, "")
             made = "option" if first.startswith("select") and not yes else _made(sample, guess)
