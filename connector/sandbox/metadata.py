@@ -239,24 +239,27 @@ def own_org_units(text: str, there: Iterable[Json]) -> list[Json]:
         if code := (row["org_unit"] or "").strip():
             rows.setdefault(code, row)
     known = {unit["code"] for unit in there}
-    left = [code for code in rows if code not in known]
-    found: list[Json] = []
-    while left:
-        ready = [code for code in left if (rows[code].get("parent") or "").strip() in known]
-        lost = not ready  # nobody's parent is there: what is left lies below the district
-        for code in ready or left[:1]:
-            row = rows[code]
-            parent = DISTRICT if lost else (row.get("parent") or "").strip()
-            name = (row.get("name") or "").strip() or code
-            found.append(
-                {
-                    "code": code, "id": uid11("orgUnit", code), "name": name, "parent": parent,
-                    "opening": "2015-01-01", "closed": None,
-                }
-            )  # fmt: skip
-            known.add(code)
-        left = [code for code in left if code not in known]
-    return found
+
+    def above(code: str) -> str:
+        parent = (rows[code].get("parent") or "").strip()
+        return parent if parent in rows or parent in known else DISTRICT
+
+    def parent_of(code: str) -> str:
+        at, seen = code, {code}
+        while at not in known:
+            at = above(at)
+            if at in seen:  # the file says that a unit lies below itself
+                return DISTRICT
+            seen.add(at)
+        return above(code)
+
+    return [
+        {
+            "code": code, "id": uid11("orgUnit", code), "name": (row.get("name") or "").strip() or code,
+            "parent": parent_of(code), "opening": "2015-01-01", "closed": None,
+        }
+        for code, row in rows.items() if code not in known
+    ]  # fmt: skip
 
 
 def _combos(covered: str) -> tuple[list[Json], list[Json]]:

@@ -350,8 +350,8 @@ def _variables(file: str) -> dict[str, str]:
 def test_the_page_on_the_sandbox_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its commands in order, the servers in a process of their own at free ports; the figures DHIS2 then holds are those
-    of the three records that the page writes."""
+    """Its commands in order, the servers in a process of their own at free ports; the figures DHIS2 then holds are
+    those of the three records that the page writes."""
     import httpx
 
     from connector.cli import main
