@@ -140,12 +140,18 @@ class FilesSource:
         except SourceUnavailable as error:
             fix = "Create the folder, or correct `folder` in the pack."
             return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN)]
-        wanted, found = ", ".join(self._patterns), []
+        wanted = ", ".join(self._patterns)
+        found: list[Finding] = []
         if others := self._others(files):
             named = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED} more" if len(others) > _NAMED else "")
             text = f"{self.name}: never read, as the name is not {wanted}: {named} in {self._folder}"
             fix = "Rename the file, save it in the form that the source's `format` reads, or set `pattern`."
-            found.append(Finding("source.file_ignored", Severity.WARNING, text, fix, who=Who.SYSADMIN))
+            french = (
+                f"{self.name} : jamais lu, car le nom n'est pas {wanted} : {named} dans {self._folder}",
+                "",
+                "Renommer le fichier, l'enregistrer comme le lit le `format` de la source, ou donner `pattern`.",
+            )
+            found.append(Finding("source.file_ignored", Severity.WARNING, text, fix, who=Who.SYSADMIN, french=french))
         if not files:
             text = f"{self.name}: no file {wanted} in {self._folder}"
             found.append(Finding("source.no_files", Severity.WARNING, text, "Put a file there.", who=Who.SYSADMIN))
