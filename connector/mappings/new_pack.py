@@ -176,7 +176,7 @@ def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, st
     lines.append("facts:\n" if answers.accepted else "#facts:\n")
     for one in facts:
         label = f"  « {one.field.label} »" if one.field.label else ""
-        lines.append(f"  # {one.field.path}{label}  ({one.field.kind})\n")
+        lines.append(f"  # {one.field.path}{label}  ({_SHOWN.get(one.field.kind, one.field.kind)})\n")
         near = [(likes, title) for likes, title in ((one.concepts, "concepts.yaml"), (one.elements, "DHIS2")) if likes]
         for likes, title in near:
             lines.append(f"  #   {title}: {' · '.join(f'{like.name} {like.score:.2f}' for like in likes)}\n")
@@ -262,6 +262,8 @@ _NAMES = {
 }
 #: kind of a field -> kind of the concept it fills
 _FACT_KINDS = {"number": "decimal", "zero_one": "boolean", "choices": "boolean", "list": "text"}
+#: kind of a field -> how the form's file calls it, where not by its own name
+_SHOWN = {"zero_one": "0/1", "choices": "choix multiple / several answers"}
 #: kind of a field -> what a person must know to decide
 _NOTES = {
     "choices": (
