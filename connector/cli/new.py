@@ -79,7 +79,10 @@ def new(
     head = set(new_pack.head_of(answers, fields).values())
     accepted = _accepted(accept or (), fields)
     if not (yes or json):
-        accepted |= _choose([one for one in proposals if one.field.path not in {*head, *accepted}], dictionary)
+        accepted |= _choose(
+            [one for one in proposals if one.field.path not in {*head, *accepted} and not one.field.technical],
+            dictionary,
+        )
     files = new_pack.files_of(replace(answers, accepted=accepted), proposals, dictionary)
     for name, text in files.items():
         path = folder / name
@@ -181,6 +184,12 @@ def _told(folder: Path, files: list[str], proposals: list[Proposal], accepted: M
     out.print(
         say("Ensuite : ", "Next: ")
         + f"cd {folder} && set -a && . ./relais.env && set +a && relais check . && relais test ."
+    )
+    out.print(
+        say(
+            "L'essayer jusqu'à DHIS2, sur cette machine : relais sandbox serve (docs/try-in-the-sandbox.md)",
+            "Try it as far as DHIS2, on this machine: relais sandbox serve (docs/try-in-the-sandbox.md)",
+        )
     )
 
 

@@ -180,6 +180,12 @@ OWN_REASONS = {
     "source.no_files": OwnReason(
         Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé n'existe pas.", "The watched folder does not exist."
     ),
+    "source.file_ignored": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "Un fichier du dossier surveillé n'est jamais lu : son nom n'est pas de ceux que la source lit.",
+        "A file in the watched folder is never read: its name is not one that the source reads.",
+    ),
     "form.unknown": OwnReason(
         Verdict.REJECTED, Who.MAPPING, "Aucune correspondance pour ce formulaire.", "No mapping for this form."
     ),

@@ -1,5 +1,6 @@
 """The fields of a form that nobody described: read off a sample record (JSON), the header of an export (CSV), or the
-``survey`` sheet of an XLSForm saved as CSV, which also has the labels. For ``relais init``; no value is kept.
+``survey`` sheet of an XLSForm saved as CSV, which also has the labels. For ``relais init``; of the values only codes
+that look like options of a multiple choice are kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MAX_FIELDS = 500
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}/\d{2}/\d{4}")
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?")
+_OPTIONS = re.compile(r"[a-z][a-z0-9_]*( [a-z][a-z0-9_]*)+")
+#: A day that is made up, in the ways a day is written.
+_MADE_DAY, _MADE_DAY_FRENCH, _MADE_MOMENT = "2026-07-09", "09/07/2026", "2026-07-09T08:00:00Z"
 _YES = {"yes", "no", "oui", "non", "true", "false"}
 #: Types of a survey sheet that ask nothing.
 _NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username", "calculate", "hidden")
@@ -28,11 +32,15 @@ _NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``path``: as an expression of the pack reads it. ``kind``: boolean | number | date | list | text, a guess."""
+    """``path``: as an expression of the pack reads it. ``kind``: boolean | zero_one (yes or no, or a number) | number |
+    date | choices (several answers in one) | list | text, a guess. ``made``: a value that is made up, written as the
+    sample writes such a value. ``options``: those seen of a multiple choice."""
 
     path: str
     label: str
     kind: str
+    made: Any = "texte"
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,10 +48,20 @@ class Field:
         return re.split(r"[./]", self.path.replace("`", ""))[-1]
 
     @property
+    def technical(self) -> bool:
+        """Written by the app about the record, not an answer (``__system.deviceId``, ``_uuid``, ``meta/rootUuid``)."""
+        return self.path.replace("`", "").startswith(("_", "meta.", "meta/"))
+
+    @property
     def expression(self) -> str:
-        if self.kind == "boolean":
+        if self.kind in ("boolean", "zero_one"):
             return f"$yes({self.path})"
+        if self.kind == "choices":
+            return self.chosen(self.options[0] if self.options else "option")
         return f"$num({self.path})" if self.kind == "number" else self.path
+
+    def chosen(self, option: str) -> str:
+        return f"$chosen({self.path}, '{option}')"
 
 
 def fields_of(data: bytes, name: str) -> list[Field]:
@@ -90,14 +108,39 @@ def _walk(value: Mapping[str, Any], above: str) -> Iterator[Field]:
         if isinstance(inner, Mapping):
             yield from _walk(inner, path)
         elif isinstance(inner, list) and inner and isinstance(inner[0], Mapping):
-            yield Field(path, "", "list")
+            yield Field(path, "", "list", [])
         else:
-            yield Field(path, "", kind_of(inner))
+            yield _field(path, inner)
 
 
 def quoted(key: str) -> str:
     """A name as JSONata reads it."""
     return key if _PLAIN.fullmatch(key) else f"`{key}`"
+
+
+def _field(path: str, value: Any) -> Field:
+    kind = kind_of(value)
+    options = tuple(str(value).split()) if kind == "choices" else ()
+    return Field(path, "", kind, _made(value, kind), options)
+
+
+def _made(value: Any, kind: str) -> Any:
+    """A value of the same kind and way of writing that tells nothing of the sample's."""
+    text = str(value or "").strip()
+    if isinstance(value, list):
+        return []
+    match kind:
+        case "boolean":
+            return True if isinstance(value, bool) else "oui" if text.lower() in ("oui", "non") else "yes"
+        case "number":
+            return "12" if isinstance(value, str) else 12
+        case "date":
+            return _MADE_DAY_FRENCH if "/" in text else _MADE_MOMENT if "T" in text else _MADE_DAY
+        case "choices":
+            return text
+        case "zero_one":
+            return "1"
+    return "texte"
 
 
 def kind_of(value: Any) -> str:
@@ -108,6 +151,10 @@ def kind_of(value: Any) -> str:
     text = str(value or "").strip()
     if text.lower() in _YES:
         return "boolean"
+    if text in ("0", "1"):
+        return "zero_one"
+    if _OPTIONS.fullmatch(text):
+        return "choices"
     if _DAY.match(text):
         return "date"
     return "number" if _NUMBER.fullmatch(text) else "text"
@@ -125,7 +172,7 @@ def _of_csv(data: bytes) -> Iterator[Field]:
     values = next(rows, [])
     for number, key in enumerate(header):
         if key.strip():
-            yield Field(quoted(key), "", kind_of(values[number] if number < len(values) else ""))
+            yield _field(quoted(key), values[number] if number < len(values) else "")
 
 
 def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
@@ -141,9 +188,14 @@ def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
         elif name and not kind.startswith(_NO_QUESTION):
             label = " ".join(row[number] for number in labels if number < len(row))
             first, _, choices = kind.partition(" ")
-            yes = first == "select_one" and set(choices.split("_")) <= _YES
+            yes = first == "select_one" and (set(choices.split("_")) <= _YES or choices in ("ouinon", "yesno"))
             guess = "boolean" if yes else _KINDS.get(first, "text")
-            yield Field(".".join(map(quoted, [*groups, name])), label, guess)
+            sample = {"number": 0, "date": _MADE_DAY, "boolean": choices.split("_")[0]}.get(guess, "")
+            made = "option" if first.startswith("select") and not yes else _made(sample, guess)
+            yield Field(".".join(map(quoted, [*groups, name])), label, guess, made)
 
 
-_KINDS = {"integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date"}
+_KINDS = {
+    "integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date",
+    "select_multiple": "choices",
+}  # fmt: skip
