@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
@@ -292,7 +293,7 @@ def trace(
     out.print(f"[bold]{record['id']}[/] · {record['form']} · {state(record['state'])} · {record['date'] or ''}")
     if document["quarantine"]:
         q = document["quarantine"]
-        out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {q['path'] or ''}")
+        out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {escape(q['path'] or '')}")
     table(
         [say("fait", "fact"), say("valeur", "value")],
         [[f["name"], "•••" if f["masked"] else plain(f["value"])] for f in document["facts"]],

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import typer
+from rich.markup import escape
 
 import connector
 from connector.cli.output import err, json_out, out, say
@@ -159,7 +160,7 @@ def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dic
     """Ask for each field; Enter leaves it."""
     found: dict[str, str] = {}
     for one in proposals:
-        err.print(f"[bold]{one.field.path}[/] {one.field.label} ({one.field.kind})")
+        err.print(f"[bold]{escape(one.field.path)}[/] {escape(one.field.label)} ({one.field.kind})")
         for number, like in enumerate(one.concepts, 1):
             words = f" [dim]({', '.join(like.words)})[/]" if like.words else ""
             err.print(

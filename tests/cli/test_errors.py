@@ -47,7 +47,7 @@ def test_square_brackets_are_shown_as_they_are(relais: Relais, tmp_path: Path) -
     folder = tmp_path / "[red]pack"
     folder.mkdir()
     (folder / "there").touch()
-    answer = relais("new", folder, "--starter")
+    answer = relais("init", folder, "--starter")
     assert answer.code == 2 and str(folder) in answer.err.replace("\n", "")
 
 
