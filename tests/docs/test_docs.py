@@ -381,7 +381,8 @@ def test_the_page_on_the_sandbox_can_be_followed(
                     if servers is not None:  # other ports than the usual ones, which may be taken here
                         monkeypatch.setenv("RELAIS_DHIS2_URL", _variables("var/sandbox.env")["RELAIS_DHIS2_URL"])
                 elif line.startswith("relais sandbox serve"):
-                    servers = _start([*words[1:], "--ports-from", "0"], {"PYTHONPATH": str(ROOT)}, Path.cwd())
+                    small = ["--ports-from", "0", "--sites", "3", "--chws", "6", "--indicators", "first"]
+                    servers = _start([*words[1:], *small], {"PYTHONPATH": str(ROOT)}, Path.cwd())
                     assert servers.stdout is not None and servers.stdout.readline().startswith('{"cht":')
                 elif line.startswith("curl"):
                     header, value = words[3].split(": ")
