@@ -178,7 +178,10 @@ OWN_REASONS = {
         "The source does not know the cursor any more; Relais reads from the start, nothing is counted twice.",
     ),
     "source.no_files": OwnReason(
-        Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé ne contient aucun fichier que la source lit.", "The watched folder holds no file that the source reads."
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "Le dossier surveillé ne contient aucun fichier que la source lit.",
+        "The watched folder holds no file that the source reads.",
     ),
     "source.file_ignored": OwnReason(
         Verdict.DEFERRED,
