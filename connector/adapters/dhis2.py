@@ -336,7 +336,8 @@ class Dhis2Target:
 
     def _unreadable(self, data_set: str, stop: _Stop) -> TargetUnreadable:
         self._forget_if_stale(data_set, [stop.outcome.reason])
-        return TargetUnreadable(stop.outcome.reason)
+        code = stop.outcome.reason
+        return TargetUnreadable.because(code, answers.reason(code), self.name)
 
     # ------------------------------------------------------------ a completion
 

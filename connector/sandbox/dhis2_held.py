@@ -49,9 +49,7 @@ class Held:
         self.values[key] = value
         self.applied({"kind": "value", "action": action, **named(key), **value, "user": user["username"]})
 
-    def complete(
-        self, key: CompletionKey, day: str, completed: bool, user: Json, stored_by: str | None = None
-    ) -> None:
+    def complete(self, key: CompletionKey, day: str, completed: bool, user: Json, stored_by: str | None = None) -> None:
         entry = {"date": day, "completed": completed, "storedBy": stored_by or user["username"]}
         self.completions[key] = entry
         told = {"kind": "completion", "action": "stored", **completion_named(key), **entry}
