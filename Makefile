@@ -1,12 +1,13 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants truth
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
 	@echo "make test      all tests that need no browser, with coverage of mappings and engine"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     speed and memory, as one table"
+	@echo "make truth     do the simulators answer as recorded of running servers? (SERVER=dhis2-2.42: one of them)"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
 	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
@@ -28,6 +29,9 @@ test:
 lint:
 	@scripts/lint.sh
 
+truth:
+	@scripts/truth.sh $(if $(SERVER),--server $(SERVER))
+
 bench:
 	@scripts/bench.sh
 
@@ -40,8 +44,11 @@ pack-mutants:
 road:
 	@scripts/test.sh -s tests/road/test_road.py
 
+# With DATABASE=postgres a PostgreSQL of our own is installed and started for it.
+POSTGRES = $(if $(filter postgres,$(DATABASE)),found=$$(scripts/postgres.sh) && export "$$found" &&)
+
 kill:
-	@scripts/test.sh -s tests/road/test_kill.py --kills $(or $(N),20) --database $(or $(DATABASE),sqlite)
+	@$(POSTGRES) scripts/test.sh -s tests/road/test_kill.py --kills $(or $(N),20) --database $(or $(DATABASE),sqlite)
 
 sim:
 	@scripts/sim.sh $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),200))
@@ -62,4 +69,4 @@ properties:
 	@PROPERTIES=full EXAMPLES="$(EXAMPLES)" SHRINK="$(SHRINK)" scripts/test.sh -n $(or $(WORKERS),2) --dist worksteal tests/properties
 
 overlap:
-	@scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)
+	@$(POSTGRES) scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)

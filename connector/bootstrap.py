@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,14 +167,15 @@ def build(
     pack, findings = load(settings)
     errors = [f for f in findings if f.severity is Severity.ERROR]
     if errors and strict:
-        lines = "\n".join(f"  {f.file}:{f.line}: {f.message} {f.fix}".rstrip() for f in errors[:10])
-        raise PackBroken(f"{PackBroken.__doc__}\n{lines}")
+        raise _broken(errors[:10])
     store, cipher = open_store(settings, queued=queued)
     held = store.read(lambda unit: unit.fact("pack_id"))
     if held is not None and held != pack.id:
         raise ConfigError(
             f"This database belongs to the pack {held!r}, not to {pack.id!r}. Nothing was written. "
-            "pack.id never changes: use another database for another pack."
+            "pack.id never changes: use another database for another pack.",
+            french=f"Cette base de données est celle du paquet « {held} », pas de « {pack.id} ». Rien n'a été écrit. "
+            "pack.id ne change jamais : donnez à un autre paquet une autre base.",
         )
     if held is None:
         store.write(lambda unit: unit.keep_fact("pack_id", pack.id))
@@ -311,7 +312,20 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
             Rest(admin or own), name=target.name, openmrs=made.pack.openmrs, titles=titles, names=names,
             profile=str(target.settings.get("profile") or made.pack.openmrs.get("profile") or "o3"),
         )  # fmt: skip
-    raise ConfigError(f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing.")
+    raise ConfigError(
+        f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing. Name one of DHIS2 "
+        "or OpenMRS.",
+        french=f"Il n'y a rien à préparer dans une cible de type {target.kind}. Relais n'a rien fait. Nommez une cible "
+        "DHIS2 ou OpenMRS.",
+    )
+
+
+def _broken(errors: Sequence[Finding]) -> PackBroken:
+    english = "\n".join(f"  {f.file}:{f.line}: {f.message} {f.fix}".rstrip() for f in errors)
+    french = "\n".join(
+        f"  {f.file}:{f.line} : {f.french[0] or f.message} {f.french[2] or f.fix}".rstrip() for f in errors
+    )
+    return PackBroken(f"{PackBroken.english()}\n{english}", french=f"{PackBroken.french}\n{french}")
 
 
 def _boot() -> str:

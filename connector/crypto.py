@@ -68,7 +68,10 @@ def parse_master_key(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != 32:
-        raise ConfigError("The master key is not one: 43 characters as `relais key new` prints them are expected.")
+        raise ConfigError(
+            'The master key is not one: 43 characters as "relais key new" prints them are expected.',
+            french="La clé maîtresse n'en est pas une : il faut les 43 caractères que « relais key new » affiche.",
+        )
     return key
 
 
@@ -78,24 +81,32 @@ def read_master_key(value: str | None, file: Path | None) -> bytes:
     SecretMissing when there is none, KeyReadable when others can read the file, ConfigError when it is no key.
     """
     if value and file:
-        raise ConfigError("Both RELAIS_MASTER_KEY and RELAIS_MASTER_KEY_FILE are set. Set one of them.")
+        raise ConfigError(
+            "Both RELAIS_MASTER_KEY and RELAIS_MASTER_KEY_FILE are set. Set one of them.",
+            french="RELAIS_MASTER_KEY et RELAIS_MASTER_KEY_FILE sont définis tous les deux. N'en définissez qu'un.",
+        )
     if value:
         return parse_master_key(value)
     if file is None:
         raise SecretMissing(
-            "There is no master key. Make one with `relais key new`, keep a copy where no backup of the database is, "
-            "and set RELAIS_MASTER_KEY or RELAIS_MASTER_KEY_FILE."
+            'There is no master key. Make one with "relais key new", keep a copy where no backup of the database is, '
+            "and set RELAIS_MASTER_KEY or RELAIS_MASTER_KEY_FILE.",
+            french="Il n'y a pas de clé maîtresse. Créez-en une avec « relais key new », gardez-en une copie là "
+            "où il n'y a aucune sauvegarde de la base, et définissez RELAIS_MASTER_KEY ou RELAIS_MASTER_KEY_FILE.",
         )
     try:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretMissing(f"The master key file {file} cannot be read ({type(error).__name__}).") from None
+        raise SecretMissing(
+            f"The master key file {file} cannot be read ({type(error).__name__}).",
+            french=f"Le fichier de la clé maîtresse {file} ne peut pas être lu ({type(error).__name__}).",
+        ) from None
     # A systemd credential is opened to the service's user by an ACL, which shows in the group's bits.
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     others = 0o007 if folder and file.absolute().is_relative_to(folder) else 0o077
     if mode & others:
-        raise KeyReadable(f"{KeyReadable.__doc__} File: {file}")
+        raise KeyReadable.about(f"File: {file}", f"Fichier : {file}")
     return parse_master_key(text)
 
 
@@ -203,7 +214,10 @@ def _unwrapped(wrappers: Sequence[AESGCM], key_id: str, wrapped: bytes) -> bytes
     for wrapper in wrappers:
         with suppress(InvalidTag):
             return wrapper.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], key_id.encode())
-    raise StoreError(f"The data key {key_id} was altered or is damaged.")
+    raise StoreError(
+        f"The data key {key_id} was altered or is damaged.",
+        french=f"La clé de données {key_id} a été altérée ou est abîmée.",
+    )
 
 
 # ---------------------------------------------------------------- the cipher
@@ -249,11 +263,17 @@ class Cipher:
         cipher = cls(master, now=now, read=read, new=new)
         if not check_key(connection, *cipher._masters):
             if connection.execute(select(_data_key.c.id).limit(1)).first():
-                raise WrongKey("This database has encrypted data but no key check. Restore it from a backup.")
+                raise WrongKey(
+                    "This database has encrypted data but no key check. Restore it from a backup.",
+                    french="Cette base a des données chiffrées mais plus le témoin de sa clé. Remettez-la depuis une "
+                    "sauvegarde.",
+                )
             check = _derive(master, "check").hex()
             connection.execute(_insert_new(connection, _meta).values(key=_KEY_CHECK, value=check))
             if not check_key(connection, *cipher._masters):  # another process was first, perhaps with another key
-                raise StoreError("The key check could not be written.")
+                raise StoreError(
+                    "The key check could not be written.", french="Le témoin de la clé n'a pas pu être écrit."
+                )
             cipher._store(connection, _HASH_KEY, os.urandom(32))
         for row in connection.execute(select(_data_key)):
             key = cipher._unwrap(row.id, row.wrapped)
@@ -303,13 +323,20 @@ class Cipher:
         blob = bytes(blob)  # PostgreSQL drivers may hand over a memoryview
         try:
             if blob[0] != _VERSION:
-                raise StoreError(f"An encrypted value of {table} has format {blob[0]}, which this version cannot read.")
+                raise StoreError(
+                    f"An encrypted value of {table} has format {blob[0]}, which this version cannot read.",
+                    french=f"Une valeur chiffrée de {table} est au format {blob[0]}, que cette version ne sait "
+                    "pas lire.",
+                )
             start = 2 + blob[1]
             key_id = blob[2:start].decode("ascii")
             key = self._keys.get(key_id) or self._fetch(key_id, connection)
             return key.decrypt(blob[start : start + _NONCE], blob[start + _NONCE :], table.encode())
         except (InvalidTag, IndexError, ValueError):
-            raise StoreError(f"An encrypted value of {table} was altered or is damaged. It cannot be read.") from None
+            raise StoreError(
+                f"An encrypted value of {table} was altered or is damaged. It cannot be read.",
+                french=f"Une valeur chiffrée de {table} a été altérée ou est abîmée. Elle ne peut pas être lue.",
+            ) from None
 
     # -- data keys
 
@@ -327,7 +354,9 @@ class Cipher:
                 self._made[key_id] = scope
                 found = self._load(connection, key_id)
                 if found is None:
-                    raise StoreError("A data key could not be written.")
+                    raise StoreError(
+                        "A data key could not be written.", french="Une clé de données n'a pas pu être écrite."
+                    )
             self._keys[key_id] = AESGCM(found)
             if key_id not in self._made or self._made[key_id][0] is not scope[0]:
                 self._made.pop(key_id, None)
@@ -342,7 +371,11 @@ class Cipher:
         elif self.read is not None:
             found = self.read(lambda reader: self._load(reader, key_id))
         if found is None:
-            raise StoreError(f"The data key {key_id} is gone (destroyed by retention, or not in this backup).")
+            raise StoreError(
+                f"The data key {key_id} is gone (destroyed by retention, or not in this backup).",
+                french=f"La clé de données {key_id} n'existe plus (détruite par la durée de conservation, ou "
+                "absente de cette sauvegarde).",
+            )
         self._keys[key_id] = AESGCM(found)
         return self._keys[key_id]
 
@@ -359,7 +392,8 @@ class Cipher:
         wrappers = [w for w, m in zip(self._wrappers, self._masters, strict=True) if stored and _is_of(stored, m)]
         if not wrappers:
             raise WrongKey(
-                "The master key of this database was changed. Nothing was written. Restart with the new one."
+                "The master key of this database was changed. Nothing was written. Restart with the new one.",
+                french="La clé maîtresse de cette base a été changée. Rien n'a été écrit. Redémarrez avec la nouvelle.",
             )
         connection.execute(
             _insert_new(connection, _data_key).values(

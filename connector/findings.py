@@ -18,6 +18,11 @@ Pair = tuple[str, str]
 _SHOWN = 20
 
 
+def of(name: str) -> Pair:
+    """The beginning of a sentence about something: French sets a space before the colon."""
+    return f"{name} : ", f"{name}: "
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """What a finding of one code says: what is wrong, why it matters, how to mend it. ``{name}`` is filled in."""
@@ -67,7 +72,7 @@ def _in(words: Mapping[str, str | int | Pair], language: int) -> dict[str, str |
 
 def nearest(name: str, known: Iterable[str]) -> Pair:
     """``Did you mean ...?`` for a name that is not known, or the names that are."""
-    names = list(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, 1, 0.6)
     if close:
         return f"Vouliez-vous dire {close[0]} ?", f"Did you mean {close[0]}?"

@@ -48,10 +48,12 @@ _TRY_AGAIN = {502, 503, 504}
 
 
 class HttpTrouble(Exception):
-    """There is no answer to trust. ``status`` is set if at least a status line came."""
+    """There is no answer to trust. ``status`` is set if at least a status line came. ``french``: the message in
+    French, where it has words."""
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, french: str = "", status: int | None = None) -> None:
         super().__init__(message)
+        self.french = french or message
         self.status = status
 
 
@@ -100,7 +102,11 @@ class Answer:
         try:
             return exact_json(self.body) if exact else orjson.loads(self.body)
         except ValueError as error:
-            raise NotJson(f"the answer is not JSON ({len(self.body)} bytes)", status=self.status) from error
+            raise NotJson(
+                f"the answer is not JSON ({len(self.body)} bytes)",
+                french=f"la réponse n'est pas du JSON ({len(self.body)} octets)",
+                status=self.status,
+            ) from error
 
 
 def make_client(
@@ -123,11 +129,20 @@ def make_client(
     url = httpx.URL(base_url)
     loopback = url.host in _LOOPBACK
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(f"not an http(s) address: {url.copy_with(username=None, password=None)}")
+        raise ConfigError(
+            f"not an http(s) address: {url.copy_with(username=None, password=None)}",
+            french=f"ce n'est pas une adresse http(s) : {url.copy_with(username=None, password=None)}",
+        )
     if url.userinfo:
-        raise ConfigError(f"the address of {url.host} holds a password; give user and password apart from it")
+        raise ConfigError(
+            f"the address of {url.host} holds a password; give user and password apart from it",
+            french=f"l'adresse de {url.host} contient un mot de passe ; donnez utilisateur et mot de passe à part",
+        )
     if url.scheme == "http" and not (loopback or insecure):
-        raise ConfigError(f"http:// to {url.host} is refused: passwords would travel in clear; use https://")
+        raise ConfigError(
+            f"http:// to {url.host} is refused: passwords would travel in clear; use https://",
+            french=f"http:// vers {url.host} est refusé : les mots de passe passeraient en clair ; utilisez https://",
+        )
     sent = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "Relais", **(headers or {})}
     if token:
         sent["Authorization"] = token if " " in token else f"Bearer {token}"
@@ -168,7 +183,11 @@ async def request(
             finally:
                 await response.aclose()
     except TimeoutError as error:
-        raise Lost(f"not answered to the end within {deadline:.0f} s", status=status) from error
+        raise Lost(
+            f"not answered to the end within {deadline:.0f} s",
+            french=f"pas de réponse entière en {deadline:.0f} s",
+            status=status,
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _trouble(error) from error
     return Answer(response.status_code, response.headers, body)
@@ -220,7 +239,8 @@ def check_content_type(headers: Mapping[str, str], status: int | None = None) ->
     login pages do the same."""
     content_type = headers.get("content-type", "").lower()
     if "html" in content_type or "xml" in content_type:
-        raise NotJson(f"asked for JSON, got {content_type.split(';')[0]}", status=status)
+        got = content_type.split(";")[0]
+        raise NotJson(f"asked for JSON, got {got}", french=f"JSON demandé, {got} reçu", status=status)
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
@@ -247,7 +267,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     if response.is_stream_consumed or response.is_closed:
         body = response.content
         if len(body) > max_bytes:
-            raise TooBig(f"the answer has more than {max_bytes} bytes", status=response.status_code)
+            raise _too_big(max_bytes, response)
         return body
     unpack = _unpacker(response)
     parts, size, begun = [], 0, False
@@ -256,18 +276,39 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
             begun = begun or bool(part)
             if unpack is not None:
                 if unpack.eof:
-                    raise Lost("the answer goes on after its end", status=response.status_code)
+                    raise Lost(
+                        "the answer goes on after its end",
+                        french="la réponse continue après sa fin",
+                        status=response.status_code,
+                    )
                 # The bound is on what unpacks, so that a small body cannot fill the memory: no more is unpacked.
                 part = unpack.decompress(part, max_bytes - size + 1)
             size += len(part)
             if size > max_bytes:
-                raise TooBig(f"the answer has more than {max_bytes} bytes", status=response.status_code)
+                raise _too_big(max_bytes, response)
             parts.append(part)
     except (httpx.HTTPError, zlib.error) as error:
-        raise Lost(f"the answer broke off: {type(error).__name__}", status=response.status_code) from error
+        kind = type(error).__name__
+        raise Lost(
+            f"the answer broke off: {kind}",
+            french=f"la réponse s'est interrompue : {kind}",
+            status=response.status_code,
+        ) from error
     if unpack is not None and begun and (unpack.unused_data or not unpack.eof):
-        raise Lost("the answer does not end where its packing ends", status=response.status_code)
+        raise Lost(
+            "the answer does not end where its packing ends",
+            french="la réponse ne finit pas là où finit sa compression",
+            status=response.status_code,
+        )
     return b"".join(parts)
+
+
+def _too_big(max_bytes: int, response: httpx.Response) -> TooBig:
+    return TooBig(
+        f"the answer has more than {max_bytes} bytes",
+        french=f"la réponse dépasse {max_bytes} octets",
+        status=response.status_code,
+    )
 
 
 def _unpacker(response: httpx.Response) -> Any:
@@ -277,7 +318,11 @@ def _unpacker(response: httpx.Response) -> Any:
         return None
     if coding in ("gzip", "x-gzip"):
         return zlib.decompressobj(31)
-    raise Lost("the answer is packed in a way that was not asked for", status=response.status_code)
+    raise Lost(
+        "the answer is packed in a way that was not asked for",
+        french="la réponse est compressée d'une façon qui n'a pas été demandée",
+        status=response.status_code,
+    )
 
 
 def _trouble(error: httpx.HTTPError | httpx.InvalidURL) -> HttpTrouble:

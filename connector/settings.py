@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentence(one) for one in error.errors())) from None
+            raise _unusable(error.errors()) from None
 
     @property
     def database(self) -> str:
@@ -71,14 +72,24 @@ class Settings(BaseSettings):
     def secret_file(self, name: str) -> str:
         """The content of ``${file:NAME}``, without the line end. SecretMissing when there is none."""
         if self.secrets_dir is None:
-            raise SecretMissing(f"${{file:{name}}} is named by the pack, but RELAIS_SECRETS_DIR is not set.")
+            raise SecretMissing(
+                f"${{file:{name}}} is named by the pack, but RELAIS_SECRETS_DIR is not set.",
+                french=f"Le paquet nomme ${{file:{name}}}, mais RELAIS_SECRETS_DIR n'est pas défini.",
+            )
         path = self.secrets_dir / name
         if path.resolve().parent != self.secrets_dir.resolve() or not path.is_file():
-            raise SecretMissing(f"${{file:{name}}}: there is no file {name} in {self.secrets_dir}.")
+            raise SecretMissing(
+                f"${{file:{name}}}: there is no file {name} in {self.secrets_dir}.",
+                french=f"${{file:{name}}} : il n'y a pas de fichier {name} dans {self.secrets_dir}.",
+            )
         return path.read_text(encoding="utf-8").rstrip("\r\n")
 
 
-def _sentence(error: object) -> str:
-    assert isinstance(error, dict)
-    name = "RELAIS_" + "_".join(str(part) for part in error["loc"]).upper()
-    return f"{name} cannot be used: {error['msg']}"
+def _unusable(errors: Iterable[Any]) -> ConfigError:
+    """Pydantic's own words, which are English, in both."""
+    said = [("RELAIS_" + "_".join(str(part) for part in one["loc"]).upper(), one["msg"]) for one in errors]
+    return ConfigError(
+        "; ".join(f"{name} cannot be used: {why}" for name, why in said),
+        french=f"{' ; '.join(f'{name} ne peut pas servir ({why})' for name, why in said)}. Relais n'a rien fait. "
+        "Corrigez cette variable.",
+    )

@@ -111,8 +111,8 @@ def reasons_page() -> str:
     out.append(table(["code", "means"], [(code(k), text) for k, text in FLAGS.items()]))
     out.append("## Errors that stop a step\n")
     out.append("Each says what happened, what Relais does now and what a person should do. `exit` is the exit code.\n")
-    rows = [(code(e.code), str(e.exit_code), " ".join((e.__doc__ or "").split())) for e in error_classes()]
-    out.append(table(["code", "exit", "sentence"], rows))
+    rows = [(code(e.code), str(e.exit_code), e.french, " ".join((e.__doc__ or "").split())) for e in error_classes()]
+    out.append(table(["code", "exit", "fr", "en"], rows))
     return "\n".join(out)
 
 

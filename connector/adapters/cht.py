@@ -34,6 +34,21 @@ _NOT_RECORDS = re.compile(
 _CONTACTS = {"contact", "person", "clinic", "health_center", "district_hospital"}
 _NAMES = ("reports", "contacts")
 _OF_A_ROW = ("id", "changes", "deleted", "doc")  #: the rest of a row is ours to write
+#: Who can mend a source that cannot be read -> what to do, in French and in English.
+_FIXES = {
+    Who.CREDENTIALS: (
+        "Vérifiez l'utilisateur et le mot de passe ; l'utilisateur doit être un compte en ligne (online user) de CHT.",
+        "Check the user and password; the user must be an online user of CHT.",
+    ),
+    Who.SYSADMIN: (
+        "Vérifiez l'adresse et le nom de la base.",
+        "Check the address and the name of the database.",
+    ),
+    Who.NOBODY: (
+        "Vérifiez que CHT tourne et qu'il est joignable d'ici.",
+        "Check that CHT runs and can be reached from here.",
+    ),
+}
 
 
 class ChtSource:
@@ -84,7 +99,7 @@ class ChtSource:
                 try:
                     results, last, pending = await self._changes(seq, 1, documents=False)
                 except TooBig as error:  # a single row without its document: this is no feed
-                    raise PageUnreadable("the feed never ends") from error
+                    raise PageUnreadable("the feed never ends", french="le flux ne finit jamais") from error
                 results = [await self._with_document(row) for row in results]
             records = [record for row in results for record in self._records(row)]
             yield Page(records, Cursor(last, instance), behind=pending, replay=replay)
@@ -99,11 +114,9 @@ class ChtSource:
             await self._changes("0", 2)
         except SourceError as error:
             who = Who(error.who)
-            fix = {
-                Who.CREDENTIALS: "Check the user and password; the user must be an online user of CHT.",
-                Who.SYSADMIN: "Check the address and the name of the database.",
-            }.get(who, "Check that CHT runs and can be reached from here.")
-            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=who)]
+            french, fix = _FIXES.get(who, _FIXES[Who.NOBODY])
+            said = (f"{self.name} : {error.french}", "", french)
+            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=who, french=said)]
         except TooBig:
             pass  # two documents bigger than a page: reading copes
         return []
@@ -145,17 +158,25 @@ class ChtSource:
         database = await self._object(f"{self._database}/")
         server = await self._object("/dbinfo")
         if "instance_start_time" not in database:
-            raise PageUnreadable("the address does not answer like a CHT database")
+            raise PageUnreadable(
+                "the address does not answer like a CHT database",
+                french="cette adresse ne répond pas comme une base de CHT",
+            )
         named = f"{server.get('uuid', '')}:{database['instance_start_time']}"
         if len(named) > 200 or not named.isprintable():
-            raise PageUnreadable("the address does not answer like a CHT database")
+            raise PageUnreadable(
+                "the address does not answer like a CHT database",
+                french="cette adresse ne répond pas comme une base de CHT",
+            )
         return named
 
     async def _object(self, path: str) -> Mapping[str, Any]:
         answer = await self._get(path)
         document = _parsed(answer)
         if not isinstance(document, dict):
-            raise PageUnreadable("the address does not answer like a CHT")
+            raise PageUnreadable(
+                "the address does not answer like a CHT", french="cette adresse ne répond pas comme un CHT"
+            )
         return document
 
     async def _changes(
@@ -167,22 +188,33 @@ class ChtSource:
             query["include_docs"] = "true"
         page = _parsed(await self._get(f"{self._database}/_changes", params=query, too_big=True))
         if not isinstance(page, dict) or not isinstance(page.get("results"), list):
-            raise PageUnreadable("the feed is not a list of changes")
+            raise PageUnreadable(
+                "the feed is not a list of changes", french="le flux n'est pas une liste de changements"
+            )
         rows, last = page["results"], page.get("last_seq")
         if not _is_text(last) or "\0" in last or not all(_is_row(row) for row in rows):
-            raise PageUnreadable("a row or the cursor of the feed is not as CouchDB writes it")
+            raise PageUnreadable(
+                "a row or the cursor of the feed is not as CouchDB writes it",
+                french="une ligne ou le curseur du flux n'est pas comme CouchDB l'écrit",
+            )
         rows = [{name: row[name] for name in _OF_A_ROW if name in row} for row in rows]
         if "pending" not in page or (documents and rows and not any("doc" in row for row in rows)):
             # 219, 266: limit and include_docs are ignored and only the health worker's own documents are listed.
             raise SourceRefused(
                 "this login is a health worker's: CHT shows it only its own records. Use an online user.",
+                french="ce compte est celui d'un ASC : CHT ne lui montre que ses propres fiches. Prenez un "
+                "compte en ligne (online user).",
                 code="source.offline_user",
             )
         pending = page["pending"]
         if not isinstance(pending, int) or isinstance(pending, bool) or pending < 0:
-            raise PageUnreadable("the feed does not count what is to come")
+            raise PageUnreadable(
+                "the feed does not count what is to come", french="le flux ne compte pas ce qui reste à venir"
+            )
         if rows and pending and last == seq:
-            raise PageUnreadable("the feed does not move on")  # an old page out of a cache, for ever
+            raise PageUnreadable(
+                "the feed does not move on", french="le flux n'avance pas"
+            )  # an old page out of a cache, for ever
         return rows, last, pending
 
     async def _with_document(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -207,9 +239,9 @@ class ChtSource:
         except TooBig as error:
             if too_big:
                 raise
-            raise PageUnreadable("the answer is too big") from error
+            raise PageUnreadable("the answer is too big", french="la réponse est trop grande") from error
         except HttpTrouble as error:
-            raise SourceUnavailable(f"no answer: {error}") from error
+            raise SourceUnavailable(f"no answer: {error}", french=f"pas de réponse : {error.french}") from error
         if answer.status == 200 or (missing and answer.status == 404):
             return answer
         raise _refusal(answer)
@@ -226,7 +258,10 @@ class ChtSource:
             reason = row.get("unreadable", "document.missing")
             return [Record(self.name, "reports", id, revision, None, {}, unreadable=reason)]
         if document.get("_id", id) != id:
-            raise PageUnreadable("a row of the feed holds the document of another")
+            raise PageUnreadable(
+                "a row of the feed holds the document of another",
+                french="une ligne du flux contient le document d'une autre",
+            )
         if not _is_text(document.get("_rev", revision)):
             return [Record(self.name, "reports", id, revision, None, {}, unreadable="document.missing")]
         revision = document.get("_rev", revision)
@@ -310,7 +345,7 @@ def _parsed(answer: Answer) -> Any:
     try:
         return answer.json(exact=True)
     except NotJson as error:
-        raise PageUnreadable(str(error)) from error
+        raise PageUnreadable(str(error), french=error.french) from error
 
 
 def _refusal(answer: Answer) -> SourceError:
@@ -320,13 +355,21 @@ def _refusal(answer: Answer) -> SourceError:
     if answer.status == 401:
         return SourceRefused()
     if answer.status == 403 and "temporarily locked" in text:
-        return SourceWaiting("the account is locked for a while after failed logins", retry_after=wait)
+        return SourceWaiting(
+            "the account is locked for a while after failed logins",
+            french="le compte est bloqué pour un moment après des connexions manquées",
+            retry_after=wait,
+        )
     if answer.status == 403:
-        return SourceRefused("this user may not read the database")
+        return SourceRefused(
+            "this user may not read the database", french="cet utilisateur n'a pas le droit de lire la base"
+        )
     if answer.status == 429:
-        return SourceWaiting("too many requests", retry_after=wait)
+        return SourceWaiting("too many requests", french="trop de demandes", retry_after=wait)
     if answer.status == 400 and "Malformed sequence" in text:
         return CursorLost()
     if answer.status >= 500:
-        return SourceUnavailable(f"the server answers {answer.status}", retry_after=wait)
-    return PageUnreadable(f"the address answers {answer.status}")
+        return SourceUnavailable(
+            f"the server answers {answer.status}", french=f"le serveur répond {answer.status}", retry_after=wait
+        )
+    return PageUnreadable(f"the address answers {answer.status}", french=f"cette adresse répond {answer.status}")

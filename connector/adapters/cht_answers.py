@@ -115,9 +115,9 @@ class ChtAnswersTarget:
         try:
             there = await self._there(delivery.payload["_id"])
         except HttpTrouble as error:
-            raise TargetUnreadable(str(error)) from error
+            raise TargetUnreadable(f"{self.name}: {error}", french=f"{self.name} : {error.french}") from error
         if isinstance(there, Outcome):
-            raise TargetUnreadable(f"{there.reason} ({there.http_status})")
+            raise TargetUnreadable.because(there.reason, REASONS[there.reason], self.name)
         if there is None:
             return None
         return Observed(_same(there, delivery.payload), remote={"rev": there.get("_rev")})
@@ -128,17 +128,18 @@ class ChtAnswersTarget:
             answer = await read_with_retries(self._client, f"{self._database}/")
             found = answer.ok and isinstance(said := answer.json(), dict) and "instance_start_time" in said
         except NotSent as error:
-            return [self._finding("cht.unreachable", f"no connection ({error})")]
+            return [self._finding("cht.unreachable", f"pas de connexion ({error.french})", f"no connection ({error})")]
         except HttpTrouble as error:
-            return [self._finding("cht.wrong_address", str(error))]
+            return [self._finding("cht.wrong_address", error.french, str(error))]
         if found:
             return []
         outcome = _refusal(answer) if not answer.ok else Outcome(Verdict.DEFERRED, "cht.wrong_address")
-        return [self._finding(outcome.reason, f"answers {answer.status}")]
+        return [self._finding(outcome.reason, f"répond {answer.status}", f"answers {answer.status}")]
 
-    def _finding(self, code: str, detail: str) -> Finding:
-        reason = REASONS[code]
-        return Finding(code, Severity.ERROR, f"{self.name}: {detail}", reason.en, who=reason.who)
+    def _finding(self, code: str, french: str, english: str) -> Finding:
+        why = REASONS[code]
+        said = (f"{self.name} : {french}", "", why.fr)
+        return Finding(code, Severity.ERROR, f"{self.name}: {english}", why.en, who=why.who, french=said)
 
     # ------------------------------------------------------------ one document
 

@@ -1,7 +1,8 @@
-"""DHIS2 as a target: aggregate values block by block, and completions. For servers up to 2.42.
+"""DHIS2 as a target: aggregate values block by block, and completions. For servers from 2.38 to 2.43.
 
-One block (data set, org unit, period) is one request. Codes become UIDs once and are remembered until the server
-refuses one. Every row is accounted for: by the server's counters, or by reading it back. Nothing is retried here.
+One block (data set, org unit, period) is one request; a second one when 2.43 refused the whole block because of some
+rows, without those. Codes become UIDs once and are remembered until the server refuses one. Every row is accounted for:
+by the server's counters, or by reading it back. Nothing else is retried here.
 Settings: ``token`` (a bare one is sent as ``ApiToken``), ``settles_within`` (seconds), ``max_answer_bytes``,
 ``expected`` (what ``probe`` compares the server with, see ``dhis2_probe``).
 """
@@ -22,7 +23,7 @@ import httpx
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
-from connector.adapters.dhis2_probe import examine, lacking, unreachable
+from connector.adapters.dhis2_probe import examine, keeps_noughts, lacking, unreachable
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -53,10 +54,14 @@ _STALE = {
     "dhis2.E7633",
     "dhis2.E7634",
     "dhis2.E7636",
+    *(f"dhis2.E{number}" for number in (8004, 8005, 8020, 8022, 8023, 8024, *range(8103, 8112), 8126, 8127)),
     "dhis2.read_refused",
     "dhis2.unverified",
     "dhis2.completion_refused",
 }
+
+#: Requests for one block at most, each without the rows that the answer before blamed.
+_PUSHES = 3
 
 #: A closed period is asked about once a day: somebody may have opened it again.
 _REOPENED = timedelta(days=1)
@@ -104,6 +109,7 @@ class Dhis2Target:
         self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True, ordered=False)
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
         self._data_sets: dict[str, DataSet] = {}
+        self._keeps_noughts: bool | None = None  #: does its importer store every nought? None: not asked yet
         send_token(client, settings)
 
     # ------------------------------------------------------------ the port
@@ -146,6 +152,8 @@ class Dhis2Target:
             outcome = stop.outcome
         except LaneBusy:
             return Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1))
+        if outcome.of_target:
+            self._keeps_noughts = None  # it was away: it may come back as another version
         self._forget_if_stale(delivery.payload["dataSet"], [outcome.reason, *(one.reason for one in outcome.per_value)])
         return outcome
 
@@ -167,23 +175,26 @@ class Dhis2Target:
                 return await self._look_up_completion(payload)
             where = await self._where(payload)
             held = await self._read(where)
+            noughts = await self._every_nought()
         except _Stop as stop:
             raise self._unreadable(payload["dataSet"], stop) from stop
+
+        def holds(cell: Cell) -> bool:
+            return _holds(where.data_set, cell, wanted[cell], there[cell], every_nought=noughts)
+
         wanted = {_cell(value): value["value"] for value in payload["values"]}
         there = {cell: held.get(cell) for cell in wanted}
         if not any(value is not None for value in there.values()) and any(v is not None for v in wanted.values()):
-            stored_as_nothing = all(_holds(where.data_set, cell, value, None) for cell, value in wanted.items())
-            return Observed(matches=True) if stored_as_nothing else None
+            return Observed(matches=True) if all(map(holds, wanted)) else None  # noughts that are stored as nothing
         detail = {"values": [{"dataElement": e, "categoryOptionCombo": c, "there": v} for (e, c), v in there.items()]}
-        return Observed(
-            all(_holds(where.data_set, cell, value, there[cell]) for cell, value in wanted.items()), detail=detail
-        )
+        return Observed(all(map(holds, wanted)), detail=detail)
 
     async def probe(self) -> Sequence[Finding]:
         """Version, authority, org units and every code of ``expected``. Forgets the remembered metadata first."""
         self._data_sets.clear()
         try:
             info = await self._get("/api/system/info", {"fields": "version,calendar"})
+            self._keeps_noughts = keeps_noughts(info)
             me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
             wanted = self.settings.get("expected") or {}
             found = {code: await self._find_data_set(code) for code in wanted}
@@ -244,27 +255,52 @@ class Dhis2Target:
                 fates[cell] = fate
         if not to_send:
             return _settled(payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.already_there"))
-        answer, body = await self._send(
-            "POST", "/api/dataValueSets", params=STRICT, json=_wire(where, to_send), wrote=True
-        )
-        read = answers.read_import(body, len(to_send), delivery.tries)
+        for _ in range(_PUSHES):
+            outcome, pushed, spared = await self._push(where, to_send, delivery.tries)
+            fates |= pushed
+            if not spared:
+                break
+            to_send = spared
+        return _settled(payload, fates, outcome)
+
+    async def _push(
+        self, where: _Where, values: Sequence[Mapping[str, Any]], tries: int
+    ) -> tuple[Outcome, dict[Cell, ValueOutcome], list[Mapping[str, Any]]]:
+        """One request: its outcome, the fate of each value, and the values refused because of others."""
+        wire = _wire(where, values)
+        answer, body = await self._send("POST", "/api/dataValueSets", params=STRICT, json=wire, wrote=True)
+        read = answers.read_import(body, len(values), tries, wire["dataValues"])
         said = answer.text(4000)
         if read.fault is not None:
-            if read.fault.verdict is not Verdict.UNKNOWN:
-                fates |= {_cell(v): ValueOutcome(*_cell(v), read.fault.verdict, read.fault.code) for v in to_send}
             fault = Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
-            return _settled(payload, fates, fault)
-        for index, value in enumerate(to_send):
-            code = read.refused.get(index)
+            if read.fault.verdict is Verdict.UNKNOWN:
+                return fault, {}, []
+            return fault, {_cell(v): ValueOutcome(*_cell(v), fault.verdict, fault.reason) for v in values}, []
+        refused = await self._timed(where, read.refused)
+        fates = {}
+        for index, value in enumerate(values):
+            code = refused.get(index)
             verdict = answers.reason(code).verdict if code else Verdict.ACCEPTED
             fates[_cell(value)] = ValueOutcome(*_cell(value), verdict, code or "dhis2.stored")
         if not read.settled:
             # Unchanged rows are "ignored", insignificant noughts and lost rows are in no counter: only a look tells
             # them apart (036, 040, findings-dhis2 0.1).
-            fates |= await self._verify(where, to_send, read)
-        return _settled(
-            payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.stored", http_status=answer.status, answer=said)
-        )
+            fates |= await self._verify(where, values, read)
+        outcome = Outcome(Verdict.ACCEPTED, "dhis2.stored", http_status=answer.status, answer=said)
+        return outcome, fates, [values[row] for row in sorted(read.spared)]
+
+    async def _timed(self, where: _Where, refused: Mapping[int, str]) -> Mapping[int, str]:
+        """2.43 has one code for a period that is closed and for one that is not open yet (122, 125 there). By the
+        server's own date it is one or the other."""
+        if "dhis2.E8030" not in refused.values():
+            return refused
+        try:
+            info = await self._get("/api/system/info", {"fields": "serverDate"})
+            over = periods.is_over(where.period, date.fromisoformat(str(info.get("serverDate"))[:10]))
+        except (_Stop, ValueError):
+            return refused
+        waits = {"dhis2.E8030": "dhis2.E8030" if over else "dhis2.period_not_open"}
+        return {row: waits.get(code, code) for row, code in refused.items()}
 
     async def _verify(
         self, where: _Where, sent: Sequence[Mapping[str, Any]], read: answers.Import
@@ -272,15 +308,27 @@ class Dhis2Target:
         """Read back the rows that were not refused; those that are not there were counted short."""
         try:
             held = await self._read(where)
+            noughts = await self._every_nought()
         except _Stop as stop:
             raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.unverified", answer=stop.outcome.reason)) from stop
         fates = {}
         for index, value in enumerate(sent):
-            cell = _cell(value)
-            if index not in read.refused and not _holds(where.data_set, cell, value["value"], held.get(cell)):
+            cell, there = _cell(value), held.get(_cell(value))
+            if index in read.refused:
+                continue
+            if not _holds(where.data_set, cell, value["value"], there, every_nought=noughts):
                 code = read.loose or "dhis2.counted_short"
-                fates[cell] = ValueOutcome(*cell, answers.reason(code).verdict, code, there=held.get(cell))
+                fates[cell] = ValueOutcome(*cell, answers.reason(code).verdict, code, there=there)
         return fates
+
+    async def _every_nought(self) -> bool:
+        """Does this server's importer store every nought? Asked once. Raises _Stop."""
+        if self._keeps_noughts is None:
+            info = await self._get("/api/system/info", {"fields": "version"})
+            if not isinstance(info.get("version"), str):
+                raise _unavailable("dhis2.unavailable")
+            self._keeps_noughts = keeps_noughts(info)
+        return self._keeps_noughts
 
     def _forget_if_stale(self, data_set: str, codes: Sequence[str]) -> None:
         if _STALE & set(codes):
@@ -288,7 +336,8 @@ class Dhis2Target:
 
     def _unreadable(self, data_set: str, stop: _Stop) -> TargetUnreadable:
         self._forget_if_stale(data_set, [stop.outcome.reason])
-        return TargetUnreadable(stop.outcome.reason)
+        code = stop.outcome.reason
+        return TargetUnreadable.because(code, answers.reason(code), self.name)
 
     # ------------------------------------------------------------ a completion
 
@@ -515,10 +564,12 @@ def _same(there: str | None, wanted: str | None) -> bool:
         return False
 
 
-def _holds(data_set: DataSet, cell: Cell, wanted: str | None, there: str | None) -> bool:
-    """Is the wanted value there? A nought that does not count is stored as nothing."""
+def _holds(data_set: DataSet, cell: Cell, wanted: str | None, there: str | None, *, every_nought: bool) -> bool:
+    """Is the wanted value there? Up to 2.42 a nought that does not count is stored as nothing."""
     if _same(there, wanted):
         return True
+    if every_nought:
+        return False
     element = data_set.elements.get(cell[0])
     return there is None and _same(wanted, "0") and element is not None and not element.zero_counts
 

@@ -1,7 +1,9 @@
-"""What DHIS2 (up to 2.42) means by an answer: pure functions over status, headers and body, and one table of reasons.
+"""What DHIS2 means by an answer: pure functions over status, headers and body, and one table of reasons.
 
-Success is counted, never read off the status: 409 may have stored most rows, and 200 may have stored none. Codes and
-their classes: DHIS2 2.42 ``ErrorCode``; behaviour: recordings/dhis2-2.42, findings-dhis2.md.
+Two importers answer: that of 2.38 to 2.42 (codes E76xx, a refusal is of one row) and that of 2.43 (codes E8xxx, most
+refusals are of the whole block). Success is counted, never read off the status: 409 may have stored most rows, and 200
+may have stored none. Codes and their classes: DHIS2 ``ErrorCode`` of 2.42.5 and 2.43.1; behaviour: findings-dhis2.md
+and recordings/dhis2-2.42, from where numbers in comments are unless they say 2.43.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.adapters.dhis2_codes import CODES
 from connector.adapters.reasons import Reason
 from connector.model import Verdict, Who
 
 _CODE = re.compile(r"E\d{4}")
+_LISTED = re.compile(r"`\[([^\]`]*)\]`")
 _A, _R, _D, _U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
 
 #: Code -> verdict, who must act, and the sentence for that person.
@@ -163,6 +167,18 @@ REASONS: dict[str, Reason] = {
         "DHIS2 dit oui mais n'a pas enregistré cette valeur. Relais la renvoie.",
         "DHIS2 says yes but did not store this value. Relais sends it again.",
     ),
+    "dhis2.group_refused": Reason(
+        _D,
+        Who.NOBODY,
+        "DHIS2 a refusé cette valeur avec tout le bloc, à cause d'une autre. Relais la renvoie sans celle-là.",
+        "DHIS2 refused this value with its whole block, because of another. Relais sends it again without that one.",
+    ),
+    "dhis2.period_not_open": Reason(
+        _D,
+        Who.NOBODY,
+        "Cette période court encore et n'est pas ouverte à la saisie dans DHIS2. Relais redemande de lui-même.",
+        "This period is still running and not open for data entry in DHIS2. Relais asks again by itself.",
+    ),
     "dhis2.read_refused": Reason(
         _D,
         Who.TARGET_ADMIN,
@@ -273,142 +289,16 @@ REASONS: dict[str, Reason] = {
     ),
 }
 
-#: E76xx of the importer up to 2.42: verdict, who, what is wrong (fr, en), what to do (fr, en).
-_CODES: dict[str, tuple[Verdict, Who, str, str]] = {
-    "E7600": (
-        _R,
-        Who.MAPPING,
-        "ensemble de données introuvable ; corrigez le code",
-        "data set not found; mend the code",
-    ),
-    "E7601": (
-        _R,
-        Who.TARGET_ADMIN,
-        "pas de droit d'écriture sur l'ensemble de données ; partagez-le",
-        "no write access to the data set; share it",
-    ),
-    "E7603": (
-        _R,
-        Who.MAPPING,
-        "unité introuvable ; corrigez la table des unités",
-        "org unit not found; mend the org unit table",
-    ),
-    "E7604": (
-        _R,
-        Who.MAPPING,
-        "combinaison d'attributs introuvable",
-        "attribute option combo not found; mend the code",
-    ),
-    "E7610": (
-        _R,
-        Who.MAPPING,
-        "élément de données introuvable ; corrigez le code",
-        "data element not found; mend the code",
-    ),
-    # A good period is refused so when two first pushes race or just after a database restart (findings-dhis2 0.2).
-    "E7611": (_D, Who.NOBODY, "période refusée ; Relais réessaie", "period refused for a moment; Relais tries again"),
-    "E7612": (
-        _R,
-        Who.MAPPING,
-        "unité introuvable ; corrigez la table des unités",
-        "org unit not found; mend the org unit table",
-    ),
-    "E7613": (_R, Who.MAPPING, "combinaison d'options introuvable", "category option combo not found; mend the codes"),
-    "E7614": (
-        _R,
-        Who.TARGET_ADMIN,
-        "pas de droit d'écriture sur une option",
-        "no write access to a category option; share it",
-    ),
-    "E7615": (
-        _R,
-        Who.MAPPING,
-        "combinaison d'attributs introuvable",
-        "attribute option combo not found; mend the code",
-    ),
-    "E7616": (
-        _R,
-        Who.TARGET_ADMIN,
-        "pas de droit d'écriture sur une option",
-        "no write access to a category option; share it",
-    ),
-    "E7617": (
-        _R,
-        Who.TARGET_ADMIN,
-        "unité hors de la hiérarchie du compte de Relais ; élargissez-la",
-        "org unit outside the hierarchy of the account of Relais; widen it",
-    ),
-    "E7618": (_R, Who.MAPPING, "valeur absente", "value missing"),
-    "E7619": (_R, Who.MAPPING, "valeur d'un autre type que l'élément", "value of another type than the element"),
-    "E7620": (_R, Who.MAPPING, "commentaire non valable", "comment not valid"),
-    "E7621": (_R, Who.MAPPING, "valeur hors de la liste d'options", "value not in the option set"),
-    "E7630": (_R, Who.MAPPING, "combinaison d'options exigée", "category option combo required"),
-    "E7631": (_R, Who.MAPPING, "combinaison d'attributs exigée", "attribute option combo required"),
-    "E7632": (_R, Who.MAPPING, "type de période non valable pour l'élément", "period type not valid for the element"),
-    "E7633": (_R, Who.MAPPING, "élément absent de l'ensemble de données", "element not in the data set"),
-    "E7634": (_R, Who.MAPPING, "combinaison étrangère à l'élément", "option combo not of the element"),
-    "E7635": (_R, Who.MAPPING, "combinaison d'attributs étrangère à l'ensemble", "attribute combo not of the data set"),
-    "E7636": (
-        _R,
-        Who.TARGET_ADMIN,
-        "unité non affectée à l'ensemble ; affectez-la",
-        "org unit not assigned to the data set; assign it",
-    ),
-    "E7637": (_R, Who.SYSADMIN, "auteur non valable", "stored-by not valid"),
-    "E7638": (
-        _R,
-        Who.TARGET_ADMIN,
-        "période hors de la validité de l'attribut",
-        "period not valid for the attribute combo",
-    ),
-    "E7639": (
-        _R,
-        Who.TARGET_ADMIN,
-        "unité hors de la validité de l'attribut",
-        "org unit not valid for the attribute combo",
-    ),
-    "E7640": (
-        _D,
-        Who.MINISTRY,
-        "période close à la saisie ; rouvrez-la (exception de verrouillage), puis relancez",
-        "period closed for data entry; reopen it (lock exception), then retry",
-    ),
-    "E7641": (
-        _D,
-        Who.NOBODY,
-        "période pas encore ouverte à la saisie ; Relais réessaie",
-        "period not open for data entry yet; Relais tries again",
-    ),
-    "E7642": (
-        _D,
-        Who.MINISTRY,
-        "données déjà approuvées ; retirez l'approbation, puis relancez",
-        "data already approved; take the approval back, then retry",
-    ),
-    "E7643": (
-        _D,
-        Who.MINISTRY,
-        "fenêtre de saisie fermée ; ouvrez-la",
-        "data input window closed; open it, then retry",
-    ),
-    "E7644": (
-        _D,
-        Who.MINISTRY,
-        "fenêtre de saisie fermée ; ouvrez-la",
-        "data input window closed; open it, then retry",
-    ),
-    "E7645": (_R, Who.MAPPING, "fichier absent", "file resource missing"),
-}
 REASONS |= {
     f"dhis2.{code}": Reason(verdict, who, f"DHIS2 ({code}) : {fr}.", f"DHIS2 ({code}): {en}.")
-    for code, (verdict, who, fr, en) in _CODES.items()
+    for code, (verdict, who, fr, en) in CODES.items()
 }
 
 
 #: Codes that say: DHIS2 takes no more for this period (expired, approved, outside its input window).
-CLOSED = frozenset({"dhis2.E7640", "dhis2.E7642", "dhis2.E7643", "dhis2.E7644"})
+CLOSED = frozenset({"dhis2.E7640", "dhis2.E7642", "dhis2.E7643", "dhis2.E7644", "dhis2.E8030", "dhis2.E8033"})
 #: What waits for the calendar or for the ministry, however long.
-ENDLESS = frozenset({"dhis2.period_closed", "dhis2.E7641"})
+ENDLESS = frozenset({"dhis2.period_closed", "dhis2.period_not_open", "dhis2.E7641"})
 
 
 def reason(code: str) -> Reason:
@@ -481,13 +371,15 @@ class Import:
     loose: str = ""  #: code of a conflict that names no row
     settled: bool = False
     fault: Fault | None = None
+    spared: frozenset[int] = frozenset()  #: rows refused because of others in the same block: sent again without those
 
 
-def read_import(body: Any, sent: int, tries: int) -> Import:
-    """Read the answer of ``POST /api/dataValueSets`` (or of completions) for ``sent`` rows.
+def read_import(body: Any, sent: int, tries: int, rows_sent: Sequence[Mapping[str, Any]] = ()) -> Import:
+    """Read the answer of ``POST /api/dataValueSets`` (or of completions) for ``sent`` rows, whichever importer gave it.
 
-    ``tries``: counted tries before this one; an import that breaks inside the server is tried three times, because
-    the same words stand for passing and for lasting faults (findings-dhis2 0.7).
+    ``rows_sent``: those rows, to tell who is to blame for the refusal of a whole block (2.43: 066-070). ``tries``:
+    counted tries before this one; an import that breaks inside the server is tried three times, because the same words
+    stand for passing and for lasting faults (findings-dhis2 0.7).
     """
     summary = body.get("response") if isinstance(body, Mapping) else None
     counts = summary.get("importCount") if isinstance(summary, Mapping) else None
@@ -502,20 +394,49 @@ def read_import(body: Any, sent: int, tries: int) -> Import:
         return Import(fault=Fault(code, Verdict.REJECTED if again else Verdict.UNKNOWN))
     refused: dict[int, str] = {}
     loose = ""
+    spared: set[int] = set()
     for conflict in conflicts:
         code = server_code(conflict.get("errorCode"))
-        rows = [i for i in _rows(conflict.get("indexes")) if i < sent]
+        rows = [i for i in _rows(conflict.get("indexes")) if i < sent]  # 2.43 says -1 of a whole request (071, 203)
         refused.update(dict.fromkeys(rows, code))
+        spared |= set(rows) - _to_blame(code, str(conflict.get("value", "")), rows, rows_sent)
         loose = loose or ("" if rows else code)
     for row in _rows(summary.get("rejectedIndexes")):
         if row < sent:
             refused.setdefault(row, "dhis2.row_refused")  # 061: refused without a conflict
+    refused.update(dict.fromkeys(spared, "dhis2.group_refused"))
     told = [_count(counts, name) for name in ("imported", "updated", "deleted")]
     stored = sum(told) if all(count >= 0 for count in told) else -1
     if summary.get("status") == "ERROR" and loose and not refused and stored == 0:  # 072, 154: the whole request
         return Import(fault=Fault(loose, reason(loose).verdict), loose=loose)
-    whole = stored == sent - len(refused) and not loose and summary.get("status") in ("SUCCESS", "WARNING")
-    return Import(refused, loose, settled=whole)
+    nobody = len(refused) == sent  # 2.43: 057, 066: ERROR, and each row knows why
+    whole = summary.get("status") in ("SUCCESS", "WARNING", *(("ERROR",) if nobody else ()))
+    settled = whole and stored == sent - len(refused) and not loose
+    return Import(refused, loose, settled, spared=frozenset(spared))
+
+
+def _to_blame(code: str, words: str, rows: Sequence[int], sent: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Which of the refused rows the words name; all of them when they name none, or what all have in common.
+
+    2.43 refuses a block for an element or option combo that does not belong, and names it: ``... not usable with data
+    element(s): `[DeUnknown01]``` (066), ``... + data element DeInteger01 not usable with category option combo(s):
+    `[CocU5F00001]``` (081).
+    """
+    listed = _LISTED.findall(words)
+    ids = set(listed[-1].split(", ")) if listed else set()
+    if code == "dhis2.E8020":
+        named = {row for row in rows if row < len(sent) and sent[row].get("dataElement") in ids}
+    elif code == "dhis2.E8024":
+        named = {
+            row
+            for row in rows
+            if row < len(sent)
+            and sent[row].get("categoryOptionCombo") in ids
+            and f"data element {sent[row].get('dataElement')} " in words
+        }
+    else:
+        named = set()
+    return named or set(rows)
 
 
 def completion_fault(body: Any) -> str:

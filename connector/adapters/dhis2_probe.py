@@ -24,8 +24,8 @@ _NUMBERS = ("NUMBER", "INTEGER", "INTEGER_ZERO_OR_POSITIVE", "PERCENTAGE", "UNIT
 FINDINGS: Mapping[str, Code] = {
     "dhis2.version": Code(
         (
-            "{name} est DHIS2 {version} ; Relais connaît 2.38 à 2.42",
-            "{name} is DHIS2 {version}; Relais knows 2.38 to 2.42",
+            "{name} est DHIS2 {version} ; Relais connaît 2.38 à 2.43",
+            "{name} is DHIS2 {version}; Relais knows 2.38 to 2.43",
         ),
         (
             "Un autre importeur répond autrement : un refus pourrait passer pour un succès.",
@@ -195,12 +195,23 @@ def _found(code: str, about: tuple[str, ...] = (), **words: str | int | Pair) ->
 
 def _server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
     version = str(info.get("version", ""))
-    match = re.match(r"2\.(\d+)", version)
-    if match is None or not 38 <= int(match[1]) <= 42:
+    if not 38 <= _minor(info) <= 43:
         yield _found("dhis2.version", name=name, version=version or ("de version inconnue", "of unknown version"))
     calendar = info.get("calendar", "iso8601")
     if calendar not in ("iso8601", "gregorian"):
         yield _found("dhis2.calendar", name=name, calendar=str(calendar))
+
+
+def keeps_noughts(info: Mapping[str, Any]) -> bool:
+    """From 2.43 on a nought is stored, also where it does not count (recordings/dhis2-2.43/040, 041). Of a version that
+    is none of ours too: then nothing that is not there is taken for stored."""
+    return not 0 < _minor(info) < 43
+
+
+def _minor(info: Mapping[str, Any]) -> int:
+    """43 of "2.43.1"; 0 of what is no version."""
+    match = re.match(r"2\.(\d+)", str(info.get("version", "")))
+    return int(match[1]) if match else 0
 
 
 def _listed(body: Mapping[str, Any], name: str) -> list[Any]:

@@ -111,10 +111,13 @@ class Dhis2Setup:
                 yield row
             pager = body.get("pager")
             if not isinstance(pager, Mapping) or not isinstance(pager.get("pageCount"), int):
-                raise TargetUnreadable(self._said("dhis2.unavailable"))
+                raise self._unreadable("dhis2.unavailable")
             if page >= pager["pageCount"]:
                 return
-        raise TargetUnreadable(f"DHIS2 lists more than {_MOST_PAGES * _PAGE} {collection}; Relais reads no further.")
+        raise TargetUnreadable(
+            f"DHIS2 lists more than {_MOST_PAGES * _PAGE} {collection}; Relais reads no further.",
+            french=f"DHIS2 liste plus de {_MOST_PAGES * _PAGE} {collection} ; Relais ne lit pas plus loin.",
+        )
 
     async def _by_code(self, collection: str, codes: Sequence[str]) -> dict[str, Row]:
         """code -> object, for those of the codes that are there."""
@@ -123,7 +126,7 @@ class Dhis2Setup:
             query = {"filter": f"code:in:[{','.join(part)}]", "fields": _DETAILS[collection], "paging": "false"}
             rows = _rows(await self._get(f"/api/{collection}", query), collection)
             if any(row.get("code") not in part for row in rows):
-                raise TargetUnreadable(self._said("dhis2.unavailable"))  # the answer to another question
+                raise self._unreadable("dhis2.unavailable")  # the answer to another question
             found |= {str(row["code"]): row for row in rows}
         return found
 
@@ -139,10 +142,10 @@ class Dhis2Setup:
             answer = await http.read_with_retries(client or self.admin, path, params=query, headers=HEADERS)
             body = answer.json() if answer.body else None
         except http.HttpTrouble as trouble:
-            raise TargetUnreadable(self._said("dhis2.unreachable")) from trouble
+            raise self._unreadable("dhis2.unreachable") from trouble
         self._check(answer, body, wrote=False)
         if not answer.ok or not isinstance(body, Mapping):
-            raise TargetUnreadable(self._said("dhis2.read_refused"))
+            raise self._unreadable("dhis2.read_refused")
         return body
 
     # ------------------------------------------------------------ writing
@@ -156,14 +159,14 @@ class Dhis2Setup:
             answer = await http.request(self.admin, method, path, params=params, json=body, headers={**HEADERS, **kind})
             said = answer.json() if answer.body else None
         except http.NotSent as trouble:
-            raise TargetUnreadable(self._said("dhis2.unreachable")) from trouble
+            raise self._unreadable("dhis2.unreachable") from trouble
         except http.Lost:
             return ()
         self._check(answer, said, wrote=True)
         refused = list(_refused(said)) if isinstance(said, Mapping) else []
         if answer.ok or refused:
             return [_finding(text) for text in refused[:_SHOWN]]
-        return [_finding(f"DHIS2 answered {answer.status}: {answer.text(300)}")]
+        return [_finding(f"{answer.status} {answer.text(300)}")]
 
     def _check(self, answer: http.Answer, body: Any, *, wrote: bool) -> None:
         """Raises for what is the matter with the account or the server, whatever was asked."""
@@ -172,18 +175,28 @@ class Dhis2Setup:
             return
         if answer.status == 403:  # form of 153
             said = str(body.get("message", "")) if isinstance(body, Mapping) else ""
-            raise TargetRefused.after(f"{self.name}: this account may not do that. DHIS2 says: {said[:200]}")
-        if answers.reason(fault.code).who is Who.CREDENTIALS:
-            raise TargetRefused.after(self._said(fault.code))
+            raise TargetRefused.after(
+                f"{self.name} : ce compte n'a pas le droit de faire cela. DHIS2 dit : {said[:200]}",
+                f"{self.name}: this account may not do that. DHIS2 says: {said[:200]}",
+            )
+        why = answers.reason(fault.code)
+        if why.who is Who.CREDENTIALS:
+            raise TargetRefused.after(f"{self.name} : {why.fr}", f"{self.name}: {why.en}")
         if fault.of_target or not wrote:
-            raise TargetUnreadable(self._said(fault.code))
+            raise self._unreadable(fault.code)
 
-    def _said(self, code: str) -> str:
-        return f"{self.name}: {answers.reason(code).en}"
+    def _unreadable(self, code: str) -> TargetUnreadable:
+        return TargetUnreadable.because(code, answers.reason(code), self.name)
 
 
 def _finding(text: str) -> Finding:
-    return Finding("dhis2.metadata_refused", Severity.ERROR, f"DHIS2 refused: {text}", who=Who.TARGET_ADMIN)
+    return Finding(
+        "dhis2.metadata_refused",
+        Severity.ERROR,
+        f"DHIS2 refused: {text}",
+        who=Who.TARGET_ADMIN,
+        french=(f"DHIS2 a refusé : {text}", "", ""),
+    )
 
 
 def _refused(body: Mapping[str, Any]) -> Iterator[str]:
@@ -209,7 +222,7 @@ def _rows(body: Mapping[str, Any], name: str) -> list[Row]:
     if not isinstance(rows, list) or not all(
         isinstance(row, Mapping) and isinstance(row.get("id"), str) for row in rows
     ):
-        raise TargetUnreadable(f"dhis2: {answers.reason('dhis2.unavailable').en}")
+        raise TargetUnreadable.because("dhis2.unavailable", answers.reason("dhis2.unavailable"), "dhis2")
     return rows
 
 

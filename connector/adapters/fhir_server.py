@@ -162,12 +162,16 @@ class FhirServerTarget:
             if answer.status in (404, 410) and _is_outcome(answer.json()):  # 42, 43
                 return Observed(True, detail={"deleted": True}) if wanted.get("deleted") else None
             if answer.status != 200:
-                raise TargetUnreadable(f"answers {answer.status}")
+                raise TargetUnreadable(
+                    f"{self.name}: answers {answer.status}", french=f"{self.name} : répond {answer.status}"
+                )
             there = answer.json()
         except HttpTrouble as error:
-            raise TargetUnreadable(str(error)) from error
+            raise TargetUnreadable(f"{self.name}: {error}", french=f"{self.name} : {error.french}") from error
         if not isinstance(there, dict) or f"{there.get('resourceType')}/{there.get('id')}" != _name(wanted):
-            raise TargetUnreadable("not the resource asked for")
+            raise TargetUnreadable(
+                f"{self.name}: not the resource asked for", french=f"{self.name} : pas la ressource demandée"
+            )
         meta = there.get("meta")
         remote = {"version": meta.get("versionId") if isinstance(meta, dict) else None}
         content = _content(there)
@@ -178,20 +182,24 @@ class FhirServerTarget:
         try:
             answer = await read_with_retries(self._client, f"{self._base}/metadata", headers={"Accept": _FHIR})
             if not answer.ok:
-                return [self._finding(_whole(answer).reason, f"answers {answer.status}")]
+                return [self._finding(_whole(answer).reason, f"répond {answer.status}", f"answers {answer.status}")]
             statement = answer.json()
             version = statement.get("fhirVersion", "") if isinstance(statement, dict) else ""
         except NotSent as error:
-            return [self._finding("fhir.unreachable", f"no connection ({error})")]
+            return [self._finding("fhir.unreachable", f"pas de connexion ({error.french})", f"no connection ({error})")]
         except HttpTrouble as error:
-            return [self._finding("fhir.wrong_address", str(error))]
+            return [self._finding("fhir.wrong_address", error.french, str(error))]
         if not str(version).startswith("4.0"):
-            return [self._finding("fhir.wrong_address", f"speaks FHIR {version or '?'}, not 4.0")]
+            spoken = version or "?"
+            return [
+                self._finding("fhir.wrong_address", f"parle FHIR {spoken}, pas 4.0", f"speaks FHIR {spoken}, not 4.0")
+            ]
         return []
 
-    def _finding(self, code: str, detail: str) -> Finding:
-        reason = REASONS[code]
-        return Finding(code, Severity.ERROR, f"{self.name}: {detail}", reason.en, who=reason.who)
+    def _finding(self, code: str, french: str, english: str) -> Finding:
+        why = REASONS[code]
+        said = (f"{self.name} : {french}", "", why.fr)
+        return Finding(code, Severity.ERROR, f"{self.name}: {english}", why.en, who=why.who, french=said)
 
     # ------------------------------------------------------------ bundles
 

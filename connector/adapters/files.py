@@ -1,4 +1,4 @@
-"""A folder of files as a source: ODK submissions (one JSON per line), Kobo exports (JSON), CSV.
+"""A folder of files as a source: ODK submissions (one JSON per line, or an OData answer), Kobo exports (JSON), CSV.
 
 A later file supersedes an earlier one by key: files are read in the order of their names, and when one has something
 new, all after it are read again. The cursor is JSON: file name -> what of it has been read. Lines are read one by one
@@ -28,11 +28,12 @@ from connector.model import Cursor, Finding, Page, Record, Severity, Who
 
 _PAGE = 500
 _BAD_KEPT = 1000  # numbers of unreadable lines remembered per file
+_NAMED = 5  # files that fit no pattern, named in a finding
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    pattern: str
+    patterns: tuple[str, ...]
     key: tuple[str, ...]
     revision: tuple[str, ...]  #: fields that name the revision; the digest of the record is always added
     changed: tuple[str, ...] = ()  #: the first that is there says when it changed
@@ -40,13 +41,13 @@ class _Format:
 
 # sources-mali-indicators 1.3 and 1.4: `__id` and `meta/rootUuid` stay, the others move with an edit.
 _ODK = _Format(
-    "*.ndjson",
+    ("*.ndjson", "*.json"),
     ("__id",),
     ("__system.updatedAt", "__system.submissionDate", "__system.edits"),
     ("__system.deletedAt", "__system.updatedAt", "__system.submissionDate"),
 )
-_KOBO = _Format("*.json", ("meta/rootUuid", "_id"), ("_uuid",), ("_submission_time",))
-_CSV = _Format("*.csv", ("record_id",), ())
+_KOBO = _Format(("*.json",), ("meta/rootUuid", "_id"), ("_uuid",), ("_submission_time",))
+_CSV = _Format(("*.csv",), ("record_id",), ())
 _FORMATS = {"odk": _ODK, "ndjson": _ODK, "kobo": _KOBO, "csv": _CSV}
 
 
@@ -80,8 +81,8 @@ class _Line:
 class FilesSource:
     """``settings``: ``format`` (odk | kobo | csv), ``pattern`` of the file names, ``form`` (else the beginning of the
     file name up to the first ``-``; for Kobo ``_xform_id_string`` first), ``key`` and ``revision`` (field names),
-    ``action`` (CSV column that says ``delete``), ``delimiter``, ``max_line_bytes``, ``max_file_bytes`` (of a Kobo
-    export, which is read whole).
+    ``action`` (CSV column that says ``delete``), ``delimiter``, ``max_line_bytes``, ``max_file_bytes`` (of a ``.json``
+    file, a Kobo export or an OData answer of ODK, which is read whole).
 
     A line that cannot be read becomes a record ``unreadable`` under the key ``<file>#<line>``, which is withdrawn when
     the file is written again with that line in order. A line without a key has that same key and stays readable, so
@@ -95,7 +96,7 @@ class FilesSource:
         self._folder = Path(folder)
         self._kind = str(settings.get("format", "odk"))
         self._format = _FORMATS[self._kind]
-        self._pattern = str(settings.get("pattern", self._format.pattern))
+        self._patterns = (str(settings["pattern"]),) if "pattern" in settings else self._format.patterns
         self._form = settings.get("form")
         self._key = _names(settings.get("key")) or self._format.key
         self._revision = _names(settings.get("revision")) or self._format.revision
@@ -129,7 +130,10 @@ class FilesSource:
                         yield Page(records, self._cursor(marks))
                     marks[name] = mark
             except OSError as error:
-                raise SourceUnavailable(f"{name} cannot be read: {type(error).__name__}") from error
+                kind = type(error).__name__
+                raise SourceUnavailable(
+                    f"{name} cannot be read: {kind}", french=f"{name} ne peut pas être lu : {kind}"
+                ) from error
         yield Page((), self._cursor(marks), behind=0)
 
     async def probe(self) -> Sequence[Finding]:
@@ -138,11 +142,26 @@ class FilesSource:
             files = self._files()
         except SourceUnavailable as error:
             fix = "Create the folder, or correct `folder` in the pack."
-            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN)]
-        if files:
-            return []
-        text = f"{self.name}: no file {self._pattern} in {self._folder}"
-        return [Finding("source.no_files", Severity.WARNING, text, "Put a file there.", who=Who.SYSADMIN)]
+            said = (f"{self.name} : {error.french}", "", "Créez ce dossier, ou corrigez folder dans le paquet.")
+            return [Finding(error.code, Severity.ERROR, f"{self.name}: {error}", fix, who=Who.SYSADMIN, french=said)]
+        wanted = ", ".join(self._patterns)
+        found: list[Finding] = []
+        if others := self._others(files):
+            named = ", ".join(others[:_NAMED]) + (f" (+ {len(others) - _NAMED})" if len(others) > _NAMED else "")
+            text = f"{self.name}: never read, as the name is not {wanted}: {named} in {self._folder}"
+            fix = "Rename the file, save it in the form that the source's `format` reads, or set `pattern`."
+            french = (
+                f"{self.name} : jamais lu, car le nom n'est pas {wanted} : {named} dans {self._folder}",
+                "",
+                "Renommez le fichier, enregistrez-le comme le lit le format de la source, ou donnez pattern.",
+            )
+            found.append(Finding("source.file_ignored", Severity.WARNING, text, fix, who=Who.SYSADMIN, french=french))
+        if not files:
+            text = f"{self.name}: no file {wanted} in {self._folder}"
+            french = (f"{self.name} : aucun fichier {wanted} dans {self._folder}", "", "Mettez-y un fichier.")
+            fix = "Put a file there."
+            found.append(Finding("source.no_files", Severity.WARNING, text, fix, who=Who.SYSADMIN, french=french))
+        return found
 
     # ------------------------------------------------------------ pushes
 
@@ -180,13 +199,21 @@ class FilesSource:
     def _files(self) -> dict[str, Path]:
         """Regular files by name, in the order of the names. Hidden files and links are left alone."""
         if not self._folder.is_dir():
-            raise SourceUnavailable(f"there is no folder {self._folder}")
-        found = {}
-        for path in sorted(self._folder.glob(self._pattern)):
-            name = path.relative_to(self._folder).as_posix()
-            if path.is_file() and not path.is_symlink() and not path.name.startswith((".", "~")) and name.isprintable():
-                found[name] = path
-        return found
+            raise SourceUnavailable(
+                f"there is no folder {self._folder}", french=f"il n'y a pas de dossier {self._folder}"
+            )
+        matching = {path for pattern in self._patterns for path in self._folder.glob(pattern)}
+        return {name: path for path in sorted(matching) if (name := self._name_of(path))}
+
+    def _name_of(self, path: Path) -> str:
+        """The name of a regular file within the folder; empty for what is left alone."""
+        name = path.relative_to(self._folder).as_posix()
+        left = not path.is_file() or path.is_symlink() or path.name.startswith((".", "~")) or not name.isprintable()
+        return "" if left else name
+
+    def _others(self, files: Mapping[str, Path]) -> list[str]:
+        """Files right in the folder that no pattern fits."""
+        return sorted(name for path in self._folder.iterdir() if (name := self._name_of(path)) and name not in files)
 
     def _cursor(self, marks: Mapping[str, _Mark]) -> Cursor:
         return Cursor(orjson.dumps({name: mark.as_json() for name, mark in sorted(marks.items())}).decode())
@@ -209,7 +236,8 @@ class FilesSource:
         """Records of the file from where it stands, page by page; ``mark`` is always that of the page yielded."""
         was_bad, mark.bad = set(mark.bad), [number for number in mark.bad if 0 < number <= mark.line]
         begun, hashed = hashlib.sha256(), 0
-        reader = self._kobo(file, name, mark) if self._kind == "kobo" else self._lines(file, name, mark)
+        whole = self._kind == "kobo" or (self._kind != "csv" and name.endswith(".json"))
+        reader = self._document(file, name, mark) if whole else self._lines(file, name, mark)
         page: list[Record] = []
         for number, record in reader:
             if number in was_bad and record.unreadable is None:
@@ -310,8 +338,9 @@ class FilesSource:
 
     # ------------------------------------------------------------ whole documents
 
-    def _kobo(self, file: BinaryIO, name: str, mark: _Mark) -> Iterator[tuple[int, Record]]:
-        """A whole export; item numbers from 1, number 0 is the file itself."""
+    def _document(self, file: BinaryIO, name: str, mark: _Mark) -> Iterator[tuple[int, Record]]:
+        """A whole export (Kobo: ``results``) or OData answer (ODK: ``value``), or a list of records; item numbers from
+        1, number 0 is the file itself."""
         file.seek(0)
         data = file.read(self._max_file + 1)
         mark.line = 0
@@ -322,13 +351,14 @@ class FilesSource:
                 document = exact_json(data.removeprefix(b"\xef\xbb\xbf"))
             except ValueError:
                 problem = "file.not_json"
-        items = document.get("results") if isinstance(document, dict) else document
+        under = "results" if self._kind == "kobo" else "value"
+        items = document.get(under) if isinstance(document, dict) else document
         if not isinstance(items, list):
             yield 0, self._unreadable(name, 0, data, problem or "file.not_json", mark)
             return
         for number, item in enumerate(items, start=1):
             if isinstance(item, dict):
-                yield number, self._record(item, name, number)
+                yield number, self._record(item, name, number, deleted=self._deleted(item))
             else:
                 yield number, self._unreadable(name, number, orjson.dumps(item), "line.not_json", mark)
 

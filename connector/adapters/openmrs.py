@@ -148,7 +148,7 @@ class OpenmrsTarget:
         try:
             return await self._look_up(delivery)
         except Stop as stop:
-            raise TargetUnreadable(stop.code) from None
+            raise TargetUnreadable.because(stop.code, REASONS[stop.code], self.name) from None
 
     async def probe(self) -> Sequence[Finding]:
         return await openmrs_probe.probe(self.rest, self.openmrs, self.profile, self._now)
@@ -602,7 +602,7 @@ class OpenmrsTarget:
             newest = rows[-1]
             mark = _said(a, body) if await self._holds(newest, body) else str(a.remote.get("said") or "")
         except Stop as stop:
-            raise TargetUnreadable(stop.code) from None
+            raise TargetUnreadable.because(stop.code, REASONS[stop.code], self.name) from None
         return {**a.remote, "patient": patient, "encounter": str(newest["uuid"]), "said": mark}
 
     async def _our_encounters(self, patient: str, number: str) -> list[Json]:

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from connector.adapters.openmrs_answers import REASONS
 from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
 from connector.adapters.openmrs_rows import stamp
 from connector.errors import SourceRefused, SourceUnavailable
@@ -89,7 +90,9 @@ class OpenmrsAnswers:
         records = [record for record in found if record is not None]
         told = [record for record in records if self._told.get(record.key) == record.revision]
         if any(t.code in _PASSING for t in troubles) and len(told) == len(records):
-            raise SourceUnavailable(troubles[0].code)  # else the news that did arrive goes first
+            raise SourceUnavailable(
+                troubles[0].code, french=REASONS[troubles[0].code].fr
+            )  # else the news that did arrive goes first
         if len(self._told) > 20_000:
             self._told.clear()
         self._told.update((record.key, record.revision) for record in records)

@@ -274,9 +274,17 @@ def _lack(one: _Needed, *words: str) -> tuple[_Needed, Lack]:
 
 
 def _finding(text: str) -> Finding:
-    return Finding("openmrs.metadata_refused", Severity.ERROR, f"OpenMRS refused {text}", who=Who.TARGET_ADMIN)
+    return Finding(
+        "openmrs.metadata_refused",
+        Severity.ERROR,
+        f"OpenMRS refused {text}",
+        who=Who.TARGET_ADMIN,
+        french=(f"OpenMRS a refusé {text}", "", ""),
+    )
 
 
 def _trouble(name: str, stop: Stop) -> TargetRefused | TargetUnreadable:
-    said = f"{name}: {REASONS[stop.code].en}"
-    return TargetRefused.after(said) if stop.code in _OF_ACCOUNT else TargetUnreadable(said)
+    why = REASONS[stop.code]
+    if stop.code in _OF_ACCOUNT:
+        return TargetRefused.after(f"{name} : {why.fr}", f"{name}: {why.en}")
+    return TargetUnreadable.because(stop.code, why, name)

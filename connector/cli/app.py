@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
+from rich.text import Text
 
-from connector.cli.output import err, json_out
+from connector.cli.output import err, json_out, say, sentence
 from connector.errors import RelaisError
 from connector.settings import Settings
 
@@ -84,6 +85,7 @@ def with_commands(command: str = "") -> typer.Typer:
         beginning,
         changing,
         checking,
+        doctor,
         explaining,
         keeping,
         looking,
@@ -109,8 +111,8 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except RelaisError as error:
         if "--json" in sys.argv:
-            json_out({"error": error.code, "message": str(error)})
-        err.print(f"[bold red]{error.code}[/]: {error}", markup=True)
+            json_out({"error": error.code, "message": str(error), "message_fr": error.french})
+        err.print(Text.assemble((error.code, "bold red"), say(" : ", ": "), sentence(error)))
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -118,7 +118,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _show(one: Finding, lines: Sequence[str]) -> None:
-    message, why, fix = _in_words(one)
+    message, why, fix = in_words(one)
     style = _STYLES.get(str(one.severity), "dim")
     place = f"{one.line}:{one.column}" if one.line else "–"
     word = say(*_WORDS[str(one.severity)])
@@ -134,7 +134,8 @@ def _show(one: Finding, lines: Sequence[str]) -> None:
             out.print(Padding(Text(text), (0, 0, 0, 11)))
 
 
-def _in_words(one: Finding) -> tuple[str, str, str]:
+def in_words(one: Finding) -> tuple[str, str, str]:
+    """What, why and how to mend it, in the language of the terminal; English where there is no French."""
     english = (one.message, one.why, one.fix)
     what, why, fix = (say(fr or en, en) for fr, en in zip(one.french, english, strict=True))
     return what, why, fix

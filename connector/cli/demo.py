@@ -62,13 +62,11 @@ class Sandbox:
                 break
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RelaisError(
-                    "The simulators did not start. Nothing was done. Are the ports free? Try another RELAIS_DEMO_PORTS."
-                )
+                raise _no_simulators()
         line = self.process.stdout.readline()
         if not line.strip():
             self.stop()
-            raise RelaisError("The simulators did not start. Nothing was done. Are their ports free?")
+            raise _no_simulators()
         self.urls: dict[str, str] = orjson.loads(line)
 
     def stop(self) -> None:
@@ -77,6 +75,14 @@ class Sandbox:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def _no_simulators() -> RelaisError:
+    return RelaisError(
+        "The simulators did not start. Nothing was done. Are the ports free? Try another RELAIS_DEMO_PORTS.",
+        french="Les simulateurs n'ont pas démarré. Rien n'a été fait. Les ports sont-ils libres ? Essayez un autre "
+        "RELAIS_DEMO_PORTS.",
+    )
 
 
 def compare(env_file: Path, seed: int, attention: dict[str, int], codes: dict[str, int]) -> dict[str, Any]:

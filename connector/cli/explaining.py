@@ -63,7 +63,7 @@ def explain(
         document = lineage.explain(made.engine, *where, after, why_not=why_not)
         cell = lineage_files.cell_at(made.engine, *where)
         if document is None or cell is None:
-            json_out(None) if json else out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
+            json_out(None) if json else _nothing_there(made, *where[:3])
             leave(1)
             return
         Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
@@ -81,6 +81,21 @@ def explain(
         json_out(document)
     else:
         _show_value(document, reasons)
+
+
+#: Combinations named to who asked for one that is not there.
+_NAMED = 8
+
+
+def _nothing_there(made: bootstrap.House, element: str, org_unit: str, period: str) -> None:
+    out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
+    found = lineage.near(made.engine, element, org_unit, period)
+    if found:
+        out.print(say("Dans ce lieu et cette période :", "In that place and period:"))
+    for code, combo in found[:_NAMED]:
+        out.print(f"  relais explain dhis2 {code} {org_unit} {period} {combo}", soft_wrap=True)
+    if len(found) > _NAMED:
+        out.print("  ...")
 
 
 def _explain_delivery(made: bootstrap.House, target: str, key: str, live: bool, json: bool) -> None:
@@ -128,14 +143,20 @@ def _show_now(document: dict[str, Any]) -> None:
         out.print(say(now["words"]["fr"], now["words"]["en"]))
 
 
+def _or(value: Any, nothing: str) -> str:
+    return nothing if value is None else str(value)
+
+
 def _show_value(document: dict[str, Any], reasons: Any) -> None:
     value = document["value"]
     name = value["name"].get(say("fr", "en"), value["data_element"])
     out.print(f"[bold]{name}[/] · {value['org_unit']} · {value['period']} · {value['combo']}")
+    counted = _or(value["current"], say("plus rien", "nothing any more"))
+    accepted = _or(value["accepted"], say("rien encore", "nothing yet"))
     out.print(
         say(
-            f"Relais compte {value['current']}, DHIS2 a accepté {value['accepted']}",
-            f"Relais counts {value['current']}, DHIS2 accepted {value['accepted']}",
+            f"Relais compte {counted}, DHIS2 a accepté {accepted}",
+            f"Relais counts {counted}, DHIS2 accepted {accepted}",
         )
         + (say(f", là-bas : {value['there']}", f", there: {value['there']}") if value["there"] else "")
         + (say(" (petit effectif)", " (small figure)") if value["small"] else "")

@@ -1,4 +1,4 @@
-"""Commands that keep house: check, test, export, audit, doctor, db, key, healthcheck, version."""
+"""Commands that keep house: check, test, export, audit, db, key, healthcheck, version."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import orjson
 import typer
 
 from connector import __version__, bootstrap, crypto
-from connector.cli.app import Json, app, house, leave, me, run_async
+from connector.cli.app import Json, app, house, leave, me
+from connector.cli.checking import show
 from connector.cli.mapping import show_failures, show_results
-from connector.cli.output import err, json_out, out, say, table
+from connector.cli.output import err, json_out, out, say, sentence, table
 from connector.engine import audit as trail
-from connector.engine import audit_events, restoring, tally, tokens
+from connector.engine import audit_events, restoring, tally
 from connector.engine.actions import Actions
 from connector.engine.engine import stamp
-from connector.errors import ConfigError, RelaisError, SchemaDiffers
+from connector.errors import ConfigError, SchemaDiffers
 from connector.loading import load
 from connector.mappings import accepting, examples
 from connector.model import Severity
@@ -57,8 +58,10 @@ def test(
 ) -> None:
     """Essayer les exemples posés à côté des correspondances. / Run the examples beside the mappings."""
     made, findings = load(_settings(pack), strict=False)
-    if any(f.severity is Severity.ERROR for f in findings):
-        raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
+    if wrong := [f for f in findings if f.severity is Severity.ERROR]:
+        if not json:
+            show(wrong, made.folder)
+        raise ConfigError("the pack has errors: relais check", french="le paquet a des erreurs : relais check")
     results = examples.run_examples(made)
     if not json:
         show_failures(results)
@@ -88,7 +91,11 @@ def export_fhir(
     with house() as made:
         config = made.engine.target_of("fhir_server")
         if config is None:
-            raise ConfigError("The pack has no FHIR target, so no resources are kept.")
+            raise ConfigError(
+                "The pack has no FHIR target, so no resources are kept. Nothing was written. Add one to connector.yaml.",
+                french="Le paquet n'a pas de cible FHIR, donc aucune ressource n'est gardée. Rien n'a été écrit. "
+                "Ajoutez-en une dans connector.yaml.",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         Actions(made.engine).read_audit("export.fhir", config.name, me())
         files: dict[str, Any] = {}
@@ -220,69 +227,6 @@ def audit_verify(
     leave(0 if document["ok"] else 3)
 
 
-@app.command()
-def doctor(json: Json = False) -> None:
-    """Tout ce que l'assistance demanderait, avec les remèdes. / Everything support would ask, with remedies."""
-    checks: list[dict[str, Any]] = []
-
-    def note(name: str, ok: bool, message: str, remedy: str = "", severity: str = "error") -> None:
-        checks.append(
-            {
-                "name": name,
-                "ok": ok,
-                "severity": "info" if ok else severity,
-                "message": message,
-                "remedy": "" if ok else remedy,
-            }
-        )
-
-    settings = Settings.load()
-    note("version", True, __version__)
-    try:
-        with house(strict=False) as made:
-            errors = [f for f in made.findings if f.severity is Severity.ERROR]
-            note("pack", not errors, f"{made.pack.id}: {len(errors)} error(s)", "relais check")
-            note("database", True, f"{'SQLite' if made.store.sqlite else 'PostgreSQL'}, schema {made.store.schema()}")
-            free = shutil.disk_usage(settings.home).free
-            note(
-                "disk",
-                free > 500_000_000,
-                f"{free // 1_000_000} MB free in {settings.home}",
-                "Free at least 500 MB; intake stops on a full disk.",
-            )
-            note(
-                "audit heads",
-                settings.heads_elsewhere or settings.env == "demo",
-                f"signed heads go to {settings.heads}",
-                "Set RELAIS_AUDIT_HEADS to a file on another disk or machine, or syslog:.",
-                "warning",
-            )
-
-            for one in tokens.ending(made.engine):
-                remedy = "relais token new, then relais token revoke for this one"
-                note("tokens", False, f"{one['name']}: valid until {one['expires']}", remedy, "warning")
-
-            async def probe() -> None:
-                for name, adapter in {**made.engine.sources, **made.engine.targets}.items():
-                    found = await adapter.probe()
-                    if not found:
-                        note(name, True, "reachable, authorised, metadata in place")
-                    for f in found:
-                        note(name, f.severity is Severity.INFO, f.message, f.fix, str(f.severity))
-
-            run_async(made, probe)
-    except RelaisError as error:
-        note("start", False, str(error), "See the message.")
-    if json:
-        json_out({"checks": checks})
-    else:
-        table(
-            ["", say("contrôle", "check"), say("constat", "finding"), say("remède", "remedy")],
-            [["[green]✓[/]" if c["ok"] else "[red]✗[/]", c["name"], c["message"], c["remedy"]] for c in checks],
-        )
-    leave(3 if any(not c["ok"] and c["severity"] == "error" for c in checks) else 0)
-
-
 @db_app.command("upgrade")
 def db_upgrade(json: Json = False) -> None:
     """Créer ou mettre à jour les tables. / Create or upgrade the tables."""
@@ -301,7 +245,7 @@ def db_check(json: Json = False) -> None:
         problems = store.check() if schema is not None else []
         require_current(schema)
     except SchemaDiffers as error:
-        problems.append(str(error))
+        problems.append(str(error) if json else sentence(error))
     finally:
         store.close()
     document = {"ok": not problems, "schema": schema, "problems": problems}
@@ -314,7 +258,10 @@ def db_backup(file: Path) -> None:
     """Copie cohérente de la base, sans la clé. / A consistent copy of the database; the key is not in it."""
     settings = Settings.load()
     if not settings.database.startswith("sqlite"):
-        raise ConfigError("PostgreSQL: use pg_dump; the master key is not in the database.")
+        raise ConfigError(
+            "PostgreSQL: use pg_dump; the master key is not in the database.",
+            french="PostgreSQL : utilisez pg_dump ; la clé maîtresse n'est pas dans la base.",
+        )
     source = sqlite3.connect(settings.database.removeprefix("sqlite:///"))
     target = sqlite3.connect(file)
     with target:
@@ -329,10 +276,13 @@ def db_restore(file: Path) -> None:
     """Remettre une copie à la place de la base (qui ne doit pas exister). / Put a copy in place."""
     settings = Settings.load()
     if not settings.database.startswith("sqlite"):
-        raise ConfigError("PostgreSQL: use pg_restore.")
+        raise ConfigError("PostgreSQL: use pg_restore.", french="PostgreSQL : utilisez pg_restore.")
     place = Path(settings.database.removeprefix("sqlite:///"))
     if place.exists():
-        raise ConfigError(f"{place} exists. Nothing was changed. Move it away first.")
+        raise ConfigError(
+            f"{place} exists. Nothing was changed. Move it away first.",
+            french=f"{place} existe. Rien n'a été modifié. Déplacez-le d'abord.",
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(place.name + ".part")
     shutil.copyfile(file, part)
@@ -355,7 +305,9 @@ def _shut(file: Path) -> None:
     except sqlite3.DatabaseError:
         file.unlink()
         raise ConfigError(
-            "The file is no database of Relais. Nothing was changed. Give one that `relais db backup` made."
+            'The file is no database of Relais. Nothing was changed. Give one that "relais db backup" made.',
+            french="Ce fichier n'est pas une base de Relais. Rien n'a été modifié. Donnez-en un que « relais db backup » a "
+            "fait.",
         ) from None
     finally:
         database.close()
@@ -403,7 +355,7 @@ def healthcheck() -> None:
         with urllib.request.urlopen(f"http://{host}:{settings.port}/readyz", timeout=5) as answer:
             leave(0 if answer.status == 200 else 1)
     except OSError as error:
-        typer.echo(f"not healthy: {error}", err=True)
+        typer.echo(say(f"le service ne répond pas : {error}", f"not healthy: {error}"), err=True)
         leave(1)
 
 

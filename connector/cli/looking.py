@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
-from connector.cli.output import Watching, err, json_out, out, say, state, table
+from connector.cli.output import Watching, err, json_out, out, plain, say, state, table, who
 from connector.engine import kept_plans, lineage, runs
 from connector.engine import status as standing
 from connector.engine.actions import Actions
@@ -233,10 +234,16 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
         change = "" if item.get("key") else f"{item['accepted'] or '–'} → {item['sends'] or '–'}"
         rows.append([f"[{style}]{mark}[/]", item["target"], _where(item), change, _because(item)])
     if rows:
-        table(
-            ["", say("cible", "target"), say("où", "where"), say("valeur", "value"), say("à cause de", "because of")],
-            rows,
-        )
+        columns = [
+            "",
+            say("cible", "target"),
+            say("où", "where"),
+            say("valeur", "value"),
+            say("à cause de", "because of"),
+        ]
+        if not any(row[-1] for row in rows):  # nothing but new figures
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        table(columns, rows)
         if sum(document[kind] for kind in WHAT) > len(rows):
             out.print(say(f"… {len(rows)} premières montrées", f"… the first {len(rows)} shown"))
     if document["completions"]:
@@ -298,10 +305,10 @@ def trace(
     out.print(f"[bold]{record['id']}[/] · {record['form']} · {state(record['state'])} · {record['date'] or ''}")
     if document["quarantine"]:
         q = document["quarantine"]
-        out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {q['path'] or ''}")
+        out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {escape(q['path'] or '')}")
     table(
         [say("fait", "fact"), say("valeur", "value")],
-        [[f["name"], "•••" if f["masked"] else f["value"]] for f in document["facts"]],
+        [[f["name"], "•••" if f["masked"] else plain(f["value"])] for f in document["facts"]],
     )
     table(
         [
@@ -310,20 +317,32 @@ def trace(
             say("période", "period"),
             say("compte pour", "amount"),
             say("valeur", "value"),
+            say("accepté", "accepted"),
+            say("état", "state"),
         ],
         [
-            [f"{c['data_element']} {c['combo']}", c["org_unit"], c["period"], c["amount"], c["value"]]
+            [
+                f"{c['data_element']} {c['combo']}",
+                c["org_unit"],
+                c["period"],
+                c["amount"],
+                c["value"],
+                c["accepted"],
+                state(c["state"] or ""),
+            ]
             for c in document["cells"]
         ],
     )
-    table(
-        [say("envoi", "delivery"), say("cible", "target"), say("état", "state")],
-        [[d["id"], f"{d['target']} {d['kind']}", state(d["state"])] for d in document["deliveries"]],
-    )
-    table(
-        [say("ressource FHIR", "FHIR resource"), say("état", "state")],
-        [[r["key"], state(r["state"])] for r in document["resources"]],
-    )
+    if document["deliveries"]:
+        table(
+            [say("envoi", "delivery"), say("cible", "target"), say("état", "state")],
+            [[d["id"], f"{d['target']} {d['kind']}", state(d["state"])] for d in document["deliveries"]],
+        )
+    if document["resources"]:
+        table(
+            [say("ressource FHIR", "FHIR resource"), say("état", "state")],
+            [[r["key"], state(r["state"])] for r in document["resources"]],
+        )
 
 
 def _resources(engine: Any, unit: Any, record: str) -> dict[str, Any]:
@@ -354,13 +373,13 @@ def deliveries(
             say("cible", "target"),
             say("clé", "key"),
             say("état", "state"),
-            say("essais", "tries"),
+            say("échecs", "failures"),
             say("raison", "reason"),
             say("qui", "who"),
             say("note", "note"),
         ],
         [
-            [r["id"], r["target"], r["key"], state(r["state"]), r["tries"], r["reason"], r["who"], note_words(r)]
+            [r["id"], r["target"], r["key"], state(r["state"]), r["tries"], r["reason"], who(r["who"]), note_words(r)]
             for r in rows
         ],
     )
@@ -395,7 +414,7 @@ def quarantine(
                 r["form"],
                 sentence(reasons, r["code"]),
                 f"{r['file'] or ''}:{r['line'] or ''} {r['path'] or ''}",
-                r["who"],
+                who(r["who"]),
             ]
             for r in rows
         ],

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from connector import bootstrap
 from connector.cli.app import Json, app, leave
-from connector.cli.output import err, json_out, out, say, table
+from connector.cli.output import err, json_out, out, plain, say, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
 from connector.loading import load
@@ -43,7 +43,7 @@ def sound_pack(folder: Path | None) -> Pack:
     settings = settings.model_copy(update={"pack": folder}) if folder else settings
     pack, findings = load(settings, strict=False)
     if any(f.severity is Severity.ERROR for f in findings):
-        raise ConfigError(say("le paquet a des erreurs : relais check", "the pack has errors: relais check"))
+        raise ConfigError("the pack has errors: relais check", french="le paquet a des erreurs : relais check")
     return pack
 
 
@@ -94,7 +94,7 @@ def preview(
     try:
         mapping = previewing.find_form(made, form)
     except previewing.FormUnknown as error:
-        raise typer.BadParameter(say(f"formulaire inconnu : {error}", f"form not known: {error}")) from None
+        raise typer.BadParameter(say(f"formulaire inconnu : {error.french}", f"form not known: {error}")) from None
     body = read_record(file)
     known = None
     if person is not None:
@@ -168,15 +168,6 @@ def _show_error(error: dict[str, Any]) -> None:
     out.print(f"[bold red]{error['code']}[/] {escape(where.strip())} {escape(error['detail'] or '')}")
     if reason:
         out.print(f"    {say(reason.fr, reason.en)}")
-
-
-def plain(value: Any) -> str:
-    """A fact's value on one line."""
-    if isinstance(value, bool):
-        return say("oui", "yes") if value else say("non", "no")
-    if isinstance(value, list | dict):
-        return escape(orjson.dumps(value, default=str).decode())
-    return escape(str(value))
 
 
 def _verdict(problems: list[str]) -> str:

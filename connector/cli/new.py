@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import typer
+from rich.markup import escape
 
 import connector
 from connector.cli.output import err, json_out, out, say
@@ -47,10 +48,8 @@ def new(
     """Ask what was not given (nothing with ``yes`` or ``json``), write the pack, say so. Raises ConfigError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
-            say(
-                f"{folder} existe déjà. Rien n'a été écrit. Donner un dossier qui n'existe pas encore.",
-                f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
-            )
+            f"{folder} is there already. Nothing was written. Name a folder that is not there yet.",
+            french=f"{folder} existe déjà. Rien n'a été écrit. Donnez un dossier qui n'existe pas encore.",
         )
     if starter:
         shutil.copytree(STARTER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -81,7 +80,10 @@ def new(
     head = set(new_pack.head_of(answers, fields).values())
     accepted = _accepted(accept or (), fields)
     if not (yes or json):
-        accepted |= _choose([one for one in proposals if one.field.path not in {*head, *accepted}], dictionary)
+        accepted |= _choose(
+            [one for one in proposals if one.field.path not in {*head, *accepted} and not one.field.technical],
+            dictionary,
+        )
     files = new_pack.files_of(replace(answers, accepted=accepted), proposals, dictionary)
     for name, text in files.items():
         path = folder / name
@@ -112,10 +114,8 @@ def _read(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            say(
-                f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donner un fichier lisible.",
-                f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
-            )
+            f"{path} cannot be read ({type(error).__name__}). Nothing was written. Give a file that can.",
+            french=f"{path} ne peut pas être lu ({type(error).__name__}). Rien n'a été écrit. Donnez un fichier lisible.",
         ) from None
 
 
@@ -131,12 +131,10 @@ def _elements(path: Path) -> dict[str, str]:
         return {row[0].strip(): row[1].strip() for row in lines if len(row) >= 2 and row[0].strip() != "code"}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(
-            say(
-                f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donner un CSV code,name ou le "
-                "JSON de /api/dataElements.",
-                f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
-                "of /api/dataElements.",
-            )
+            f"{path} has no data elements with code and name. Nothing was written. Give a CSV code,name or the JSON "
+            "of /api/dataElements.",
+            french=f"{path} n'a pas d'éléments de données avec code et nom. Rien n'a été écrit. Donnez un CSV code,name ou "
+            "le JSON de /api/dataElements.",
         ) from None
 
 
@@ -162,7 +160,7 @@ def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dic
     """Ask for each field; Enter leaves it."""
     found: dict[str, str] = {}
     for one in proposals:
-        err.print(f"[bold]{one.field.path}[/] {one.field.label} ({one.field.kind})")
+        err.print(f"[bold]{escape(one.field.path)}[/] {escape(one.field.label)} ({one.field.kind})")
         for number, like in enumerate(one.concepts, 1):
             words = f" [dim]({', '.join(like.words)})[/]" if like.words else ""
             err.print(
@@ -187,6 +185,12 @@ def _told(folder: Path, files: list[str], proposals: list[Proposal], accepted: M
     out.print(
         say("Ensuite : ", "Next: ")
         + f"cd {folder} && set -a && . ./relais.env && set +a && relais check . && relais test ."
+    )
+    out.print(
+        say(
+            "L'essayer jusqu'à DHIS2, sur cette machine : relais sandbox serve (docs/try-in-the-sandbox.md)",
+            "Try it as far as DHIS2, on this machine: relais sandbox serve (docs/try-in-the-sandbox.md)",
+        )
     )
 
 

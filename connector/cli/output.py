@@ -9,8 +9,12 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from connector.errors import RelaisError
+from connector.web.locale import en, fr
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -37,6 +41,12 @@ STATES = {
     "settled": ("green", "Tout est livré", "All delivered"),
     "needs_a_person": ("bold red", "Une personne doit agir", "A person is needed"),
     "held": ("yellow", "Retenu", "Held"),
+    "mapped": ("green", "Traduite", "Mapped"),
+    "quarantined": ("bold red", "En quarantaine", "In quarantine"),
+    "deleted": ("dim", "Supprimée", "Deleted"),
+    "wanted": ("yellow", "Voulu", "Wanted"),
+    "old": ("dim", "Avant live_from", "Before live_from"),
+    "shadow": ("dim", "Calculé seulement", "Computed only"),
 }
 
 
@@ -44,9 +54,27 @@ def say(french: str, english: str) -> str:
     return french if FRENCH else english
 
 
+def sentence(error: RelaisError) -> str:
+    return say(error.french, str(error))
+
+
 def state(name: str) -> str:
     style, french, english = STATES.get(name, ("", name, name))
     return f"[{style}]{say(french, english)}[/]" if style else say(french, english)
+
+
+def who(name: str | None) -> str:
+    """Who must act, in the words of the page."""
+    return str((fr if FRENCH else en).WORDS.get(f"who.{name}", name or ""))
+
+
+def plain(value: Any) -> str:
+    """A fact's value on one line."""
+    if isinstance(value, bool):
+        return say("oui", "yes") if value else say("non", "no")
+    if isinstance(value, list | dict):
+        return escape(orjson.dumps(value, default=str).decode())
+    return escape(str(value))
 
 
 def json_out(document: Any) -> None:

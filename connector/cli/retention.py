@@ -88,11 +88,17 @@ def rekey(
     old, new = bootstrap.master_key(settings), bootstrap.new_master_key(settings)
     if new is None and not fresh:
         raise ConfigError(
-            "RELAIS_NEW_MASTER_KEY (or _FILE) is not set. Nothing was changed. Make a key with `relais key new`, set it "
-            "beside the present one everywhere Relais runs, restart, then give this command again."
+            'RELAIS_NEW_MASTER_KEY (or _FILE) is not set. Nothing was changed. Make a key with "relais key new", set '
+            "it beside the present one everywhere Relais runs, restart, then give this command again.",
+            french="RELAIS_NEW_MASTER_KEY (ou _FILE) n'est pas défini. Rien n'a été modifié. Créez une clé avec « relais "
+            "key new », définissez-la à côté de l'actuelle partout où Relais tourne, redémarrez, puis relancez cette "
+            "commande.",
         )
     if new == old:
-        raise ConfigError("The new master key is the present one. Nothing was changed. Make one with `relais key new`.")
+        raise ConfigError(
+            'The new master key is the present one. Nothing was changed. Make one with "relais key new".',
+            french="La nouvelle clé maîtresse est l'actuelle. Rien n'a été modifié. Créez-en une avec « relais key new ».",
+        )
     count, values = 0, {}
     with house(strict=False) as made, Watching() as step:
         made.engine.progress = step

@@ -8,9 +8,12 @@ from typing import Annotated
 
 import orjson
 import typer
+from rich.markup import escape
+from rich.text import Text
 
 from connector import bootstrap
 from connector.cli.app import Json, app, house, leave, me, run_async
+from connector.cli.checking import in_words
 from connector.cli.output import err, json_out, out, say, table
 from connector.engine import setting_up
 from connector.engine.setting_up import SetUp
@@ -126,7 +129,7 @@ def _show(result: SetUp, out_file: Path | None) -> None:
     for kind, count in Counter(one.kind for one in result.created).items():
         out.print(f"[green]+ {count}[/] {say(*_KINDS.get(kind, (kind, kind)))}")
     for finding in result.refused:
-        out.print(f"[bold red]{finding.message}[/]")
+        out.print(Text(in_words(finding)[0], "bold red"))
     lacks = result.survey.lacks
     if not lacks:
         out.print(say("[green]Rien ne manque.[/]", "[green]Nothing is missing.[/]"))
@@ -135,7 +138,10 @@ def _show(result: SetUp, out_file: Path | None) -> None:
     table(
         [say("manque", "missing"), "code", say("nom", "name"), say("pourquoi une personne", "why a person")],
         [
-            [say(*_KINDS.get(one.kind, (one.kind, one.kind))), one.code, one.name, say(one.french, one.why)]
+            [
+                say(*_KINDS.get(one.kind, (one.kind, one.kind))),
+                *map(escape, (one.code, one.name, say(one.french, one.why))),
+            ]
             for one in sorted(lacks, key=lambda one: one.makeable)[:200]
         ],
     )

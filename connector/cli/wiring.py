@@ -67,7 +67,9 @@ def webhook_keys(pack: Pack) -> dict[str, list[bytes]]:
         except ValueError:
             raise ConfigError(
                 f"webhook_secret of {source.name} is no secret: whsec_ and 24 to 64 bytes in base64 are expected. "
-                "Relais did not start."
+                "Relais did not start. Mend the secret.",
+                french=f"webhook_secret de {source.name} n'est pas un secret : il faut whsec_ et 24 à 64 octets en "
+                "base64. Relais n'a pas démarré. Corrigez ce secret.",
             ) from None
     return found
 

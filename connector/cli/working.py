@@ -16,9 +16,25 @@ from connector.engine import runs
 from connector.engine.status import span
 
 
-def show_run(summary: dict[str, Any]) -> None:
+def _headline(summary: dict[str, Any], dry_run: bool) -> str:
+    """``outcome`` speaks of deliveries alone; who reads one line only must not take it for more."""
+    if dry_run:
+        return say(
+            "[yellow]À blanc : rien n'a été envoyé[/] (relais plan montre ce qui partirait)",
+            "[yellow]Dry run: nothing was sent[/] (relais plan shows what would be)",
+        )
+    if summary["outcome"] == "settled" and set(summary.get("errors", {})) & set(summary["sources"]):
+        return say(
+            "[yellow]Livré, mais une source n'a pas été lue[/]", "[yellow]Delivered, but a source was not read[/]"
+        )
+    if summary["outcome"] == "settled" and any(summary["attention"].values()):
+        return say("[yellow]Livré, sauf ce qui est à regarder[/]", "[yellow]Delivered, but for what is to look at[/]")
+    return state(summary["outcome"])
+
+
+def show_run(summary: dict[str, Any], *, dry_run: bool = False) -> None:
     """The summary of a run for a person."""
-    out.print(f"{state(summary['outcome'])}  ·  {summary['seconds']} s")
+    out.print(f"{_headline(summary, dry_run)}  ·  {summary['seconds']} s")
     table(
         [
             say("Source", "Source"),
@@ -101,7 +117,7 @@ def run(
     if json:
         json_out(summary)
     else:
-        show_run(summary)
+        show_run(summary, dry_run=dry_run)
     leave(runs.exit_code(summary))
 
 

@@ -160,7 +160,7 @@ class Asker:
         except TimeoutError:
             return self._told("unreadable", "asked.too_slow")
         except (TargetUnreadable, ConfigError) as error:
-            code = str(error)
+            code = getattr(error, "reason", "") or str(error)
             if _of_account(code):
                 self._refused_at[name] = self.engine.clock.steady()[1]
             return self._told("unreadable", code if code in self.engine.reasons else "target.unreadable")

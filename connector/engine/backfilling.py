@@ -17,6 +17,7 @@ import orjson
 from connector import periods
 from connector.engine import audit
 from connector.engine.engine import Engine
+from connector.errors import TooManyOpen
 from connector.identity import canonical
 
 #: Records marked in one step; mapping them takes about a second.
@@ -30,10 +31,6 @@ JOBS = 20
 
 #: Keys of the facts that keep jobs.
 _KEY = "history/"
-
-
-class TooMany(ValueError):
-    """Too many such requests stand open. Nothing was added; let the next runs finish those (``relais status``)."""
 
 
 def days(first: str, last: str) -> tuple[date, date]:
@@ -59,7 +56,7 @@ def ask(
     records and cells, and what was seen before (the counts of a rehearsal) is written to the audit trail. Returns the
     job.
 
-    Raises ValueError for what is no period, KeyError for an indicator the pack has not, TooMany.
+    Raises ValueError for what is no period, KeyError for an indicator the pack has not, TooManyOpen.
     """
     start, end = days(first, last)
     chosen = [engine.pack.indicators[one] for one in indicators]
@@ -84,7 +81,7 @@ def ask_remap(
     engine: Engine, where: Mapping[str, str], by: str, seen: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Ask for quarantined records (``where``: source, code; all without) to be mapped again. Returns the job. Raises
-    TooMany."""
+    TooManyOpen."""
     records = engine.store.read(lambda unit: unit.count_quarantine(where))
     job = {"what": "remap", "where": dict(where), "after": 0, "records": records, "cells": None}
     detail = {**where, "pack": engine.pack.version, "seen": dict(seen or {})}
@@ -94,7 +91,7 @@ def ask_remap(
 
 def _keep_new(engine: Engine, unit: Any, job: dict[str, Any], by: str, detail: dict[str, Any]) -> dict[str, Any]:
     if len(_open(unit)) >= JOBS:
-        raise TooMany(TooMany.__doc__)
+        raise TooManyOpen()
     number = int(unit.fact("histories") or 0) + 1
     unit.keep_fact("histories", str(number))
     job = {"id": number, "by": by, "at": engine.now(), "done": 0, **job}

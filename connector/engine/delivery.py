@@ -79,7 +79,7 @@ class Progress:
         engine = self.engine
         until = stamp(engine.clock.now() + LANE)
         if not engine.store.write(lambda unit: unit.take_lane(name, engine.holder, engine.now(), until)):
-            raise LaneBusy(LaneBusy.__doc__)
+            raise LaneBusy()
         try:
             yield
         finally:
@@ -204,7 +204,7 @@ def _claim(
     now = engine.now()
     lock = unit.lane("run")
     if lock and lock["holder"] != engine.holder:  # we were frozen so long that another took over
-        raise RunLocked(RunLocked.__doc__)
+        raise RunLocked()
     rows = _due(engine, unit, target, health, now, plan)
     if rows is None:
         return [], None
@@ -326,7 +326,8 @@ async def _attempt(engine: Engine, target: str, items: Sequence[Item]) -> list[O
         try:
             observed = await adapter.look_up(item.delivery)
         except TargetUnreadable as error:
-            outcomes[item.row["id"]] = Outcome(Verdict.UNKNOWN, "target.unreadable", of_target=True, answer=str(error))
+            said = error.reason or str(error)
+            outcomes[item.row["id"]] = Outcome(Verdict.UNKNOWN, "target.unreadable", of_target=True, answer=said)
             continue
         if observed is not None and observed.matches:
             if observed.remote:

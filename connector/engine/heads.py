@@ -104,7 +104,10 @@ def is_file(destination: str) -> bool:
         return False
     if "://" in destination or destination.startswith("syslog:"):
         raise ConfigError(
-            f"RELAIS_AUDIT_HEADS={destination!r} cannot be used: give a file on another disk or machine, or `syslog:`."
+            f"RELAIS_AUDIT_HEADS={destination!r} cannot be used. Nothing was done. Give a file on another disk or "
+            "machine, or syslog:.",
+            french=f"RELAIS_AUDIT_HEADS={destination!r} ne peut pas servir. Rien n'a été fait. Donnez un "
+            "fichier sur un autre disque ou une autre machine, ou syslog:.",
         )
     return True
 

@@ -77,7 +77,7 @@ def ready(engine: Engine, number: int) -> dict[str, Any]:
     """The plan, when everything it would send is still wanted as it was. Raises PlanUnknown, PlanChanged."""
     found = engine.store.read(lambda unit: unit.plan(number))
     if found is None or not found["digest"]:
-        raise PlanUnknown(PlanUnknown.__doc__)
+        raise PlanUnknown()
     if found["pack"] != engine.pack.version:
         raise PlanChanged.because(
             number,

@@ -53,11 +53,11 @@ def reasons(
 
 
 def _why(said: list[NotCounted]) -> tuple[str, str]:
-    """Code, and the first comparison that failed as the pack writes it: without the record's own values, so that
-    records that fail alike are counted together."""
+    """Code, and the comparisons that failed as the pack writes them: without the record's own values, so that records
+    that fail alike are counted together."""
     one = said[0]  # the part at hand, or an item of it: it was asked about alone
-    failed = next((c.text for c in one.comparisons if c.result != "true"), one.condition)
-    return one.reason, failed
+    failed = dict.fromkeys(c.text for c in one.comparisons if c.result != "true" and not c.depth)
+    return one.reason, ", ".join(failed) or one.condition
 
 
 #: code -> French, English

@@ -124,6 +124,17 @@ def _explain(
     }
 
 
+def near(engine: Engine, element: str, org_unit: str, period: str) -> list[tuple[str, str]]:
+    """What was counted in that place and period under this data element, or for the indicator of this id: data element
+    and option combination. For who asked for what is not there."""
+    rows = engine.store.read(
+        lambda unit: unit.cells_where(
+            "(data_element=:e OR indicator=:e) AND org_unit=:o AND period=:p", e=element, o=org_unit, p=period
+        )
+    )
+    return sorted({(row["data_element"], row["combo"]) for row in rows})
+
+
 def explain_delivery(engine: Engine, target: str, key: str, unmask: bool = False) -> dict[str, Any] | None:
     """What is wanted under a key at any target, down to its record: ``delivery``, ``record`` (the document of
     ``trace``, or None), ``attempts`` with each answer, ``proof``. None when nothing was ever wanted there."""

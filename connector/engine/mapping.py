@@ -115,22 +115,24 @@ def _told(work: Work) -> bool:
     return work.error is None and not work.purged
 
 
-def parents_of(unit: Any, places: Collection[str] = ()) -> Callable[[str], str | None]:
-    """The place a place lies in, by the registry as it is now. ``places``: looked up together, as they will be asked
-    for."""
-    seen: dict[str, str | None] = {}
+def parents_of(unit: Any, places: Collection[tuple[str, str]] = ()) -> Callable[[str, str], str | None]:
+    """The place a place of a source lies in, by the registry as it is now. ``places`` (source, place): looked up
+    together, as they will be asked for."""
+    seen: dict[tuple[str, str], str | None] = {}
 
-    def look_up(several: Collection[str]) -> None:
-        rows = unit.entities("place", "cht", several)
-        for place in several:
-            row = rows.get(place)
-            parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent") if row else None
-            seen[place] = str(parent) if parent else None
+    def look_up(several: Collection[tuple[str, str]]) -> None:
+        for source in sorted({source for source, _ in several}):
+            keys = sorted(place for of, place in several if of == source)
+            rows = unit.entities("place", source, keys)
+            for key in keys:
+                row = rows.get(key)
+                parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent") if row else None
+                seen[source, key] = str(parent) if parent else None
 
-    def parent_of(place: str) -> str | None:
-        if place not in seen:
-            look_up([place])
-        return seen[place]
+    def parent_of(source: str, place: str) -> str | None:
+        if (source, place) not in seen:
+            look_up([(source, place)])
+        return seen[source, place]
 
     look_up(places)
     return parent_of
@@ -342,7 +344,7 @@ class Mapping:
                 if current in places:
                     inside.append(place)
                     break
-                current = parent_of(current)
+                current = parent_of(source, current)
         unit.dirty_by_place(source, inside)
 
     @staticmethod

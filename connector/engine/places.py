@@ -31,8 +31,8 @@ class OrgUnits:
         """Look up again: places of the registry moved."""
         self._cache.clear()
 
-    def row(self, source: str, place: str, day: date, parent_of: Callable[[str], str | None]) -> OrgUnitRow:
-        """The row of a place on a date. ``parent_of(place)`` is the registry's live parent.
+    def row(self, source: str, place: str, day: date, parent_of: Callable[[str, str], str | None]) -> OrgUnitRow:
+        """The row of a place on a date. ``parent_of(source, place)`` is the registry's live parent.
 
         Raises MappingError ``place.no_org_unit`` or ``place.closed_at_date``.
         """
@@ -52,7 +52,7 @@ class OrgUnits:
                         self._cache[key] = row
                         return row
                 raise MappingError("place.closed_at_date", path="place", file="org_units.csv")
-            current = parent_of(current)
+            current = parent_of(source, current)
         raise MappingError("place.no_org_unit", path="place", file="org_units.csv")
 
     def at_level(self, row: OrgUnitRow, level: str, *, day: date) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from connector.engine import resources
 from connector.engine.engine import Engine
 from connector.engine.lineage import PERSONAL
-from connector.engine.mapping import WHO
+from connector.engine.mapping import WHO, parents_of
 from connector.engine.places import OrgUnits
 from connector.errors import MappingError
 from connector.findings import nearest
@@ -35,7 +35,11 @@ NOWHERE = "?"
 
 
 class FormUnknown(ValueError):
-    """No form of this name. Says which it may be."""
+    """No form of this name. Says which it may be; ``french``: in French."""
+
+    def __init__(self, french: str, english: str) -> None:
+        super().__init__(english)
+        self.french = french
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Bench:
     counter: Counter
     builder: FhirBuilder
     person_of: Callable[[str, str], Entity | None] = lambda source, key: None
-    parent_of: Callable[[str], str | None] = lambda place: None
+    parent_of: Callable[[str, str], str | None] = lambda source, place: None
 
 
 def bench(pack: Pack) -> Bench:
@@ -62,8 +66,10 @@ def find_form(pack: Pack, name: str) -> FormMapping:
         return found[0]
     known = [f"{source}/{form_name}" for source, form_name in pack.forms]
     if found:
-        raise FormUnknown(f"{name}: {', '.join(f'{f.source}/{f.name}' for f in found)}")
-    raise FormUnknown(f"{name}: {nearest(name, [*(n.partition('/')[2] for n in known), *known])[1]}")
+        several = ", ".join(f"{form.source}/{form.name}" for form in found)
+        raise FormUnknown(f"{name} : {several}", f"{name}: {several}")
+    french, english = nearest(name, [*(n.partition("/")[2] for n in known), *known])
+    raise FormUnknown(f"{name}. {french}", f"{name}. {english}")
 
 
 def as_person(tried: Bench, source: str, body: Mapping[str, Any]) -> Entity | None:
@@ -266,15 +272,7 @@ def on_registry(engine: Engine, unit: Any) -> Bench:
                 return entity_from(unit.open("entity", row["entity_enc"]))
         return None
 
-    def parent_of(place: str) -> str | None:
-        for source in engine.pack.sources:
-            row = unit.entities("place", source, [place]).get(place)
-            if row:
-                parent = entity_from(unit.open("entity", row["entity_enc"])).data.get("parent")
-                return str(parent) if parent else None
-        return None
-
-    return Bench(engine.pack, engine.mapper, engine.counter, engine.builder, person_of, parent_of)
+    return Bench(engine.pack, engine.mapper, engine.counter, engine.builder, person_of, parents_of(unit))
 
 
 def on_engine(engine: Engine, name: str, body: Mapping[str, Any], unmask: bool) -> dict[str, Any]:

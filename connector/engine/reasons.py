@@ -178,7 +178,16 @@ OWN_REASONS = {
         "The source does not know the cursor any more; Relais reads from the start, nothing is counted twice.",
     ),
     "source.no_files": OwnReason(
-        Verdict.DEFERRED, Who.SYSADMIN, "Le dossier surveillé n'existe pas.", "The watched folder does not exist."
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "Le dossier surveillé ne contient aucun fichier que la source lit.",
+        "The watched folder holds no file that the source reads.",
+    ),
+    "source.file_ignored": OwnReason(
+        Verdict.DEFERRED,
+        Who.SYSADMIN,
+        "Un fichier du dossier surveillé n'est jamais lu : son nom n'est pas de ceux que la source lit.",
+        "A file in the watched folder is never read: its name is not one that the source reads.",
     ),
     "form.unknown": OwnReason(
         Verdict.REJECTED, Who.MAPPING, "Aucune correspondance pour ce formulaire.", "No mapping for this form."

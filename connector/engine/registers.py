@@ -157,7 +157,7 @@ def _lines(
 ) -> None:
     entities = [entity_from(unit.open("entity", row["entity_enc"])) for row in rows]
     lines = [registers.of_entity(entity) for entity in entities]
-    parents = parents_of(unit, {line.place for line in lines})
+    parents = parents_of(unit, {(entity.source, line.place) for entity, line in zip(entities, lines, strict=True)})
     added: dict[str, list[Contribution]] = {}
     belongs: list[dict[str, Any]] = []
     # Registered twice, she stands there once: under the id that is kept.

@@ -65,7 +65,7 @@ async def compare(engine: Engine) -> dict[str, str]:
                 await _keys(engine, name)
             await reconcile.reconcile(engine, name, restored=True)
         except TargetUnreadable as error:
-            unread[name] = str(error)
+            unread[name] = error.reason or str(error)
             continue
         engine.store.write(lambda unit, n=name: _open(engine, unit, n))
     return unread

@@ -31,7 +31,12 @@ def before(text: str, today: date) -> date:
     """The day so long before today. Raises ConfigError for what is no span of days, months or years."""
     found = _SPAN.fullmatch(str(text))
     if found is None:
-        raise ConfigError(f"retention: {text!r} is no span such as 90d, 24 months or 2 years. Nothing was purged.")
+        raise ConfigError(
+            f"retention: {text!r} is no span such as 90d, 24 months or 2 years. Nothing was purged. Mend "
+            "connector.yaml.",
+            french=f"retention : « {text} » n'est pas une durée comme 90d, 24 months ou 2 years. Rien n'a été purgé. "
+            "Corrigez connector.yaml.",
+        )
     count, unit = int(found[1]), found[2][0]
     if unit == "d":
         return today - timedelta(days=count)

@@ -61,10 +61,10 @@ def locked(engine: Engine) -> Iterator[None]:
     if not _renew(engine):
         held = engine.store.read(lambda unit: unit.lane("run"))
         if not held or not _dead(engine.holder, held["holder"]):
-            raise RunLocked(RunLocked.__doc__)
+            raise RunLocked()
         engine.store.write(lambda unit: unit.leave_lane("run", held["holder"]))
         if not _renew(engine):
-            raise RunLocked(RunLocked.__doc__)
+            raise RunLocked()
     engine.store.write(lambda unit: _take_over(engine, unit))
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(engine, stop), name="relais-lock", daemon=True)

@@ -91,11 +91,11 @@ def undo(engine: Engine, kept: Id, other: Id, note: str, by: str) -> dict[str, A
             raise NotSame.because(
                 (
                     f"{_text(other)} n'a pas été déclaré la même personne que {_text(kept)}",
-                    "`relais person list` montre ce qui a été déclaré ; donner les deux identifiants d'une ligne",
+                    "« relais person list » montre ce qui a été déclaré ; donner les deux identifiants d'une ligne",
                 ),
                 (
                     f"{_text(other)} was not declared the same as {_text(kept)}",
-                    "`relais person list` shows what was declared; give the two ids of one line",
+                    '"relais person list" shows what was declared; give the two ids of one line',
                 ),
             )
         top = _kept(row, kept)

@@ -59,19 +59,37 @@ def make(
     if found is None:
         raise ValueError("not a token")
     if not _NAME.fullmatch(name):
-        raise ConfigError("A token's name has letters, digits, . _ and - only, 63 at most. Nothing was made.")
+        raise ConfigError(
+            "A token's name has letters, digits, . _ and - only, 63 at most. Nothing was made. Give such a name.",
+            french="Le nom d'un jeton n'a que des lettres, des chiffres et . _ -, 63 au plus. Rien n'a été "
+            "créé. Donnez un tel nom.",
+        )
     if role not in ROLES:
-        raise ConfigError(f"There is no role {role!r}. Nothing was made. Give one of: {', '.join(ROLES)}.")
+        raise ConfigError(
+            f"There is no role {role!r}. Nothing was made. Give one of: {', '.join(ROLES)}.",
+            french=f"Il n'y a pas de rôle « {role} ». Rien n'a été créé. Donnez l'un de ceux-ci : {', '.join(ROLES)}.",
+        )
     if source is not None and (role != "submit" or source not in engine.pack.sources):
-        raise ConfigError("A source goes with the role submit and is one of the pack's. Nothing was made.")
+        raise ConfigError(
+            "A source goes with the role submit and is one of the pack's. Nothing was made. Give another.",
+            french="Une source ne va qu'avec le rôle submit, et doit être l'une de celles du paquet. Rien n'a "
+            "été créé. Donnez-en une autre.",
+        )
     if lasts is not None and lasts <= timedelta(0):
-        raise ConfigError("A token cannot expire before it is made. Nothing was made.")
+        raise ConfigError(
+            "A token cannot expire before it is made. Nothing was made. Give a later day.",
+            french="Un jeton ne peut pas expirer avant d'être créé. Rien n'a été créé. Donnez une date plus tardive.",
+        )
     expires = stamp(engine.clock.now() + lasts) if lasts else None
 
     def work(unit: Any) -> None:
         before = unit.token(name)
         if before is not None and state(before, engine.now()) == "active":
-            raise ConfigError(f"There is a token {name}. Nothing was made. Take another name, or revoke it first.")
+            raise ConfigError(
+                f"There is a token {name}. Nothing was made. Take another name, or revoke it first.",
+                french=f"Il y a déjà un jeton {name}. Rien n'a été créé. Prenez un autre nom, ou révoquez d'abord "
+                "celui-là.",
+            )
         unit.keep_token(
             name=name,
             key=found[1],
@@ -94,7 +112,10 @@ def revoke(engine: Engine, name: str, by: str) -> bool:
     def work(unit: Any) -> bool:
         row = unit.token(name)
         if row is None:
-            raise ConfigError(f"There is no token {name}. Nothing was changed. See them with: relais token list")
+            raise ConfigError(
+                f"There is no token {name}. Nothing was changed. See them with: relais token list",
+                french=f"Il n'y a pas de jeton {name}. Rien n'a été modifié. Pour les voir : relais token list",
+            )
         if row["revoked"]:
             return False
         unit.revoke_token(name, engine.now())

@@ -52,12 +52,19 @@ def load_pack(
     folder = Path(folder)
     main = folder / MAIN
     if not main.is_file():
-        raise PackBroken(f"There is no {MAIN} in {folder}.")
+        raise PackBroken(
+            f"There is no {MAIN} in {folder}. Nothing was done. Name the folder of a pack (RELAIS_PACK).",
+            french=f"Il n'y a pas de {MAIN} dans {folder}. Rien n'a été fait. Donnez le dossier d'un paquet "
+            "(RELAIS_PACK).",
+        )
     findings = Findings()
     node = read_yaml(main, MAIN, findings)
     if node is None:
         first = findings.items[0]
-        raise PackBroken(f"{MAIN}:{first.line}:{first.column}: {first.message}")
+        raise PackBroken(
+            f"{MAIN}:{first.line}:{first.column}: {first.message}",
+            french=f"{MAIN}:{first.line}:{first.column} : {first.french[0] or first.message}",
+        )
     secrets = Secrets(env, secrets_dir, findings, strict)
     resolved = secrets.tree(node)
     shapes.CONNECTOR.conform(resolved, findings, "")
@@ -127,9 +134,12 @@ def _hidden(one: Finding, secrets: Secrets) -> Finding:
 
 
 def _version(folder: Path) -> str:
-    """Digest over every file of the pack, by name and content."""
+    """Digest over every file of the pack, by name and content. ``var`` is no part of it: records and the database of
+    who tries his pack in its own folder lie there."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".yaml", ".csv")):
+        if path.relative_to(folder).parts[0] == "var":
+            continue
         total.update(path.relative_to(folder).as_posix().encode() + b"\0")
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connector.findings import nearest
+from connector.findings import nearest, of
 from connector.identity import digest
 from connector.mappings import pack_shapes as shapes
 from connector.mappings.config_reading import Reading
@@ -94,7 +94,7 @@ def _fact_section(reading: Reading, name: str, section: Section, at: Place) -> F
     for key in section.map.entries:
         if key in ("codes", "items") and key not in _BESIDE[way]:  # it would do nothing
             near = nearest(key, _BESIDE[way])
-            reading.findings.add("key.unknown", section.place(key), what=f"{section.what}: ", key=key, nearest=near)
+            reading.findings.add("key.unknown", section.place(key), what=of(section.what), key=key, nearest=near)
     codes = _codes(reading, section)
     if way == "constant":
         text = section.text("constant")
@@ -110,7 +110,7 @@ def _fact_section(reading: Reading, name: str, section: Section, at: Place) -> F
     expression = compiled[0] if way != "first" else first_of(compiled)
     if way == "each":
         if section.node("items") is None:
-            reading.findings.add("key.missing", section.at, what=f"{section.what}: ", key="items")
+            reading.findings.add("key.missing", section.at, what=of(section.what), key="items")
         items = {rule.name: rule for rule in _facts(reading, section.node("items"), section.what)}
         return FactRule(name, expression, items=items, source=source, at=at)
     return FactRule(name, expression, codes=codes, source=source, at=at)

@@ -53,16 +53,25 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "folder": Field(TEXT, ("dossier surveillé", "folder that is watched"), required=True),
         "format": Field(
             Word(among=("odk", "ndjson", "kobo", "csv")),
-            ("odk, kobo ou csv", "`odk` (one JSON per line), `kobo` (JSON export) or `csv`"),
+            ("odk, kobo ou csv",
+             "`odk` (`*.ndjson`: one JSON per line; `*.json`: an OData answer, `{\"value\": [...]}`), "
+             "`kobo` (`*.json`: its export) or `csv` (`*.csv`)"),
         ),
-        "form": Field(TEXT, ("nom du formulaire", "form name; else the first part of the file name")),
+        "form": Field(
+            TEXT,
+            ("nom du formulaire",
+             "form name; else the file name up to its first hyphen or dot: `visite-2026-10.ndjson` is of the form "
+             "`visite`"),
+        ),
         "key": Field(Words(), ("colonne qui nomme la fiche", "column that names the record")),
         "action": Field(TEXT, ("colonne qui dit upsert ou delete", "column that says `upsert` or `delete`")),
         "delimiter": Field(
             Word(pattern=r".|\\t", expected=("un seul caractère", "one character"), example=";"),
             ("séparateur de colonnes", "column delimiter; else found out"),
         ),
-        "pattern": Field(TEXT, ("noms des fichiers", "names of the files, such as `*.csv`")),
+        "pattern": Field(
+            TEXT, ("noms des fichiers", "names of the files, such as `*.csv`, instead of those of the format")
+        ),
         "revision": Field(
             Words(), ("colonnes qui nomment la révision",
                       "columns that name the revision; else the digest of the row")

@@ -29,6 +29,17 @@ COUNTING: Mapping[str, Code] = {
         ("L'exemple n'essaie rien.", "The example tries nothing."),
         _NEAREST,
     ),
+    "example.part": Code(
+        (
+            "« {text} » ne dit pas quelle partie de {name} est comptée",
+            "'{text}' does not say which part of {name} is counted",
+        ),
+        ("L'exemple échouerait toujours.", "The example would always fail."),
+        (
+            "Écrivez la partie ({parts}), puis la combinaison d'options : {first} default",
+            "Write the part ({parts}), then the option combination: {first} default",
+        ),
+    ),
     "data_set.unknown": Code(
         ("{indicator} : il n'y a pas de jeu de données {name}", "{indicator}: there is no data set {name}"),
         ("Ses valeurs n'iraient nulle part.", "Its values would go nowhere."),

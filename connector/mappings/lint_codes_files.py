@@ -247,7 +247,7 @@ FILES: Mapping[str, Code] = {
         Severity.WARNING,
     ),
     "secret.missing": Code(
-        ("{name} est nommé ici et n'est pas donné", "{name} is named here and not set"),
+        ("{name} n'existe pas, et le paquet le demande ici", "{name} is named here and not set"),
         ("Sans lui Relais ne peut pas se connecter.", "Without it Relais cannot connect."),
         ("Donnez {name}.", "Set {name}."),
         who=Who.SYSADMIN,

@@ -190,15 +190,24 @@ def _words(one: Checking, file: str, steps: tuple[Step, ...], known: set[str]) -
 
 
 def _no_fact(one: Checking, place: Place, name: str, known: set[str]) -> None:
-    one.add("fact.unknown", place, what="", name=name, where=("", ""), nearest=nearest(name, sorted(known)))
+    # A name that is no concept's is a slip itself, and no hint.
+    possible = sorted(known & {*one.pack.concepts, *PERSON_FACTS, *one.pack.derived})
+    one.add("fact.unknown", place, what="", name=name, where=("", ""), nearest=nearest(name, possible))
 
 
 def _counted(one: Checking, file: str, steps: tuple[Step, ...]) -> None:
     node = one.where.node(file, *steps)
-    for name in node.entries if isinstance(node, Map) else ():
-        if name not in one.pack.indicators:
-            near = nearest(name, one.pack.indicators)
-            one.add("indicator.unknown", one.where.key(file, *steps, name), name=name, nearest=near)
+    for name, lines in node.entries.items() if isinstance(node, Map) else ():
+        indicator = one.pack.indicators.get(name)
+        if indicator is None:
+            if not one.where.indicator(name)[0]:  # else it is written, and what is wrong with it is said there
+                near = nearest(name, one.pack.indicators)
+                one.add("indicator.unknown", one.where.key(file, *steps, name), name=name, nearest=near)
+            continue
+        for line in lines.items if isinstance(lines, Seq) else ():
+            if isinstance(line, Scalar) and line.text.partition(" ")[0] not in indicator.rules:
+                parts = list(indicator.rules)
+                one.add("example.part", line.at, text=line.text, name=name, parts=", ".join(parts), first=parts[0])
 
 
 __all__ = ["beside", "check", "every_rule"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connector.findings import nearest
+from connector.findings import nearest, of
 from connector.mappings.linting import (
     PERSON_FACTS,
     REFERRAL_FACTS,
@@ -107,15 +107,19 @@ def meaning_at(one: Checking, file: str, steps: tuple[Step, ...], answer: str) -
 
 
 def _uncounted(one: Checking, form: FormMapping) -> None:
-    """Facts of a visit that no indicator reads and that go nowhere else. Answers of other shapes (stock, meetings) go
-    to FHIR whole."""
+    """Facts that no indicator reads and that go nowhere else. Of a visit, those with a place in FHIR go there; answers
+    of other shapes (stock, meetings) go there whole; of an activity without a shape nothing does. What comes from no
+    source is a clinic's answer and goes to the CHW."""
     kind = one.pack.activities.get(form.activity or "")
-    if kind is None or kind.fhir.get("shape") != "encounter":
+    shape = kind.fhir.get("shape") if kind is not None else None
+    if shape not in ("encounter", "none") or form.source not in one.pack.sources:
         return
     used = _used(one)
     for rule in form.facts:
         concept = one.pack.concepts.get(rule.name)
-        if concept is not None and rule.name not in used and not concept.fhir and not rule.items and not rule.rows:
+        if concept is None or rule.name in used or rule.items or rule.rows:
+            continue
+        if shape == "none" or not concept.fhir:
             inside = set(concept.answers.values()) & {known.id for known in one.pack.concepts.values() if known.fhir}
             if not inside:
                 one.add("fact.uncounted", at(rule.at), name=rule.name)
@@ -154,12 +158,12 @@ def _concepts(one: Checking) -> None:
                 if answer not in pack.concepts:
                     place = where.value(file, *steps, "answers", option)
                     near = nearest(answer, pack.concepts)
-                    one.add("concept.unknown", place, what=f"{concept.id}: ", name=answer, nearest=near)
+                    one.add("concept.unknown", place, what=of(concept.id), name=answer, nearest=near)
         condition = concept.fhir.get("condition")
         if condition and condition not in pack.concepts:
             place = where.value(file, *steps, "fhir", "condition")
             near = nearest(str(condition), pack.concepts)
-            one.add("concept.unknown", place, what=f"{concept.id}: ", name=str(condition), nearest=near)
+            one.add("concept.unknown", place, what=of(concept.id), name=str(condition), nearest=near)
         _when(one, concept)
         for system, code in concept.codings.items():
             place = where.value(file, *steps, "codings", system)

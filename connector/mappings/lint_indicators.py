@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
-from connector.findings import Pair, nearest
+from connector.findings import Pair, nearest, of
 from connector.mappings.linting import (
     HOUSEHOLD_FACTS,
     PERSON_FACTS,
@@ -85,7 +85,7 @@ class _Part:
         for kind in self.kinds if self.first_time("counts") else ():
             if kind not in known:
                 near = nearest(kind, known)
-                one.add("activity.unknown", self.place("counts", kind), what=f"{name}: ", name=kind, nearest=near)
+                one.add("activity.unknown", self.place("counts", kind), what=of(name), name=kind, nearest=near)
             elif kind not in one.produced:
                 one.add("activity.never_produced", self.place("counts", kind), name=name, activity=kind)
         each = self.rule.each
@@ -109,7 +109,7 @@ class _Part:
             category = pack.categories.get(by)
             if category is None:
                 near = nearest(by, pack.categories)
-                one.add("category.unknown", self.place("by", by), what=f"{name}: ", name=by, nearest=near)
+                one.add("category.unknown", self.place("by", by), what=of(name), name=by, nearest=near)
                 continue
             why: Pair = (f" (catégorie {by})", f" (category {by})")
             for fact in dict.fromkeys((category.fact, *category.band_facts.values())):
@@ -151,14 +151,14 @@ def _known_fact(
     if name in pack.derived:
         return
     if name not in pack.concepts and name not in (*PERSON_FACTS, *HOUSEHOLD_FACTS) and name not in facts:
-        near = nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS, *sorted(facts)])
-        one.add("fact.unknown", place, what=f"{indicator.id}: ", name=name, where=where, nearest=near)
+        near = nearest(name, [*pack.concepts, *pack.derived, *PERSON_FACTS])
+        one.add("fact.unknown", place, what=of(indicator.id), name=name, where=where, nearest=near)
     elif name not in facts:
         _never(one, place, indicator.id, name, facts, where)
 
 
 def _never(one: Checking, place: Place, indicator: str, fact: str, facts: set[str], where: Pair = ("", "")) -> None:
-    near: Pair = nearest(fact, sorted(facts))
+    near: Pair = nearest(fact, sorted(facts & {*one.pack.concepts, *one.pack.derived}))  # no slip of another place
     if not near[1].startswith("Did"):
         near = ("Donnez-le dans un formulaire, ou comptez autre chose.", "Give it in a form, or count something else.")
     one.add("fact.never_produced", place, name=indicator, fact=fact, where=where, nearest=near)
@@ -215,7 +215,7 @@ def _derived(one: Checking) -> None:
             place = name_at(node, unknown) if isinstance(node, Scalar) else None
             place = place or one.where.value(file, "derived", name)
             near = nearest(unknown, known)
-            one.add("fact.unknown", place, what=f"{name}: ", name=unknown, where=("", ""), nearest=near)
+            one.add("fact.unknown", place, what=of(name), name=unknown, where=("", ""), nearest=near)
         known.add(name)
     for indicator in pack.indicators.values():
         for predicate in predicates(indicator):

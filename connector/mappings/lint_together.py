@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from connector.findings import nearest
+from connector.findings import nearest, of
 from connector.mappings.lint_indicators import name_at
 from connector.mappings.linting import MEMBER_FACTS, Checking, names_read
 from connector.mappings.pack import Place, Predicate
@@ -42,7 +42,7 @@ def check(one: Checking) -> None:
             if kind not in pack.activities:
                 place = where.key(_REGISTERS, *steps, "members", kind)
                 near = nearest(kind, pack.activities)
-                one.add("activity.unknown", place, what=f"{register.id}: ", name=kind, nearest=near)
+                one.add("activity.unknown", place, what=of(register.id), name=kind, nearest=near)
         known = {*one.produced[register.id], *_of(one, register.members), *pack.derived}
         read = [register.when, *register.facts.values(), *register.members.values()]
         _names(one, _REGISTERS, steps, read, known)
@@ -64,7 +64,7 @@ def _kinds(one: Checking, file: str, steps: tuple[Step, ...], owner: str, kinds:
             if isinstance(listed, Seq) and isinstance(listed.items[number], Map):
                 place = one.where.value(file, *steps, number, "kind")
             near = nearest(kind, one.pack.activities)
-            one.add("activity.unknown", place, what=f"{owner}: ", name=kind, nearest=near)
+            one.add("activity.unknown", place, what=of(owner), name=kind, nearest=near)
 
 
 def _names(
@@ -87,4 +87,4 @@ def _names(
 
 def _unknown(one: Checking, place: Place, owner: str, name: str, known: Collection[str]) -> None:
     near = nearest(name, sorted(known))
-    one.add("fact.unknown", place, what=f"{owner}: ", name=name, where=("", ""), nearest=near)
+    one.add("fact.unknown", place, what=of(owner), name=name, where=("", ""), nearest=near)

@@ -23,9 +23,16 @@ TARGETS = ("dhis2", "fhir_server")
 KEYS = {"odk": "__id", "kobo": "`meta/rootUuid`", "csv": "record_id", "cht": "_id"}
 
 
+#: Names less alike than this (0 to 1) are not proposed: they share a syllable, not a meaning.
+LEAST = 0.3
+#: Token of the sandbox's DHIS2; an address of one's own takes a token of one's own.
+SANDBOX_TOKEN = "d2p_RelaisSandboxOnly0000000000000000000001"
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """``concepts``, ``elements``: the nearest of the dictionary and of DHIS2, best first, at most three."""
+    """``concepts``, ``elements``: the nearest of the dictionary and of DHIS2, best first, at most three, none that is
+    less alike than ``LEAST``."""
 
     field: Field
     concepts: Sequence[Likeness]
@@ -54,7 +61,8 @@ def propose(fields: Sequence[Field], concepts: Mapping[str, Concept], elements: 
     found = []
     for one in fields:
         text = f"{one.name} {one.label}"
-        found.append(Proposal(one, known.top(text), there.top(text)))
+        near = [[like for like in names.top(text) if like.score >= LEAST] for names in (known, there)]
+        found.append(Proposal(one, *near))
     return found
 
 
@@ -77,7 +85,10 @@ def head_of(answers: Answers, fields: Sequence[Field]) -> dict[str, str]:
 
 
 def _first(
-    fields: Sequence[Field], words: Sequence[str], fit: Any = lambda f: True, kinds: Sequence[str] = ("text", "number")
+    fields: Sequence[Field],
+    words: Sequence[str],
+    fit: Any = lambda f: True,
+    kinds: Sequence[str] = ("text", "number", "choices", "zero_one"),
 ) -> str:
     for word in words:
         for one in fields:
@@ -97,7 +108,7 @@ def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappin
         "activities.yaml": _ACTIVITIES.format(slug=slug, name=_names(answers.form, answers.form)),
         "categories.yaml": _CATEGORIES,
         f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug),
-        f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug),
+        f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug, [one.field for one in proposals]),
         "indicators/indicators.yaml": _INDICATORS.format(
             slug=slug, code=code, name=_names(f"Fiches {answers.form}", f"Records {answers.form}")
         ),
@@ -113,7 +124,13 @@ def _slug(text: str) -> str:
 
 
 def _connector(answers: Answers) -> str:
-    source = _CHT if answers.source == "cht" else _FILES.format(kind=answers.source, form=answers.form)
+    source = (
+        _CHT
+        if answers.source == "cht"
+        else _FILES.format(
+            kind=answers.source, form=answers.form, files=_NAMES[answers.source].format(form=answers.form)
+        )
+    )
     if answers.source == "csv":
         source = source.replace("    schedule:", f"    form: {_text(answers.form)}\n    schedule:")
     targets = "".join(_TARGETS[one] for one in answers.targets) or "  {}\n"
@@ -138,7 +155,7 @@ def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappi
         known = dictionary.get(name)
         kind = next((one.field.kind for one in proposals if one.field.path == path), "text")
         lines.append(f"  - id: {name}\n")
-        lines.append(f"    kind: {known.kind if known else {'number': 'decimal'}.get(kind, kind)}\n")
+        lines.append(f"    kind: {known.kind if known else _FACT_KINDS.get(kind, kind)}\n")
         if known and known.unit:
             lines.append(f"    unit: {_text(known.unit)}\n")
         names = known.name if known else {"fr": name, "en": name}
@@ -155,19 +172,33 @@ def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, st
     lines += [f"{key}: {_quoted(value)}\n" for key, value in head.items() if value]
     lines.append(_FACTS)
     taken = set(head.values())
-    facts = [one for one in proposals if one.field.path not in taken]
+    facts = [one for one in proposals if one.field.path not in taken and not one.field.technical]
     lines.append("facts:\n" if answers.accepted else "#facts:\n")
     for one in facts:
         label = f"  « {one.field.label} »" if one.field.label else ""
-        lines.append(f"  # {one.field.path}{label}  ({one.field.kind})\n")
-        for likes, title in ((one.concepts, "concepts.yaml"), (one.elements, "DHIS2")):
-            if likes:
-                lines.append(f"  #   {title}: {' · '.join(f'{like.name} {like.score:.2f}' for like in likes)}\n")
+        lines.append(f"  # {one.field.path}{label}  ({_SHOWN.get(one.field.kind, one.field.kind)})\n")
+        near = [(likes, title) for likes, title in ((one.concepts, "concepts.yaml"), (one.elements, "DHIS2")) if likes]
+        for likes, title in near:
+            lines.append(f"  #   {title}: {' · '.join(f'{like.name} {like.score:.2f}' for like in likes)}\n")
+        if not near:
+            lines.append("  #   pas de nom proche / no name near\n")
+        lines += [f"  #   {note}\n" for note in _NOTES.get(one.field.kind, ())]
         name = answers.accepted.get(one.field.path)
-        fact = name or (one.concepts[0].name if one.concepts else _slug(one.field.name))
-        line = f"{fact}: {_quoted(one.field.expression)}"
-        lines.append(f"  {line}\n" if name else f"  #{line}\n")
+        if name:
+            lines.append(f"  {name}: {_quoted(one.field.expression)}\n")
+        else:
+            lines += [f"  #{fact}: {_quoted(expression)}\n" for fact, expression in _open(one)]
     return "".join(lines)
+
+
+def _open(one: Proposal) -> list[tuple[str, str]]:
+    """Fact and expression of the lines that a person may take for a field."""
+    fact = one.concepts[0].name if one.concepts else _slug(one.field.name)
+    if one.field.kind == "choices" and one.field.options:
+        return [(f"{_slug(one.field.name)}_{option}", one.field.chosen(option)) for option in one.field.options]
+    if one.field.kind == "zero_one":
+        return [(fact, one.field.expression), (fact, f"$num({one.field.path})")]
+    return [(fact, one.field.expression)]
 
 
 def _quoted(expression: str) -> str:
@@ -175,27 +206,33 @@ def _quoted(expression: str) -> str:
     return _text(expression) if re.search(r"^[`@&*!|>%{}\[\],#?-]|: | #", expression) else expression
 
 
-def _example(head: Mapping[str, str], slug: str) -> str:
+def _example(head: Mapping[str, str], slug: str, fields: Sequence[Field]) -> str:
+    """A record of the sample's shape, with values that are made up."""
     values = {"key": "exemple-1", "date": "2026-07-09", "place": "site-1", "worker": "asc-1"}
     record: dict[str, Any] = {}
-    for key, path in head.items():
-        if path:
-            parts = [part.strip("`") for part in re.findall(r"`[^`]+`|[^.]+", path)]
-            inner = record
-            for part in parts[:-1]:
-                inner = inner.setdefault(part, {})
-            inner[parts[-1]] = values[key]
-    return _EXAMPLE.format(record=orjson.dumps(record).decode(), slug=slug)
+    made = [(one.path, one.made) for one in fields]
+    for path, value in (*made, *((path, values[key]) for key, path in head.items() if path)):
+        *above, last = (part.strip("`") for part in re.findall(r"`[^`]+`|[^.]+", path))
+        inner = record
+        for part in above:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    text = orjson.dumps(record, option=orjson.OPT_INDENT_2).decode().replace("\n", "\n      ")
+    return _EXAMPLE.format(record=text, slug=slug)
 
 
 def _env(answers: Answers) -> str:
     lines = [_ENV, f"RELAIS_ZONE={answers.zone}"]
     if answers.source == "cht":
-        lines += ["RELAIS_CHT_URL=http://127.0.0.1:9101", "RELAIS_CHT_USER=relais", "RELAIS_CHT_PASSWORD=sandbox"]
+        lines += [
+            "RELAIS_CHT_URL=http://127.0.0.1:9101",
+            "RELAIS_CHT_USER=relais",
+            "RELAIS_CHT_PASSWORD=relais-sandbox",
+        ]
     else:
         lines.append("RELAIS_FOLDER=var/folder")
     if "dhis2" in answers.targets:
-        lines += ["RELAIS_DHIS2_URL=http://127.0.0.1:9102", "RELAIS_DHIS2_TOKEN=sandbox"]
+        lines += ["RELAIS_DHIS2_URL=http://127.0.0.1:9102", f"RELAIS_DHIS2_TOKEN={SANDBOX_TOKEN}"]
     if "fhir_server" in answers.targets:
         lines.append("RELAIS_FHIR_URL=http://127.0.0.1:9104/fhir")
     return "\n".join(lines) + "\n"
@@ -217,10 +254,34 @@ sources:
 {source}
 targets:
 {targets}"""
+#: Names of the files of a source, as its format reads them (``connector.adapters.files``).
+_NAMES = {
+    "odk": "{form}-….ndjson (une fiche JSON par ligne / one JSON record a line), {form}-….json (OData)",
+    "kobo": "{form}-….json (export JSON)",
+    "csv": "….csv",
+}
+#: kind of a field -> kind of the concept it fills
+_FACT_KINDS = {"number": "decimal", "zero_one": "boolean", "choices": "boolean", "list": "text"}
+#: kind of a field -> how the form's file calls it, where not by its own name
+_SHOWN = {"zero_one": "0/1", "choices": "choix multiple / several answers"}
+#: kind of a field -> what a person must know to decide
+_NOTES = {
+    "choices": (
+        "plusieurs réponses possibles : un fait par option, oui ou non",
+        "several answers may be chosen: one fact for each option, yes or no",
+    ),
+    "zero_one": (
+        "0 ou 1 : oui/non ($yes), ou un nombre ($num) ; garder une des deux lignes",
+        "0 or 1: yes/no ($yes), or a number ($num); keep one of the two lines",
+    ),
+}
 _FILES = """  {kind}:
     kind: files
     format: {kind}
-    folder: "${{RELAIS_FOLDER}}/{kind}"      # les fichiers / the files: {form}-….
+    folder: "${{RELAIS_FOLDER}}/{kind}"
+    # Fichiers / files: {files}
+    # Jusqu'au premier tiret, le nom du fichier est celui du formulaire (ou écrire / or write  form: ).
+    # Up to its first hyphen the file name is that of the form. Other names are not read.
     schedule: every 1h
     silent_after: 35d
     order: comparable
@@ -316,6 +377,9 @@ indicators:
 _DHIS2 = """# Comment les chiffres s'appellent dans DHIS2. / What figures are called in DHIS2.
 # Ce qui manque là-bas / what is missing there:  relais setup dhis2
 
+# prefix vient devant chaque code d'indicateur : N01 devient {code}_N01. Pour des codes sans préfixe, écrire  prefix: ""
+# prefix stands before the code of each indicator: N01 becomes {code}_N01. For bare codes write  prefix: ""
+# id d'un data set est son code dans DHIS2. / The id of a data set is its code in DHIS2.
 data_elements:
   prefix: {code}_
 
@@ -325,6 +389,14 @@ data_sets:
     period: Monthly
     level: site
 """
-_ENV = """# Les variables que connector.yaml nomme. / The variables connector.yaml names.
+_ENV = """# Les variables que connector.yaml nomme, pour essayer. / The variables connector.yaml names, to try the pack.
 #   set -a; . ./relais.env; set +a
-RELAIS_PACK=."""
+# Adresses et jeton sont ceux de « relais sandbox serve ». / Addresses and token are those of "relais sandbox serve".
+RELAIS_PACK=.
+# demo : Relais fait lui-même sa clé (var/demo.key). Jamais pour de vraies fiches : là, « relais key new » donne une clé
+# pour RELAIS_MASTER_KEY, et cette ligne s'en va.
+# demo: Relais makes its own key (var/demo.key). Never for real records: there "relais key new" prints a key for
+# RELAIS_MASTER_KEY, and this line goes.
+RELAIS_ENV=demo
+# Base de données et clé / database and key
+RELAIS_HOME=var"""

@@ -1,5 +1,6 @@
 """The fields of a form that nobody described: read off a sample record (JSON), the header of an export (CSV), or the
-``survey`` sheet of an XLSForm saved as CSV, which also has the labels. For ``relais init``; no value is kept.
+``survey`` sheet of an XLSForm saved as CSV, which also has the labels. For ``relais init``; of the values only codes
+that look like options of a multiple choice are kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MAX_FIELDS = 500
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}/\d{2}/\d{4}")
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?")
+_OPTIONS = re.compile(r"[a-z][a-z0-9_]*( [a-z][a-z0-9_]*)+")
+#: A day that is made up, in the ways a day is written.
+_MADE_DAY, _MADE_DAY_FRENCH, _MADE_MOMENT = "2026-07-09", "09/07/2026", "2026-07-09T08:00:00Z"
 _YES = {"yes", "no", "oui", "non", "true", "false"}
 #: Types of a survey sheet that ask nothing.
 _NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username", "calculate", "hidden")
@@ -28,11 +32,15 @@ _NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``path``: as an expression of the pack reads it. ``kind``: boolean | number | date | list | text, a guess."""
+    """``path``: as an expression of the pack reads it. ``kind``: boolean | zero_one (yes or no, or a number) | number |
+    date | choices (several answers in one) | list | text, a guess. ``made``: a value that is made up, written as the
+    sample writes such a value. ``options``: those seen of a multiple choice."""
 
     path: str
     label: str
     kind: str
+    made: Any = "texte"
+    options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,20 +48,35 @@ class Field:
         return re.split(r"[./]", self.path.replace("`", ""))[-1]
 
     @property
+    def technical(self) -> bool:
+        """Written by the app about the record, not an answer (``__system.deviceId``, ``_uuid``, ``meta/rootUuid``)."""
+        return self.path.replace("`", "").startswith(("_", "meta.", "meta/"))
+
+    @property
     def expression(self) -> str:
-        if self.kind == "boolean":
+        if self.kind in ("boolean", "zero_one"):
             return f"$yes({self.path})"
+        if self.kind == "choices":
+            return self.chosen(self.options[0] if self.options else "option")
         return f"$num({self.path})" if self.kind == "number" else self.path
+
+    def chosen(self, option: str) -> str:
+        return f"$chosen({self.path}, '{option}')"
 
 
 def fields_of(data: bytes, name: str) -> list[Field]:
     """The fields of a sample; ``name`` of the file says which kind it is. Raises ConfigError."""
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{name} is larger than {MAX_BYTES} bytes. Nothing was written. Give one record of it.")
+        raise ConfigError(
+            f"{name} is larger than {MAX_BYTES} bytes. Nothing was written. Give one record of it.",
+            french=f"{name} dépasse {MAX_BYTES} octets. Rien n'a été écrit. Donnez-en une seule fiche.",
+        )
     found = list(_of_csv(data) if name.lower().endswith((".csv", ".tsv", ".txt")) else _of_json(data, name))
     if not found:
         raise ConfigError(
-            f"There is no field in {name}. Nothing was written. Give a record, or an export with a header."
+            f"There is no field in {name}. Nothing was written. Give a record, or an export with a header.",
+            french=f"Il n'y a aucun champ dans {name}. Rien n'a été écrit. Donnez une fiche, ou un export avec "
+            "sa ligne d'en-tête.",
         )
     return found[:MAX_FIELDS]
 
@@ -65,7 +88,10 @@ def _of_json(data: bytes, name: str) -> Iterator[Field]:
         try:
             value = orjson.loads(data.decode("utf-8-sig").strip().partition("\n")[0])  # one record per line
         except ValueError:
-            raise ConfigError(f"{name} is no JSON. Nothing was written. Give one record as JSON, or a CSV.") from None
+            raise ConfigError(
+                f"{name} is no JSON. Nothing was written. Give one record as JSON, or a CSV.",
+                french=f"{name} n'est pas du JSON. Rien n'a été écrit. Donnez une fiche en JSON, ou un CSV.",
+            ) from None
     if isinstance(value, Mapping) and isinstance(value.get("value"), list):
         value = value["value"]  # an OData page of ODK
     if isinstance(value, Mapping) and isinstance(value.get("results"), list):
@@ -82,14 +108,39 @@ def _walk(value: Mapping[str, Any], above: str) -> Iterator[Field]:
         if isinstance(inner, Mapping):
             yield from _walk(inner, path)
         elif isinstance(inner, list) and inner and isinstance(inner[0], Mapping):
-            yield Field(path, "", "list")
+            yield Field(path, "", "list", [])
         else:
-            yield Field(path, "", kind_of(inner))
+            yield _field(path, inner)
 
 
 def quoted(key: str) -> str:
     """A name as JSONata reads it."""
     return key if _PLAIN.fullmatch(key) else f"`{key}`"
+
+
+def _field(path: str, value: Any) -> Field:
+    kind = kind_of(value)
+    options = tuple(str(value).split()) if kind == "choices" else ()
+    return Field(path, "", kind, _made(value, kind), options)
+
+
+def _made(value: Any, kind: str) -> Any:
+    """A value of the same kind and way of writing that tells nothing of the sample's."""
+    text = str(value or "").strip()
+    if isinstance(value, list):
+        return []
+    match kind:
+        case "boolean":
+            return True if isinstance(value, bool) else "oui" if text.lower() in ("oui", "non") else "yes"
+        case "number":
+            return "12" if isinstance(value, str) else 12
+        case "date":
+            return _MADE_DAY_FRENCH if "/" in text else _MADE_MOMENT if "T" in text else _MADE_DAY
+        case "choices":
+            return text
+        case "zero_one":
+            return "1"
+    return "texte"
 
 
 def kind_of(value: Any) -> str:
@@ -100,6 +151,10 @@ def kind_of(value: Any) -> str:
     text = str(value or "").strip()
     if text.lower() in _YES:
         return "boolean"
+    if text in ("0", "1"):
+        return "zero_one"
+    if _OPTIONS.fullmatch(text):
+        return "choices"
     if _DAY.match(text):
         return "date"
     return "number" if _NUMBER.fullmatch(text) else "text"
@@ -117,7 +172,7 @@ def _of_csv(data: bytes) -> Iterator[Field]:
     values = next(rows, [])
     for number, key in enumerate(header):
         if key.strip():
-            yield Field(quoted(key), "", kind_of(values[number] if number < len(values) else ""))
+            yield _field(quoted(key), values[number] if number < len(values) else "")
 
 
 def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
@@ -133,9 +188,14 @@ def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
         elif name and not kind.startswith(_NO_QUESTION):
             label = " ".join(row[number] for number in labels if number < len(row))
             first, _, choices = kind.partition(" ")
-            yes = first == "select_one" and set(choices.split("_")) <= _YES
+            yes = first == "select_one" and (set(choices.split("_")) <= _YES or choices in ("ouinon", "yesno"))
             guess = "boolean" if yes else _KINDS.get(first, "text")
-            yield Field(".".join(map(quoted, [*groups, name])), label, guess)
+            sample = {"number": 0, "date": _MADE_DAY, "boolean": choices.split("_")[0]}.get(guess, "")
+            made = "option" if first.startswith("select") and not yes else _made(sample, guess)
+            yield Field(".".join(map(quoted, [*groups, name])), label, guess, made)
 
 
-_KINDS = {"integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date"}
+_KINDS = {
+    "integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date",
+    "select_multiple": "choices",
+}  # fmt: skip

@@ -12,7 +12,9 @@ from connector.sandbox import metadata, oracle, serve
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 could not start, 3 differences."""
-    parser = argparse.ArgumentParser(prog="python -m connector.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m connector.sandbox", description="The sandbox without the connector."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, about in (
         ("serve", "start the simulators on loopback"),
@@ -33,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--dhis2", choices=("legacy", "v43"), default="legacy")
             command.add_argument("--openmrs", choices=("o3", "platform2"), default="o3")
             command.add_argument("--ports-from", type=int, default=9100, help="0: any free ports")
+            command.add_argument("--org-units", type=Path, help="org_units.csv whose units DHIS2 has too")
             command.add_argument("--folder", type=Path, help="where the files go; else a temporary folder")
     settings = vars(parser.parse_args(arguments))
     match settings.pop("command"):

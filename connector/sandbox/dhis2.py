@@ -1,14 +1,15 @@
-"""A DHIS2 that answers as 2.42.5 does (profile ``legacy``): values, completions, metadata look-ups, log-in.
+"""A DHIS2 that answers as a running one did: values, completions, metadata look-ups, log-in.
 
-Every rule cites the recording it was taken from (``recordings/dhis2-2.42/NNN-name.json``) or a row of
-``findings-dhis2.md``. The 2.43 importer is another program; its place is ``profile="v43"``, which is refused today.
+Profile ``legacy`` is 2.42.5, profile ``v43`` is 2.43.1, whose importer is another program: ``dhis2_import`` and
+``dhis2_v43`` are what differs, everything else is the same in both. Every rule cites the recording it was taken from
+(``recordings/dhis2-2.42/NNN-name.json``) or a row of ``findings-dhis2.md``; ``make truth`` compares.
 
 ``DHIS2Sim(metadata, values, plane)`` takes plain data only. **metadata** is one dict; all lists may be empty, codes
 are unique within their list, ids are DHIS2 UIDs (11 characters), references between lists are CODES:
 
 ``today``                 "2026-10-05": the server's date; decides future (E7641) and expired (E7640) periods. Required.
 ``users``                 [{username, password?, token? ("d2p_…"), id, orgUnits: [code], disabled?: false,
-                          tokenExpired?: false, authorities: ["F_DATAVALUE_ADD"]}];
+                          tokensExpired?, tokensDeleted?: ["d2p_…"], authorities: ["F_DATAVALUE_ADD"]}];
                           orgUnits = capture hierarchy (the unit and everything under it);
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
 ``orgUnits``              [{code, id, name, parent: code | None, opening: "2015-01-01", closed: None | "2025-06-30"}];
@@ -37,7 +38,8 @@ attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: fal
 rule is {match: {dataSet?, dataElement?, orgUnit?, period?, categoryOptionCombo?, user?} in codes, times?: n} and one
 of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and is in no counter), ``failed`` "text"
 (409 "The import process failed: text"), ``request`` "E7600" (the whole request is aborted), ``status`` 401 with
-``message``. ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
+``message``, ``race: true`` (the request loses the race for a period that is new to the server: nothing is stored).
+``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
 attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restores what the constructor was given.
@@ -45,19 +47,20 @@ attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restore
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
 from connector.sandbox import dhis2_periods as periods
 from connector.sandbox import dhis2_read as read
-from connector.sandbox.dhis2_import import STRATEGIES, Importer, Summary, completion_named, schemes
+from connector.sandbox.dhis2_held import Held, Summary, completion_named, schemes
+from connector.sandbox.dhis2_import import Legacy
 from connector.sandbox.dhis2_login import Doors
 from connector.sandbox.dhis2_metadata import Metadata, Refused, select
 from connector.sandbox.dhis2_rules import Aborted, Failed, Json, Key, may_write
 from connector.sandbox.dhis2_setup import AUTHORITY, PATCHED, READ, MetadataImport
-from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, imported, parsed, said
+from connector.sandbox.dhis2_v43 import Entry
+from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, check_options, imported, parsed, said
 from connector.sandbox.plane import Plane
 
 _ANY_METHOD = {
@@ -67,7 +70,7 @@ _ANY_METHOD = {
     "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
     "lockExceptions": ("POST", "DELETE"),
 }
-_SCHEMES = re.compile(r"UID|CODE|NAME")
+PROFILES: dict[str, type[Legacy] | type[Entry]] = {"legacy": Legacy, "v43": Entry}
 
 
 class DHIS2Sim:
@@ -75,30 +78,41 @@ class DHIS2Sim:
 
     def __init__(self, metadata: Mapping[str, Any], values: list[Json], plane: Plane, profile: str = "legacy") -> None:
         """Raises ValueError for a profile that is not simulated and for metadata that is not whole."""
-        if profile != "legacy":
-            raise ValueError(f"DHIS2 profile {profile!r} is not simulated yet: only 'legacy' (2.42) is")
+        if profile not in PROFILES:
+            raise ValueError(f"DHIS2 profile {profile!r} is not simulated; these are: {', '.join(PROFILES)}")
         self.plane = plane
         self.metadata = Metadata(metadata)
-        self.today = date.fromisoformat(metadata["today"])
         self.users: list[Json] = [dict(user) for user in metadata["users"]]
         self._initial = [dict(value) for value in values]
         self.refuse: list[Json] = []
-        self.doors = Doors(self.users)
         self.values: dict[Key, Json] = {}
         self.completions: dict[Any, Json] = {}
         self.setup = MetadataImport(self.metadata)
-        self.importer = Importer(self.metadata, self.today, self.values, self.completions, plane.applied)
+        today = date.fromisoformat(metadata["today"])
+        self.held = Held(self.metadata, today, self.values, self.completions, plane.applied)
+        self.importer = PROFILES[profile](self.held)
+        self.doors = Doors(self.users, self.importer.login_page)
         self.reset()
         control = {"refuse": self._set_refuse, "values": self._type_in}
         self.app = plane.wrap(self._app, state=self.state, reset=self.reset, extra_routes=control)
 
     # ------------------------------------------------------------ what tests and the demo see
 
+    @property
+    def today(self) -> date:
+        """The server's date; a test may move it."""
+        return self.held.today
+
+    @today.setter
+    def today(self, day: date) -> None:
+        self.held.today = day
+
     def reset(self) -> None:
         self.setup.reset()
         self.values.clear()
         self.completions.clear()
-        self.importer.rules.lock_exceptions.clear()
+        self.held.lock_exceptions.clear()
+        self.importer.reset()
         self.refuse = []
         self.doors.reset()
         self._type_in(self._initial)
@@ -219,9 +233,9 @@ class DHIS2Sim:
             case ["dataValueSets"] if request.method == "POST":
                 self._post_values(request, user)
             case ["dataValueSets"]:
-                read.block(self.metadata, self.values, self.completions, self.today, request, user)
+                self.importer.read(request, user)
             case ["dataValues"]:
-                read.single(self.metadata, self.values, query)
+                self.importer.single(query)
             case ["completeDataSetRegistrations"]:
                 self._completions(request, user)
             case ["lockExceptions"]:
@@ -240,8 +254,8 @@ class DHIS2Sim:
             "serverDate": f"{self.today}T12:00:00.000",
             "serverTimeZoneId": "UTC",
             "lastAnalyticsTableSuccess": "1970-01-01T00:00:00.000",
-            "version": "2.42.5",
-            "revision": "9fc9c1d",
+            "version": self.importer.version,
+            "revision": self.importer.revision,
             "systemName": "DHIS 2",
             "instanceBaseUrl": host,
         }
@@ -268,44 +282,8 @@ class DHIS2Sim:
             raise said(415, shown)
         if query.get("async") == "true":
             raise said(501, "The sandbox imports synchronously only")
-        self._check_options(query)
-        body = parsed(request.body)
-        self._check_options(body if isinstance(body, dict) else {})
-        options = {
-            **{name: query.get(name) == "true" for name in ("dryRun", "force")},
-            "async": False,
-            "importStrategy": STRATEGIES[query.get("importStrategy", "CREATE_AND_UPDATE").upper()],
-            "idSchemes": {},
-            **{name: query.get(name) == "true" for name in query if name.startswith("strict")},
-        }
-        try:
-            if not isinstance(body, dict):  # 173, 174, 177
-                raise Failed("Post-condition was null")
-            self._refuse_request(body, user, query)
-            summary = self.importer.values_in(
-                body, query, user, lambda row: self._refuse_row({**row, "user": user["username"]})
-            )
-        except Failed as failed:
-            raise imported(
-                Summary(), "ERROR", f"The import process failed: {failed}", options, complete=False
-            ) from None
-        except Aborted as aborted:
-            summary = Summary(conflicts=[aborted.conflict])
-            raise imported(summary, "ERROR", "Import process was aborted", options, complete=False) from None
-        status = "WARNING" if summary.conflicts else "SUCCESS"
-        raise imported(summary, status, "Import process completed successfully", options, complete=True)
-
-    def _check_options(self, given: Mapping[str, Any]) -> None:
-        for name, value in given.items():
-            if name.lower().endswith("idscheme") and not _SCHEMES.fullmatch(str(value).upper()):  # 210
-                raise said(400, f"Value '{value}' is not valid for parameter {name}. Validation failed")
-        strategy = given.get("importStrategy")
-        if strategy is not None and str(strategy).upper() not in STRATEGIES:  # 064
-            raise said(
-                400,
-                f"Value '{strategy}' is not valid for parameter importStrategy. Valid values are: "
-                "[CREATE, UPDATE, CREATE_AND_UPDATE, DELETE, SYNC, NEW_AND_UPDATES, NEW, UPDATES, DELETES]",
-            )
+        check_options(query)
+        self.importer.post(request.body, query, user, self)
 
     # ------------------------------------------------------------ the test hook
 
@@ -319,14 +297,15 @@ class DHIS2Sim:
                     return rule
         return None
 
-    def _refuse_row(self, row: Mapping[str, str]) -> str | None:
-        rule = self._take({"code", "short"}, [row])
+    def row(self, coded: Mapping[str, str]) -> str | None:
+        """``Hooks``"""
+        rule = self._take({"code", "short"}, [coded])
         return None if rule is None else str(rule.get("code") or "vanish")
 
-    def _refuse_request(self, body: Json, user: Json, query: Mapping[str, str]) -> None:
-        """Rules on whole requests; the rows are matched in codes. Raises Answer, Failed, Aborted."""
+    def request(self, body: Json, user: Json, query: Mapping[str, str]) -> bool:
+        """``Hooks``: rules on whole requests; the rows are matched in codes. Raises Answer, Failed, Aborted."""
         if not self.refuse:
-            return
+            return False
         scheme = schemes(query, body)
         kinds = {
             "dataSet": "dataSets",
@@ -346,12 +325,15 @@ class DHIS2Sim:
                 found = self.metadata.find(kinds[name], scheme[kinds[name]], value) if name in kinds else None
                 coded["orgUnit" if name == "organisationUnit" else name] = found["code"] if found else value
             seen.append(coded)
-        if rule := self._take({"failed", "request", "status"}, seen):
+        if rule := self._take({"failed", "request", "status", "race"}, seen):
+            if "race" in rule:
+                return True
             if "status" in rule:
                 raise said(rule["status"], rule.get("message", STATUS[rule["status"]]))
             if "failed" in rule:
                 raise Failed(rule["failed"])
             raise Aborted(rule["request"], {"dataSet": body.get("dataSet")})
+        return False
 
     # ------------------------------------------------------------ completions and lock exceptions
 
@@ -359,18 +341,18 @@ class DHIS2Sim:
         query = request.one()
         if request.method == "POST":
             body = parsed(request.body)
-            self._check_options(query)
+            check_options(query)
             try:
                 if not isinstance(body, dict):
                     raise Failed("Post-condition was null")  # not recorded for completions
-                self._refuse_request(body, user, query)
-                summary = self.importer.completions_in(body, query, user)
+                self.request(body, user, query)
+                summary = self.importer.completions.take(body, query, user)
             except (Failed, Aborted) as failed:
-                raise imported(Summary(), "ERROR", f"The import process failed: {failed}", {}, complete=False) from None
+                text = f"The import process failed: {failed}"
+                raise imported(Summary(), "ERROR", {}, description=text, complete=False) from None
             stored = summary.imported + summary.updated + summary.deleted
-            raise imported(
-                summary, "SUCCESS" if stored else "ERROR", "Import process complete.", {}, complete=False
-            )  # 238, 248
+            status = "SUCCESS" if stored else "ERROR"  # 238, 248
+            raise imported(summary, status, {}, description="Import process complete.", complete=False)
         if request.method == "DELETE":
             data_set = self.metadata.find("dataSets", "UID", query.get("ds"))
             unit = self.metadata.find("orgUnits", "UID", query.get("ou"))
@@ -379,7 +361,7 @@ class DHIS2Sim:
                 raise said(409, f"Illegal data set identifier in this list: [{query.get('ds')}]")
             if unit is None or period is None:  # not recorded
                 raise said(409, f"Illegal identifier: [{query.get('ou')}] [{query.get('pe')}]")
-            self.importer.uncomplete((data_set["code"], unit["code"], period.name, "default"), user)
+            self.held.uncomplete((data_set["code"], unit["code"], period.name, "default"), user)
             raise Answer(204)  # 252, and again 204: 253
         found = []
         for key, held in self.completions.items():
@@ -409,7 +391,7 @@ class DHIS2Sim:
             raise said(409, "Illegal identifier")
         entry = (data_set["code"], query.get("pe", ""), unit["code"])
         if method == "DELETE":
-            self.importer.rules.lock_exceptions.discard(entry)
+            self.held.lock_exceptions.discard(entry)
             raise Answer(204)
-        self.importer.rules.lock_exceptions.add(entry)
+        self.held.lock_exceptions.add(entry)
         raise said(201, "LockException created successfully.")

@@ -10,11 +10,11 @@ from connector.sandbox.dhis2_wire import Answer, Request, said
 
 
 class Doors:
-    """``database_down``: every log-in fails as with a wrong password. ``lock_after_failures``: 5 with
-    keyLockMultipleFailedLogins on (530-538); off by default."""
+    """``login_page``: where those are sent who show no account. ``database_down``: every log-in fails as with a wrong
+    password. ``lock_after_failures``: 5 with keyLockMultipleFailedLogins on (530-538); off by default."""
 
-    def __init__(self, users: list[Json]) -> None:
-        self.users = users
+    def __init__(self, users: list[Json], login_page: str) -> None:
+        self.users, self.login_page = users, login_page
         self.database_down = False
         self.lock_after_failures: int | None = None
         self.reset()
@@ -40,7 +40,7 @@ class Doors:
         elif request.headers.get("x-requested-with") == "XMLHttpRequest":  # 024
             raise said(401, "Unauthorized")
         else:  # none or an unknown scheme (021-028, 392)
-            raise Answer(302, location=f"http://{request.headers.get('host', '')}/dhis-web-login/")
+            raise Answer(302, location=f"http://{request.headers.get('host', '')}{self.login_page}")
         self._logins += 1
         cookie = f"{self._logins:032X}"
         self._sessions[cookie] = user["username"]
@@ -64,9 +64,11 @@ class Doors:
         raise said(401, "Account locked" if locked else "Unauthorized")  # 531-538, 019, 020
 
     def _by_token(self, token: str) -> Json:
+        if any(token in u.get("tokensDeleted", ()) for u in self.users):
+            raise said(401, "The API token does not exists")  # 394
+        if any(token in u.get("tokensExpired", ()) for u in self.users):
+            raise said(401, "Failed to authenticate API token, token has expired.")  # 398
         user = next((u for u in self.users if u.get("token") == token), None)
         if user is None:  # a mistyped token fails its checksum (390, 391)
             raise said(400, "Checksum validation failed")
-        if user.get("tokenExpired"):
-            raise said(401, "Failed to authenticate API token, token has expired.")  # 398
         return user

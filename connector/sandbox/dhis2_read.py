@@ -1,90 +1,118 @@
-"""Reading values back, as DHIS2 2.42 does. Each function ends by raising the Answer."""
+"""Reading values back: what is asked for, and how DHIS2 2.42 shows it. Each ``block`` ends by raising the Answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from connector.sandbox import dhis2_periods as periods
-from connector.sandbox.dhis2_import import schemes
+from connector.sandbox.dhis2_held import Held, schemes
 from connector.sandbox.dhis2_metadata import DEFAULT_OPTION_COMBO, Metadata
+from connector.sandbox.dhis2_periods import Period
 from connector.sandbox.dhis2_rules import Json, Key
 from connector.sandbox.dhis2_wire import Answer, Request, said
 
+#: code -> message, of a question that lacks something (269-273)
+_LACKS = {
+    "E2001": "At least one data element, data set or data element group must be specified",
+    "E2002": "At least one period, start/end dates, last updated or last updated duration must be specified",
+    "E2006": "At least one organisation unit or organisation unit group must be specified",
+}
 
-def block(
-    metadata: Metadata,
-    values: Mapping[Key, Json],
-    completions: Mapping[Any, Json],
-    today: date,
-    request: Request,
-    user: Json,
-) -> None:
-    query = request.one()
-    general_in = query.get("inputIdScheme", "UID").upper()
-    units = [u for v in request.many("orgUnit") if (u := metadata.find("orgUnits", general_in, v))]
-    sets = [s for v in request.many("dataSet") if (s := metadata.find("dataSets", general_in, v))]
-    elements = {e["code"] for v in request.many("dataElement") if (e := metadata.find("dataElements", general_in, v))}
-    wanted = [p for v in request.many("period") if (p := periods.parse(v))]
-    span = (query.get("startDate"), query.get("endDate"))
-    if not units:  # 269, 271, 273
-        raise said(409, "At least one organisation unit or organisation unit group must be specified", "E2006")
-    if not sets and not elements:  # 272
-        raise said(409, "At least one data element, data set or data element group must be specified", "E2001")
-    if not wanted and not all(span):  # 270; lastUpdated is not simulated
-        raise said(
-            409,
-            "At least one period, start/end dates, last updated or last updated duration must be specified",
-            "E2002",
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, resolved as far as what it names is there."""
+
+    units: list[Json]
+    sets: list[Json]
+    elements: set[str]
+    periods: list[Period]
+    span: tuple[str | None, str | None]
+    below: bool  #: ``children``
+
+    @classmethod
+    def of(cls, request: Request, metadata: Metadata) -> Asked:
+        query = request.one()
+        scheme = query.get("inputIdScheme", "UID").upper()
+
+        def found(kind: str, name: str) -> list[Json]:
+            return [one for value in request.many(name) if (one := metadata.find(kind, scheme, value))]
+
+        return cls(
+            units=found("orgUnits", "orgUnit"),
+            sets=found("dataSets", "dataSet"),
+            elements={one["code"] for one in found("dataElements", "dataElement")},
+            periods=[p for v in request.many("period") if (p := periods.parse(v))],
+            span=(query.get("startDate"), query.get("endDate")),
+            below=query.get("children") == "true",
         )
-    if not all(metadata.under(unit, user["orgUnits"]) for unit in units):  # 274: 200 and nothing at all
+
+    @property
+    def timed(self) -> bool:
+        """lastUpdated is not simulated."""
+        return bool(self.periods) or all(self.span)
+
+    def rows(self, held: Held, *, deleted: bool) -> Iterator[tuple[Key, Json]]:
+        elements = self.elements | {code for one in self.sets for code in one["elements"]}
+        roots, names = {one["code"] for one in self.units}, {one.name for one in self.periods}
+        metadata = held.metadata
+        for key, value in held.values.items():
+            inside = key[1] in roots or (self.below and metadata.under(metadata.by_code("orgUnits", key[1]), roots))
+            if key[0] in elements and inside and self._timely(key[2], names) and (deleted or not value["deleted"]):
+                yield key, value
+
+    def _timely(self, name: str, names: set[str]) -> bool:
+        if names:
+            return name in names
+        period = periods.parse(name)
+        first, last = str(self.span[0]), str(self.span[1])
+        return period is not None and first <= period.start.isoformat() and period.end.isoformat() <= last
+
+
+def lacks(code: str) -> Answer:
+    return said(409, _LACKS[code], code)
+
+
+def block(held: Held, request: Request, user: Json) -> None:
+    metadata, query = held.metadata, request.one()
+    asked = Asked.of(request, metadata)
+    if not asked.units:  # 269, 271, 273
+        raise lacks("E2006")
+    if not asked.sets and not asked.elements:  # 272
+        raise lacks("E2001")
+    if not asked.timed:  # 270
+        raise lacks("E2002")
+    if not all(metadata.under(unit, user["orgUnits"]) for unit in asked.units):  # 274: 200 and nothing at all
         raise Answer(200)
-    elements |= {code for s in sets for code in s["elements"]}
-    roots, children = {u["code"] for u in units}, query.get("children") == "true"
-
-    def asked(key: Key) -> bool:
-        period = periods.parse(key[2])
-        inside = key[1] in roots or (children and metadata.under(metadata.by_code("orgUnits", key[1]), roots))
-        timely = (
-            key[2] in {p.name for p in wanted}
-            if wanted
-            else (
-                period is not None
-                and str(span[0]) <= period.start.isoformat()
-                and period.end.isoformat() <= str(span[1])
-            )
-        )
-        return key[0] in elements and inside and timely
-
-    rows = []
-    for key, held in values.items():
-        if asked(key) and (not held["deleted"] or query.get("includeDeleted") == "true"):
-            rows.append(
-                {
-                    **_out(metadata, key, query),
-                    "value": held["value"],
-                    "storedBy": held["storedBy"],
-                    "created": f"{today}T00:00:00.000+0000",
-                    "lastUpdated": f"{today}T00:00:00.000+0000",
-                    "comment": held["comment"],
-                    "followup": False,
-                    **({"deleted": True} if held["deleted"] else {}),
-                }
-            )
+    day = f"{held.today}T00:00:00.000+0000"
+    rows = [
+        {
+            **shown_key(metadata, key, query),
+            "value": value["value"],
+            "storedBy": value["storedBy"],
+            "created": day,
+            "lastUpdated": day,
+            "comment": value["comment"],
+            "followup": value.get("followup", False),
+            **({"deleted": True} if value["deleted"] else {}),
+        }
+        for key, value in asked.rows(held, deleted=query.get("includeDeleted") == "true")
+    ]
     head: Json = {}
-    if len(sets) == 1 and len(wanted) == 1 and len(units) == 1:  # 048; two periods: no header (042)
-        completion = completions.get((sets[0]["code"], units[0]["code"], wanted[0].name, "default"))
+    if len(asked.sets) == 1 and len(asked.periods) == 1 and len(asked.units) == 1:  # 048; two periods: no header (042)
+        data_set, period, unit = asked.sets[0]["code"], asked.periods[0].name, asked.units[0]["code"]
+        completion = held.completions.get((data_set, unit, period, "default"))
         head = {
-            "dataSet": shown(metadata, "dataSets", sets[0]["code"], query),
+            "dataSet": shown(metadata, "dataSets", data_set, query),
             "completeDate": completion["date"] if completion else None,
-            "period": wanted[0].name,
-            "orgUnit": shown(metadata, "orgUnits", units[0]["code"], query),
+            "period": period,
+            "orgUnit": shown(metadata, "orgUnits", unit, query),
         }
     raise Answer(200, {**head, "dataValues": rows})
 
 
-def _out(metadata: Metadata, key: Key, query: Mapping[str, str]) -> Json:
+def shown_key(metadata: Metadata, key: Key, query: Mapping[str, str]) -> Json:
     return {
         "dataElement": shown(metadata, "dataElements", key[0], query),
         "period": key[2],
@@ -99,19 +127,19 @@ def shown(metadata: Metadata, kind: str, code: str, query: Mapping[str, str]) ->
     return str(metadata.by_code(kind, code)[{"UID": "id", "CODE": "code", "NAME": "name"}[scheme]])
 
 
-def single(metadata: Metadata, values: Mapping[Key, Json], query: Mapping[str, str]) -> None:
-    """``GET /api/dataValues?de=&pe=&ou=&co=`` (284, 285)."""
+def single(held: Held, query: Mapping[str, str], *, missing: tuple[int, str]) -> None:
+    """``GET /api/dataValues?de=&pe=&ou=&co=`` (284). ``missing``: status and code when it is not there."""
     default = DEFAULT_OPTION_COMBO["id"]
     asked = (
         ("dataElements", query.get("de")),
         ("orgUnits", query.get("ou")),
         ("categoryOptionCombos", query.get("co", default)),
     )
-    found = [metadata.find(kind, "UID", value) for kind, value in asked]
-    held = None
+    found = [held.metadata.find(kind, "UID", value) for kind, value in asked]
+    value = None
     if all(found):
         element, unit, combo = (o["code"] for o in found if o)
-        held = values.get((element, unit, query.get("pe", ""), combo, "default"))
-    if held is None or held["deleted"]:
-        raise said(409, "Data value does not exist")
-    raise Answer(200, [held["value"]])
+        value = held.values.get((element, unit, query.get("pe", ""), combo, "default"))
+    if value is None or value["deleted"]:
+        raise said(missing[0], "Data value does not exist", missing[1])
+    raise Answer(200, [value["value"]])

@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector.sandbox import dhis2_periods as periods
-from connector.sandbox.dhis2_metadata import Metadata
+
+if TYPE_CHECKING:
+    from connector.sandbox.dhis2_held import Held
 
 Json = dict[str, Any]
 Key = tuple[str, str, str, str, str]  #: element, org unit, period, category option combo, attribute option combo
@@ -133,9 +135,8 @@ def may_write(data_set: Json, user: Json) -> bool:
 
 
 class Rules:
-    def __init__(self, metadata: Metadata, today: date) -> None:
-        self.metadata, self.today = metadata, today
-        self.lock_exceptions: set[tuple[str, str, str]] = set()  #: (data set, period, org unit) codes
+    def __init__(self, held: Held) -> None:
+        self.held, self.metadata, self.lock_exceptions = held, held.metadata, held.lock_exceptions
 
     def header(self, body: Json, scheme: Mapping[str, str], user: Json) -> tuple[Json | None, Json | None]:
         """The data set and the org unit the header names. Raises Aborted."""
@@ -214,9 +215,10 @@ class Rules:
         days = timedelta(days=int(data_set.get("expiryDays", 0)))
         free = superuser(user) or "F_EDIT_EXPIRED" in user["authorities"]
         free = free or (data_set["code"], pe, unit) in self.lock_exceptions
-        if days and self.today > period.end + days and not free:  # 125, 126, 131
+        today = self.held.today
+        if days and today > period.end + days and not free:  # 125, 126, 131
             raise Fault("E7640", {"period": pe, "dataSet": uid})
-        last = periods.around(data_set["periodType"], self.today, int(data_set.get("openFuturePeriods", 0)) - 1)
+        last = periods.around(data_set["periodType"], today, int(data_set.get("openFuturePeriods", 0)) - 1)
         if period.end > last.end:  # superusers too (121-124)
             raise Fault("E7641", {"period": pe, "dataElement": row.de, "dataSet": uid}, last.name)
         if any([unit, pe] == list(pair) for pair in data_set.get("approved", ())):  # unchanged values too (264)
@@ -224,8 +226,8 @@ class Rules:
             raise Fault(
                 "E7642", {"organisationUnit": row.ou, "period": pe, "categoryOptionCombo": combo, "dataSet": uid}
             )
-        windows, today = data_set.get("inputPeriods"), self.today.isoformat()
-        if windows and not any(w["period"] == pe and w["opening"] <= today <= w["closing"] for w in windows):
+        windows, day = data_set.get("inputPeriods"), today.isoformat()
+        if windows and not any(w["period"] == pe and w["opening"] <= day <= w["closing"] for w in windows):
             raise Fault("E7643", {"period": pe, "dataSet": uid})  # 133-137, superusers too
 
 
@@ -240,7 +242,7 @@ def _value(raw: Json, row: Row) -> str | None:
     value = str(given).lower() if isinstance(given, bool) else str(given)  # 106, 107, 108
     if "\0" in value:  # 112
         raise Failed("Failed to update object")
-    if wrong := _wrong_type(element["valueType"], value):
+    if wrong := wrong_type(element["valueType"], value):
         fault = Fault("E7619", {"dataElement": row.de}, wrong[1])
         fault.conflict["objects"]["value"] = wrong[0]
         raise fault
@@ -258,7 +260,7 @@ def vanishing_zero(element: Json, value: str | None) -> bool:
     return float(value) == 0 and not str(element.get("aggregationType", "SUM")).startswith("AVERAGE")
 
 
-def _wrong_type(kind: str, value: str) -> tuple[str, str] | None:
+def wrong_type(kind: str, value: str) -> tuple[str, str] | None:
     """The server's key for the fault and the words it shows (088-110, 513-517)."""
     match kind:
         case "NUMBER" | "PERCENTAGE":

@@ -37,6 +37,11 @@ _REFERENCES = {
     "categoryOptions": "categoryOptions", "categories": "categories", "categoryCombo": "categoryCombos",
     "categoryOptionCombos": "categoryOptionCombos", "organisationUnits": "orgUnits", "parent": "orgUnits",
 }  # fmt: skip
+#: list -> what an object has that does not say otherwise
+_DEFAULTS: dict[str, Json] = {
+    "dataSets": {"elements": [], "orgUnits": []},
+    "dataElements": {"zeroIsSignificant": False, "categoryCombo": DEFAULT_COMBO["code"]},
+}
 #: Kinds whose names must be unique, beside their codes.
 _NAMED = ("categoryOptions", "categories", "categoryCombos", "dataElements", "dataSets")
 AUTHORITY = "F_METADATA_IMPORT"
@@ -176,8 +181,9 @@ class MetadataImport:
                 continue
             kind = _TYPES[collection][0]
             for row in rows:
-                old = lists[kind].get(row["id"], {})
-                lists[kind][row["id"]] = old | _ours(kind, row, codes)
+                old, default = lists[kind].get(row["id"], {}), _DEFAULTS.get(kind, {})
+                before = default | old if partly else old | default  # a patch leaves alone what it does not name (010)
+                lists[kind][row["id"]] = before | _ours(kind, row, codes)
         data = {kind: list(rows.values()) for kind, rows in lists.items()}
         self.metadata.become({**self.metadata.given, **data})
 
@@ -221,12 +227,6 @@ def _ours(kind: str, row: Json, codes: Mapping[str, str]) -> Json:
         found["write"] = sharing.get("public", "")[3:4] == "w"
         users = sharing.get("users", {}).items()
         found["writers"] = [uid for uid, one in users if one.get("access", "")[3:4] == "w"]
-    if kind == "dataSets":
-        found.setdefault("elements", [])
-        found.setdefault("orgUnits", [])
-    if kind == "dataElements":
-        found.setdefault("zeroIsSignificant", False)
-        found.setdefault("categoryCombo", DEFAULT_COMBO["code"])
     return found
 
 

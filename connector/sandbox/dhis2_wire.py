@@ -1,4 +1,4 @@
-"""Requests and answers as DHIS2 2.42 shapes them, whatever they are about."""
+"""Requests and answers as DHIS2 shapes them, whatever they are about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from connector.sandbox.dhis2_import import Summary
+from connector.sandbox.dhis2_held import STRATEGIES, Summary, strategy_of
 from connector.sandbox.dhis2_rules import Json
 
 _JSON = "application/json;charset=UTF-8"
@@ -30,12 +30,16 @@ STATUS = {
 _MESSAGE = {
     "SUCCESS": ("OK", 200, "Import was successful."),
     "WARNING": ("WARNING", 409, "One more conflicts encountered, please check import summary."),
+    "WARNED": ("WARNING", 200, "Import completed with warnings, please check import summary."),  # 2.43: 161
     "ERROR": ("ERROR", 409, "An error occurred, please check import summary."),
 }
 HTML_404 = (
     '<!doctype html><html lang="en"><head><title>HTTP Status 404 – Not Found</title></head>'
     "<body><h1>HTTP Status 404 – Not Found</h1></body></html>"
 )
+
+
+_SCHEMES = re.compile(r"UID|CODE|NAME")
 
 
 class Answer(Exception):
@@ -69,23 +73,55 @@ class Request:
         return self.query.get(name, [])
 
 
-def parsed(raw: bytes) -> Any:
-    """The posted JSON; None for what is none. Compressed bodies and a byte order mark are taken (179, 188, 189)."""
+def unpacked(raw: bytes) -> bytes:
+    """The body as it was before it was compressed, whatever the header says (188, 189). Raises ValueError."""
     try:
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, OSError):
+        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError) as error:
+        raise ValueError(str(error)) from error
+
+
+def parsed(raw: bytes) -> Any:
+    """The posted JSON; None for what is none. A byte order mark is taken (179)."""
+    try:
+        return orjson.loads(unpacked(raw).removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
         return None
 
 
-def imported(summary: Summary, status: str, description: str, options: Json, *, complete: bool) -> Answer:
+def check_options(given: Mapping[str, Any]) -> None:
+    """Import options of the query or of a body. Raises Answer."""
+    for name, value in given.items():
+        if name.lower().endswith("idscheme") and not _SCHEMES.fullmatch(str(value).upper()):  # 210
+            raise said(400, f"Value '{value}' is not valid for parameter {name}. Validation failed")
+    strategy = given.get("importStrategy")
+    if strategy is not None and str(strategy).upper() not in STRATEGIES:  # 064
+        raise said(
+            400,
+            f"Value '{strategy}' is not valid for parameter importStrategy. Valid values are: "
+            "[CREATE, UPDATE, CREATE_AND_UPDATE, DELETE, SYNC, NEW_AND_UPDATES, NEW, UPDATES, DELETES]",
+        )
+
+
+def echoed(query: Mapping[str, str]) -> Json:
+    """The import options, as every summary repeats them (shortened)."""
+    return {
+        **{name: query.get(name) == "true" for name in ("dryRun", "force")},
+        "async": False,
+        "importStrategy": strategy_of(query),
+        "idSchemes": {},
+        **{name: query.get(name) == "true" for name in query if name.startswith("strict")},
+    }
+
+
+def imported(summary: Summary, status: str, options: Json, *, description: str = "", complete: bool = True) -> Answer:
+    """An import summary in its envelope. ``status``: SUCCESS, ERROR, WARNING (409, 2.42) or WARNED (200, 2.43)."""
     outer, code, message = _MESSAGE[status]
     response = {
         "responseType": "ImportSummary",
-        "status": status,
+        "status": outer if outer == "WARNING" else status,
         "importOptions": options,
-        "description": description,
+        **({"description": description} if description else {}),
         "importCount": summary.counts,
         "conflicts": summary.conflicts,
         "rejectedIndexes": summary.rejected,

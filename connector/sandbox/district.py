@@ -24,10 +24,17 @@ from connector.sandbox.district_visits import Visits
 __all__ = ["KINDS", "District", "bench_docs", "current"]
 
 
+#: What a district can be made of: smallest and largest number of months, sites and workers.
+SIZES = {"months": (1, 6), "sites": (3, 48), "chws": (6, 96)}
+
+
 class District:
     """One district in one quarter. ``start``: first month, ``YYYY-MM``; ``leave_out``: kinds of awkwardness (``KINDS``)
     the district is made without, see ``district_awkward``; ``indicators``: ``first`` (the thirty-five that single
-    records give) or ``all`` ninety-two, for which more is asked, registered and planned."""
+    records give) or ``all`` ninety-two, for which more is asked, registered and planned.
+
+    Raises ValueError for a size out of ``SIZES``, and for what is unknown.
+    """
 
     def __init__(
         self, seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
@@ -36,6 +43,12 @@ class District:
         self.seed, self.zone, self.covered = seed, zone, indicators
         if indicators not in metadata.COVERED:
             raise ValueError(f"indicators: {' or '.join(metadata.COVERED)}, not {indicators}")
+        for name, number in (("months", months), ("sites", sites), ("chws", chws)):
+            least, most = SIZES[name]
+            if not least <= number <= most:
+                raise ValueError(f"{name} {number}: the district can be made of {least} to {most}")
+        if chws < sites:
+            raise ValueError(f"chws {chws}: fewer than the {sites} sites, and each has one or more")
         self.leave_out = frozenset(leave_out)
         if unknown := self.leave_out - set(KINDS):
             raise ValueError(f"no such awkwardness: {', '.join(sorted(unknown))}")
@@ -136,17 +149,22 @@ class District:
 
         counted = oracle.counted_values(oracle.records_of_district(self), self)
         rng = dice(self.seed, "typed")
-        wanted = [("MH_SEC", self.calendar.period(0), self.people.sites[1].code, 6, True)]
-        wanted.append(("MH_SEC", self.calendar.period(1), self.people.sites[6].code, 4, True))
-        wanted.append(("MH_SEC", self.calendar.period(0), self.people.sites[3].code, 6, False))
-        wanted.append(("MH_EPARGNE", self.calendar.period(1), self.people.areas[2][1], 4, False))
+        sites, areas = [one.code for one in self.people.sites], [code for _, code, _ in self.people.areas]
+        wanted = [
+            (data_set, self.calendar.period(month), units[n], count, differs)
+            for data_set, month, units, n, count, differs in (
+                ("MH_SEC", 0, sites, 1, 6, True), ("MH_SEC", 1, sites, 6, 4, True), ("MH_SEC", 0, sites, 3, 6, False),
+                ("MH_EPARGNE", 1, areas, 2, 4, False),
+            )
+            if month < self.calendar.months and n < len(units)  # a small district has fewer of them
+        ]  # fmt: skip
         typed = []
         for data_set, period, unit, n, differs in wanted:
             keys = sorted(
                 key for key in counted
                 if metadata.ELEMENTS[key[0]][1] == data_set and key[1] == unit and key[2] == period
             )  # fmt: skip
-            for key in sorted(rng.sample(keys, n)):
+            for key in sorted(rng.sample(keys, min(n, len(keys)))):
                 value = counted[key] + rng.randrange(1, 9) if differs else counted[key]
                 typed.append(self._typed(*key, str(value), differs))
         return typed

@@ -233,7 +233,7 @@ class Groups:
             # A spreadsheet on Windows puts a byte order mark at the front: one of the files has it.
             self.files[f"outreach/causeries-{month + 1:02d}.csv"] = _csv(rows[month], mark=month == 1)
         changes = []
-        wrong, twice, gone = rows[0][1], rows[0][2], rows[1][3]
+        wrong, twice, gone = rows[0][1], rows[0][2], rows[min(1, calendar.months - 1)][3]
         if self._planted("edit_file", wrong["record_id"], "the number of women was corrected"):
             changes.append({**wrong, "femmes_jeunes": str(int(wrong["femmes_jeunes"]) + 4)})
         if self._planted("duplicate_file", twice["record_id"], "the same row in two files"):

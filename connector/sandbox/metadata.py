@@ -6,8 +6,10 @@ here are the sandbox's own: the configuration pack is written independently, and
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from itertools import product
 from typing import Any
@@ -16,8 +18,10 @@ from connector.sandbox.district_people import People, Site
 
 Json = dict[str, Any]
 
+DISTRICT = "ML-KKO-D1"  #: the org unit below which the connector's DHIS2 user may write
 TOKEN = "d2p_RelaisSandboxOnly0000000000000000000001"  #: of the connector's DHIS2 user, in the sandbox alone
 USER, PASSWORD = "relais", "Relais-sandbox-1"
+ADMIN, ADMIN_PASSWORD = "admin", "Relais-sandbox-admin-1"  #: may import metadata
 
 #: Category code -> option codes in order; "unknown" is always the last.
 CATEGORIES: dict[str, tuple[str, ...]] = {
@@ -131,6 +135,8 @@ DATA_SETS: dict[str, tuple[str, str, str | None]] = {
     "MH_GOUV_S": ("SixMonthly", "cscom", None),
     "MH_GOUV_Y": ("Yearly", "cscom", None),
 }
+#: Rows of a file of own org units that are read at most.
+MOST_OWN = 10_000
 #: Figures of half a year and of a year are sent while it runs: periods that DHIS2 opens in advance.
 OPEN_AHEAD = {"SixMonthly": 1, "Yearly": 1}
 
@@ -217,6 +223,45 @@ def _org_units(people: People) -> list[Json]:
     return units
 
 
+def own_org_units(text: str, there: Iterable[Json]) -> list[Json]:
+    """The org units of a pack's ``org_units.csv`` that are not among ``there``, in the shape ``DHIS2Sim`` takes.
+
+    A unit lies below its ``parent`` where the file or ``there`` has that, else below the district. Raises ValueError
+    for a text without a column ``org_unit`` and for more than ``MOST_OWN`` rows.
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    if "org_unit" not in (reader.fieldnames or ()):
+        raise ValueError("org units: the first line names no column org_unit; give the pack's org_units.csv")
+    rows: dict[str, dict[str, str]] = {}
+    for number, row in enumerate(reader):
+        if number >= MOST_OWN:
+            raise ValueError(f"org units: more than {MOST_OWN} rows; give fewer")
+        if code := (row["org_unit"] or "").strip():
+            rows.setdefault(code, row)
+    known = {unit["code"] for unit in there}
+
+    def above(code: str) -> str:
+        parent = (rows[code].get("parent") or "").strip()
+        return parent if parent in rows or parent in known else DISTRICT
+
+    def parent_of(code: str) -> str:
+        at, seen = code, {code}
+        while at not in known:
+            at = above(at)
+            if at in seen:  # the file says that a unit lies below itself
+                return DISTRICT
+            seen.add(at)
+        return above(code)
+
+    return [
+        {
+            "code": code, "id": uid11("orgUnit", code), "name": (row.get("name") or "").strip() or code,
+            "parent": parent_of(code), "opening": "2015-01-01", "closed": None,
+        }
+        for code, row in rows.items() if code not in known
+    ]  # fmt: skip
+
+
 def _combos(covered: str) -> tuple[list[Json], list[Json]]:
     combos: dict[str, Json] = {}
     options: list[Json] = []
@@ -296,10 +341,10 @@ def _users() -> Sequence[Json]:
     return [
         {
             "username": USER, "password": PASSWORD, "token": TOKEN, "id": uid11("user", USER),
-            "orgUnits": ["ML-KKO-D1"], "authorities": ["F_DATAVALUE_ADD"],
+            "orgUnits": [DISTRICT], "authorities": ["F_DATAVALUE_ADD"],
         },
         {
-            "username": "admin", "password": "Relais-sandbox-admin-1", "id": uid11("user", "admin"), "orgUnits": ["ML"],
+            "username": ADMIN, "password": ADMIN_PASSWORD, "id": uid11("user", ADMIN), "orgUnits": ["ML"],
             "authorities": ["ALL"],
         },
     ]  # fmt: skip

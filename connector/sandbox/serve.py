@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,15 +29,25 @@ from connector.sandbox.fhir import FHIRSim
 from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import App, Plane
 
+#: What is told when all servers answer: their addresses and the folder by name, the date of the DHIS2.
+Ready = Callable[[Mapping[str, str], str], None]
 CHT_USER, CHT_PASSWORD = "relais", "relais-sandbox"
 NAMES = ("cht", "dhis2", "openmrs", "fhir")
 
 
-def simulators(district: District, *, dhis2: str = "legacy", openmrs: str = "o3") -> dict[str, Any]:
-    """The four simulators of a district, by name. Raises ValueError for a profile that is not simulated."""
+def simulators(
+    district: District, *, dhis2: str = "legacy", openmrs: str = "o3", org_units: str | None = None
+) -> dict[str, Any]:
+    """The four simulators of a district, by name; ``org_units``: an ``org_units.csv`` whose units DHIS2 has too.
+
+    Raises ValueError for a profile that is not simulated and for such a text that has no org units.
+    """
+    held = district.dhis2_metadata
+    if org_units is not None:
+        held = {**held, "orgUnits": [*held["orgUnits"], *metadata.own_org_units(org_units, held["orgUnits"])]}
     return {
         "cht": CHTSim(Plane(district.seed), district.cht_docs(), user=CHT_USER, password=CHT_PASSWORD),
-        "dhis2": DHIS2Sim(district.dhis2_metadata, district.dhis2_values(), Plane(district.seed), profile=dhis2),
+        "dhis2": DHIS2Sim(held, district.dhis2_values(), Plane(district.seed), profile=dhis2),
         "openmrs": OpenMRSSim(
             district.openmrs_metadata(), district.openmrs_patients(), Plane(district.seed), profile=openmrs,
             staff=district.staff,
@@ -74,6 +84,8 @@ def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3"
         "RELAIS_CHT_PASSWORD": CHT_PASSWORD,
         "RELAIS_DHIS2_URL": urls["dhis2"],
         "RELAIS_DHIS2_TOKEN": metadata.TOKEN,
+        "RELAIS_SANDBOX_DHIS2_ADMIN": metadata.ADMIN,
+        "RELAIS_SANDBOX_DHIS2_ADMIN_PASSWORD": metadata.ADMIN_PASSWORD,
         "RELAIS_OPENMRS_URL": f"{urls['openmrs']}/openmrs",
         "RELAIS_OPENMRS_USER": user["username"],
         "RELAIS_OPENMRS_PASSWORD": user["password"],
@@ -91,20 +103,23 @@ def environment(district: District, urls: Mapping[str, str], openmrs: str = "o3"
 def serve(
     seed: int = 7, start: str = "2026-07", months: int = 3, sites: int = 12, chws: int = 24,
     zone: str = "Africa/Bamako", dhis2: str = "legacy", openmrs: str = "o3", ports_from: int = 9100,
-    env_file: Path | None = None, folder: Path | None = None, indicators: str = "all",
+    env_file: Path | None = None, folder: Path | None = None, indicators: str = "all", org_units: Path | None = None,
+    ready: Ready | None = None,
 ) -> None:  # fmt: skip
     """Start everything on loopback and wait for SIGINT or SIGTERM. Ports: ``ports_from`` + 1 ... + 4 (0: any free).
 
-    ``indicators``: see ``District``. Raises ValueError for a profile that is not simulated and for indicators that are
-    neither ``first`` nor ``all``, OSError when a port is taken.
+    ``indicators``: see ``District``; ``org_units``: see ``simulators``; ``ready`` is called with the addresses and the
+    date of the DHIS2 when every port answers. Raises ValueError for a profile that is not simulated, for
+    indicators that are neither ``first`` nor ``all``, for a size out of range, OSError when a port is taken.
     """
     district = District(seed, start, months, sites, chws, zone, indicators=indicators)
-    sims = simulators(district, dhis2=dhis2, openmrs=openmrs)
+    own = org_units.read_text(encoding="utf-8-sig") if org_units else None
+    sims = simulators(district, dhis2=dhis2, openmrs=openmrs, org_units=own)
     with tempfile.TemporaryDirectory(prefix="relais-sandbox-") as made:
         place = folder or Path(made)
         write_files(district, place)
         apps: dict[str, App] = {name: sims[name].app for name in NAMES}
-        asyncio.run(_serve(district, apps, ports_from, place.resolve(), env_file, openmrs))
+        asyncio.run(_serve(district, apps, ports_from, place.resolve(), env_file, openmrs, ready))
 
 
 class _Server(uvicorn.Server):
@@ -122,6 +137,7 @@ async def _serve(
     folder: Path,
     env_file: Path | None,
     openmrs: str = "o3",
+    ready: Ready | None = None,
 ) -> None:
     servers: dict[str, uvicorn.Server] = {}
     sockets = {}
@@ -145,6 +161,8 @@ async def _serve(
     if env_file is not None:
         lines = [f"{name}={text}" for name, text in environment(district, urls, openmrs).items()]
         _write_private(env_file, "\n".join(lines) + "\n")
+    if ready is not None:
+        ready(urls, district.dhis2_metadata["today"])
     print(json.dumps(urls), flush=True)
     await stop.wait()
     for server in servers.values():

@@ -103,20 +103,20 @@ def translated(error: DBAPIError | sqlite3.Error) -> StoreError:
     if isinstance(found, sqlite3.Error):
         name = getattr(found, "sqlite_errorname", None) or type(found).__name__
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            return StoreFull(StoreFull.__doc__)
+            return StoreFull()
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreBusy(f"{StoreBusy.__doc__} ({name})")
-        return StoreError(f"{StoreError.__doc__} ({name}: {found})")
+            return StoreBusy.about(f"({name})")
+        return StoreError.about(f"({name}: {found})")
     state = getattr(found, "sqlstate", None) or ""
     said = f"({type(found).__name__} {state})".replace(" )", ")")
     if state in ("53100", "58030"):  # disk full, input/output error
-        return StoreFull(StoreFull.__doc__)
+        return StoreFull()
     if state in ("55P03", "40001", "40P01", "53300"):  # lock timeout, serialisation, deadlock, too many connections
-        return StoreBusy(f"{StoreBusy.__doc__} {said}")
+        return StoreBusy.about(said)
     assert isinstance(error, DBAPIError)
     if error.connection_invalidated or state[:2] in ("08", "57") or (not state and isinstance(error, OperationalError)):
-        return StoreUnreachable(f"{StoreUnreachable.__doc__} {said}")
-    return StoreError(f"{StoreError.__doc__} {said}")
+        return StoreUnreachable.about(said)
+    return StoreError.about(said)
 
 
 def _schema(connection: Connection) -> str | None:
@@ -133,7 +133,10 @@ def refuse_newer(found: str | None) -> None:
     if found is not None and found > SCHEMA:
         raise SchemaDiffers(
             f"This database is of a newer Relais (its schema is {found}, this one knows {SCHEMA}). Nothing was "
-            "written. Install that Relais again, or restore the backup made before the upgrade."
+            "written. Install that Relais again, or restore the backup made before the upgrade.",
+            french=f"Cette base de données est d'un Relais plus récent (son schéma est {found}, celui-ci connaît "
+            f"{SCHEMA}). Rien n'a été écrit. Réinstallez ce Relais, ou remettez la sauvegarde faite avant la mise à "
+            "niveau.",
         )
 
 
@@ -141,11 +144,16 @@ def require_current(found: str | None) -> None:
     """Raises SchemaDiffers unless the tables are those of this very version."""
     refuse_newer(found)
     if found is None:
-        raise SchemaDiffers("This database has no tables. Nothing was written. Run: relais db upgrade.")
+        raise SchemaDiffers(
+            "This database has no tables. Nothing was written. Run: relais db upgrade.",
+            french="Cette base de données n'a pas de tables. Rien n'a été écrit. Lancez : relais db upgrade.",
+        )
     if found != SCHEMA:
         raise SchemaDiffers(
             f"This database is of an older Relais (its schema is {found}, this one needs {SCHEMA}). Nothing was "
-            "written. Back it up, then run: relais db upgrade."
+            "written. Back it up, then run: relais db upgrade.",
+            french=f"Cette base de données est d'un Relais plus ancien (son schéma est {found}, il faut {SCHEMA}). Rien "
+            "n'a été écrit. Faites-en une sauvegarde, puis lancez : relais db upgrade.",
         )
 
 
@@ -156,7 +164,7 @@ def _translating() -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:  # rows taken straight from the driver raise its own
         raise translated(error) from None
     except PoolTimeout:
-        raise StoreBusy(StoreBusy.__doc__) from None
+        raise StoreBusy() from None
 
 
 class SqlStore:
@@ -212,7 +220,13 @@ _Piece = tuple[Callable[[Unit], Any], Future[Any]]
 
 #: What the database holds against one statement, not a trouble of its own.
 _OWN = (IntegrityError, DataError, ProgrammingError)
-_CLOSED = "The database is being closed. Nothing was written. Start Relais again."
+
+
+def _closed() -> StoreError:
+    return StoreError(
+        "The database is being closed. Nothing was written. Start Relais again.",
+        french="La base de données est en cours de fermeture. Rien n'a été écrit. Redémarrez Relais.",
+    )
 
 
 class QueuedStore(SqlStore):
@@ -234,18 +248,18 @@ class QueuedStore(SqlStore):
         future = self.submit(fn)
         while not wait([future], timeout=1).done:
             if not self._thread.is_alive() and not future.done():
-                raise StoreError(_CLOSED)
+                raise _closed()
         return future.result()
 
     def submit(self, fn: Callable[[Unit], T]) -> Future[T]:
         """Queue the work; the future resolves after its COMMIT. Raises StoreBusy when the queue is full."""
         if self._closed:
-            raise StoreError(_CLOSED)
+            raise _closed()
         future: Future[T] = Future()
         try:
             self._queue.put((fn, future), timeout=5)
         except queue.Full:
-            raise StoreBusy(StoreBusy.__doc__) from None
+            raise StoreBusy() from None
         return future
 
     def _work(self) -> None:
@@ -271,7 +285,7 @@ class QueuedStore(SqlStore):
                 _fail(group, error)
         while not self._queue.empty():
             if (piece := self._queue.get()) is not None:
-                _fail([piece], StoreError(_CLOSED))
+                _fail([piece], _closed())
 
     def _commit(self, group: list[_Piece]) -> None:
         if not group:

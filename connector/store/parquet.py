@@ -35,7 +35,9 @@ def _polars() -> Any:
     except ModuleNotFoundError:
         raise ConfigError(
             "Polars is not installed, so nothing was written and nothing counted. Install the extra: "
-            "pip install 'relais[analytics]'."
+            "pip install 'relais[analytics]'.",
+            french="Polars n'est pas installé : rien n'a été écrit ni compté. Installez le complément : "
+            "pip install 'relais[analytics]'.",
         ) from None
     return polars
 
@@ -49,7 +51,10 @@ def export(unit: Unit, folder: Path, persons: Sequence[str] = ()) -> int:
     pl = _polars()
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty. Nothing was written. Name a new folder.")
+        raise ConfigError(
+            f"{folder} is not empty. Nothing was written. Name a new folder.",
+            french=f"{folder} n'est pas vide. Rien n'a été écrit. Nommez un nouveau dossier.",
+        )
     columns = ", ".join(
         "COALESCE(s.kept, c.distinct_key)" if name == "distinct_key" else f"c.{name}" for name in _COLUMNS
     )

@@ -218,6 +218,19 @@ def test_an_export_too_big_is_not_read(tmp_path: Path) -> None:
     assert brief(pull(tmp_path, format="kobo", max_file_bytes=50)) == [("a.json#0", "file.too_big")]
 
 
+def test_an_odata_answer_of_odk_gives_its_submissions(tmp_path: Path) -> None:
+    page = [submission("uuid:a", 1), submission("uuid:b", 2, deletedAt="2026-07-03T08:00:00Z")]
+    (tmp_path / "visite-1.json").write_text(f'{{"@odata.context": "x",\n"value": [{",".join(page)}]}}')
+    write(tmp_path / "visite-2.ndjson", submission("uuid:a", 5))
+    first = pull(tmp_path)
+    assert brief(first) == [("uuid:a", 1), ("uuid:b", "gone"), ("uuid:a", 5)]
+    assert {one.form for one in records(first)} == {"visite"}
+    assert brief(pull(tmp_path, first[-1].cursor)) == []
+    (tmp_path / "visite-3.json").write_text(submission("uuid:c", 3))  # one submission alone is no such answer
+    assert brief(pull(tmp_path, first[-1].cursor)) == [("visite-3.json#0", "file.not_json")]
+    assert brief(pull(tmp_path, pattern="*.json", max_file_bytes=20))[0] == ("visite-1.json#0", "file.too_big")
+
+
 # ---------------------------------------------------------------- CSV
 
 
@@ -313,3 +326,12 @@ def test_probe(tmp_path: Path) -> None:
     assert probe(tmp_path / "nowhere") == ["source.unavailable"]
     write(tmp_path / "f.ndjson", submission("a", 1))
     assert probe(tmp_path) == []
+
+
+def test_a_file_that_is_never_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "f.ndjson", submission("a", 1))
+    for name in ("f.xlsx", ".hidden", "~lock.txt"):
+        write(tmp_path / name, "x")
+    (finding,) = asyncio.run(FilesSource(tmp_path, "files").probe())
+    assert finding.code == "source.file_ignored"
+    assert "f.xlsx" in finding.message and "hidden" not in finding.message and "*.ndjson, *.json" in finding.message

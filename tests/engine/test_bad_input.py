@@ -610,6 +610,7 @@ def relais(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     from connector import cli
 
     monkeypatch.setattr(sys, "argv", ["relais", *arguments])
+    monkeypatch.setattr("connector.cli.output.FRENCH", False)
     with pytest.raises(SystemExit) as left:
         cli.main()
     return int(left.value.code or 0)

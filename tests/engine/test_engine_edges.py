@@ -733,24 +733,30 @@ def test_the_org_unit_of_a_place_on_a_date() -> None:
         unit_row("s", "S-OLD", "site", "A", valid_to=old), unit_row("s", "S-NEW", "site", "A", valid_from=new),
         unit_row("closed", "C", "site", "A", valid_to=old), unit_row("any", "X", "site", "none", source="*"),
     )))  # fmt: skip
-    parents = {"house": "s", "loop": "loop"}
-    assert units.row("app", "s", old, parents.get).org_unit == "S-OLD"
-    assert units.row("app", "s", day, parents.get).org_unit == "S-NEW"
-    assert units.row("app", "house", day, parents.get).org_unit == "S-NEW", "by its live parent"
-    assert units.row("odk", "any", day, parents.get).org_unit == "X", "a row for every source"
+    registry = {("app", "house"): "s", ("app", "loop"): "loop", ("other", "home"): "s"}
+
+    def parent(source: str, place: str) -> str | None:
+        return registry.get((source, place))
+
+    assert units.row("app", "s", old, parent).org_unit == "S-OLD"
+    assert units.row("app", "s", day, parent).org_unit == "S-NEW"
+    assert units.row("app", "house", day, parent).org_unit == "S-NEW", "by its live parent"
+    assert units.row("odk", "any", day, parent).org_unit == "X", "a row for every source"
+    with pytest.raises(MappingError, match="no_org_unit"):
+        units.row("app", "home", day, parent)  # a place of another source's registry
     for key, code in (
         ("closed", "place.closed_at_date"),
         ("nowhere", "place.no_org_unit"),
         ("loop", "place.no_org_unit"),
     ):
         with pytest.raises(MappingError) as raised:
-            units.row("app", key, day, parents.get)
+            units.row("app", key, day, parent)
         assert raised.value.code == code
-    site = units.row("app", "s", day, parents.get)
+    site = units.row("app", "s", day, parent)
     assert [units.at_level(site, level, day=day) for level in ("site", "cscom", "district", "region")] == [
         "S-NEW", "A", "D", None,
     ]  # fmt: skip
-    assert units.at_level(units.row("odk", "any", day, parents.get), "cscom", day=day) is None
+    assert units.at_level(units.row("odk", "any", day, parent), "cscom", day=day) is None
 
 
 # ---------------------------------------------------------------- lineage, plan and removal over the whole road
@@ -776,6 +782,13 @@ def test_a_value_is_explained_down_to_its_records(make_road: Make) -> None:
     assert first["delivery"]["state"] == "accepted" and first["attempts"][0]["verdict"] == "accepted"
     assert explain(road.engine, "MH_B02_NUM", UNIT, "202601", "A3_Y5_9") is None
     assert explain(road.engine, "MH_NOTHING", UNIT, "202608") is None
+    by_indicator = lineage.near(road.engine, "B02", UNIT, "202608")
+    assert ("MH_B02_NUM", "A3_Y5_9") in by_indicator and {one[0] for one in by_indicator} == {
+        "MH_B02_NUM",
+        "MH_B02_DEN",
+    }
+    assert {one[0] for one in lineage.near(road.engine, "MH_B02_NUM", UNIT, "202608")} == {"MH_B02_NUM"}
+    assert lineage.near(road.engine, "MH_NOTHING", UNIT, "202608") == []
 
     road.engine.pack = replace(road.engine.pack, indicators={})  # the pack has lost it since
     later = explain(road.engine, "MH_B02_NUM", UNIT, "202608", "A3_Y5_9")

@@ -291,6 +291,7 @@ def test_nonsense_is_refused_and_changes_nothing(mapped: Road) -> None:
     def refused(kept: str, other: str) -> str:
         with pytest.raises(NotSame) as found:
             declare(road, kept, other)
+        assert "Rien n'a été modifié." in found.value.french and "Rien" not in str(found.value)
         return str(found.value)
 
     assert "is no registered person" in refused(ANNA, "person-nobody")

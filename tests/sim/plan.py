@@ -59,12 +59,13 @@ class Plan:
     actors: tuple[str, ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()  #: (when, by how many seconds the wall clock jumps)
     staff: tuple[tuple[str, str], ...] = ()  #: referral -> what the clinic does with it
+    dhis2: str = "legacy"  #: which importer the DHIS2 has
 
     def shown(self) -> list[str]:
         lines = [
-            f"targets {', '.join(self.targets)}; faults {', '.join(self.faults) or 'none'} at {self.rate:.0%} for "
-            f"{self.until:.0f} s; crashes at {list(self.crashes)}; actors {', '.join(self.actors) or 'none'}; "
-            f"clock {list(self.jumps)}; clinic {list(self.staff)}"
+            f"DHIS2 {self.dhis2}; targets {', '.join(self.targets)}; faults {', '.join(self.faults) or 'none'} "
+            f"at {self.rate:.0%} for {self.until:.0f} s; crashes at {list(self.crashes)}; "
+            f"actors {', '.join(self.actors) or 'none'}; clock {list(self.jumps)}; clinic {list(self.staff)}"
         ]
         for event in self.events:
             about = event.doc.get("fields") or {k: v for k, v in event.doc.items() if k not in ("_id", "parent")}
@@ -201,7 +202,11 @@ def plan(seed: int) -> Plan:
         faults = tuple(dict.fromkeys((*faults, "late")))  # what was lost may arrive after the jump
         jumps = ((rng.uniform(0, span), rng.choice([3600.0, -3600.0, 86400.0, -86400.0])),)
     rate = rng.choice([0.1, 0.3, 0.6])
-    return Plan(seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()))
+    # Drawn apart, so that a seed means the same world on either importer.
+    dhis2 = random.Random(f"importer {seed}").choice(["legacy", "v43"])
+    return Plan(
+        seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()), dhis2
+    )
 
 
 OF_TARGET_ORDER = tuple(f for f in BEFORE if f in OF_TARGET)

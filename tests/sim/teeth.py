@@ -97,7 +97,7 @@ def _unknown(stack: ExitStack) -> None:
 
 @bug("HTTP status believed")
 def _status(stack: ExitStack) -> None:
-    put(stack, dhis2_answers, "read_import", lambda body, sent, tries: dhis2_answers.Import(settled=True))
+    put(stack, dhis2_answers, "read_import", lambda *asked: dhis2_answers.Import(settled=True))
 
     def fault_of(status: int, location: str, body: Any, *, wrote: bool) -> Any:
         return None if 200 <= status < 300 else before(status, location, body, wrote=wrote)
@@ -107,9 +107,9 @@ def _status(stack: ExitStack) -> None:
 
 @bug("per-value refusal read as success")
 def _values(stack: ExitStack) -> None:
-    def read_import(body: Any, sent: int, tries: int) -> Any:
-        found = before(body, sent, tries)
-        return replace(found, refused={}, loose="", settled=True) if found.fault is None else found
+    def read_import(*asked: Any) -> Any:
+        found = before(*asked)
+        return replace(found, refused={}, loose="", settled=True, spared=frozenset()) if found.fault is None else found
 
     before = put(stack, dhis2_answers, "read_import", read_import)
 

@@ -207,12 +207,23 @@ def suits(fault: str, x: Exchange) -> bool:
     return fault != "413" or x.writes
 
 
-def rules(fault: str | None) -> Iterable[dict[str, Any]]:
+#: fault -> code of a refusal, up to 2.42 and since 2.43.
+_CODES = {
+    "dhis2_refused_value": ("E7619", "E8122"),
+    "dhis2_locked": ("E7640", "E8030"),
+    "dhis2_approved": ("E7642", "E8033"),
+    "dhis2_not_open": ("E7641", "E8030"),
+    "dhis2_bad_period": ("E7611", ""),
+}
+
+
+def rules(fault: str | None, profile: str) -> Iterable[dict[str, Any]]:
     """What the simulated DHIS2 is told to do with the next posted block."""
-    code = {"dhis2_refused_value": "E7619", "dhis2_locked": "E7640", "dhis2_approved": "E7642",
-            "dhis2_not_open": "E7641", "dhis2_bad_period": "E7611"}.get(fault or "")  # fmt: skip
+    code = _CODES.get(fault or "", ("", ""))[profile == "v43"]
     if code:
         yield {"code": code, "times": 1 if fault == "dhis2_refused_value" else 1000}
+    elif fault == "dhis2_bad_period":  # 2.43 says nothing, and stores nothing
+        yield {"race": True, "times": 1}
     elif fault == "dhis2_silent_loss":
         yield {"short": True, "times": 2}
     elif fault == "dhis2_failed":

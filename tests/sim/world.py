@@ -219,7 +219,7 @@ class World:
         self.open()
         plane = lambda: Plane(plan.seed, clock=self.seconds)  # noqa: E731
         self.cht = CHTSim(plane(), ground(), user=serve.CHT_USER, password=serve.CHT_PASSWORD)
-        self.dhis2 = DHIS2Sim(dhis2_metadata(), [], plane())
+        self.dhis2 = DHIS2Sim(dhis2_metadata(), [], plane(), plan.dhis2)
         self.openmrs = OpenMRSSim(clinic_metadata(), [], plane(), staff=self._staff)
         self.fhir = FHIRSim(plane())
         self.sims: dict[str, Any] = {
@@ -269,7 +269,7 @@ class World:
 
     def refuse(self, fault: str | None, x: wire.Exchange) -> None:
         if x.name == "dhis2":
-            self.dhis2.refuse = [dict(rule) for rule in wire.rules(fault)]
+            self.dhis2.refuse = [dict(rule) for rule in wire.rules(fault, self.plan.dhis2)]
 
     def leaves(self, x: wire.Exchange) -> None:
         """A request leaves: nothing else for its keys may be under way."""

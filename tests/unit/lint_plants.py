@@ -158,6 +158,8 @@ PLANTS: tuple[Plant, ...] = (
     # ---------------------------------------------------------------- indicators
     Plant("indicator.unknown", "indicators/sec-core.test.yaml", "      A04: [count A2_Y1_4-SEX_M]",
           "      «A40: [count A2_Y1_4-SEX_M]"),
+    Plant("example.part", "indicators/sec-core.test.yaml", "      A04: [count A2_Y1_4-SEX_M]",
+          "      A04: [«A2_Y1_4-SEX_M]"),
     Plant("data_set.unknown", SEC, "data_set: MH_STOCK", "data_set: «MH_STOK"),
     Plant("category.unknown", SEC, "by: [PURPOSE]", "by: [«PURPOSES]"),
     Plant("indicator.distinct", GOUV, "\n    aggregate: distinct\n", "\n    aggregate: count\n",

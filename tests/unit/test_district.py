@@ -261,3 +261,32 @@ def test_bench_documents_are_streamed_and_repeatable() -> None:
 def test_current_keeps_the_last_version_and_drops_the_deleted() -> None:
     docs = [{"_id": "a", "n": 1}, {"_id": "b"}, {"_id": "a", "n": 2}, {"_id": "b", "_deleted": True}]
     assert current(docs) == [{"_id": "a", "n": 2}]
+
+
+@pytest.mark.parametrize(
+    "size", [{"months": 1}, {"months": 2, "sites": 6, "chws": 6}, {"months": 6, "sites": 3, "chws": 6}]
+)
+def test_small_and_long_districts_can_be_made(size: dict[str, int]) -> None:
+    district = District(7, indicators="first", **size)
+    assert {site.code for site in district.people.sites} <= {one["code"] for one in district.dhis2_metadata["orgUnits"]}
+    assert district.hand_typed and len(district.people.sites) == size.get("sites", 12)
+
+
+@pytest.mark.parametrize("size", [{"months": 0}, {"months": 7}, {"sites": 2}, {"chws": 5}, {"sites": 12, "chws": 11}])
+def test_a_size_that_no_district_has_is_refused(size: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(reversed(size))):
+        District(7, **size)
+
+
+def test_own_org_units_lie_where_their_file_says_or_below_the_district() -> None:
+    text = (
+        "\ufeffsource,place,org_unit,level,parent,name\nodk,s1,ML-X1,site,ML-X,Site 1\nodk,s1b,ML-X1,site,ML-X,again\n"
+        "odk,x,ML-X,cscom,,CSCom X\nodk,s2,ML-X2,site,NOWHERE,\nodk,d,ML-KKO-D1,district,ML,there already\n"
+    )
+    there = made().dhis2_metadata["orgUnits"]
+    found = {one["code"]: (one["parent"], one["name"]) for one in metadata.own_org_units(text, there)}
+    assert found == {
+        "ML-X1": ("ML-X", "Site 1"), "ML-X": ("ML-KKO-D1", "CSCom X"), "ML-X2": ("ML-KKO-D1", "ML-X2"),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="org_unit"):
+        metadata.own_org_units("place\nx\n", there)

@@ -164,6 +164,23 @@ def test_other_places_of_the_same_mistakes(
     assert words in " ".join(one.message for one in found)
 
 
+def test_a_fact_of_an_activity_that_has_no_shape_goes_nowhere(copy: PackCopy) -> None:
+    copy.change("forms/cht/death_report.yaml", "facts:\n", "facts:\n  visit_topic: fields.topic\n")
+    assert "fact.uncounted" in codes(copy.findings()), "its place in FHIR is no place for this activity"
+
+
+def test_what_is_wrong_with_an_indicator_is_said_where_it_stands_and_not_in_its_examples(copy: PackCopy) -> None:
+    copy.change("indicators/sec-core.yaml", "numerator: fever_onset_hours <= 24", "numerator: fever_onset_hours <=")
+    found = copy.findings()
+    assert "expression.syntax" in codes(found) and "indicator.unknown" not in codes(found)
+
+
+def test_no_hint_names_another_slip(copy: PackCopy) -> None:
+    copy.change("forms/cht/assessment.yaml", "  muac_mm: $num(", "  muac_nm: $num(")
+    found = [one for one in copy.findings() if one.code in ("fact.unknown", "fact.never_produced")]
+    assert found and not any("muac_nm" in one.fix for one in found)
+
+
 def test_a_path_of_a_list_is_looked_for_in_its_items(copy: PackCopy) -> None:
     line = copy.change("forms/odk/reunion_groupe_epargne.yaml", "amount: $num(montant_xof)", "amount: $num(montantxof)")
     (found,) = (one for one in copy.findings() if one.code == "path.unseen")

@@ -15,8 +15,9 @@ from connector.errors import ConfigError
 from connector.mappings.config import load_pack
 from connector.mappings.examples import run_examples
 from connector.mappings.lint import lint
+from connector.mappings.new_pack import propose
 from connector.mappings.pack import Pack
-from connector.mappings.samples import fields_of
+from connector.mappings.samples import Field, fields_of
 from connector.model import Severity
 
 ENVIRONMENT = {
@@ -167,3 +168,34 @@ def test_fields_of_exports() -> None:
         ("`Âge`", "number"),
         ("`n°`", "number"),
     ]
+
+
+def test_the_example_has_the_shape_of_the_sample_and_none_of_its_answers(tmp_path: Path) -> None:
+    sample = tmp_path / "un.json"
+    sample.write_text(json.dumps({
+        "__id": "uuid:secret", "__system": {"submissionDate": "2026-10-05T09:12:44Z"}, "date_depistage": "2026-10-05",
+        "code_site": "S1", "nom": "Secret", "age_mois": 14, "mesures": {"pb_mm": "113", "oedemes": "0"},
+        "conduite": "conseil reference",
+    }))  # fmt: skip
+    init(tmp_path / "pack", form="depistage", sample=sample)
+    whole(tmp_path / "pack")
+    text = (tmp_path / "pack/forms/odk/depistage.test.yaml").read_text("utf-8")
+    for answer in ("ecret", "113", "14", "S1"):
+        assert answer not in text
+    for field in ("mesures", "pb_mm", "oedemes", "conduite", "submissionDate", "nom"):
+        assert f'"{field}"' in text
+    form = (tmp_path / "pack/forms/odk/depistage.yaml").read_text("utf-8")
+    assert "#conduite_reference: $chosen(conduite, 'reference')" in form
+    assert "$yes(mesures.oedemes)" in form and "$num(mesures.oedemes)" in form
+    assert "no name near" in form and "submissionDate" not in form
+
+
+def test_names_that_share_a_syllable_are_not_proposed() -> None:
+    concepts = load_pack(STARTER, {}, strict=False)[0].concepts
+    fields = [
+        Field("__system.submissionDate", "", "date"),
+        Field("remarque", "", "text"),
+        Field("age_mois", "", "number"),
+    ]
+    near = propose(fields, concepts, {})
+    assert [[like.name for like in one.concepts] for one in near] == [[], [], ["age_months"]]

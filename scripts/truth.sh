@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# scripts/truth.sh [--server dhis2-2.42] [--all]: recorded exchanges of running servers against our simulators
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/venv.sh dev
+exec .venv/bin/python -m tests.truth "$@"

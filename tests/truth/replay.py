@@ -1,0 +1,147 @@
+"""Send recorded requests to a simulator, in their order and in process, and say where its answers differ."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from connector.sandbox.plane import App
+from tests.truth.recorded import Exchange
+
+
+class Speaker(Protocol):
+    """The simulator of one server, and what its recordings leave unsaid."""
+
+    #: Names of fields that are of the moment (times, echoes, ids made at run time): left out wherever they are.
+    left_out: frozenset[str]
+    #: Path -> the only fields of its answer that matter.
+    parts: Mapping[str, tuple[str, ...]]
+    base_url: str
+
+    def before(self, exchange: Exchange) -> None:
+        """Bring about what else had happened on the recorded server by then."""
+
+    def app(self) -> App:
+        """The simulator to ask; another one when a scene begins from nothing."""
+
+    def headers(self, exchange: Exchange) -> dict[str, str]:
+        """The credentials of ``exchange.user``, which are in no recording."""
+
+    def body(self, exchange: Exchange) -> Any:
+        """The body to send: the recorded one, or one that was too long to be kept, made again."""
+
+    def loose(self, exchange: Exchange) -> Mapping[str, str]:
+        """Fields of this one answer that are not compared, with why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    recording: str
+    where: str  #: a path into the answer, ``body``, or ``HTTP status``, ``type``, ``cookie``, ``location``
+    ours: str
+    theirs: str
+
+
+def replay(speaker: Speaker, exchanges: list[Exchange]) -> list[Difference]:
+    """All differences, in the order of the exchanges."""
+    return asyncio.run(_replay(speaker, exchanges))
+
+
+async def _replay(speaker: Speaker, exchanges: list[Exchange]) -> list[Difference]:
+    found: list[Difference] = []
+    for exchange in exchanges:
+        speaker.before(exchange)
+        answer = await _ask(speaker, exchange)
+        for where, ours, theirs in compared(exchange, answer, speaker.left_out, set(speaker.loose(exchange))):
+            found.append(Difference(exchange.recording, where, _short(ours), _short(theirs)))
+    return found
+
+
+async def _ask(speaker: Speaker, exchange: Exchange) -> httpx.Response:
+    """One request over a transport of its own: no cookie stays."""
+    body = speaker.body(exchange)
+    content = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
+    headers = {"accept": "application/json", **speaker.headers(exchange)}
+    if body is not None:
+        headers["content-type"] = "application/json"
+    headers = {name: value for name, value in (headers | (exchange.headers or {})).items() if value}
+    request = httpx.Request(
+        exchange.method, speaker.base_url + exchange.path, params=exchange.query, headers=headers, content=content
+    )
+    answer = await httpx.ASGITransport(app=speaker.app()).handle_async_request(request)
+    await answer.aread()
+    return answer
+
+
+def compared(
+    exchange: Exchange, answer: httpx.Response, left_out: frozenset[str], loose: set[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    """(where, ours, theirs) for everything that differs and matters."""
+    if answer.status_code != exchange.status:
+        yield "HTTP status", answer.status_code, exchange.status
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    if exchange.type is not None and answer.content and kind != exchange.type:
+        yield "HTTP type", kind, exchange.type
+    if exchange.cookie is not None and ("set-cookie" in answer.headers) != exchange.cookie:
+        yield "HTTP cookie", "set-cookie" in answer.headers, exchange.cookie
+    if exchange.location is not None and _path(answer.headers.get("location", "")) != exchange.location:
+        yield "HTTP location", answer.headers.get("location", ""), exchange.location
+    theirs = exchange.answer
+    if isinstance(theirs, str) or theirs is None:  # a page, or nothing: was there something?
+        if bool(answer.content) != bool(theirs):
+            yield "body", answer.text, theirs
+        return
+    try:
+        ours = answer.json()
+    except ValueError:
+        yield "body", answer.text, theirs
+        return
+    keep = _without(left_out | loose)
+    yield from _differing("", keep(ours), keep(theirs), part=exchange.part)
+
+
+def _path(location: str) -> str:
+    return urlsplit(location).path
+
+
+def _without(left_out: set[str] | frozenset[str]) -> Callable[[Any], Any]:
+    """What matters of a value: lists in one order, as the server's own order is that of its tables."""
+
+    def keep(value: Any) -> Any:
+        if isinstance(value, list):
+            return sorted((keep(one) for one in value), key=lambda one: json.dumps(one, sort_keys=True))
+        if isinstance(value, dict):
+            return {name: keep(inner) for name, inner in value.items() if name not in left_out}
+        return value
+
+    return keep
+
+
+def _differing(where: str, ours: Any, theirs: Any, *, part: bool) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in theirs if part else dict.fromkeys([*theirs, *ours]):
+            yield from _differing(f"{where}.{name}", ours.get(name, _NONE), theirs.get(name, _NONE), part=part)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from _differing(f"{where}[{index}]", one, other, part=part)
+    elif ours != theirs or (ours is _NONE) != (theirs is _NONE):
+        yield where.removeprefix("."), ours, theirs
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "(nothing)"
+
+
+_NONE = _Nothing()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."

@@ -1,0 +1,10 @@
+"""Which simulator speaks for which recorded server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.truth.dhis2 import V43, Legacy
+from tests.truth.replay import Speaker
+
+SPEAKERS: Mapping[str, Callable[[], Speaker]] = {"dhis2-2.42": Legacy, "dhis2-2.43": V43}
