@@ -227,6 +227,10 @@ class Mapped:
     flags: Sequence[Flag] = ()
 
 
+#: What names a cell, and the cell a contribution stands in.
+ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
+
+
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """What one record adds to one cell. ``amount`` is 1 for counts; ``distinct`` is the (plain) key counted once,

@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from connector.model import SEEN, Contribution
-
-_ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
+from connector.model import ADDRESS, SEEN, Contribution
 
 
 def categories_text(categories: Iterable[tuple[str, str]]) -> str:
@@ -39,14 +37,14 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
         add += rows
         for row in (*before, *rows):
             if row["categories"] != SEEN_TEXT:
-                touched[tuple(row[name] for name in _ADDRESS)] = None
+                touched[tuple(row[name] for name in ADDRESS)] = None
             if row["distinct_key"]:
                 alike[row["indicator"], row["part"], row["org_unit"], row["period"]] = None
     unit.replace_contributions(drop, add)
-    stay = {(row["record"], *(row[name] for name in _ADDRESS)) for row in add}
-    left = {(row["record"], *(row[name] for name in _ADDRESS)) for record in drop for row in old[record]} - stay
-    unit.departed([dict(zip(("record", *_ADDRESS), one, strict=True), now=now) for one in sorted(left)])
-    unit.touch([dict(zip(_ADDRESS, cell, strict=True)) for cell in touched])
+    stay = {(row["record"], *(row[name] for name in ADDRESS)) for row in add}
+    left = {(row["record"], *(row[name] for name in ADDRESS)) for record in drop for row in old[record]} - stay
+    unit.departed([dict(zip(("record", *ADDRESS), one, strict=True), now=now) for one in sorted(left)])
+    unit.touch([dict(zip(ADDRESS, cell, strict=True)) for cell in touched])
     unit.touch_alike(alike)
     return len(drop) + len({row["record"] for row in add} - set(drop))
 
@@ -71,5 +69,5 @@ def _row(unit: Any, one: Contribution) -> dict[str, Any]:
 def _same(row: Mapping[str, Any]) -> tuple[str, ...]:
     """All that a contribution says, to compare what is kept with what is to be."""
     amount = format(float(row["amount"]), ".4f")
-    return (*(str(row[name]) for name in _ADDRESS), amount, row["distinct_key"], row["date"], row["version"],
+    return (*(str(row[name]) for name in ADDRESS), amount, row["distinct_key"], row["date"], row["version"],
             row["moment"] or "", str(row["at_least"]))  # fmt: skip

@@ -349,11 +349,8 @@ def _settle(
         row = item.row
         live = current[row["id"]]
         remote = live["remote"]
-        told: dict[str, Any] = {"id": outcome.remote_id} if outcome.remote_id else {}
-        if row["kind"] == "resource":
-            told["sent"] = _sent(remote, row["digest"])
-        if told:
-            remote = orjson.dumps({**orjson.loads(remote), **told}).decode()
+        if outcome.remote_id or row["kind"] == "resource":
+            remote = _told(remote, row, outcome)
         counts[str(outcome.verdict)] += 1
         judged.append(
             {
@@ -421,10 +418,16 @@ def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: s
     return len(good)
 
 
-def _sent(remote: str, digest: str) -> list[str]:
-    """What was sent under this key lately, so that ``reconcile`` tells what a person wrote from what is ours."""
-    mark = digest[:MARK]
-    return [*(one for one in orjson.loads(remote).get("sent", ()) if one != mark), mark][-SENT:]
+def _told(remote: str, row: Mapping[str, Any], outcome: Outcome) -> str:
+    """``remote`` with the id the target told, and of a resource what was sent lately, so that ``reconcile`` tells what
+    a person wrote from what is ours."""
+    known = orjson.loads(remote)
+    if outcome.remote_id:
+        known["id"] = outcome.remote_id
+    if row["kind"] == "resource":
+        mark = row["digest"][:MARK]
+        known["sent"] = [*(one for one in known.get("sent", ()) if one != mark), mark][-SENT:]
+    return orjson.dumps(known).decode()
 
 
 def written_by_us(remote: str, digest: str) -> bool:

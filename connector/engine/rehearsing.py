@@ -12,9 +12,8 @@ from typing import Any
 from connector.engine import tally
 from connector.engine.engine import Engine
 from connector.engine.mapping import Mapping
+from connector.model import ADDRESS
 from connector.ports import Store
-
-ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 
 
 def run(engine: Engine) -> dict[str, int]:

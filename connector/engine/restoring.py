@@ -22,6 +22,7 @@ from connector.engine.engine import Engine
 from connector.errors import TargetUnreadable
 from connector.mappings import indicators
 from connector.mappings.pack import UNKNOWN
+from connector.model import ADDRESS
 
 #: Why a target is shut, and who shut it.
 REASON = "restored.not_compared"
@@ -104,9 +105,8 @@ def _forgotten_cells(engine: Engine, unit: Any, block: tuple[str, str, str], our
         return
     for indicator, part, categories, address in _addresses(engine, block[0]):
         if address in ours and address not in known:
-            names = ("indicator", "part", "org_unit", "period", "categories")
             values = (indicator, part, block[1], block[2], categories)
-            unit.touch([dict(zip(names, values, strict=True))])
+            unit.touch([dict(zip(ADDRESS, values, strict=True))])
 
 
 def _addresses(engine: Engine, data_set: str) -> Iterator[tuple[str, str, str, tuple[str, str]]]:

@@ -16,6 +16,7 @@ from connector.engine.keys import block_key
 from connector.identity import digest
 from connector.mappings import indicators
 from connector.mappings.pack import Indicator, Pack, PartRule
+from connector.model import ADDRESS
 
 #: Cells per transaction.
 CHUNK = 500
@@ -135,7 +136,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
         elif known is not None and _name(known) == _name(cell) and known["accepted"] == cell["value"] is not None:
             cell["state"] = "accepted"
     unit.keep_cells(cells)
-    unit.untouch([{k: r[k] for k in ("indicator", "part", "org_unit", "period", "categories")} for r in rows])
+    unit.untouch([{k: r[k] for k in ADDRESS} for r in rows])
     for block in blocks:
         want_block(engine, unit, block)
         _want_report(engine, unit, block)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.model import ADDRESS
 from connector.store.intake import dicts, many
 from connector.store.tables import amount, stored
 
@@ -99,7 +100,7 @@ SENT_VERDICT = text("UPDATE value_sent SET verdict=:verdict, reason=:reason WHER
 
 
 def _address(row: dict[str, Any]) -> tuple[str, ...]:
-    return (row["indicator"], row["part"], row["org_unit"], row["period"], row["categories"])
+    return tuple(row[name] for name in ADDRESS)
 
 
 class CountingQueries:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.model import ADDRESS
 from connector.store.intake import dicts, many, statement
 
 NEW_PLAN = text(
@@ -31,7 +32,6 @@ TOUCH_CELLS = text(
 _CELL = (
     "c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period AND c.categories=:categories"
 )
-ADDRESS = ("indicator", "part", "org_unit", "period", "categories")
 
 
 class PlanQueries:

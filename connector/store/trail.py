@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from connector.model import ADDRESS
 from connector.store.intake import dicts, in_list, statement
 from connector.store.tables import amount
 
@@ -126,7 +127,7 @@ class TrailQueries:
         found = self._rows(
             "SELECT * FROM cell WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period "
             "AND categories=:categories",
-            **{k: row[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+            **{k: row[k] for k in ADDRESS},
         )
         return found[0] if found else None
 
@@ -135,7 +136,7 @@ class TrailQueries:
             "SELECT c.record, c.amount, c.date, c.version, c.distinct_key, a.place, a.worker, a.form, a.mapping, h.purged FROM contribution c "
             "LEFT JOIN activity a ON a.record=c.record LEFT JOIN head h ON h.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit "
             "AND c.period=:period AND c.categories=:categories AND c.record > :after ORDER BY c.record LIMIT :limit",
-            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+            **{k: cell[k] for k in ADDRESS},
             after=after,
             limit=limit,
         )
@@ -167,7 +168,7 @@ class TrailQueries:
             "SELECT a.place AS place, COUNT(*) AS records, SUM(c.amount) AS total FROM contribution c LEFT JOIN activity a "
             "ON a.record=c.record WHERE c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period "
             "AND c.categories=:categories GROUP BY a.place ORDER BY a.place",
-            **{k: cell[k] for k in ("indicator", "part", "org_unit", "period", "categories")},
+            **{k: cell[k] for k in ADDRESS},
         )
         return [{**r, "total": amount(r["total"])} for r in rows]
 

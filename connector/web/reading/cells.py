@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.engine import Connection
 
+from connector.model import ADDRESS
 from connector.store.tables import activity, cell, contribution, delivery
 from connector.web.reading import PAGE, Row
 
@@ -50,7 +51,7 @@ def siblings(connection: Connection, row: Row, limit: int = 60) -> Sequence[Row]
 
 def by_worker(connection: Connection, row: Row, limit: int = 25) -> Sequence[Row]:
     """What each worker's records add to a cell, the largest first."""
-    same = and_(*[contribution.c[n] == row[n] for n in ("indicator", "part", "org_unit", "period", "categories")])
+    same = and_(*[contribution.c[n] == row[n] for n in ADDRESS])
     amount = func.sum(contribution.c.amount).label("amount")
     statement = (
         select(
