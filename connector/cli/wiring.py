@@ -31,6 +31,10 @@ class Connections:
         return self.store.write(lambda unit: fn(unit.connection))
 
 
+#: How uvicorn serves the page. Without a configuration of its own its messages go the way of all others (logs.py): a
+#: traceback it would print holds whatever stood in the request.
+SERVER: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "server_header": False}
+
 #: state of a receipt -> HTTP status
 _STATUS = {"received": 202, "kept": 202, "repeated": 200, "ignored": 200}
 #: Seconds until a push to a paused source should come again.

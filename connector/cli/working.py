@@ -120,7 +120,7 @@ def serve() -> None:
     """Page web, API et horaire en un seul processus. / Web page, API and schedule in one process."""
     import uvicorn
 
-    from connector.cli.wiring import web_app
+    from connector.cli.wiring import SERVER, web_app
     from connector.engine.schedule import Schedule
 
     with house(queued=True) as made:
@@ -143,14 +143,7 @@ def serve() -> None:
         settings = made.settings
         err.print(f"Relais {__version__}: http://{settings.host}:{settings.port}")
         try:
-            uvicorn.run(
-                web_app(made, alive=thread.is_alive),
-                host=settings.host,
-                port=settings.port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-            )
+            uvicorn.run(web_app(made, alive=thread.is_alive), host=settings.host, port=settings.port, **SERVER)
         finally:
             stopping.set()
             thread.join(timeout=60)

@@ -128,7 +128,7 @@ async def _serve(
     for n, (name, app) in enumerate(apps.items(), 1):
         config = uvicorn.Config(
             app, host="127.0.0.1", port=ports_from + n if ports_from else 0, log_level="critical", lifespan="off",
-            access_log=False, timeout_keep_alive=60,
+            access_log=False, log_config=None, timeout_keep_alive=60,
         )  # fmt: skip
         config.load()
         sockets[name] = _bind(config)

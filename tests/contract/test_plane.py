@@ -68,7 +68,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     if request.param == "in process":
         yield Served(sim, None)
         return
-    server = uvicorn.Server(uvicorn.Config(sim.app, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(sim.app, port=0, log_config=None, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -228,9 +228,7 @@ def serving(road: Road) -> Iterator[dict[str, str]]:
     """The simulators on real ports, in a thread."""
     servers = {}
     for name, sim in road.sims.items():
-        config = uvicorn.Config(
-            sim.app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", access_log=False
-        )
+        config = uvicorn.Config(sim.app, host="127.0.0.1", port=0, log_config=None, lifespan="off", access_log=False)
         servers[name] = uvicorn.Server(config)
     threads = [threading.Thread(target=server.run) for server in servers.values()]
     for thread in threads:

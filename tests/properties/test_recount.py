@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.engine.house import Doc, meeting, person, place, report
 from tests.properties.scale import scale
 from tests.properties.slow_count import ELEMENTS, Cell, slow_count
-from tests.properties.world import SENDABLE, VARIANTS, Rows, World, changed, differences
+from tests.properties.world import SENDABLE, VARIANTS, Rows, World, changed, differences, variant
 
 A1, A2 = "ML-KKO-D1-A1", "ML-KKO-D1-A2"
 PEOPLE = ("person-1", "person-2", "person-3")
@@ -97,6 +97,11 @@ def reports(draw: Any, key: str) -> Doc:
 
 KEYS = ("v1", "v2", "v3", "v4", "v5", "s1", "s2", "s3", "f1", "h1")
 ANY_REPORT = st.sampled_from(KEYS).flatmap(reports)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_a_pack_without_errors(name: str) -> None:
+    assert (variant(name) == variant("shipped")) == (not VARIANTS[name])
 
 
 class Recount(RuleBasedStateMachine):

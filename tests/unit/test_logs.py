@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 import structlog
+import uvicorn
 
 from connector import logs
+from connector.cli.wiring import SERVER
 
 CANARY = "Canary-Fanta +223 70 00 00 00"
 
@@ -84,3 +90,25 @@ def test_long_values_are_cut_and_line_ends_stay_inside_the_line(stream: io.Strin
 def test_the_level_is_kept(stream: io.StringIO) -> None:
     logs.get().debug("page.received")
     assert stream.getvalue() == ""
+
+
+def test_an_error_in_a_page_is_told_by_its_place_alone(stream: io.StringIO, capfd: pytest.CaptureFixture[str]) -> None:
+    """Served with the options of ``relais serve``: uvicorn would print the traceback and what stood in the request."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError(CANARY)
+
+    server = uvicorn.Server(uvicorn.Config(broken, host="127.0.0.1", port=0, lifespan="off", **SERVER))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        assert httpx.get(f"http://127.0.0.1:{port}/{quote(CANARY)}").status_code == 500
+    finally:
+        server.should_exit = True
+        thread.join()
+    (line,) = lines(stream)
+    assert (line["logger"], line["level"]) == ("uvicorn.error", "error") and "RuntimeError" in str(line)
+    assert "Canary" not in stream.getvalue() + "".join(capfd.readouterr())

@@ -66,7 +66,7 @@ class Site:
     def __init__(self, house: House) -> None:
         self.house = house
         self.server = uvicorn.Server(
-            uvicorn.Config(house.app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+            uvicorn.Config(house.app, host="127.0.0.1", port=0, log_config=None, log_level="error", lifespan="off")
         )
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
