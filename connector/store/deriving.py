@@ -25,11 +25,12 @@ UPSERT_EPISODE = text(
     "ON CONFLICT (record) DO UPDATE SET kind=excluded.kind, key=excluded.key"
 )
 INSERT_EPISODE_RECORD = text("INSERT INTO episode_record (episode, record) VALUES (:episode, :record)")
-#: Everybody and everything below some places, however deep, and the places themselves.
+#: Everybody and everything below some places, however deep, and the places themselves; also of one that is registered
+#: no more.
 STALE_BELOW = (
-    "INSERT INTO stale (what, kind, key) WITH RECURSIVE below(kind, key, depth) AS ("
-    "SELECT kind, key, 0 FROM entity WHERE source=:source AND kind='place' AND key IN {in} UNION "
-    "SELECT e.kind, e.key, b.depth + 1 FROM entity e JOIN below b ON e.source=:source AND e.parent=b.key "
+    "INSERT INTO stale (what, kind, key) WITH RECURSIVE given(key) AS {in}, below(kind, key, depth) AS ("
+    "SELECT CAST('place' AS text), key, 0 FROM given UNION "
+    "SELECT CAST(e.kind AS text), CAST(e.key AS text), b.depth + 1 FROM entity e JOIN below b ON e.source=:source AND e.parent=b.key "
     "WHERE b.kind='place' AND b.depth < 10) SELECT DISTINCT 'entity', kind, :source || '/' || key FROM below WHERE TRUE "
     "ON CONFLICT (what, kind, key) DO NOTHING"
 )

@@ -296,6 +296,10 @@ def test_registered_children_of_every_open_month(start: Callable[..., Road]) -> 
     assert counted(road, "X_CHILDREN") == {(*elsewhere, m, "S=female"): "1" for m in ("202607", "202608")}
     road.cht.delete("w")
     assert counted(road, "X_CHILDREN") == {(*elsewhere, "202607", "S=female"): "1"}, "nothing says August began"
+    road.cht.delete(f"home-{ANNA}")
+    assert counted(road, "X_CHILDREN") == {}, "she lives in no place that is registered"
+    road.cht.put(home)
+    assert counted(road, "X_CHILDREN") == {girls: "1"}
     road.cht.delete(ANNA)
     assert counted(road, "X_CHILDREN") == {}
 

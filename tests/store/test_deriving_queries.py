@@ -30,6 +30,13 @@ def test_all_that_lies_below_a_place_is_stale(store: SqlStore) -> None:
     store.write(lambda unit: unit.stale_below("cht", ["site"]))
     found = store.read(lambda unit: unit.take_stale("entity", 9))
     assert found == [("person", "cht/anna"), ("place", "cht/home"), ("place", "cht/site")]
+    store.write(lambda unit: unit.unstale("entity", found))
+    store.write(lambda unit: unit.drop_entity("cht/contacts/home"))
+    store.write(lambda unit: unit.stale_below("cht", ["home", "nowhere"]))
+    found = store.read(lambda unit: unit.take_stale("entity", 9))
+    assert found == [("person", "cht/anna"), ("place", "cht/home"), ("place", "cht/nowhere")], (
+        "also of one that is gone"
+    )
     store.write(lambda unit: unit.dirty_by_household("cht", ["home"]))
     assert [r["key"] for r in store.read(lambda unit: unit.entity_page("person", ("", ""), 1))] == ["anna"]
     assert [r["key"] for r in store.read(lambda unit: unit.entity_page("person", ("cht", "anna"), 9))] == ["else"]
