@@ -40,8 +40,11 @@ pack-mutants:
 road:
 	@scripts/test.sh -s tests/road/test_road.py
 
+# With DATABASE=postgres a PostgreSQL of our own is installed and started for it.
+POSTGRES = $(if $(filter postgres,$(DATABASE)),found=$$(scripts/postgres.sh) && export "$$found" &&)
+
 kill:
-	@scripts/test.sh -s tests/road/test_kill.py --kills $(or $(N),20) --database $(or $(DATABASE),sqlite)
+	@$(POSTGRES) scripts/test.sh -s tests/road/test_kill.py --kills $(or $(N),20) --database $(or $(DATABASE),sqlite)
 
 sim:
 	@scripts/sim.sh $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(or $(SEEDS),200))
@@ -62,4 +65,4 @@ properties:
 	@PROPERTIES=full EXAMPLES="$(EXAMPLES)" SHRINK="$(SHRINK)" scripts/test.sh -n $(or $(WORKERS),2) --dist worksteal tests/properties
 
 overlap:
-	@scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)
+	@$(POSTGRES) scripts/test.sh -s tests/road/test_overlap.py --seconds $(or $(SECONDS),60) --database $(or $(DATABASE),sqlite)

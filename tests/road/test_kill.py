@@ -99,10 +99,11 @@ class Killer:
 
 
 def _typed_by_hand(seed: int) -> set[str]:
-    """Sites with figures that somebody typed before us and that stay. When late work makes ours the same, it is ours
-    from then on: what the end should be would hang on the moments of the runs, so nothing is added there."""
+    """Sites with figures that somebody typed before us. Late work can make ours the same, and then it is ours from then
+    on, or another one before we looked, and then it is held: what the end should be would hang on the moments of the
+    runs, so nothing is added there."""
     district = District(seed)
-    typed = {value["orgUnit"] for value in district.hand_typed if value["differs"]}
+    typed = {value["orgUnit"] for value in district.hand_typed}
     return {site.id for site in district.people.sites if site.code in typed}
 
 
