@@ -219,8 +219,8 @@ EXITS = (
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """``relais ...`` and its command object, in the order of ``relais --help``."""
-    yield from _walk(typer.main.get_command(with_commands()), "relais")
+    """``relais ...`` and its command object, by name: the order in which modules register them hangs on who asks."""
+    yield from sorted(_walk(typer.main.get_command(with_commands()), "relais"), key=lambda one: one[0])
 
 
 def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
