@@ -362,11 +362,11 @@ def _chain(stack: ExitStack) -> None:
     def link(sequence: int, previous: str, digest: str) -> str:
         return str(before(sequence, previous if sequence % 7 else audit.GENESIS, digest))
 
-    before = put(stack, audit, "_link", link)
+    before = put(stack, audit, "link", link)
     real = audit.verify
 
     def verify(*a: Any, **k: Any) -> Any:
-        with mock.patch.object(audit, "_link", before):
+        with mock.patch.object(audit, "link", before):
             return real(*a, **k)
 
     put(stack, audit, "verify", verify)

@@ -11,6 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.sim import teeth
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Found within the first seeds, each by another check.
 QUICK = ("server-made ids", "settle before send", "unknown taken as success", "a name in the trail")
@@ -40,6 +44,13 @@ def test_the_same_seed_gives_the_same_trace() -> None:
 
 def test_planted_bugs_are_found() -> None:
     assert f"{len(QUICK)} found" in sim("--teeth", *QUICK)
+
+
+@pytest.mark.parametrize("name", teeth.BUGS)
+def test_every_planted_bug_still_fits_the_code(name: str) -> None:
+    """What it is put in the place of is there; whether it is found, ``make sim-teeth`` says."""
+    with teeth.planted(name):
+        pass
 
 
 def test_ten_days_without_the_target_park_nothing() -> None:
