@@ -6,7 +6,6 @@ again would take twice as long to show the same lines, and "covered" would mean 
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -17,9 +16,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from connector.store.database import SqlStore
-
-# A worker of 4,000 tests holds many packs; looking at all of them again and again is a third of its time.
-gc.set_threshold(50_000, 50, 100)
 
 settings.register_profile("relais", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("relais")
