@@ -17,11 +17,10 @@ from connector import http
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2 import HEADERS
 from connector.adapters.dhis2_package import Found, Json, Plan, Row, option_combos, plan
-from connector.adapters.reasons import in_their_words
 from connector.errors import TargetRefused, TargetUnreadable
 from connector.identity import Names
 from connector.mappings.needs import Dhis2Needs
-from connector.model import Finding, Survey, Who
+from connector.model import Finding, Severity, Survey, Who
 
 #: All new objects are made or none is (012). The package holds none that is there.
 IMPORT = {"importStrategy": "CREATE_AND_UPDATE", "atomicMode": "ALL"}
@@ -191,7 +190,13 @@ class Dhis2Setup:
 
 
 def _finding(text: str) -> Finding:
-    return in_their_words("dhis2.metadata_refused", f"DHIS2 a refusé : {text}", f"DHIS2 refused: {text}")
+    return Finding(
+        "dhis2.metadata_refused",
+        Severity.ERROR,
+        f"DHIS2 refused: {text}",
+        who=Who.TARGET_ADMIN,
+        french=(f"DHIS2 a refusé : {text}", "", ""),
+    )
 
 
 def _refused(body: Mapping[str, Any]) -> Iterator[str]:

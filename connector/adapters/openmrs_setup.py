@@ -14,10 +14,9 @@ from typing import Any
 
 from connector.adapters.openmrs_answers import REASONS, short
 from connector.adapters.openmrs_rest import Json, Rest, Stop
-from connector.adapters.reasons import in_their_words
 from connector.errors import TargetRefused, TargetUnreadable
 from connector.identity import Names
-from connector.model import Finding, Lack, Survey
+from connector.model import Finding, Lack, Severity, Survey, Who
 
 #: Fixed by core: data types and the class of concepts (016, 022, 024).
 _TEXT, _CODED, _NA = (
@@ -272,7 +271,13 @@ def _lack(one: _Needed, *words: str) -> tuple[_Needed, Lack]:
 
 
 def _finding(text: str) -> Finding:
-    return in_their_words("openmrs.metadata_refused", f"OpenMRS a refusé {text}", f"OpenMRS refused {text}")
+    return Finding(
+        "openmrs.metadata_refused",
+        Severity.ERROR,
+        f"OpenMRS refused {text}",
+        who=Who.TARGET_ADMIN,
+        french=(f"OpenMRS a refusé {text}", "", ""),
+    )
 
 
 def _trouble(name: str, stop: Stop) -> TargetRefused | TargetUnreadable:

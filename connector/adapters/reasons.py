@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.model import Finding, Severity, Verdict, Who
+from connector.model import Verdict, Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,3 @@ class Reason:
     who: Who
     fr: str
     en: str
-
-
-def in_their_words(code: str, french: str, english: str) -> Finding:
-    """What a target's administrator has to mend, in the target's own words: it has no remedy of ours."""
-    return Finding(code, Severity.ERROR, english, who=Who.TARGET_ADMIN, french=(french, "", ""))
