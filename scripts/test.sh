@@ -5,11 +5,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/venv.sh dev
-export PYTHONDONTWRITEBYTECODE=${PYTHONDONTWRITEBYTECODE:-} HYPOTHESIS_STORAGE_DIRECTORY=.hypothesis
+# Compiled once, not in each of the hundreds of processes the tests start.
+export PYTHONDONTWRITEBYTECODE= HYPOTHESIS_STORAGE_DIRECTORY=.hypothesis
 case ${1:-} in
 "")
-  exec .venv/bin/pytest -q -n "${WORKERS:-2}" --dist worksteal -m "not browser and not slow" -rs --durations=5 \
-    --cov --cov-report=term ;;
+  # Two runs: what coverage watches takes three times as long, and so does every process it starts.
+  together=(-q -n "${WORKERS:-2}" --dist worksteal -rs --durations=5)
+  failed=0
+  .venv/bin/pytest "${together[@]}" -m "covering and not browser and not slow" --cov --cov-report=term \
+    tests/cli tests/engine tests/unit || failed=1
+  .venv/bin/pytest "${together[@]}" -m "not covering and not browser and not slow" || failed=1
+  exit "$failed" ;;
 --browser) shift; exec .venv/bin/pytest -q -m browser -rs "$@" ;;
 --slow) shift; exec .venv/bin/pytest -q -m slow -rs "$@" ;;
 *) exec .venv/bin/pytest -q "$@" ;;

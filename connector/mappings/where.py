@@ -21,6 +21,7 @@ class Where:
     def __init__(self, pack: Pack) -> None:
         self.folder = Path(pack.folder)
         self._trees: dict[str, Any_ | None] = {}
+        self._named: dict[int, dict[str, Any_]] = {}
         self._lines: dict[str, list[str]] = {}
         self._scalars: dict[str, list[tuple[tuple[Step, ...], Scalar, Word]]] = {}
         self._files: dict[tuple[str, ...], list[str]] = {}
@@ -34,8 +35,20 @@ class Where:
     def node(self, file: str, *steps: Step) -> Any_ | None:
         node = self.tree(file)
         for step in steps:
-            node = _inside(node, step)
+            node = self._inside(node, step)
         return node
+
+    def _inside(self, node: Any_ | None, step: Step) -> Any_ | None:
+        if isinstance(node, Map):
+            found: Any_ | None = node.entries.get(str(step))
+            return found
+        if not isinstance(node, Seq):
+            return None
+        if isinstance(step, int):
+            return node.items[step] if step < len(node.items) else None
+        if id(node) not in self._named:  # its tree is kept, so that no other node gets this id
+            self._named[id(node)] = _named(node)
+        return self._named[id(node)].get(step)
 
     def value(self, file: str, *steps: Step) -> Place:
         """Where the value stands that the steps lead to, or the last one there is on the way."""
@@ -43,7 +56,7 @@ class Where:
         if node is not None:
             at = node.at
         for step in steps:
-            node = _inside(node, step)
+            node = self._inside(node, step)
             if node is None:
                 return at
             at = node.at
@@ -111,16 +124,11 @@ class Where:
         return cell_at(at, lines[at.line - 1], heads, delimiter, column)
 
 
-def _inside(node: Any_ | None, step: Step) -> Any_ | None:
-    if isinstance(node, Map):
-        found: Any_ | None = node.entries.get(str(step))
-        return found
-    if not isinstance(node, Seq):
-        return None
-    if isinstance(step, int):
-        return node.items[step] if step < len(node.items) else None
+def _named(node: Seq) -> dict[str, Any_]:
+    """The items of a list by their ids, or by what they say; the first of a name counts."""
+    found: dict[str, Any_] = {}
     for item in node.items:
         name = item.entries.get("id") if isinstance(item, Map) else item
-        if isinstance(name, Scalar) and name.text == step:
-            return item  # type: ignore[no-any-return]
-    return None
+        if isinstance(name, Scalar):
+            found.setdefault(name.text, item)
+    return found

@@ -243,7 +243,13 @@ CHT_FAULTS: dict[str, tuple[Callable[[], httpx.Response], str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", CHT_FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if one in ("429", "a cut page", "garbage") else [])
+        for one in CHT_FAULTS
+    ],
+)
 def test_cht_answers_something_else(road: Road, fault: str) -> None:
     answer, code, exit_code = CHT_FAULTS[fault]
     road.settle()

@@ -143,7 +143,7 @@ def through(record: Record) -> str:
     return "flagged" if mapped.flags else "mapped"
 
 
-@scale(500, 5000)
+@scale(200, 5000)
 @given(records())
 def test_any_record_is_mapped_or_refused(record: Record) -> None:
     began = time.process_time()

@@ -129,7 +129,7 @@ def test_all_routes_are_asked(server: Server) -> None:
     assert server.csrf and server.ask("GET", "/envois", {}, b"", {}, "127.0.0.1").status_code == 200
 
 
-@scale(250, 2_000 * len(ROUTES))
+@scale(150, 2_000 * len(ROUTES))
 @given(data=st.data())
 def test_no_request_makes_an_error_of_ours(server: Server, data: Any) -> None:
     draw = data.draw

@@ -355,7 +355,7 @@ KINDS: tuple[type[Way], ...] = (
     ValueChanged, NoughtChanged, ValueDeleted, ValueAdded, ResourceChanged, ResourceDeleted, ResourceBack,
     EncounterVoided, AppointmentCancelled, EncounterChanged, EncounterLost, AnsweredLost, AnswerEdited, AnswerDeleted,
 )  # fmt: skip
-ROADS = examples(20, 200) // WAYS
+ROADS = examples(10, 200) // WAYS
 
 
 @pytest.fixture

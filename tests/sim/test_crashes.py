@@ -20,7 +20,7 @@ def crashes(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_crash_at_a_share_of_the_boundaries_changes_no_ending() -> None:
-    done = crashes("--every", "200", "--scenario", *SHARE)
+    done = crashes("--every", "300", "--scenario", *SHARE)
     assert done.returncode == 0 and f"{len(SHARE)} scenarios, " in done.stdout, done.stdout + done.stderr
     assert " 0 failures" in done.stdout
 

@@ -67,7 +67,9 @@ def indicator(element: str) -> str:
 
 @pytest.mark.parametrize(
     ("seed", "zone", "covered"),
-    [(*place, "first") for place in PLACES] + [(7, "Africa/Bamako", "all"), (11, "Africa/Nairobi", "all")],
+    [(7, "Africa/Bamako", "first"), (11, "Africa/Nairobi", "all")]
+    + [pytest.param(*place, "first", marks=pytest.mark.slow) for place in PLACES[1:]]
+    + [pytest.param(7, "Africa/Bamako", "all", marks=pytest.mark.slow)],
 )
 def test_there_is_enough_of_everything(seed: int, zone: str, covered: str) -> None:
     district = made(seed, zone, "", covered)
