@@ -53,6 +53,9 @@ def tooth(name: str) -> tuple[str, int | None, str]:
 
 
 def pool(workers: int) -> Any:
+    from tests.sim import world
+
+    world.prepare()
     return multiprocessing.get_context("fork").Pool(workers, initializer=quiet)
 
 

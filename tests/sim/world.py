@@ -673,7 +673,9 @@ _builders: dict[str, FhirBuilder] = {}
 
 
 def builder(_pack: Pack, names: Any) -> FhirBuilder:
-    return _builders.setdefault("one", FhirBuilder(pack(), names))
+    if "one" not in _builders:
+        _builders["one"] = FhirBuilder(pack(), names)
+    return _builders["one"]
 
 
 @lru_cache(maxsize=1)
@@ -710,6 +712,12 @@ def template() -> Path:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     return folder / "relais.db"
+
+
+def prepare() -> None:
+    """What is made once per process, made before its children are."""
+    for make in (pack, mapper, indicators, people, dhis2_metadata, clinic_metadata, template):
+        make()  # type: ignore[operator]
 
 
 def memory() -> str | None:
