@@ -10,11 +10,10 @@ export PYTHONDONTWRITEBYTECODE= HYPOTHESIS_STORAGE_DIRECTORY=.hypothesis
 case ${1:-} in
 "")
   # Two runs: what coverage watches takes three times as long, and so does every process it starts.
-  together=(-q -n "${WORKERS:-2}" --dist worksteal -rs --durations=5)
+  both=(-q -n "${WORKERS:-2}" --dist worksteal -m "not browser and not slow" -rs --durations=5)
   failed=0
-  .venv/bin/pytest "${together[@]}" -m "covering and not browser and not slow" --cov --cov-report=term \
-    tests/cli tests/engine tests/unit || failed=1
-  .venv/bin/pytest "${together[@]}" -m "not covering and not browser and not slow" || failed=1
+  .venv/bin/pytest "${both[@]}" --part covering --cov --cov-report=term || failed=1
+  .venv/bin/pytest "${both[@]}" --part rest || failed=1
   exit "$failed" ;;
 --browser) shift; exec .venv/bin/pytest -q -m browser -rs "$@" ;;
 --slow) shift; exec .venv/bin/pytest -q -m slow -rs "$@" ;;

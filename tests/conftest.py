@@ -2,8 +2,8 @@
 of an empty SQLite database are copied from one that was migrated, which is what every other test does not test.
 
 Coverage is measured where mappings and engine are tested piece by piece, in a run of its own over the files that show
-most of their lines in the least time (``covering``). What goes through the whole house again and again would take
-three times as long to show the same lines, and "covered" would mean less."""
+most of their lines in the least time (``--part covering``). What goes through the whole house again and again would
+take three times as long to show the same lines, and "covered" would mean less."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from connector.store.database import SqlStore
 settings.register_profile("relais", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("relais")
 
-#: The files whose tests say what is covered: ``scripts/test.sh`` runs them apart from the others.
+#: The files whose tests say what is covered.
 COVERING = {
     "cli": {"examples", "preview"},
     "engine": {
@@ -36,12 +36,18 @@ COVERING = {
 }  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if item.path.stem.removeprefix("test_") in COVERING.get(folder, ()):
-            item.add_marker(pytest.mark.covering)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", choices=("covering", "rest"), help="only the files that say what is covered, or the others"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    part, name = config.getoption("--part"), collection_path.stem
+    if part is None or not name.startswith("test_"):
+        return None
+    covering = name.removeprefix("test_") in COVERING.get(collection_path.parent.name, ())
+    return covering != (part == "covering") or None
 
 
 #: httpx asks for it at every exchange with a simulator. That it is not installed need not be found out each time.

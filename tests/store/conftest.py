@@ -16,7 +16,7 @@ from connector.store.tables import metadata
 from tests.store.databases import DATABASES, database
 
 KINDS: dict[str, type[SqlStore]] = {"inline": SqlStore, "queued": QueuedStore}
-BUSY = 0.5
+BUSY = 0.3
 MASTER = b"m" * 32
 
 

@@ -148,7 +148,7 @@ def test_a_lock_shorter_than_our_patience_is_waited_for(opened: Open, kind: str,
     with held(store, how):
         timer = threading.Thread(target=store.write, args=(page(1),))
         timer.start()
-        time.sleep(1.0)
+        time.sleep(0.4)
         assert timer.is_alive()
     timer.join(10)
     assert whole(store) == 1 and time.monotonic() - begun < 9
