@@ -180,7 +180,7 @@ def _expression(source: str, functions: Mapping[str, Callable[..., Any]]) -> jle
     try:
         engine = jlens.Expression(source)
     except jlens.JlensError as error:
-        position = error.position if error.start is None or error.token == "(end)" else error.start
+        position = error.position if error.start is None else error.start
         raise ExpressionError(f"{error.code} at character {error.position}: {error}", position) from None
     for name, function in functions.items():
         engine.register_function(name, function)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from connector.mappings import r4, second_opinion
 from connector.sandbox import oracle
 from tests.road.road import Road, settled
 
@@ -31,6 +33,21 @@ def test_a_run_settles_and_a_second_run_sends_nothing(road: Road) -> None:
     assert verified["ok"]
     code, agreement = road.relais("reconcile", "dhis2")
     assert (agreement["different"], agreement["missing"]) == (0, 0) and agreement["equal"] >= 1500
+
+
+def test_two_readers_accept_every_resource_that_arrived(road: Road) -> None:
+    """The strict schema, and ``fhir.resources`` in its R4B part, which shares nothing with it."""
+    settled(road, *road.relais("run", "--once", "--wait", "10m"))
+    held = road.ask("fhir", "state")["resources"]
+    refused = [
+        (key, problem)
+        for key, resource in held.items()
+        for problem in (*r4.problems(resource), *second_opinion.problems(resource))
+    ]
+    assert refused[:5] == []
+    kinds = Counter(key.partition("/")[0] for key in held)
+    print(f"{len(held)} resources accepted by both: {dict(kinds.most_common())}")
+    assert len(kinds) >= 10
 
 
 def positive_visit(road: Road) -> dict[str, Any]:

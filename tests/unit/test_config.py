@@ -10,6 +10,8 @@ import pytest
 
 from connector.errors import PackBroken
 from connector.mappings.config import load_pack
+from connector.mappings.config_places import cell_at
+from connector.mappings.pack import Place
 from connector.mappings.schedules import schedule_problem
 from connector.mappings.yaml_nodes import Findings, Map, plain, read_yaml
 from connector.model import Finding, Severity, Who
@@ -468,3 +470,18 @@ def test_a_table_without_its_columns(copy: PackCopy) -> None:
     assert "csv.columns" in copy.codes()
     (copy.folder / "org_units.csv").unlink()
     assert "file.missing" in copy.codes()
+
+
+@pytest.mark.parametrize(("column", "at"), [("a", 1), ("b", 3), ("c", 12), ("nowhere", 1)])
+def test_a_cell_is_where_its_column_is(column: str, at: int) -> None:
+    found = cell_at(Place("x.csv", 2), 'a,"b, too",c', ["a", "b", "c"], ",", column)
+    assert found == Place("x.csv", 2, at)
+
+
+def test_the_cell_of_a_row_that_is_too_short_is_its_row() -> None:
+    assert cell_at(Place("x.csv", 2), "a", ["a", "b"], ",", "b") == Place("x.csv", 2)
+
+
+def test_the_version_of_an_indicator_is_short_and_always_of_one_length(copy: PackCopy) -> None:
+    pack, _ = copy.load()
+    assert {len(one.version) for one in pack.indicators.values()} == {16}

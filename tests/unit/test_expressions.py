@@ -333,3 +333,12 @@ def test_numbers_stay_finite() -> None:
 def test_a_path_that_is_not_there_is_in_no_list() -> None:
     for text in ("a in ['x']", "'x' in a", "a in b"):
         assert compile_expression(text)({}) is False, text
+
+
+@pytest.mark.parametrize(
+    ("text", "at"), [("a b", 2), ("a and", 5), ("a = ) b", 4), ("1.2.3", 0), ("'abc", 0), ("$yes(a) $no(b)", 8)]
+)
+def test_a_mistake_is_told_at_the_character_it_begins_with(text: str, at: int) -> None:
+    with pytest.raises(ExpressionError) as told:
+        compile_expression(text)
+    assert told.value.position == at

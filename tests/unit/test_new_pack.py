@@ -199,3 +199,14 @@ def test_names_that_share_a_syllable_are_not_proposed() -> None:
     ]
     near = propose(fields, concepts, {})
     assert [[like.name for like in one.concepts] for one in near] == [[], [], ["age_months"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "written"),
+    [
+        ("choices", ("conseil", "reference"), "$chosen(a.b, 'conseil')"), ("choices", (), "$chosen(a.b, 'option')"),
+        ("boolean", (), "$yes(a.b)"), ("zero_one", (), "$yes(a.b)"), ("number", (), "$num(a.b)"), ("text", (), "a.b"),
+    ],
+)  # fmt: skip
+def test_a_field_is_read_as_its_kind_asks(kind: str, options: tuple[str, ...], written: str) -> None:
+    assert Field("a.b", "", kind, options=options).expression == written

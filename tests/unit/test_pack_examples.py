@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -288,3 +289,17 @@ def test_engines_that_disagree_fail_an_example(copy: PackCopy, monkeypatch: pyte
     written = (copy.folder / "forms/cht/home_visit.test.yaml").read_text("utf-8")
     assert len(failures) == written.count("- name: ") > 1, "every example of the form"
     assert all("the engines disagree on fields.topic" in one for one in failures)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "same"),
+    [
+        (Decimal("1.5"), 1.5, True), (Decimal("1.50"), "1.5", True), (Decimal("1.5"), 2.5, False),
+        (Decimal("1.5"), "one and a half", False), (True, True, True), (True, 1, False), (1, True, False),
+        (("a", Decimal(2)), ["a", 2], True), (("a", "b"), ["a"], False), (("a", "b"), ["b", "a"], False),
+        ({"a": Decimal(1)}, {"a": 1}, True), ({"a": 1, "b": 2}, {"a": 1}, False), ({"a": 1}, {"a": 2}, False),
+        ("x", "x", True), ("x", "y", False), (None, None, True), (None, "", False),
+    ],
+)  # fmt: skip
+def test_what_an_example_expects_is_what_was_found_or_not(found: Any, wanted: Any, same: bool) -> None:
+    assert examples._equal(found, wanted) is same
