@@ -3,7 +3,7 @@ and the new cells are touched together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -28,6 +28,7 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
         old.setdefault(row["record"], []).append(row)
     drop: list[str] = []
     add: list[dict[str, Any]] = []
+    added: dict[str, list[dict[str, Any]]] = {}
     touched: dict[tuple[str, ...], None] = {}
     alike: dict[tuple[str, str, str, str], None] = {}
     for record, contributions in new.items():
@@ -38,15 +39,20 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
         if before:
             drop.append(record)
         add += rows
+        added[record] = rows
         for row in (*before, *rows):
             if row["categories"] != SEEN_TEXT:
                 touched[_cell(row)] = None
             if row["distinct_key"]:
                 alike[row["indicator"], row["part"], row["org_unit"], row["period"]] = None
     unit.replace_contributions(drop, add)
-    left = {(record, *_cell(row)) for record in drop for row in old[record]}
-    left -= {(row["record"], *_cell(row)) for row in add if row["record"] in old}
-    unit.departed([dict(zip(("record", *ADDRESS), one, strict=True), now=now) for one in sorted(left)])
+    unit.cells_change(
+        [
+            {"record": record, **dict(zip(ADDRESS, cell, strict=True)), "was": was, "is": then, "now": now}
+            for record in dict.fromkeys((*drop, *(row["record"] for row in add)))
+            for cell, was, then in _changes(old.get(record, ()), added.get(record, ()))
+        ]
+    )
     unit.touch([dict(zip(ADDRESS, cell, strict=True)) for cell in touched])
     unit.touch_alike(alike)
     return len(drop) + len({row["record"] for row in add} - set(drop))
@@ -69,8 +75,30 @@ def _row(unit: Any, one: Contribution) -> dict[str, Any]:
     }
 
 
+def _changes(
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """The cells to which a record adds something else than before, with what it added and adds. Another version of the
+    mapping that adds the same changes no figure."""
+    was, then = _by_cell(before), _by_cell(after)
+    for cell in sorted({*was, *then}):
+        if was.get(cell) != then.get(cell) and cell[-1] != SEEN_TEXT:
+            yield cell, was.get(cell, ""), then.get(cell, "")
+
+
+def _by_cell(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], str]:
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        said = (_amount(row), row["distinct_key"], row["moment"] or "", str(row["at_least"]))
+        found.setdefault(_cell(row), []).append(" ".join(said))
+    return {cell: "\n".join(sorted(lines)) for cell, lines in found.items()}
+
+
+def _amount(row: Mapping[str, Any]) -> str:
+    return format(float(row["amount"]), ".4f")
+
+
 def _same(row: Mapping[str, Any]) -> tuple[str, ...]:
     """All that a contribution says, to compare what is kept with what is to be."""
-    amount = format(float(row["amount"]), ".4f")
-    return (*_cell(row), amount, row["distinct_key"], row["date"], row["version"],
+    return (*_cell(row), _amount(row), row["distinct_key"], row["date"], row["version"],
             row["moment"] or "", str(row["at_least"]))  # fmt: skip

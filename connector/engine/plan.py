@@ -153,9 +153,9 @@ def _value(target: str, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _because(unit: Any, cell: dict[str, Any]) -> dict[str, Any]:
-    """The records that made the figure another one since it was accepted."""
-    came, total = unit.records_since(cell, cell["accepted_at"] or "", BECAUSE)
-    left = unit.departed_from(cell, BECAUSE)
+    """The records that add something else to the figure than when it was accepted."""
+    came, total = unit.records_come(cell, BECAUSE)
+    left = unit.records_gone(cell, BECAUSE)
     return {
         "came": [{"record": r["record"], "received": r["received_at"], "edited": bool(r["edited"])} for r in came],
         "came_total": total,

@@ -89,13 +89,22 @@ BLOCK_CELLS = text(
 CELL_ACCEPTED = text(
     "UPDATE cell SET accepted=:value, accepted_at=:now, state='accepted', reason=NULL, there=NULL, released=NULL WHERE id=:id"
 )
-DEPARTED = text(
-    "INSERT INTO departed (indicator, part, org_unit, period, categories, record, at) VALUES (:indicator, :part, :org_unit, "
-    ":period, :categories, :record, :now) ON CONFLICT (indicator, part, org_unit, period, categories, record) DO NOTHING"
+#: The first change since the value was accepted says what the record added then; later ones leave it.
+CELL_CHANGE = text(
+    "INSERT INTO cell_change (indicator, part, org_unit, period, categories, record, was, at) SELECT c.indicator, c.part, "
+    "c.org_unit, c.period, c.categories, CAST(:record AS TEXT), CAST(:was AS TEXT), CAST(:now AS TEXT) FROM cell c WHERE "
+    "c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period AND c.categories=:categories AND "
+    "(c.accepted_at IS NOT NULL OR EXISTS (SELECT 1 FROM value_sent s WHERE s.cell=c.id)) "
+    "ON CONFLICT (indicator, part, org_unit, period, categories, record) DO NOTHING"
 )
-FORGET_DEPARTED = text(
-    "DELETE FROM departed WHERE EXISTS (SELECT 1 FROM cell c WHERE c.id=:id AND c.indicator=departed.indicator AND "
-    "c.part=departed.part AND c.org_unit=departed.org_unit AND c.period=departed.period AND c.categories=departed.categories)"
+CHANGED_BACK = text(
+    "DELETE FROM cell_change WHERE indicator=:indicator AND part=:part AND org_unit=:org_unit AND period=:period AND "
+    "categories=:categories AND record=:record AND was=:is"
+)
+FORGET_CHANGES = text(
+    "DELETE FROM cell_change WHERE EXISTS (SELECT 1 FROM cell c WHERE c.id=:id AND c.indicator=cell_change.indicator AND "
+    "c.part=cell_change.part AND c.org_unit=cell_change.org_unit AND c.period=cell_change.period AND "
+    "c.categories=cell_change.categories)"
 )
 CELL_STATE = text("UPDATE cell SET state=:state, reason=:reason, there=:there WHERE id=:id")
 INSERT_SENT = text(
@@ -184,13 +193,20 @@ class CountingQueries:
     def cells_accepted(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             many(self.connection, CELL_ACCEPTED, rows)
-            if self.connection.execute(text("SELECT 1 FROM departed LIMIT 1")).first():
-                many(self.connection, FORGET_DEPARTED, [{"id": row["id"]} for row in rows])
+            if self._any_change():
+                many(self.connection, FORGET_CHANGES, [{"id": row["id"]} for row in rows])
 
-    def departed(self, rows: list[dict[str, Any]]) -> None:
-        """Remember which records left which cells, until the new figure is accepted."""
+    def _any_change(self) -> bool:
+        return self.connection.execute(text("SELECT 1 FROM cell_change LIMIT 1")).first() is not None
+
+    def cells_change(self, rows: list[dict[str, Any]]) -> None:
+        """Remember which records add something else to which cells, until the new figure is accepted. ``was``, ``is``:
+        what the record added before and adds now, "" for nothing."""
         if rows:
-            many(self.connection, DEPARTED, rows)
+            many(self.connection, CELL_CHANGE, [{k: v for k, v in row.items() if k != "is"} for row in rows])
+            if self._any_change():
+                back = [{k: v for k, v in row.items() if k not in ("was", "now")} for row in rows]
+                many(self.connection, CHANGED_BACK, back)
 
     def cells_state(self, rows: list[dict[str, Any]]) -> None:
         if rows:

@@ -32,6 +32,11 @@ TOUCH_CELLS = text(
 _CELL = (
     "c.indicator=:indicator AND c.part=:part AND c.org_unit=:org_unit AND c.period=:period AND c.categories=:categories"
 )
+#: The record of a change adds to the cell now.
+_ADDS = (
+    "EXISTS (SELECT 1 FROM contribution x WHERE x.record=c.record AND x.indicator=c.indicator AND x.part=c.part AND "
+    "x.org_unit=c.org_unit AND x.period=c.period AND x.categories=c.categories)"
+)
 
 
 class PlanQueries:
@@ -76,27 +81,24 @@ class PlanQueries:
             ]
         )
 
-    def records_since(self, cell: dict[str, Any], since: str, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Records that add to the cell and were mapped after ``since``, newest first, and how many they are."""
+    def records_come(self, cell: dict[str, Any], limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Records that add to the cell what they did not when its value was accepted, newest first, and how many."""
         address = {name: cell[name] for name in ADDRESS}
-        joined = f"FROM contribution c JOIN activity a ON a.record=c.record LEFT JOIN head h ON h.record=c.record WHERE {_CELL} AND a.mapped_at > :since"
+        those = f"FROM cell_change c LEFT JOIN head h ON h.record=c.record WHERE {_CELL} AND {_ADDS}"
         rows = self._planned(
-            f"SELECT DISTINCT c.record, h.received_at, CASE WHEN h.moves > 1 THEN 1 ELSE 0 END AS edited {joined} "
+            f"SELECT c.record, h.received_at, CASE WHEN h.moves > 1 THEN 1 ELSE 0 END AS edited {those} "
             "ORDER BY h.received_at DESC, c.record LIMIT :n",
             **address,
-            since=since,
             n=limit,
         )
-        total = self._planned(f"SELECT COUNT(DISTINCT c.record) AS n {joined}", **address, since=since)
+        total = self._planned(f"SELECT COUNT(*) AS n {those}", **address)
         return rows, int(total[0]["n"])
 
-    def departed_from(self, cell: dict[str, Any], limit: int) -> list[dict[str, Any]]:
-        """Records that left the cell since its value was accepted, and what became of them."""
+    def records_gone(self, cell: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+        """Records that added to the cell when its value was accepted and do no more, and what became of them."""
         return self._planned(
-            "SELECT c.record, c.at, h.state, h.received_at FROM departed c LEFT JOIN head h ON h.record=c.record WHERE "
-            f"{_CELL} AND NOT EXISTS (SELECT 1 FROM contribution x WHERE x.record=c.record AND x.indicator=c.indicator AND "
-            "x.part=c.part AND x.org_unit=c.org_unit AND x.period=c.period AND x.categories=c.categories) "
-            "ORDER BY c.at DESC, c.record LIMIT :n",
+            "SELECT c.record, c.at, h.state, h.received_at FROM cell_change c LEFT JOIN head h ON h.record=c.record WHERE "
+            f"{_CELL} AND NOT {_ADDS} ORDER BY c.at DESC, c.record LIMIT :n",
             **{name: cell[name] for name in ADDRESS},
             n=limit,
         )

@@ -12,7 +12,7 @@ CHUNK = 500
 #: Nothing is mapped or counted by these: what was sent, who looked, who may.
 LEFT_OUT = frozenset(
     (
-        "approval", "attempt", "attempt_delivery", "audit", "audit_head", "beat", "delivery", "departed", "fire", "lane",
+        "approval", "attempt", "attempt_delivery", "audit", "audit_head", "beat", "cell_change", "delivery", "fire", "lane",
         "plan", "plan_delivery", "run", "selection", "selection_delivery", "target_state", "token", "user", "value_sent",
     )
 )  # fmt: skip

@@ -409,9 +409,10 @@ plan_delivery = Table(
     Column("mark", Text, nullable=False),  #: digest of the values of a block, else of the wanted state
 )
 
-#: Records that no longer add to a cell since its value was accepted, so that a change can be explained.
-departed = Table(
-    "departed",
+#: Records that add something else to a cell than when its value was accepted, so that a change can be explained: just
+#: those, a record that adds the same again is taken out. Cells of which nothing was ever sent have none.
+cell_change = Table(
+    "cell_change",
     metadata,
     Column("indicator", Text, primary_key=True),
     Column("part", Text, primary_key=True),
@@ -419,6 +420,7 @@ departed = Table(
     Column("period", Text, primary_key=True),
     Column("categories", Text, primary_key=True),
     Column("record", Text, primary_key=True),
+    Column("was", Text, nullable=False),  #: what it added then (``contributing``); "" = nothing
     Column("at", Text, nullable=False),
 )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from connector.engine import approving, kept_plans, runs
 from connector.engine import plan as planning
@@ -139,7 +140,7 @@ def test_a_change_names_the_records_it_comes_from(make_road: Make) -> None:
     assert because["came_total"] == 2
     assert because["left"] == [{"record": "cht/reports/visit-08-1", "state": "deleted"}]
     carry_out(road, document["id"])
-    assert road.value(*A04) == "2" and road.rows("SELECT * FROM departed WHERE indicator='A04'") == []
+    assert road.value(*A04) == "2" and road.rows("SELECT * FROM cell_change WHERE indicator='A04'") == []
 
 
 def test_an_edit_that_no_longer_counts_is_named(make_road: Make) -> None:
@@ -151,6 +152,38 @@ def test_an_edit_that_no_longer_counts_is_named(make_road: Make) -> None:
     removed = item(planning.plan(road.engine, "dhis2"), "MH_B02_NUM", "A3_Y0_4")
     assert removed["what"] == "removed" and removed["sends"] == "0"
     assert removed["because"]["left"] == [{"record": "cht/reports/visit-08-1", "state": "mapped"}]
+
+
+def test_what_was_counted_alike_before_is_no_reason_however_often_it_was_mapped_again(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.settle()
+    road.later(hours=1)
+    road.again(
+        lambda pack: replace(
+            pack,
+            version="another",
+            indicators={id: replace(one, version="another") for id, one in pack.indicators.items()},
+        )
+    )
+    everything = "UPDATE head SET dirty=:yes WHERE NOT deleted"
+    road.engine.store.write(lambda unit: unit.connection.execute(text(everything), {"yes": True}))
+    road.cht.put(visit("visit-08-1", note="another word"))
+    road.cht.put(visit("late", "2026-08-21"))
+    road.run(targets=[])
+    because = item(planning.plan(road.engine, "dhis2"), *A04)["because"]
+    assert [one["record"] for one in because["came"]] == ["cht/reports/late"]
+    assert (because["came_total"], because["left"]) == (1, [])
+    moved = visit("visit-08-1", "2026-07-10")
+    gone = [{"record": "cht/reports/visit-08-1", "state": "mapped"}]
+    for document, left in ((moved, gone), (visit("visit-08-1"), [])):
+        road.later(hours=1)
+        road.cht.put(document)
+        road.run(targets=[])
+        found = road.rows("SELECT record FROM cell_change WHERE indicator='A04' AND period='202608' ORDER BY record")
+        assert [one["record"] for one in found] == ["cht/reports/late", *(one["record"] for one in left)]
+        if not left:
+            because = item(planning.plan(road.engine, "dhis2"), *A04)["because"]
+            assert (because["came_total"], because["left"]) == (1, []), "away and back again"
 
 
 def test_a_paused_target_is_one_line_and_gets_nothing(make_road: Make) -> None:

@@ -111,24 +111,32 @@ def test_what_is_not_counted_yet_is_told(store: SqlStore) -> None:
 
 
 def test_records_that_came_and_left_since_are_named(store: SqlStore) -> None:
-    def work(unit: Any) -> None:
-        unit.keep_bodies([body(key) for key in "abc"])
-        unit.move_heads([head(key) for key in "abc"])
-        unit.move_heads([head("b", "2", now=LATER)])
-        unit.keep_activities([activity("a", now=BEFORE), activity("b", now=LATER), activity("c", now=LATER)])
-        unit.replace_contributions([], [contribution("a"), contribution("b"), contribution("b", categories="")])
-        unit.keep_cells([counted()])
-        unit.departed([{**CELL, "record": f"cht/reports/{key}", "now": NOW} for key in ("c", "b", "c")])
+    def change(key: str, was: str, now: str) -> dict[str, Any]:
+        return {**CELL, "record": f"cht/reports/{key}", "was": was, "is": now, "now": NOW}
 
-    store.write(work)
+    def work(unit: Any) -> int:
+        unit.move_heads([head(key) for key in "abcd"])
+        unit.move_heads([head("b", "2", now=LATER)])
+        unit.replace_contributions([], [contribution("a"), contribution("b"), contribution("d")])
+        unit.keep_cells([counted()])
+        unit.cells_change([change("a", "", "1")])
+        (cell,) = unit.cells_where("indicator='G05'")
+        assert unit.records_come(cell, 5) == ([], 0), "nothing of it was ever sent"
+        unit.cells_accepted([{"id": cell["id"], "value": "2", "now": NOW}])
+        unit.cells_change([change("b", "", "1"), change("c", "1", ""), change("a", "1", "2"), change("d", "1", "")])
+        unit.cells_change([change("a", "2", "1"), change("c", "", ""), change("d", "", "3")])
+        return int(cell["id"])
+
+    id = store.write(work)
     (cell,) = store.read(lambda unit: unit.cells_where("indicator='G05'"))
-    came, total = store.read(lambda unit: unit.records_since(cell, NOW, 5))
-    assert ([(row["record"], bool(row["edited"])) for row in came], total) == ([("cht/reports/b", True)], 1)
-    assert store.read(lambda unit: unit.records_since(cell, LONG_AGO, 1))[1] == 2
-    left = store.read(lambda unit: unit.departed_from(cell, 5))
-    assert [row["record"] for row in left] == ["cht/reports/c"], "b is back"
-    store.write(lambda unit: unit.cells_accepted([{"id": cell["id"], "value": "3", "now": LATER}]))
-    assert store.read(lambda unit: unit.departed_from(cell, 5)) == []
+    came, total = store.read(lambda unit: unit.records_come(cell, 5))
+    assert ([(row["record"], bool(row["edited"])) for row in came], total) == (
+        [("cht/reports/b", True), ("cht/reports/d", False)], 2,
+    )  # fmt: skip
+    assert store.read(lambda unit: unit.records_come(cell, 1)) == (came[:1], 2)
+    assert [row["record"] for row in store.read(lambda unit: unit.records_gone(cell, 5))] == ["cht/reports/c"]
+    store.write(lambda unit: unit.cells_accepted([{"id": id, "value": "3", "now": LATER}]))
+    assert store.read(lambda unit: unit.records_gone(cell, 5)) == []
 
 
 def test_two_databases_are_compared_by_their_cells_and_the_states_of_their_records(store: SqlStore) -> None:
