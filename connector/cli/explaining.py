@@ -63,8 +63,12 @@ def explain(
         document = lineage.explain(made.engine, *where, after, why_not=why_not)
         cell = lineage_files.cell_at(made.engine, *where)
         if document is None or cell is None:
-            json_out(None) if json else _nothing_there(made, *where[:3])
-            leave(1)
+            found = lineage.uncounted(made.engine, *where)
+            if json:
+                json_out(found if why_not else None)
+            else:
+                _nothing_there(made, where, found, why_not)
+            leave(0 if why_not and not found["unknown"] else 1)
             return
         Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
         if csv:
@@ -80,22 +84,76 @@ def explain(
     if json:
         json_out(document)
     else:
-        _show_value(document, reasons)
+        _show_value(document, reasons, why_not)
 
 
 #: Combinations named to who asked for one that is not there.
 _NAMED = 8
 
 
-def _nothing_there(made: bootstrap.House, element: str, org_unit: str, period: str) -> None:
-    out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
-    found = lineage.near(made.engine, element, org_unit, period)
-    if found:
+#: What of an address the pack does not know -> French, English
+UNKNOWN = {
+    "data_element": ("Aucun indicateur du paquet n'est envoyé sous {0}.", "No indicator of the pack is sent as {0}."),
+    "org_unit": ("{1} n'est pas dans org_units.csv.", "{1} is not in org_units.csv."),
+    "period": ("{2} n'est pas une période (202608, 2026Q3 …).", "{2} is no period (202608, 2026Q3 ...)."),
+    "combo": ("{0} n'a pas de combinaison {3}.", "{0} has no combination {3}."),
+}
+
+
+def _nothing_there(made: bootstrap.House, where: tuple[str, str, str, str], found: dict[str, Any], why: bool) -> None:
+    if found["unknown"]:
+        french, english = UNKNOWN[found["unknown"]]
+        out.print(say(french.format(*where), english.format(*where)))
+    else:
+        out.print(say("Rien n'a été compté là.", "Nothing was counted there."))
+    element, org_unit, period, _ = where
+    counted = lineage.near(made.engine, element, org_unit, period)
+    if counted:
         out.print(say("Dans ce lieu et cette période :", "In that place and period:"))
-    for code, combo in found[:_NAMED]:
+    for code, combo in counted[:_NAMED]:
         out.print(f"  relais explain dhis2 {code} {org_unit} {period} {combo}", soft_wrap=True)
-    if len(found) > _NAMED:
+    if len(counted) > _NAMED:
         out.print("  ...")
+    if why and not found["unknown"]:
+        _show_not_counted(found["not_counted"])
+    elif found["not_counted"]:
+        out.print(say("Pourquoi rien : ajoutez --why-not", "Why nothing: add --why-not"))
+
+
+def _show_records(document: dict[str, Any]) -> None:
+    table([say("lieu", "place"), "n"], [[r["label"], r["n"]] for r in document["led"]])
+    table(
+        [say("agent", "worker"), say("compte pour", "amount"), say("fiches", "records"), say("dernière", "last")],
+        [[w["worker"], w["amount"], w["records"], w["last"]] for w in document["workers"]],
+    )
+    table(
+        [say("fiche", "record"), "date", say("agent", "worker"), say("compte pour", "amount")],
+        [[r["record"], r["date"], r["worker"], r["amount"]] for r in document["records"]],
+    )
+
+
+def _show_not_counted(reasons: list[dict[str, Any]]) -> None:
+    if not reasons:
+        out.print(
+            say(
+                "Aucune fiche de ce lieu et de cette période n'est laissée de côté par cet indicateur. Une fiche attendue "
+                "ici n'est pas arrivée, est en quarantaine (relais quarantine) ou compte sous une autre combinaison.",
+                "No record of this place and period is left out by this indicator. A record expected here has not come, is "
+                "in quarantine (relais quarantine) or counts under another combination.",
+            )
+        )
+        return
+    table(
+        [say("ne comptent pas ici", "do not count here"), say("pourquoi", "why"), say("par exemple", "for example")],
+        [
+            [
+                r["n"],
+                r["reason"][say("fr", "en")],
+                ", ".join(r["records"]) + (f" ({r['values']})" if r["values"] else ""),
+            ]
+            for r in reasons
+        ],
+    )
 
 
 def _explain_delivery(made: bootstrap.House, target: str, key: str, live: bool, json: bool) -> None:
@@ -147,32 +205,40 @@ def _or(value: Any, nothing: str) -> str:
     return nothing if value is None else str(value)
 
 
-def _show_value(document: dict[str, Any], reasons: Any) -> None:
+def _show_value(document: dict[str, Any], reasons: Any, why_not: bool) -> None:
     value = document["value"]
     name = value["name"].get(say("fr", "en"), value["data_element"])
     out.print(f"[bold]{name}[/] · {value['org_unit']} · {value['period']} · {value['combo']}")
-    counted = _or(value["current"], say("plus rien", "nothing any more"))
+    counted = say(f"Relais compte {value['current']}", f"Relais counts {value['current']}")
+    if value["current"] is None:
+        counted = say("Relais ne compte plus rien", "Relais counts nothing any more")
+        if value["wanted"]:
+            counted += say(f" et veut {value['wanted']} là-bas", f" and wants {value['wanted']} there")
     accepted = _or(value["accepted"], say("rien encore", "nothing yet"))
     out.print(
-        say(
-            f"Relais compte {counted}, DHIS2 a accepté {accepted}",
-            f"Relais counts {counted}, DHIS2 accepted {accepted}",
-        )
+        counted
+        + say(f", DHIS2 a accepté {accepted}", f", DHIS2 accepted {accepted}")
         + (say(f", là-bas : {value['there']}", f", there: {value['there']}") if value["there"] else "")
         + (say(" (petit effectif)", " (small figure)") if value["small"] else "")
         + f" ({state(value['state'])})"
     )
     _show_now(document)
     _show_rule(document["rule"])
-    table([say("lieu", "place"), "n"], [[r["label"], r["n"]] for r in document["led"]])
-    table(
-        [say("agent", "worker"), say("compte pour", "amount"), say("fiches", "records"), say("dernière", "last")],
-        [[w["worker"], w["amount"], w["records"], w["last"]] for w in document["workers"]],
-    )
-    table(
-        [say("fiche", "record"), "date", say("agent", "worker"), say("compte pour", "amount")],
-        [[r["record"], r["date"], r["worker"], r["amount"]] for r in document["records"]],
-    )
+    if document["records"]:
+        _show_records(document)
+    else:
+        out.print(say("Aucune fiche ne compte ici.", "No record counts here."))
+        if not why_not:
+            out.print(
+                say("Pourquoi les fiches de ce lieu et de cette période ne comptent pas : ajoutez --why-not",
+                    "Why the records of this place and period do not count: add --why-not")
+            )  # fmt: skip
+    for one in document["left"]:
+        gone = say(" (supprimée)", " (deleted)") if one["state"] == "deleted" else ""
+        out.print(
+            say(f"Ne compte plus ici depuis la valeur acceptée : {one['record']}{gone}",
+                f"Counts here no more since the accepted value: {one['record']}{gone}")
+        )  # fmt: skip
     if document["next"]:
         out.print(
             say(
@@ -182,23 +248,19 @@ def _show_value(document: dict[str, Any], reasons: Any) -> None:
                 "(all: --csv)",
             )
         )
-    table(
-        [say("envoyé le", "sent at"), say("valeur", "value"), say("réponse", "answer"), "HTTP"],
-        [
-            [s["at"][:19], s["value"], f"{state(s['verdict'])} {sentence(reasons, s['reason'])}", s["http_status"]]
-            for s in document["sends"]
-        ],
-    )
-    _show_proof(document["proof"])
-    if document["not_counted"]:
+    if document["sends"]:
         table(
+            [say("envoyé le", "sent at"), say("valeur", "value"), say("réponse", "answer"), "HTTP"],
             [
-                say("ne comptent pas ici", "do not count here"),
-                say("pourquoi", "why"),
-                say("par exemple", "for example"),
+                [s["at"][:19], s["value"], f"{state(s['verdict'])} {sentence(reasons, s['reason'])}", s["http_status"]]
+                for s in document["sends"]
             ],
-            [[r["n"], r["reason"][say("fr", "en")], ", ".join(r["records"])] for r in document["not_counted"]],
         )
+    else:
+        out.print(say("Rien n'a encore été envoyé.", "Nothing was sent yet."))
+    _show_proof(document["proof"])
+    if why_not:
+        _show_not_counted(document["not_counted"])
 
 
 def _show_rule(rule: dict[str, Any]) -> None:

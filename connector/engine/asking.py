@@ -102,7 +102,8 @@ class Asker:
         async def ask(target: Any) -> dict[str, Any]:
             held = await target.read_block(data_set.code, cell["org_unit"], cell["period"])
             there, ours = held.get((cell["data_element"], cell["combo"])), cell["value"]
-            same = there == ours or (there is None and ours in ("0", ""))  # DHIS2 drops insignificant zeros
+            zeros = (None, "0", "")  # DHIS2 drops insignificant zeros; where nothing counts any more a zero is wanted
+            same = there == ours or (there in zeros and ours in zeros)
             state = "equal" if same else "nothing" if there is None else "different"
             return self._told(state, there=there, ours=ours)
 

@@ -11,7 +11,7 @@ from connector.engine.engine import Engine
 from connector.engine.places import OrgUnits
 from connector.mappings import people
 from connector.mappings.codec import activity_from
-from connector.mappings.explaining import NotCounted, not_counted
+from connector.mappings.explaining import Comparison, NotCounted, not_counted
 from connector.mappings.pack import Indicator
 
 #: Records looked at; the counts are of these.
@@ -23,8 +23,9 @@ NAMED = 3
 def reasons(
     engine: Engine, unit: Any, cell: dict[str, Any], indicator: Indicator, hide: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Reason by reason how many records, the most frequent first: ``reason`` (words), ``code``, ``condition``, ``n``,
-    ``records`` (some of them). Facts whose activity is purged give no reason any more: ``purged``."""
+    """Reason by reason how many records, the most frequent first: ``reason`` (words), ``code``, ``condition``, ``values``
+    (what was compared in the first of ``records``), ``n``, ``records`` (some of them). Of ``cell`` only its indicator,
+    part, org unit and period are looked at. Facts whose activity is purged give no reason any more: ``purged``."""
     first, last = periods.bounds(cell["period"])
     org_units = OrgUnits(engine.pack)
     level = engine.pack.data_sets[indicator.data_set].level
@@ -35,29 +36,49 @@ def reasons(
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row, activity in opened:
         if activity is None:
-            code, text = "purged", ""
+            code, text, values = "purged", "", ""
         elif org_units.entered_at(row["org_unit"], level, activity.date) != cell["org_unit"]:
             continue  # it lay under this unit at another time
         else:
             facts = people.complete(activity, known.get(f"{activity.source}/{activity.subject}"))
             others = [(indicator.id, part) for part in indicator.parts if part != cell["part"]]
-            code, text = _why(
+            code, text, values = _why(
                 not_counted(engine.counter, activity, facts, others, hide=frozenset(hide), only=indicator.id)
             )
         one = found.setdefault(
-            (code, text), {"reason": _words(code, text), "code": code, "condition": text, "n": 0, "records": []}
+            (code, text),
+            {"reason": _words(code, text), "code": code, "condition": text, "values": values, "n": 0, "records": []},
         )
         one["n"] += 1
         one["records"] += [row["record"]] if len(one["records"]) < NAMED else []
     return sorted(found.values(), key=lambda one: (-one["n"], one["condition"]))
 
 
-def _why(said: list[NotCounted]) -> tuple[str, str]:
-    """Code, and the comparisons that failed as the pack writes them: without the record's own values, so that records
-    that fail alike are counted together."""
+def _why(said: list[NotCounted]) -> tuple[str, str, str]:
+    """Code, the comparisons that failed as the pack writes them, and the values of this record in them. The values
+    stand apart, so that records that fail alike are counted together."""
     one = said[0]  # the part at hand, or an item of it: it was asked about alone
-    failed = dict.fromkeys(c.text for c in one.comparisons if c.result != "true" and not c.depth)
-    return one.reason, ", ".join(failed) or one.condition
+    failed: dict[str, None] = {}
+    values: dict[str, None] = {}
+    for top, behind in _grouped(one.comparisons):
+        if top.result == "true":
+            continue
+        deepest = [c for c in behind if c.result != "true"] or behind
+        inside = ", ".join(dict.fromkeys(c.text for c in deepest))
+        failed[f"{top.text} ({inside})" if inside else top.text] = None
+        values |= dict.fromkeys(c.values for c in (top, *deepest) if c.values)
+    return one.reason, ", ".join(failed) or one.condition, ", ".join(values)
+
+
+def _grouped(comparisons: Iterable[Comparison]) -> list[tuple[Comparison, list[Comparison]]]:
+    """Each comparison of the condition with those behind the facts it speaks of."""
+    found: list[tuple[Comparison, list[Comparison]]] = []
+    for one in comparisons:
+        if one.depth and found:
+            found[-1][1].append(one)
+        else:
+            found.append((one, []))
+    return found
 
 
 #: code -> French, English

@@ -9,12 +9,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from connector.engine import left_out, proof, rules
+from connector import periods
+from connector.engine import left_out, proof, restoring, rules
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
+from connector.engine.places import OrgUnits
 from connector.engine.release import approved_figures
-from connector.engine.tally import parse_categories, rule_of
+from connector.engine.tally import parse_categories, rule_of, wanted_value
 from connector.mappings.codec import activity_from
+from connector.mappings.pack import Indicator
 
 #: Records shown at once.
 PAGE = 10
@@ -69,6 +72,7 @@ def _explain(
             "data_set": cell["data_set"],
             "name": dict(indicator.name) if indicator else {},
             "current": cell["value"],
+            "wanted": wanted(engine, unit, cell),
             "accepted": cell["accepted"],
             "accepted_at": cell["accepted_at"],
             "there": cell["there"],
@@ -96,6 +100,7 @@ def _explain(
             }
             for r in shown
         ],
+        "left": [{"record": r["record"], "state": r["state"] or "gone"} for r in unit.records_gone(cell, PAGE)],
         "next": shown[-1]["record"] if more else None,
         "workers": [{**w, "amount": number(w["amount"])} for w in unit.workers_of_cell(cell, WORKERS)],
         "sends": [
@@ -122,6 +127,47 @@ def _explain(
         "proof": proof.of_cell(engine, unit, cell, sends),
         "not_counted": left_out.reasons(engine, unit, cell, indicator, PERSONAL) if why_not and indicator else [],
     }
+
+
+def wanted(engine: Engine, unit: Any, cell: dict[str, Any]) -> str | None:
+    """What DHIS2 should hold of a cell: its value; where nothing counts any more what ``vanished`` says."""
+    config = engine.target_of("dhis2")
+    sent = cell["id"] in unit.values_once_sent([cell["id"]])
+    return wanted_value(engine.pack, cell, config.vanished if config else "zero", sent)
+
+
+def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any]:
+    """Why nothing was ever counted at an address. ``value``: None; ``unknown``: what of it the pack does not know
+    (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``."""
+    indicator, part, unknown = _part_of(engine, element, combo)
+    units = OrgUnits(engine.pack).codes()
+    if (
+        unknown is None
+        and org_unit not in units
+        and not any(r.parent == org_unit for rows in units.values() for r in rows)
+    ):
+        unknown = "org_unit"
+    try:
+        periods.bounds(period)
+    except ValueError:
+        unknown = unknown or "period"
+    found: list[dict[str, Any]] = []
+    if unknown is None and indicator is not None:
+        there = {"indicator": indicator.id, "part": part, "org_unit": org_unit, "period": period}
+        found = engine.store.read(lambda unit: left_out.reasons(engine, unit, there, indicator, PERSONAL))
+    return {"value": None, "unknown": unknown, "not_counted": found}
+
+
+def _part_of(engine: Engine, element: str, combo: str) -> tuple[Indicator | None, str, str | None]:
+    """The indicator and part sent under a name, and which of its two codes no cell has."""
+    pack = engine.pack
+    for one in pack.indicators.values():
+        if element in one.elements.values():
+            for id, part, _, address in restoring.addresses(pack, one.data_set):
+                if address == (element, combo):
+                    return pack.indicators[id], part, None
+            return None, "", "combo"
+    return None, "", "data_element"
 
 
 def near(engine: Engine, element: str, org_unit: str, period: str) -> list[tuple[str, str]]:

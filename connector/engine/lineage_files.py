@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connector.engine.engine import Engine
-from connector.engine.lineage import number
+from connector.engine.lineage import number, wanted
 from connector.mappings.columns import columns
 from connector.mappings.pack import FormMapping, Indicator
 
@@ -42,7 +42,8 @@ def cell_at(engine: Engine, element: str, org_unit: str, period: str, combo: str
 
 
 def as_csv(engine: Engine, cell: dict[str, Any]) -> Iterator[str]:
-    """Lines with semicolons, the header first; one for each record. A cell without records has one line."""
+    """Lines with semicolons, the header first; one for each record. A cell without records has one
+    line, with the value that is wanted at the target."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, delimiter=";", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -54,7 +55,8 @@ def as_csv(engine: Engine, cell: dict[str, Any]) -> Iterator[str]:
         out.seek(0)
         out.truncate()
     if nothing:
-        writer.writerow(_address(cell))
+        value = engine.store.read(lambda unit: wanted(engine, unit, cell))
+        writer.writerow({**_address(cell), "value": value})
         yield out.getvalue()
 
 

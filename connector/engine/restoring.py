@@ -21,7 +21,7 @@ from connector.engine.contributing import categories_text
 from connector.engine.engine import Engine
 from connector.errors import TargetUnreadable
 from connector.mappings import indicators
-from connector.mappings.pack import UNKNOWN
+from connector.mappings.pack import UNKNOWN, Pack
 from connector.model import ADDRESS
 
 #: Why a target is shut, and who shut it.
@@ -103,15 +103,14 @@ def _forgotten_cells(engine: Engine, unit: Any, block: tuple[str, str, str], our
     known = {(cell["data_element"], cell["combo"]) for cell in unit.cells(block)}
     if not set(ours) - known:
         return
-    for indicator, part, categories, address in _addresses(engine, block[0]):
+    for indicator, part, categories, address in addresses(engine.pack, block[0]):
         if address in ours and address not in known:
             values = (indicator, part, block[1], block[2], categories)
             unit.touch([dict(zip(ADDRESS, values, strict=True))])
 
 
-def _addresses(engine: Engine, data_set: str) -> Iterator[tuple[str, str, str, tuple[str, str]]]:
+def addresses(pack: Pack, data_set: str) -> Iterator[tuple[str, str, str, tuple[str, str]]]:
     """(indicator, part, categories, (element, combo)) of every cell a data set can have."""
-    pack = engine.pack
     for indicator in pack.indicators.values():
         if indicator.data_set != data_set:
             continue

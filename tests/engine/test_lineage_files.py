@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from connector.engine import lineage, lineage_files
+from connector.engine import left_out, lineage, lineage_files
+from connector.engine.asking import Asker
 from connector.mappings.columns import paths_read
+from connector.mappings.explaining import Comparison, NotCounted
 from tests.engine.house import MODIBO, SITE, UNIT, WORKERS, Make, Road, a_few, visit
 
 FIELD = "fields.group_fever.mrdt_result"
@@ -72,6 +75,22 @@ def test_a_cell_that_lost_its_records_has_one_line(make_road: Make) -> None:
     assert lineage_files.open_lineage(road.engine, cell)["inputs"] == []
 
 
+def test_a_sent_cell_that_lost_its_records_wants_nought_and_names_who_left(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.settle()
+    road.cht.delete("visit-08-1")
+    road.run(targets=[])
+    cell = cell_of(road, "MH_A04", "A2_Y1_4-SEX_F")
+    (row,) = csv.DictReader("".join(lineage_files.as_csv(road.engine, cell)).splitlines(), delimiter=";")
+    assert (row["value"], row["accepted"]) == ("0", "1")
+    found = lineage.explain(road.engine, "MH_A04", UNIT, "202608", "A2_Y1_4-SEX_F")
+    assert found is not None and found["left"] == [{"record": "cht/reports/visit-08-1", "state": "deleted"}]
+    assert (found["value"]["current"], found["value"]["wanted"]) == (None, "0")
+    road.settle()
+    asked = Asker(road.engine, road.house.another).value(cell_of(road, "MH_A04", "A2_Y1_4-SEX_F"))  # type: ignore[union-attr]
+    assert asked["state"] == "equal", "nothing counts, nought is there"
+
+
 def test_the_paths_of_an_expression() -> None:
     assert paths_read("$yes(a.b) and `x y`.c in ['d.e', \"f\"] or not_a_word = 1.5") == ["a.b", "x y.c", "not_a_word"]
     assert paths_read("$num(a.b) + $count(c[d > 2]) and true") == ["a.b", "c", "d"]
@@ -100,3 +119,31 @@ def test_why_other_records_of_the_place_and_month_do_not_count(make_road: Make) 
         connection.execute(text("UPDATE activity SET activity_enc=x''"))
     purged = ask(why_not=True)
     assert purged is not None and [(one["code"], one["n"]) for one in purged["not_counted"]] == [("purged", 2)]
+
+
+def test_why_nothing_was_ever_counted_there(make_road: Make) -> None:
+    """No visit of September is positive in the youngest group; what the address says wrong is told apart."""
+    road = make_road([*a_few(), visit("untested", "2026-09-20", subject=MODIBO, rdt="not_done")])
+    road.run(targets=[])
+    where = ("MH_B02_NUM", UNIT, "202609", "A3_Y10_14")
+    assert lineage.explain(road.engine, *where) is None
+    found = lineage.uncounted(road.engine, *where)
+    assert found["unknown"] is None
+    told = {record: one["condition"] for one in found["not_counted"] for record in one["records"]}
+    assert "malaria_rdt" in told["cht/reports/untested"]
+    wrong = [("MH_X", *where[1:]), (where[0], "ML-X9", *where[2:]), (*where[:2], "209", where[3]), (*where[:3], "A3")]
+    for one, what in zip(wrong, ("data_element", "org_unit", "period", "combo"), strict=True):
+        assert lineage.uncounted(road.engine, *one) == {"value": None, "unknown": what, "not_counted": []}
+
+
+def test_why_goes_down_to_the_facts_behind_a_fact() -> None:
+    behind = [
+        Comparison("severe", "absent"), Comparison("muac_mm < 115", "false", "131 < 115", 1),
+        Comparison("age > 5", "true", "8 > 5", 1), Comparison("fever", "true", "yes"),
+    ]  # fmt: skip
+    one = NotCounted("NUT", "count", "condition", "severe and fever", tuple(behind))
+    assert left_out._why([one]) == ("condition", "severe (muac_mm < 115)", "131 < 115")
+    other = replace(
+        one, comparisons=(Comparison("$not(mild)", "false"), Comparison("muac_mm < 125", "true", "9 < 125", 1))
+    )
+    assert left_out._why([other]) == ("condition", "$not(mild) (muac_mm < 125)", "9 < 125")

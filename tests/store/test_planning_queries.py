@@ -6,14 +6,11 @@ from typing import Any
 
 from connector.store.database import SqlStore
 from tests.store.test_queries import (
-    BEFORE,
     CELL,
     LATER,
-    LONG_AGO,
     NOW,
     ODD,
     activity,
-    body,
     contribution,
     counted,
     delivery,
