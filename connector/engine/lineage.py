@@ -13,7 +13,6 @@ from connector import periods
 from connector.engine import left_out, proof, restoring, rules
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
-from connector.engine.places import OrgUnits
 from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories, rule_of, wanted_value
 from connector.mappings.codec import activity_from
@@ -140,12 +139,8 @@ def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: s
     """Why nothing was ever counted at an address. ``value``: None; ``unknown``: what of it the pack does not know
     (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``."""
     indicator, part, unknown = _part_of(engine, element, combo)
-    units = OrgUnits(engine.pack).codes()
-    if (
-        unknown is None
-        and org_unit not in units
-        and not any(r.parent == org_unit for rows in units.values() for r in rows)
-    ):
+    codes = {code for row in engine.pack.org_units for code in (row.org_unit, row.parent)}
+    if unknown is None and org_unit not in codes:
         unknown = "org_unit"
     try:
         periods.bounds(period)

@@ -143,7 +143,6 @@ def test_why_goes_down_to_the_facts_behind_a_fact() -> None:
     ]  # fmt: skip
     one = NotCounted("NUT", "count", "condition", "severe and fever", tuple(behind))
     assert left_out._why([one]) == ("condition", "severe (muac_mm < 115)", "131 < 115")
-    other = replace(
-        one, comparisons=(Comparison("$not(mild)", "false"), Comparison("muac_mm < 125", "true", "9 < 125", 1))
-    )
+    mild = (Comparison("$not(mild)", "false"), Comparison("muac_mm < 125", "true", "9 < 125", 1))
+    other = replace(one, comparisons=mild)
     assert left_out._why([other]) == ("condition", "$not(mild) (muac_mm < 125)", "9 < 125")
