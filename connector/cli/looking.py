@@ -267,6 +267,10 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
         )
 
 
+#: Revisions of a record shown, the newest.
+REVISIONS = 10
+
+
 @app.command()
 def trace(
     source: Annotated[str, typer.Argument(help="Source, or source/stream/key.")],
@@ -276,6 +280,7 @@ def trace(
     """Une fiche vers l'avant : traduction, faits, cellules, envois. / One record forwards."""
     with house() as made:
         records = [source] if key is None else made.store.read(lambda unit: unit.find_records(source, key))
+        reasons = made.engine.reasons
         documents = [d for r in records if (d := lineage.trace(made.engine, r)) is not None]
         resources = {}
         if documents:
@@ -294,9 +299,24 @@ def trace(
     if document["quarantine"]:
         q = document["quarantine"]
         out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {escape(q['path'] or '')}")
+    if len(document["revisions"]) > 1:
+        table(
+            [say("révision", "revision"), say("reçue le", "received at")],
+            [
+                [
+                    r["revision"][:16] + (say(" (compte)", " (counts)") if r["revision"] == record["revision"] else ""),
+                    r["received_at"][:19],
+                ]
+                for r in document["revisions"][-REVISIONS:]
+            ],
+        )
     table(
-        [say("fait", "fact"), say("valeur", "value")],
-        [[f["name"], "•••" if f["masked"] else plain(f["value"])] for f in document["facts"]],
+        [say("fait", "fact"), say("valeur", "value"), ""],
+        [
+            [f["name"], "•••" if f["masked"] else plain(f["value"]), say("déduit", "derived") if n else ""]
+            for n, facts in enumerate((document["facts"], document["derived"]))
+            for f in facts
+        ],
     )
     table(
         [
@@ -321,6 +341,20 @@ def trace(
             for c in document["cells"]
         ],
     )
+    sends = [(c, s) for c in document["cells"] for s in c["sends"]]
+    if sends:
+        table(
+            [say("envoi de", "sending of"), say("le", "at"), say("valeur", "value"), say("réponse", "answer")],
+            [
+                [
+                    f"{c['data_element']} {c['combo']} {c['org_unit']} {c['period']}",
+                    s["at"][:19],
+                    s["value"],
+                    f"{state(s['verdict'])} {sentence(reasons, s['reason'])}".strip(),
+                ]
+                for c, s in sends
+            ],
+        )
     if document["deliveries"]:
         table(
             [say("envoi", "delivery"), say("cible", "target"), say("état", "state")],

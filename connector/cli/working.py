@@ -48,14 +48,15 @@ def show_run(summary: dict[str, Any], *, dry_run: bool = False) -> None:
     table(
         [
             say("Cible", "Target"),
-            say("acceptés", "accepted"),
-            say("refusés", "rejected"),
+            say("acceptés maintenant", "accepted now"),
+            say("refusés maintenant", "rejected now"),
+            say("acceptés en tout", "accepted in all"),
             say("reportés", "deferred"),
             say("incertains", "uncertain"),
             say("en file", "waiting"),
         ],
         [
-            [n, t["accepted"], t["rejected"], t["deferred"], t["unknown"], t["waiting"]]
+            [n, t["sent"], t["rejected"], t["accepted"], t["deferred"], t["unknown"], t["waiting"]]
             for n, t in summary["targets"].items()
         ],
     )

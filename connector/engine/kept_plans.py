@@ -27,7 +27,7 @@ TOLD = 3
 def keep(
     engine: Engine, by: str, target: str | None = None, period: str | None = None, limit: int = 1000
 ) -> dict[str, Any]:
-    """Make a plan and keep it. The same plan of the same state, made again, is the same number."""
+    """Make a plan and keep it. The same as the newest one is the same number; a number never goes back."""
     pack = engine.pack.version
     number = engine.store.write(
         lambda unit: unit.new_plan(now=engine.now(), by=by, target=target or "", period=period or "", pack=pack)
@@ -54,12 +54,13 @@ def keep(
     summary = {**counts, "blocked": len(document["blocked"])}
 
     def name(unit: Any) -> int:
-        known = unit.plan_of(mark)
-        if known is None:
+        newest = unit.newest_plan()
+        same = newest is not None and newest["digest"] == mark
+        if not same:
             unit.keep_plan(number, mark, orjson.dumps(summary).decode())
             detail = {"plan": number, "digest": mark, **summary}
             audit.record(unit, at=engine.now(), event="plan.made", who=by, subject=str(number), detail=detail)
-        return int(known["id"] if known else number)
+        return int(newest["id"] if same else number)
 
     found = engine.store.write(name)
     _forget(engine)

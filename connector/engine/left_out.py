@@ -24,8 +24,9 @@ def reasons(
     engine: Engine, unit: Any, cell: dict[str, Any], indicator: Indicator, hide: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Reason by reason how many records, the most frequent first: ``reason`` (words), ``code``, ``condition``,
-    ``values`` (what was compared in the first of ``records``), ``n``, ``records`` (some of them). Of ``cell`` only its indicator,
-    part, org unit and period are looked at. Facts whose activity is purged give no reason any more: ``purged``."""
+    ``values`` (what was compared in the first of ``records``), ``n``, ``records`` (some of them). Of ``cell``
+    only its indicator, part, org unit and period are looked at. Facts whose activity is purged give no reason any more:
+    ``purged``."""
     first, last = periods.bounds(cell["period"])
     org_units = OrgUnits(engine.pack)
     level = engine.pack.data_sets[indicator.data_set].level

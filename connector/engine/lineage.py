@@ -10,16 +10,21 @@ from decimal import Decimal
 from typing import Any
 
 from connector import periods
-from connector.engine import left_out, proof, restoring, rules
+from connector.engine import left_out, proof, resources, restoring, rules
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
 from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories, rule_of, wanted_value
+from connector.mappings import people
 from connector.mappings.codec import activity_from
 from connector.mappings.pack import Indicator
+from connector.model import Activity
 
 #: Records shown at once.
 PAGE = 10
+
+#: Sendings of each value told with a record, the newest first.
+SENDS = 5
 
 #: Workers shown with what each counted.
 WORKERS = 100
@@ -281,6 +286,11 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
                 "combo": cell.get("combo"),
                 "value": cell.get("value"),
                 "accepted": cell.get("accepted"),
+                "sends": [
+                    {k: s[k] for k in ("at", "value", "verdict", "reason")} for s in unit.sends(cell["id"])[:SENDS]
+                ]
+                if cell
+                else [],
                 "state": cell.get("state"),
             }
         )
@@ -314,6 +324,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
             }
             for name, value in sorted((activity.facts if activity else {}).items())
         ],
+        "derived": _derived(engine, unit, activity, unmask) if activity else [],
         "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in (activity.flags if activity else ())],
         "cells": cells,
         "resources": [{"key": d["key"], "state": d["state"]} for d in deliveries if d["kind"] == "resource"],
@@ -335,3 +346,14 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
         if referral is None
         else {k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")},
     }
+
+
+def _derived(engine: Engine, unit: Any, activity: Activity, unmask: bool) -> list[dict[str, Any]]:
+    """The facts worked out from those of the record and its person, as indicators see them now."""
+    known = resources.people_of(unit, [activity])
+    complete = people.complete(activity, known.get(f"{activity.source}/{activity.subject}"))
+    behind = {k: v for k, v in engine.counter.facts(complete).items() if k not in activity.facts}
+    return [
+        {"name": k, "value": None if k in PERSONAL and not unmask else v, "masked": k in PERSONAL and not unmask}
+        for k, v in sorted(behind.items())
+    ]

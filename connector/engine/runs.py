@@ -267,6 +267,7 @@ class Run:
             "targets": {
                 name: {
                     "accepted": states[name].get("accepted", 0),
+                    "sent": counts["accepted"],
                     "rejected": counts["rejected"],
                     "deferred": states[name].get("deferred", 0),
                     "unknown": states[name].get("unknown", 0),

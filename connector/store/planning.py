@@ -198,8 +198,9 @@ class PlanQueries:
         found = self._planned("SELECT * FROM plan WHERE id=:i", i=id)
         return found[0] if found else None
 
-    def plan_of(self, digest: str) -> dict[str, Any] | None:
-        found = self._planned("SELECT * FROM plan WHERE digest=:d ORDER BY id LIMIT 1", d=digest)
+    def newest_plan(self) -> dict[str, Any] | None:
+        """Of those that are kept."""
+        found = self._planned("SELECT * FROM plan WHERE digest<>'' ORDER BY id DESC LIMIT 1")
         return found[0] if found else None
 
     def plans_to_forget(self, kept: int) -> list[int]:

@@ -24,3 +24,16 @@ def test_the_headline(summary: dict[str, Any], dry_run: bool, words: str, monkey
     monkeypatch.setattr("connector.cli.output.FRENCH", False)
     whole = {"outcome": "settled", "sources": {"odk": {}}, "attention": {"quarantined": 0}, "errors": {}, **summary}
     assert words in working._headline(whole, dry_run)
+
+
+def test_what_this_run_sent_is_told_apart_from_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.cli.output.FRENCH", False)
+    tables: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        working, "table", lambda columns, rows: tables.extend(dict(zip(columns, r, strict=True)) for r in rows)
+    )
+    counts = {"accepted": 4, "sent": 2, "rejected": 1, "deferred": 0, "unknown": 0, "waiting": 0}
+    summary = {"outcome": "settled", "seconds": 1, "sources": {}, "attention": {}, "next_due": None}
+    working.show_run({**summary, "targets": {"dhis2": counts}})
+    (line,) = tables
+    assert (line["accepted now"], line["rejected now"], line["accepted in all"]) == (2, 1, 4)

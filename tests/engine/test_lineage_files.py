@@ -136,6 +136,20 @@ def test_why_nothing_was_ever_counted_there(make_road: Make) -> None:
         assert lineage.uncounted(road.engine, *one) == {"value": None, "unknown": what, "not_counted": []}
 
 
+def test_a_record_tells_its_revisions_derived_facts_and_the_sendings_it_counts_in(make_road: Make) -> None:
+    road = make_road(a_few())
+    road.settle()
+    road.later(hours=1)
+    road.cht.put(visit("visit-08-1", note="another word"))
+    road.settle()
+    found = lineage.trace(road.engine, "cht/reports/visit-08-1")
+    assert found is not None and len(found["revisions"]) == 2
+    derived = {one["name"]: one["value"] for one in found["derived"]}
+    assert set(road.engine.pack.derived) & set(derived) and not {one["name"] for one in found["facts"]} & set(derived)
+    (cell,) = [one for one in found["cells"] if one["data_element"] == "MH_A04"]
+    assert [(one["value"], one["verdict"]) for one in cell["sends"]] == [("1", "accepted")]
+
+
 def test_why_goes_down_to_the_facts_behind_a_fact() -> None:
     behind = [
         Comparison("severe", "absent"), Comparison("muac_mm < 115", "false", "131 < 115", 1),

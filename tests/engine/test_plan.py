@@ -51,9 +51,13 @@ def test_carried_out_it_sends_exactly_what_it_says_and_nothing_more(make_road: M
     assert summary["plan"]["left"] == 0 and summary["outcome"] == "settled"
     events = [r["event"] for r in road.rows("SELECT event FROM audit WHERE event LIKE 'plan.%' ORDER BY id")]
     assert events == ["plan.made", "plan.carried_out"]
+    told = summary["targets"]["dhis2"]
+    assert told["sent"] == summary["plan"]["sent"] == told["accepted"] > 0
     # a second time there is nothing left to send
     writes = road.writes()
-    assert carry_out(road, document["id"])["plan"] == summary["plan"] and road.writes() == writes
+    again = carry_out(road, document["id"])
+    assert again["plan"] == summary["plan"] and road.writes() == writes
+    assert (again["targets"]["dhis2"]["sent"], again["targets"]["dhis2"]["accepted"]) == (0, told["accepted"])
 
 
 def test_a_whole_plan_is_what_the_next_run_sends_to_every_target(make_road: Make) -> None:
@@ -75,6 +79,20 @@ def test_the_same_state_gives_the_same_plan(make_road: Make) -> None:
     assert first["id"] == second["id"] and first["digest"] == second["digest"]
     assert len(road.rows("SELECT id FROM plan")) == 1
     assert {r["plan"] for r in road.rows("SELECT DISTINCT plan FROM plan_delivery")} == {first["id"]}
+
+
+def test_a_number_never_goes_back(make_road: Make) -> None:
+    road = make_road(a_few())
+    empty = kept_plans.keep(road.engine, "awa")
+    road.run(targets=[])
+    full = kept_plans.keep(road.engine, "awa")
+    carry_out(road, full["id"])
+    again = kept_plans.keep(road.engine, "awa", "dhis2", "202601")
+    last = kept_plans.keep(road.engine, "awa", "dhis2", "202601")
+    assert empty["id"] < full["id"] < again["id"] == last["id"]
+    after = kept_plans.keep(road.engine, "awa", "dhis2", "202602")
+    assert kept_plans.keep(road.engine, "awa", "dhis2", "202601")["id"] > after["id"], "the same as an older one"
+    assert carry_out(road, again["id"])["plan"]["sent"] == 0
 
 
 def test_a_changed_input_is_refused_and_nothing_leaves(make_road: Make) -> None:
