@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from connector import bootstrap
 from connector.cli.app import Json, app, leave
-from connector.cli.output import err, json_out, out, plain, say, table
+from connector.cli.output import err, json_out, out, plain, say, show_flags, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
 from connector.loading import load
@@ -143,8 +143,7 @@ def show_preview(document: dict[str, Any]) -> None:
                 for f in document["facts"]
             ],
         )
-    for flag in document["flags"]:
-        out.print(f"[yellow]{flag['code']}[/] {escape(flag['fact'])} {escape(flag['detail'])}")
+    show_flags(document["flags"])
     if document["referral"]:
         one = document["referral"]
         out.print(f"{say('référence vers', 'referral to')} {one['to'] or '–'} ({one['reason'] or '–'})")
