@@ -138,7 +138,7 @@ def show_preview(document: dict[str, Any]) -> None:
                 [
                     f["name"],
                     "•••" if f["masked"] else plain(f["value"]),
-                    say("déduit", "derived") if f["derived"] else "",
+                    _derived(f),
                 ]
                 for f in document["facts"]
             ],
@@ -159,6 +159,17 @@ def show_preview(document: dict[str, Any]) -> None:
         )
     if activity:
         show_not_counted(document["not_counted"])
+
+
+def _derived(fact: dict[str, Any]) -> str:
+    """An age under a name of the form's own is no contradiction: indicators know only these two."""
+    if not fact["derived"]:
+        return ""
+    if fact["name"] == "age_known" and fact["value"] is False:
+        return say(
+            "déduit : ni date de naissance, ni reported_age_months", "derived: no birth date or reported_age_months"
+        )
+    return say("déduit", "derived")
 
 
 def _show_error(error: dict[str, Any]) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from connector.cli import looking, setting_up
+from connector.engine.setting_up import SetUp
+from connector.model import Lack, Survey
 from tests.cli.line import Relais
 from tests.engine.house import meeting
 
@@ -64,3 +67,23 @@ def test_a_source_that_is_silent_says_since_when_and_what_is_allowed(read: Relai
     (odk,) = [c for c in read("status", "--json").document["connections"] if c["name"] == "odk"]
     assert (odk["state"], odk["silent_after"]) == ("silent", "35d")
     assert "silent_after allows 35d" in " ".join(read("status").out.split())
+
+
+def test_why_a_target_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.cli.output.FRENCH", False)
+    parked = {"name": "dhis2", "state": "action_needed", "who": "target_admin", "reason": None}
+    words = looking._why({**parked, "parked_reason": "dhis2.E7617"}, {}, "UTC")
+    assert "dhis2.E7617" in words and "--where state=parked" in words and "DHIS2 administrator" in words
+    assert looking._why({**parked, "state": "ok", "who": "nobody"}, {}, "UTC") == ""
+
+
+def test_what_is_missing_at_a_target(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("connector.cli.output.FRENCH", True)
+    lacks = [Lack("category", "SEXE", "Sexe"), Lack("data_element", "NUT1", "Dépistés")]
+    setting_up._show(SetUp(Survey(lacks), created=[Lack("data_set", "NUT_M")]), None)
+    said = capsys.readouterr()
+    assert "+ ensembles de données : 1" in said.out and "pourquoi" not in said.out
+    assert "Objets qui manquent : 2. Relais peut tout créer : --apply" in " ".join(said.err.split())
+    setting_up._show(SetUp(Survey([*lacks, Lack("module", "ciel", why="by hand", french="à la main")])), None)
+    said = capsys.readouterr()
+    assert "à la main" in said.out and "3, dont Relais peut créer 2 :" in " ".join(said.err.split())

@@ -177,8 +177,10 @@ def test_dirty_heads_come_in_order_a_page_at_a_time_and_by_form(store: SqlStore)
 def test_records_with_a_flag_are_counted_and_listed_newest_first(store: SqlStore) -> None:
     def work(unit: Any) -> None:
         unit.move_heads([head(k) for k in "abc"] + [head("d", source="odk")])
-        unit.clean_heads([{"record": f"cht/reports/{k}", "revision": "1", "state": "mapped", "flags": flags}
-                          for k, flags in (("a", '[["fact.failed","n"]]'), ("b", None), ("c", '[["code.unknown","sex"]]'))])  # fmt: skip
+        flags = {"a": '[["fact.failed","n"]]', "b": None, "c": '[["code.unknown","sex"]]'}
+        unit.clean_heads(
+            [{"record": f"cht/reports/{k}", "revision": "1", "state": "mapped", "flags": f} for k, f in flags.items()]
+        )
 
     def keys(*asked: Any) -> list[str]:
         return [r["key"] for r in store.read(lambda unit: unit.list_flagged(*asked))]
