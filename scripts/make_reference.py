@@ -32,7 +32,7 @@ from connector.bootstrap import REASONS  # noqa: E402
 from connector.cli.app import with_commands  # noqa: E402
 from connector.findings import Code  # noqa: E402
 from connector.mappings import lint_codes as lint  # noqa: E402
-from connector.mappings.connection_shapes import EVERY, SETTINGS_OF  # noqa: E402
+from connector.mappings.connection_shapes import EVERY, SETTINGS_OF, SOURCES, TARGETS  # noqa: E402
 from connector.settings import Settings  # noqa: E402
 from scripts import indicators_page  # noqa: E402
 from tests.contract.live_plants import LIVE  # noqa: E402
@@ -359,6 +359,14 @@ def settings_page() -> str:
         for key, words in said.items()
     ]
     out.append(table(["key", "means", "kinds"], rows))
+    out.append("Whatever the kind:\n")
+    shared = [
+        (code(key), one.doc[1], what, code(one.default) if one.default else "")
+        for what, group in (("sources", SOURCES), ("targets", TARGETS))
+        for key, one in group.fields.items()
+        if key not in said
+    ]
+    out.append(table(["key", "means", "of", "default"], shared))
     return "\n".join(out)
 
 

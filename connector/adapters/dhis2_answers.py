@@ -201,8 +201,10 @@ REASONS: dict[str, Reason] = {
     "dhis2.org_unit_not_assigned": Reason(
         _R,
         Who.TARGET_ADMIN,
-        "Cette unité n'est pas affectée à l'ensemble de données dans DHIS2. Affectez-la.",
-        "This org unit is not assigned to the data set in DHIS2. Assign it.",
+        "Cette unité n'est pas affectée à l'ensemble de données dans DHIS2, ou n'y existe pas : relais check --live "
+        "dit lequel des deux. Affectez-la, ou corrigez org_units.csv.",
+        "This org unit is not assigned to the data set in DHIS2, or is not there at all: relais check --live says "
+        "which. Assign it, or mend org_units.csv.",
     ),
     "dhis2.org_unit_closed": Reason(
         _R,

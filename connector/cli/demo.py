@@ -139,7 +139,7 @@ def demo(*, once: bool, seed: int, zone: str, dhis2: str, openmrs: str, port: in
         for line in differences[:20]:
             err.print(str(line), markup=False)
         if not json:
-            show_run(summary)
+            show_run(summary, zone=zone)
         if once:
             json_out(summary)
             return 0 if good else 3

@@ -9,10 +9,26 @@ from rich.markup import escape
 
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me
-from connector.cli.output import Watching, err, json_out, out, plain, say, state, table, who
+from connector.cli.output import (
+    Watching,
+    entries,
+    err,
+    flag_words,
+    flagged_words,
+    json_out,
+    local,
+    out,
+    plain,
+    say,
+    show_flags,
+    state,
+    table,
+    who,
+)
 from connector.engine import kept_plans, lineage, runs
 from connector.engine import status as standing
 from connector.engine.actions import Actions
+from connector.engine.mapping import read_flags
 
 Where = Annotated[list[str] | None, typer.Option("--where", help="target=…, state=…, kind=…, reason=…, record=…")]
 
@@ -32,32 +48,35 @@ def status(json: Json = False) -> None:
     """Tout va-t-il bien ? Sinon, qui doit faire quoi ? / Is all well? If not, who must do what?"""
     with house(strict=False) as made:
         document = standing.status(made.engine, __version__)
-        reasons = made.engine.reasons
+        reasons, zone = made.engine.reasons, made.pack.zone
     if json:
         json_out(document)
     else:
         out.print(state(document["state"]))
-        table(
+        entries(
             [
                 say("Connexion", "Connection"),
                 say("état", "state"),
                 say("en file", "waiting"),
                 say("mis de côté", "parked"),
                 say("dernier succès", "last success"),
-                say("raison", "reason"),
             ],
             [
-                [
-                    c["name"],
-                    state(c["state"]),
-                    c.get("waiting", ""),
-                    c.get("parked", ""),
-                    (c.get("last_success") or "")[:16],
-                    pause_words(c["paused"]) if c.get("paused") else sentence(reasons, c.get("reason")),
-                ]
+                (
+                    [
+                        c["name"],
+                        state(c["state"]),
+                        c.get("waiting", ""),
+                        c.get("parked", ""),
+                        local(c.get("last_success"), zone),
+                    ],
+                    [escape(_why(c, reasons, zone))],
+                )
                 for c in document["connections"]
             ],
         )
+        if n := document["flagged"]:
+            out.print(flagged_words(n))
         out.print(
             say(
                 f"{document['quarantined']} en quarantaine, {document['parked']} mis de côté, {document['held_values']} valeurs retenues",
@@ -67,6 +86,29 @@ def status(json: Json = False) -> None:
         for words in [*_ministry(document), *_history(document)]:
             out.print(words)
     leave(standing.exit_code(document))
+
+
+def _why(connection: dict[str, Any], reasons: Any, zone: str) -> str:
+    """Why a connection is as it is, and who must act; nothing where all is well."""
+    if paused := connection.get("paused"):
+        return pause_words(paused)
+    acts = who(connection["who"]) if connection["who"] != "nobody" else ""
+    if connection["state"] == "silent":
+        since, limit = local(connection["last_record"], zone), connection["silent_after"]
+        words = say(
+            f"Sa fiche la plus récente est du {since} ; silent_after admet {limit}.",
+            f"Its youngest record is of {since}; silent_after allows {limit}.",
+        )
+    elif connection.get("reason"):
+        words = sentence(reasons, connection["reason"])
+    elif reason := connection.get("parked_reason"):
+        words = sentence(reasons, reason) + say(
+            f" Les voir : relais deliveries --where target={connection['name']} --where state=parked",
+            f" See them: relais deliveries --where target={connection['name']} --where state=parked",
+        )
+    else:
+        return ""
+    return f"{words} ({acts})" if acts else words
 
 
 def _ministry(document: dict[str, Any]) -> list[str]:
@@ -121,11 +163,20 @@ def note_words(row: dict[str, Any]) -> str:
     return f"{row['note']} ({row['note_by'] or '–'})" if row.get("note") else ""
 
 
-def sentence(reasons: Any, code: str | None) -> str:
+def sentence(reasons: Any, code: str | None, *, coded: bool = True) -> str:
     if not code:
         return ""
     reason = reasons.get(code)
-    return f"{code}: {say(reason.fr, reason.en)}" if reason else code
+    if not reason:
+        return code if coded else ""
+    words = say(reason.fr, reason.en)
+    return f"{code}: {words}" if coded else words
+
+
+def place_words(row: dict[str, Any]) -> str:
+    """Where in the pack a quarantined record failed, and what about: ``org_units.csv place S9``."""
+    where = f"{row['file'] or ''}{':' + str(row['line']) if row['line'] else ''}"
+    return " ".join(word for word in (where, row["path"], row["detail"]) if word)
 
 
 @app.command()
@@ -220,18 +271,11 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
     for item in document["items"][:40]:
         mark, style, *_ = WHAT[item["what"]]
         change = "" if item.get("key") else f"{item['accepted'] or '–'} → {item['sends'] or '–'}"
-        rows.append([f"[{style}]{mark}[/]", item["target"], _where(item), change, _because(item)])
+        because = escape(_because(item))
+        words = [say("à cause de ", "because of ") + because] if because else []
+        rows.append(([f"[{style}]{mark}[/]", item["target"], escape(_where(item)), change], words))
     if rows:
-        columns = [
-            "",
-            say("cible", "target"),
-            say("où", "where"),
-            say("valeur", "value"),
-            say("à cause de", "because of"),
-        ]
-        if not any(row[-1] for row in rows):  # nothing but new figures
-            columns, rows = columns[:-1], [row[:-1] for row in rows]
-        table(columns, rows)
+        entries(["", say("cible", "target"), say("où", "where"), say("valeur", "value")], rows)
         if sum(document[kind] for kind in WHAT) > len(rows):
             out.print(say(f"… {len(rows)} premières montrées", f"… the first {len(rows)} shown"))
     if document["completions"]:
@@ -244,16 +288,18 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
         )
     held = [b for b in document["blocked"] if b["state"] not in ("old", "shadow")]
     if held:
-        table(
-            [say("retenu", "held back"), say("où", "where"), "Relais", say("là-bas", "there"), say("pourquoi", "why")],
+        entries(
+            [say("retenu", "held back"), say("où", "where"), "Relais", say("là-bas", "there")],
             [
-                [
-                    state(b["state"]),
-                    b["target"] if b.get("kind") == "target" else _where(b),
-                    b.get("value"),
-                    b.get("there"),
-                    sentence(reasons, b["reason"]),
-                ]
+                (
+                    [
+                        state(b["state"]),
+                        escape(b["target"] if b.get("kind") == "target" else _where(b)),
+                        b.get("value"),
+                        b.get("there"),
+                    ],
+                    [escape(sentence(reasons, b["reason"]))],
+                )
                 for b in held[:40]
             ],
         )
@@ -296,9 +342,9 @@ def trace(
         return
     record = document["record"]
     out.print(f"[bold]{record['id']}[/] · {record['form']} · {state(record['state'])} · {record['date'] or ''}")
-    if document["quarantine"]:
-        q = document["quarantine"]
-        out.print(f"[bold red]{q['code']}[/] {q['file'] or ''}:{q['line'] or ''} {escape(q['path'] or '')}")
+    if q := document["quarantine"]:
+        out.print(f"[bold red]{q['code']}[/] {escape(place_words(q))}")
+        out.print(sentence(reasons, q["code"], coded=False))
     if len(document["revisions"]) > 1:
         table(
             [say("révision", "revision"), say("reçue le", "received at")],
@@ -310,14 +356,31 @@ def trace(
                 for r in document["revisions"][-REVISIONS:]
             ],
         )
-    table(
-        [say("fait", "fact"), say("valeur", "value"), ""],
-        [
-            [f["name"], "•••" if f["masked"] else plain(f["value"]), say("déduit", "derived") if n else ""]
-            for n, facts in enumerate((document["facts"], document["derived"]))
-            for f in facts
-        ],
-    )
+    if document["facts"] or document["derived"]:
+        table(
+            [say("fait", "fact"), say("valeur", "value"), ""],
+            [
+                [f["name"], "•••" if f["masked"] else plain(f["value"]), say("déduit", "derived") if n else ""]
+                for n, facts in enumerate((document["facts"], document["derived"]))
+                for f in facts
+            ],
+        )
+    show_flags(document["flags"])
+    if document["cells"]:
+        _show_cells(document["cells"], reasons)
+    if document["deliveries"]:
+        table(
+            [say("envoi", "delivery"), say("cible", "target"), say("état", "state")],
+            [[d["id"], f"{d['target']} {d['kind']}", state(d["state"])] for d in document["deliveries"]],
+        )
+    if document["resources"]:
+        table(
+            [say("ressource FHIR", "FHIR resource"), say("état", "state")],
+            [[r["key"], state(r["state"])] for r in document["resources"]],
+        )
+
+
+def _show_cells(cells: list[dict[str, Any]], reasons: Any) -> None:
     table(
         [
             say("cellule", "cell"),
@@ -338,10 +401,10 @@ def trace(
                 c["accepted"],
                 state(c["state"] or ""),
             ]
-            for c in document["cells"]
+            for c in cells
         ],
     )
-    sends = [(c, s) for c in document["cells"] for s in c["sends"]]
+    sends = [(c, s) for c in cells for s in c["sends"]]
     if sends:
         table(
             [say("envoi de", "sending of"), say("le", "at"), say("valeur", "value"), say("réponse", "answer")],
@@ -354,16 +417,6 @@ def trace(
                 ]
                 for c, s in sends
             ],
-        )
-    if document["deliveries"]:
-        table(
-            [say("envoi", "delivery"), say("cible", "target"), say("état", "state")],
-            [[d["id"], f"{d['target']} {d['kind']}", state(d["state"])] for d in document["deliveries"]],
-        )
-    if document["resources"]:
-        table(
-            [say("ressource FHIR", "FHIR resource"), say("état", "state")],
-            [[r["key"], state(r["state"])] for r in document["resources"]],
         )
 
 
@@ -389,19 +442,13 @@ def deliveries(
         return
     for one in paused:
         out.print(f"[yellow]{one['name']}[/]: {pause_words(one['paused'])}")
-    table(
+    entries(
+        ["id", say("cible", "target"), say("échecs", "failures"), say("état", "state"), say("clé", "key")],
         [
-            "id",
-            say("cible", "target"),
-            say("clé", "key"),
-            say("état", "state"),
-            say("échecs", "failures"),
-            say("raison", "reason"),
-            say("qui", "who"),
-            say("note", "note"),
-        ],
-        [
-            [r["id"], r["target"], r["key"], state(r["state"]), r["tries"], r["reason"], who(r["who"]), note_words(r)]
+            (
+                [r["id"], r["target"], r["tries"], state(r["state"]), escape(r["key"])],
+                [" · ".join(word for word in (r["reason"], who(r["who"]), escape(note_words(r))) if word)],
+            )
             for r in rows
         ],
     )
@@ -412,32 +459,59 @@ def quarantine(
     source: Annotated[str | None, typer.Option()] = None,
     code: Annotated[str | None, typer.Option()] = None,
     limit: Annotated[int, typer.Option()] = 100,
+    flagged: Annotated[
+        bool, typer.Option("--flagged", help="Records that count, with an answer that could not be used.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Les fiches qui n'ont pas pu être traduites. / Records that could not be mapped."""
+    """Les fiches qui n'ont pas pu être traduites. / Records that could not be mapped.
+
+    With --flagged: those that were mapped, without the answers that could not be used. They are not in quarantine and
+    count, but not by these answers; correct them at the source.
+    """
     with house() as made:
+        if flagged:
+            _show_flagged(made.store.read(lambda unit: _flagged(unit, source, code, limit)), json)
+            return
         where = {k: v for k, v in (("source", source), ("code", code)) if v}
         rows = made.store.read(lambda unit: unit.list_quarantine(where, limit))
         reasons = made.engine.reasons
     if json:
         json_out(rows)
         return
-    table(
+    entries(
+        [say("fiche", "record")],
         [
-            say("fiche", "record"),
-            say("formulaire", "form"),
-            say("raison", "reason"),
-            say("où", "where"),
-            say("qui", "who"),
+            (
+                [escape(f"{r['source']}/{r['stream']}/{r['key']}")],
+                [
+                    escape(sentence(reasons, r["code"])),
+                    " · ".join(escape(word) for word in (r["form"], place_words(r), who(r["who"])) if word),
+                ],
+            )
+            for r in rows
         ],
+    )
+
+
+def _flagged(unit: Any, source: str | None, code: str | None, limit: int) -> list[dict[str, Any]]:
+    rows = unit.list_flagged({"source": source} if source else {}, limit, code or "")
+    return [
+        {**row, "flags": [{"code": f["code"], "fact": f["fact"]} for f in read_flags(row["flags"])]} for row in rows
+    ]
+
+
+def _show_flagged(rows: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        json_out(rows)
+        return
+    entries(
+        [say("fiche", "record")],
         [
-            [
-                f"{r['source']}/{r['stream']}/{r['key']}",
-                r["form"],
-                sentence(reasons, r["code"]),
-                f"{r['file'] or ''}:{r['line'] or ''} {r['path'] or ''}",
-                who(r["who"]),
-            ]
+            (
+                [escape(f"{r['source']}/{r['stream']}/{r['key']}")],
+                [flag_words(flag) for flag in r["flags"]],
+            )
             for r in rows
         ],
     )

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from connector import bootstrap
 from connector.cli.app import Json, app, leave
-from connector.cli.output import err, json_out, out, plain, say, table
+from connector.cli.output import err, json_out, out, plain, say, show_flags, table
 from connector.engine import preview as previewing
 from connector.errors import ConfigError
 from connector.loading import load
@@ -138,13 +138,12 @@ def show_preview(document: dict[str, Any]) -> None:
                 [
                     f["name"],
                     "•••" if f["masked"] else plain(f["value"]),
-                    say("déduit", "derived") if f["derived"] else "",
+                    _derived(f),
                 ]
                 for f in document["facts"]
             ],
         )
-    for flag in document["flags"]:
-        out.print(f"[yellow]{flag['code']}[/] {escape(flag['fact'])} {escape(flag['detail'])}")
+    show_flags(document["flags"])
     if document["referral"]:
         one = document["referral"]
         out.print(f"{say('référence vers', 'referral to')} {one['to'] or '–'} ({one['reason'] or '–'})")
@@ -160,6 +159,17 @@ def show_preview(document: dict[str, Any]) -> None:
         )
     if activity:
         show_not_counted(document["not_counted"])
+
+
+def _derived(fact: dict[str, Any]) -> str:
+    """An age under a name of the form's own is no contradiction: indicators know only these two."""
+    if not fact["derived"]:
+        return ""
+    if fact["name"] == "age_known" and fact["value"] is False:
+        return say(
+            "déduit : ni date de naissance, ni reported_age_months", "derived: no birth date or reported_age_months"
+        )
+    return say("déduit", "derived")
 
 
 def _show_error(error: dict[str, Any]) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from connector.errors import RelaisError
 from connector.web.locale import en, fr
@@ -63,9 +67,48 @@ def state(name: str) -> str:
     return f"[{style}]{say(french, english)}[/]" if style else say(french, english)
 
 
+def local(moment: str | None, zone: str) -> str:
+    """A moment of the documents as a person of the place reads it, to the minute."""
+    return f"{datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}" if moment else ""
+
+
 def who(name: str | None) -> str:
     """Who must act, in the words of the page."""
     return str((fr if FRENCH else en).WORDS.get(f"who.{name}", name or ""))
+
+
+def flag_words(flag: Mapping[str, Any]) -> str:
+    """An answer that could not be used, in the words of the page, with its fact and its code."""
+    catalogue = (fr if FRENCH else en).WORDS
+    words = catalogue.get(f"flag.{flag['code']}", "")
+    detail = catalogue.get(f"flag.detail.{flag.get('detail', '')}", "")  # an engine's own words are in --json alone
+    shown = f"{words} [bold]{escape(flag['fact'])}[/]" + (f", {detail}" if detail else "")
+    return f"{shown} [dim]({flag['code']})[/]".strip()
+
+
+def flagged_words(n: int) -> str:
+    """How many records count without an answer of theirs, and where they are listed."""
+    if n == 1:
+        return say(
+            "[yellow]1 fiche[/] a une réponse qui n'a pas pu être utilisée : relais quarantine --flagged",
+            "[yellow]1 record[/] has an answer that could not be used: relais quarantine --flagged",
+        )
+    return say(
+        f"[yellow]{n} fiches[/] ont une réponse qui n'a pas pu être utilisée : relais quarantine --flagged",
+        f"[yellow]{n} records[/] have an answer that could not be used: relais quarantine --flagged",
+    )
+
+
+def show_flags(flags: Sequence[Mapping[str, Any]]) -> None:
+    if flags:
+        out.print(
+            say(
+                "[yellow]Réponses qui n'ont pas pu être utilisées[/] (la fiche compte sans ces faits) :",
+                "[yellow]Answers that could not be used[/] (the record counts without these facts):",
+            )
+        )
+    for flag in flags:
+        out.print("  " + flag_words(flag))
 
 
 def plain(value: Any) -> str:
@@ -89,6 +132,25 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str =
     for row in rows:
         made.add_row(*("" if v is None else str(v) for v in row))
     out.print(made)
+
+
+def entries(columns: Sequence[str], rows: Sequence[tuple[Sequence[Any], Sequence[str]]]) -> None:
+    """A table whose words stand under each row: (cells, words). Cells are never cut, however narrow the terminal, so
+    that a key can be read and copied; words are wrapped."""
+    heads = [[f"[bold]{column}[/]" for column in columns]] if rows else []
+    cells = [["" if cell is None else str(cell) for cell in row] for row, _ in rows]
+    lines = [[Text.from_markup(cell) for cell in row] for row in heads + cells]
+    widths = [max(text.cell_len for text in column) for column in zip(*lines, strict=True)]
+    below: list[Sequence[str]] = [(), *(words for _, words in rows)]
+    for line, words in zip(lines, below, strict=False):
+        for text, width in zip(line, widths, strict=True):
+            text.pad_right(width - text.cell_len)
+        whole = Text("  ").join(line)
+        whole.rstrip()
+        out.print(whole, soft_wrap=True)
+        for said in words:
+            if said:
+                out.print(Padding(Text.from_markup(said), (0, 0, 0, 4), expand=False))
 
 
 class Watching:

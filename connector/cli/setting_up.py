@@ -14,7 +14,7 @@ from rich.text import Text
 from connector import bootstrap
 from connector.cli.app import Json, app, house, leave, me, run_async
 from connector.cli.checking import in_words
-from connector.cli.output import err, json_out, out, say, table
+from connector.cli.output import entries, err, json_out, out, say
 from connector.engine import setting_up
 from connector.engine.setting_up import SetUp
 
@@ -33,7 +33,7 @@ User = Annotated[
 ]
 Password = Annotated[str | None, typer.Option(help="Asked for when not given; better not given.")]
 
-#: kind of a lack -> French, English, both plural
+#: kind of a lack -> French, English, both plural: what they are, not how many
 _KINDS = {
     "category_option": ("options de catégorie", "category options"),
     "category": ("catégories", "categories"),
@@ -127,7 +127,7 @@ def _set_up(
 
 def _show(result: SetUp, out_file: Path | None) -> None:
     for kind, count in Counter(one.kind for one in result.created).items():
-        out.print(f"[green]+ {count}[/] {say(*_KINDS.get(kind, (kind, kind)))}")
+        out.print(f"[green]+[/] {say(*_KINDS.get(kind, (kind, kind)))}{say(' :', ':')} {count}")
     for finding in result.refused:
         out.print(Text(in_words(finding)[0], "bold red"))
     lacks = result.survey.lacks
@@ -135,25 +135,35 @@ def _show(result: SetUp, out_file: Path | None) -> None:
         out.print(say("[green]Rien ne manque.[/]", "[green]Nothing is missing.[/]"))
         return
     makeable = [one for one in lacks if one.makeable]
-    table(
-        [say("manque", "missing"), "code", say("nom", "name"), say("pourquoi une personne", "why a person")],
+    entries(
+        [say("manque", "missing"), "code", say("nom", "name")],
         [
-            [
-                say(*_KINDS.get(one.kind, (one.kind, one.kind))),
-                *map(escape, (one.code, one.name, say(one.french, one.why))),
-            ]
+            (
+                [say(*_KINDS.get(one.kind, (one.kind, one.kind))), escape(one.code), escape(one.name)],
+                [escape(say(one.french, one.why))],
+            )
             for one in sorted(lacks, key=lambda one: one.makeable)[:200]
         ],
     )
     if len(lacks) > 200:
         out.print(say(f"… et {len(lacks) - 200} autres (--json)", f"… and {len(lacks) - 200} more (--json)"))
-    err.print(
-        say(
-            f"{len(lacks)} manquent, dont {len(makeable)} que Relais peut créer : --apply (avec --user d'un "
-            "administrateur si le compte du paquet n'en a pas le droit), ou --out FICHIER pour un import à la main.",
-            f"{len(lacks)} are missing, {len(makeable)} of which Relais can make: --apply (with --user of an "
-            "administrator where the pack's account may not), or --out FILE for an import by hand.",
-        )
-    )
+    err.print(_missing(len(lacks), len(makeable)))
     if out_file is not None:
         err.print(say(f"Écrit : {out_file}", f"Written: {out_file}"))
+
+
+def _missing(lacks: int, makeable: int) -> str:
+    """How much is missing, how much of it Relais can make, and how."""
+    counted = say(f"Objets qui manquent : {lacks}", f"Objects missing: {lacks}")
+    if not makeable:
+        return counted + say(". Relais n'en peut créer aucun.", ". Relais can make none of them.")
+    if makeable < lacks:
+        counted += say(f", dont Relais peut créer {makeable}", f", of which Relais can make {makeable}")
+    else:
+        counted += say(". Relais peut tout créer", ". Relais can make everything")
+    return counted + say(
+        " : --apply (avec --user d'un administrateur si le compte du paquet n'en a pas le droit), ou --out FICHIER pour "
+        "un import à la main.",
+        ": --apply (with --user of an administrator where the pack's account may not), or --out FILE for an import by "
+        "hand.",
+    )

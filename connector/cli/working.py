@@ -10,7 +10,7 @@ import typer
 
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, me, run_async
-from connector.cli.output import Watching, err, json_out, out, say, state, table
+from connector.cli.output import Watching, err, flagged_words, json_out, local, out, say, state, table
 from connector.engine import reconcile as reconciling
 from connector.engine import runs
 from connector.engine.status import span
@@ -32,8 +32,8 @@ def _headline(summary: dict[str, Any], dry_run: bool) -> str:
     return state(summary["outcome"])
 
 
-def show_run(summary: dict[str, Any], *, dry_run: bool = False) -> None:
-    """The summary of a run for a person."""
+def show_run(summary: dict[str, Any], *, zone: str, dry_run: bool = False) -> None:
+    """The summary of a run for a person, with the times of ``zone``."""
     out.print(f"{_headline(summary, dry_run)}  ·  {summary['seconds']} s")
     table(
         [
@@ -63,20 +63,31 @@ def show_run(summary: dict[str, Any], *, dry_run: bool = False) -> None:
     attention = {k: v for k, v in summary["attention"].items() if v}
     if attention:
         words = {
-            "quarantined": say("fiches en quarantaine", "records in quarantine"),
-            "parked": say("envois mis de côté", "deliveries parked"),
-            "held_values": say("valeurs retenues (relais plan)", "values held (relais plan)"),
-            "matches": say("rapprochements à décider", "matches to decide"),
-            "vanished": say("fiches disparues", "records vanished"),
+            "quarantined": (
+                say("fiche en quarantaine", "record in quarantine"),
+                say("fiches en quarantaine", "records in quarantine"),
+            ),
+            "parked": (say("envoi mis de côté", "delivery parked"), say("envois mis de côté", "deliveries parked")),
+            "held_values": (
+                say("valeur retenue (relais plan)", "value held (relais plan)"),
+                say("valeurs retenues (relais plan)", "values held (relais plan)"),
+            ),
+            "matches": (
+                say("rapprochement à décider", "match to decide"),
+                say("rapprochements à décider", "matches to decide"),
+            ),
+            "vanished": (say("fiche disparue", "record vanished"), say("fiches disparues", "records vanished")),
         }
         out.print(
             say("[yellow]À regarder[/] : ", "[yellow]To look at[/]: ")
-            + ", ".join(f"{v} {words[k]}" for k, v in attention.items())
+            + ", ".join(f"{v} {words[k][v != 1]}" for k, v in attention.items())
         )
+    if n := summary.get("flagged", 0):
+        out.print(flagged_words(n))
     for name, reason in summary.get("errors", {}).items():
         out.print(f"[yellow]{name}[/]: {reason}")
     if summary["next_due"]:
-        out.print(say("Prochain essai : ", "Next try: ") + summary["next_due"])
+        out.print(say("Prochain essai : ", "Next try: ") + local(summary["next_due"], zone))
 
 
 @app.command()
@@ -109,7 +120,7 @@ def run(
                 raise typer.BadParameter(say("--plan dit déjà tout", "--plan says it all already"))
             summary = run_async(made, lambda: runs.carry_out(made.engine, plan, me(), wait=limit))
             _tell_plan(summary)
-            json_out(summary) if json else show_run(summary)
+            json_out(summary) if json else show_run(summary, zone=made.pack.zone)
             leave(runs.exit_code(summary))
         summary = run_async(
             made,
@@ -118,7 +129,7 @@ def run(
     if json:
         json_out(summary)
     else:
-        show_run(summary, dry_run=dry_run)
+        show_run(summary, zone=made.pack.zone, dry_run=dry_run)
     leave(runs.exit_code(summary))
 
 

@@ -13,6 +13,7 @@ from connector import periods
 from connector.engine import left_out, proof, resources, restoring, rules
 from connector.engine.contributing import SEEN_TEXT
 from connector.engine.engine import Engine
+from connector.engine.mapping import read_flags
 from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories, rule_of, wanted_value
 from connector.mappings import people
@@ -325,7 +326,9 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
             for name, value in sorted((activity.facts if activity else {}).items())
         ],
         "derived": _derived(engine, unit, activity, unmask) if activity else [],
-        "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in (activity.flags if activity else ())],
+        "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in activity.flags]
+        if activity
+        else read_flags(head["flags"]),  # of a person, a place; of what was purged
         "cells": cells,
         "resources": [{"key": d["key"], "state": d["state"]} for d in deliveries if d["kind"] == "resource"],
         "deliveries": [

@@ -6,6 +6,7 @@ activities are completed at once; a person who comes later marks her activities 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +21,7 @@ from connector.engine.places import OrgUnits
 from connector.errors import MappingError
 from connector.identity import digest
 from connector.mappings.codec import activity_from, activity_to, entity_from, entity_to
-from connector.model import Activity, Contribution, Entity, Mapped, Record, Who
+from connector.model import Activity, Contribution, Entity, Flag, Mapped, Record, Who
 
 NOTHING = {"mapped": 0, "quarantined": 0, "deleted": 0, "resources": 0, "invalid": 0}
 
@@ -57,11 +58,21 @@ class Work:
     org_unit: str | None = None
     error: MappingError | None = None
     purged: bool = False  #: its body is gone: taken as it was mapped last
+    flags: str | None = None  #: as ``head.flags`` keeps them
 
     @property
     def stands(self) -> bool:
         """Nothing is left of it to work out again, or nowhere to count it: it stays as it was counted."""
         return self.purged and (self.error is not None or (self.activity is None and self.entity is None))
+
+
+def kept_flags(flags: Sequence[Flag]) -> str | None:
+    """Code and fact of each, once. Not the detail: a library's words about an expression may repeat an answer."""
+    return json.dumps(sorted({(f.code, f.fact) for f in flags}), separators=(",", ":")) if flags else None
+
+
+def read_flags(kept: str | None) -> list[dict[str, str]]:
+    return [{"code": code, "fact": fact, "detail": ""} for code, fact in json.loads(kept or "[]")]
 
 
 def _record(unit: Any, row: dict[str, Any]) -> Record:
@@ -87,7 +98,7 @@ def _translate(engine: Engine, record: Record, today: date, *, fresh: bool) -> W
         mapped: Mapped = engine.mapper.apply(record)
         if mapped.activity is not None and mapped.activity.date > today:
             raise MappingError("date.future", path="date", file=mapped.activity.mapping)
-        work.activity, work.entity = mapped.activity, mapped.entity
+        work.activity, work.entity, work.flags = mapped.activity, mapped.entity, kept_flags(mapped.flags)
     except MappingError as error:
         work.error = error
     return work
@@ -100,7 +111,7 @@ def _as_mapped_last(unit: Any, rows: Sequence[dict[str, Any]]) -> list[Work]:
     entities = {row["record"]: row for row in unit.entities_of_records(records)}
     works = []
     for row in rows:
-        work = Work(_record(unit, row), purged=True)
+        work = Work(_record(unit, row), purged=True, flags=row["flags"])
         said, registered = activities.get(row["record"]), entities.get(row["record"])
         if said is not None:
             work.activity = stored_activity(unit, said)
@@ -360,7 +371,8 @@ class Mapping:
             record = work.record
             error = None if work.stands else work.error
             state = "deleted" if record.deleted else "quarantined" if error else "mapped"
-            heads.append({"record": record.id, "revision": record.revision, "state": state})
+            flags = work.flags if state == "mapped" else None
+            heads.append({"record": record.id, "revision": record.revision, "state": state, "flags": flags})
             address = {"source": record.source, "stream": record.stream, "key": record.key}
             if error:
                 bad.append(

@@ -51,9 +51,9 @@ class OrgUnits:
                             self._cache.clear()
                         self._cache[key] = row
                         return row
-                raise MappingError("place.closed_at_date", path="place", file="org_units.csv")
+                raise MappingError("place.closed_at_date", path="place", file="org_units.csv", detail=current)
             current = parent_of(source, current)
-        raise MappingError("place.no_org_unit", path="place", file="org_units.csv")
+        raise MappingError("place.no_org_unit", path="place", file="org_units.csv", detail=place)
 
     def at_level(self, row: OrgUnitRow, level: str, *, day: date) -> str | None:
         """Code of the nearest ancestor (or itself) at the level on the date; None when there is none."""

@@ -260,6 +260,7 @@ class Run:
             "started": stamp(self.started),
             "seconds": round((engine.clock.now() - self.started).total_seconds(), 3),
             "attention": attention,
+            "flagged": engine.store.read(lambda unit: unit.flagged()),
             "sources": self.sources,
             "activities": self.mapped["mapped"],
             "resources": {"built": self.mapped["resources"], "invalid": self.mapped["invalid"]},

@@ -49,6 +49,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "connections": connections,
         "quarantined": quarantined,
         "parked": parked,
+        "flagged": unit.flagged(),
         "held_values": unit.held(),
         "awaiting_release": ministry.get(release.AWAITING, 0),
         "period_closed": ministry.get(release.CLOSED, 0),
@@ -86,7 +87,7 @@ def _source(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         and row.get("last_record")
         and engine.clock.now() - moment(row["last_record"]) > span(config.silent_after)
     ):
-        return {**base, "state": "silent", "who": "chw_data"}
+        return {**base, "state": "silent", "who": "chw_data", "silent_after": config.silent_after}
     return {**base, "state": "running" if running else "ok"}
 
 
@@ -115,7 +116,13 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
     if row.get("reason"):
         return {**base, "state": "waiting" if base["who"] == "nobody" else "action_needed"}
     if base["parked"]:
-        return {**base, "state": "action_needed", "who": unit.parked_who(name) or "sysadmin"}
+        parked = unit.most_parked(name)
+        return {
+            **base,
+            "state": "action_needed",
+            "who": parked.get("who") or "sysadmin",
+            "parked_reason": parked.get("reason"),
+        }
     if ministry := unit.waiting_for_ministry(name):
         return {**base, "state": "action_needed", "who": "ministry", "reason": max(ministry, key=lambda r: ministry[r])}
     if waiting:

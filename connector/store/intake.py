@@ -46,11 +46,11 @@ HEAD_AND_AGE = text(
 )
 BODY_KNOWN = text("SELECT 1 FROM body WHERE source=:source AND stream=:stream AND key=:key AND revision=:revision")
 DIRTY = text(
-    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, h.purged, b.body_enc, "
+    "SELECT h.id, h.record, h.source, h.stream, h.key, h.revision, h.form, h.deleted, h.state, h.moves, h.purged, h.flags, b.body_enc, "
     "b.unreadable FROM head h LEFT JOIN body b ON b.source=h.source AND b.stream=h.stream AND b.key=h.key "
     "AND b.revision=h.revision WHERE h.dirty AND h.id > :after ORDER BY h.id LIMIT :limit"
 )
-CLEAN_HEAD = text("UPDATE head SET dirty=:no, state=:state WHERE record=:record AND revision=:revision")
+CLEAN_HEAD = text("UPDATE head SET dirty=:no, state=:state, flags=:flags WHERE record=:record AND revision=:revision")
 UPSERT_ACTIVITY = text(
     "INSERT INTO activity (record, revision, kind, form, mapping, version, date, place, worker, subject, org_unit, "
     "activity_enc, mapped_at) VALUES (:record, :revision, :kind, :form, :mapping, :version, :date, :place, :worker, "
@@ -192,7 +192,7 @@ class IntakeQueries:
         return self.rows(found, {"after": after, "limit": limit, "list": orjson.dumps(list(forms)).decode()})
 
     def clean_heads(self, rows: list[dict[str, Any]]) -> None:
-        self.execute(CLEAN_HEAD, [{"no": False, **r} for r in rows])
+        self.execute(CLEAN_HEAD, [{"no": False, "flags": None, **r} for r in rows])
 
     def dirty_forms(self, forms: Iterable[tuple[str, str]]) -> int:
         """Mark every living record of the (source, form) pairs to be mapped again."""

@@ -245,7 +245,10 @@ class KeepingQueries:
         self._done("UPDATE referral SET state='withdrawn', updated=:now WHERE record=:r", r=record, now=now)
         self._done("UPDATE delivery SET subject=NULL WHERE record=:r AND kind <> 'resource'", r=record)
         self._done(
-            "UPDATE head SET state='erased', purged=:now, dirty=:no WHERE record=:r", r=record, now=now, no=False
+            "UPDATE head SET state='erased', purged=:now, dirty=:no, flags=NULL WHERE record=:r",
+            r=record,
+            now=now,
+            no=False,
         )
         return counts
 

@@ -123,8 +123,11 @@ head = Table(
     Column("first_received", Text, nullable=False),
     Column("received_at", Text, nullable=False),
     Column("purged", Text),  #: when its bodies were purged or erased; then it is not mapped again
+    Column("flags", Text),  #: JSON [[code, fact]] of the answers that could not be used; NULL: none
 )
 Index("ix_head_dirty", head.c.id, sqlite_where=head.c.dirty, postgresql_where=head.c.dirty)
+_flagged = head.c.flags.is_not(None)
+Index("ix_head_flagged", head.c.id, sqlite_where=_flagged, postgresql_where=_flagged)
 
 activity = Table(
     "activity",

@@ -138,6 +138,23 @@ class TrailQueries:
             limit=limit,
         )
 
+    def flagged(self) -> int:
+        """Records with an answer that could not be used."""
+        return self._number("SELECT COUNT(*) FROM head WHERE flags IS NOT NULL")
+
+    def list_flagged(self, where: dict[str, Any], limit: int, code: str = "") -> list[dict[str, Any]]:
+        """Newest first; ``flags`` as it is kept. ``code``: of one of them."""
+        clauses = ["flags IS NOT NULL"] + [f"{name}=:{name}" for name in where]
+        if code:
+            clauses.append("flags LIKE :code")
+            where = {**where, "code": f'%["{code}",%'}
+        return self._rows(
+            f"SELECT id, source, stream, key, revision, form, state, received_at, flags FROM head WHERE "
+            f"{' AND '.join(clauses)} ORDER BY id DESC LIMIT :limit",
+            **where,
+            limit=limit,
+        )
+
     # -- lineage
 
     def cell_at(self, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any] | None:
@@ -317,15 +334,14 @@ class TrailQueries:
         )
         self.connection.execute(text(f"UPDATE source_state SET due_at=NULL{known} WHERE source=:t"), {"t": name})
 
-    def parked_who(self, target: str) -> str | None:
-        found = self.connection.execute(
-            text(
-                "SELECT who FROM delivery WHERE target=:t AND state='parked' AND who IS NOT NULL "
-                "GROUP BY who ORDER BY COUNT(*) DESC LIMIT 1"
-            ),
-            {"t": target},
-        ).scalar()
-        return str(found) if found else None
+    def most_parked(self, target: str) -> dict[str, Any]:
+        """Who must act, and the reason, of most of what is parked at a target; empty when nothing is."""
+        found = self._rows(
+            "SELECT who, reason FROM delivery WHERE target=:t AND state='parked' GROUP BY who, reason "
+            "ORDER BY COUNT(*) DESC, reason LIMIT 1",
+            t=target,
+        )
+        return found[0] if found else {}
 
     # -- reconcile
 

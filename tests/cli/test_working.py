@@ -37,3 +37,18 @@ def test_what_this_run_sent_is_told_apart_from_the_whole(monkeypatch: pytest.Mon
     working.show_run({**summary, "targets": {"dhis2": counts}})
     (line,) = tables
     assert (line["accepted now"], line["rejected now"], line["accepted in all"]) == (2, 1, 4)
+
+
+def test_one_is_not_many_and_times_are_local(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("connector.cli.output.FRENCH", True)
+    summary = {
+        "outcome": "waiting", "seconds": 1.0, "sources": {}, "targets": {}, "errors": {}, "flagged": 2,
+        "attention": {"quarantined": 1, "parked": 2}, "next_due": "2026-11-30T12:12:14.739269Z",
+    }  # fmt: skip
+    working.show_run(summary, zone="Africa/Lagos")
+    said = capsys.readouterr().out
+    assert "1 fiche en quarantaine, 2 envois mis de côté" in said
+    assert "2 fiches ont une réponse qui n'a pas pu être utilisée" in " ".join(said.split())
+    assert said.rstrip().endswith("Prochain essai : 2026-11-30 13:12")

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from connector.engine import runs
+from connector.engine.lineage import trace
 from connector.engine.status import status
 from connector.errors import StoreBusy, StoreFull, WrongKey
 from connector.mappings.pack import Pack
@@ -112,6 +113,39 @@ def test_a_wrong_type_leaves_that_fact_out_and_the_record_in(road: Road) -> None
     assert "muac_mm" in str(flagged) and "one hundred" not in str(flagged)
 
 
+def test_an_answer_that_could_not_be_used_is_in_sight_until_it_is_corrected(road: Road) -> None:
+    def listed() -> list[tuple[str, str]]:
+        rows = road.engine.store.read(lambda unit: unit.list_flagged({}, 10))
+        return [(row["key"], row["flags"]) for row in rows]
+
+    assert road.settle()["flagged"] == status(road.engine, "0")["flagged"] == 0 and listed() == []
+    odd = visit("odd", "2026-08-20", group_nutrition={"muac_score": "one hundred"})
+    road.cht.put(odd)
+    summary = road.settle()
+    assert (summary["flagged"], status(road.engine, "0")["flagged"], runs.exit_code(summary)) == (1, 1, 0)
+    assert listed() == [("odd", '[["fact.failed","muac_mm"]]')]
+    assert road.engine.store.read(lambda unit: unit.list_flagged({"source": "odk"}, 10)) == []
+    assert len(road.engine.store.read(lambda unit: unit.list_flagged({}, 10, "fact.failed"))) == 1
+    assert road.engine.store.read(lambda unit: unit.list_flagged({}, 10, "code.unknown")) == []
+    road.cht.put(visit("odd", "2026-08-20", group_nutrition={"muac_score": "114"}))
+    assert road.settle()["flagged"] == 0 and listed() == []
+    road.cht.put(odd)
+    assert road.settle()["flagged"] == 1
+    road.cht.put({**visit("odd"), "fields": None, "reported_date": "soon"})
+    assert (road.settle()["flagged"], list(road.quarantined())) == (0, ["odd"]), "it counts no more, flag or not"
+
+
+def test_a_person_whose_birth_date_is_none_is_flagged(road: Road) -> None:
+    road.cht.put(person(ANNA, born="in spring"))
+    assert road.settle()["flagged"] == 1
+    found = trace(road.engine, f"cht/{_stream(road, ANNA)}/{ANNA}")
+    assert found is not None and [f["fact"] for f in found["flags"]] == ["birth_date"]
+
+
+def _stream(road: Road, key: str) -> str:
+    return str(road.one("SELECT stream FROM head WHERE key=:k", k=key)["stream"])
+
+
 @pytest.mark.parametrize("fields", ["a text", ["a", "list"], 7, None])
 def test_a_record_whose_fields_are_no_fields(road: Road, fields: Any) -> None:
     road.cht.put({**visit("odd"), "fields": fields, "reported_date": "soon"})
@@ -135,6 +169,7 @@ def test_a_date_in_the_future(road: Road) -> None:
 
 def test_a_place_without_an_org_unit(road: Road) -> None:
     quarantined_alone(road, visit("odd", site="site-99"), "place.no_org_unit", "mapping")
+    assert road.one("SELECT detail FROM quarantine")["detail"] == "site-99", "the place that org_units.csv lacks"
 
 
 def test_an_org_unit_closed_at_the_date(make_road: Make) -> None:

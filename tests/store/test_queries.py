@@ -174,6 +174,24 @@ def test_dirty_heads_come_in_order_a_page_at_a_time_and_by_form(store: SqlStore)
     assert store.read(lambda unit: unit.dirty_heads(0, 10, [])) == []
 
 
+def test_records_with_a_flag_are_counted_and_listed_newest_first(store: SqlStore) -> None:
+    def work(unit: Any) -> None:
+        unit.move_heads([head(k) for k in "abc"] + [head("d", source="odk")])
+        flags = {"a": '[["fact.failed","n"]]', "b": None, "c": '[["code.unknown","sex"]]'}
+        unit.clean_heads(
+            [{"record": f"cht/reports/{k}", "revision": "1", "state": "mapped", "flags": f} for k, f in flags.items()]
+        )
+
+    def keys(*asked: Any) -> list[str]:
+        return [r["key"] for r in store.read(lambda unit: unit.list_flagged(*asked))]
+
+    assert store.read(lambda unit: unit.flagged()) == 0
+    store.write(work)
+    assert store.read(lambda unit: unit.flagged()) == 2
+    assert (keys({}, 10), keys({}, 1), keys({"source": "odk"}, 10)) == (["c", "a"], ["c"], [])
+    assert (keys({}, 10, "code.unknown"), keys({}, 10, "sex")) == (["c"], [])
+
+
 def test_records_are_marked_by_form_by_name_and_by_subject(store: SqlStore) -> None:
     def work(unit: Any) -> list[int]:
         unit.move_heads([head(k, dirty=False) for k in "abc"] + [head("d", dirty=False, deleted=True)])
@@ -510,8 +528,8 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     assert (moments["id"], moments["started"], moments["ended"]) == (tried["id"], tried["started"], LATER)
     assert (tried["verdict"], tried["http_status"], tried["ended"], tried["reason"]) == ("rejected", 409, LATER, ODD)
 
-    assert store.read(lambda unit: unit.parked_who("dhis2")) == "mapping"
-    assert store.read(lambda unit: unit.parked_who("fhir")) is None
+    assert store.read(lambda unit: unit.most_parked("dhis2")) == {"who": "mapping", "reason": ODD}
+    assert store.read(lambda unit: unit.most_parked("fhir")) == {}
     assert [d["key"] for d in store.read(lambda unit: unit.accepted_deliveries("dhis2", 0, 10))] == ["good"]
     assert [d["key"] for d in store.read(lambda unit: unit.open_deliveries("dhis2", 10))] == ["bad", "overtaken"]
     for reason, who in (("fhir.changed_by_hand", "target_admin"), (None, None)):

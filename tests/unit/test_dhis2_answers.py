@@ -15,7 +15,7 @@ from connector.adapters.dhis2_answers import (
     reason,
 )
 from connector.adapters.dhis2_codes import CODES
-from connector.adapters.dhis2_metadata import data_set_of
+from connector.adapters.dhis2_metadata import DataSet, data_set_of
 from connector.adapters.dhis2_probe import examine
 from connector.model import Verdict, Who
 
@@ -234,6 +234,21 @@ def test_another_calendar_is_a_finding() -> None:
     assert [f.code for f in examine("d", {"version": "2.42.5", "calendar": "ethiopian"}, me, {}, {})] == [
         "dhis2.calendar"
     ]
+
+
+def test_an_org_unit_that_two_data_sets_expect_is_missing_once() -> None:
+    me = {"authorities": ["ALL"], "organisationUnits": [{"id": "x"}]}
+    info = {"version": "2.42.5", "calendar": "iso8601"}
+    expected = {code: {"org_units": ["ML-X9"]} for code in ("A", "B")}
+    sets = {code: DataSet(code, "Monthly", True, {}, {}, {}) for code in expected}
+    found = examine("d", info, me, expected, sets)
+    assert [(f.code, f.about) for f in found] == [("dhis2.org_unit_missing", ("org_unit", "ML-X9"))]
+
+
+def test_a_unit_that_may_not_be_there_is_not_only_to_be_assigned() -> None:
+    """``check --live`` alone asks whether it exists; the reason points there."""
+    reason = REASONS["dhis2.org_unit_not_assigned"]
+    assert all("relais check --live" in words and "org_units.csv" in words for words in (reason.fr, reason.en))
 
 
 #: dhis2-core 2.42.5 and 2.43.1: codes of values (up to 2.42, since 2.43) and of the tracker, and what each is. P needs
