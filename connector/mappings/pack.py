@@ -153,7 +153,7 @@ class Indicator:
     data_set: str
     elements: Mapping[str, str]  #: part -> DHIS2 data element code
     chis: str | None
-    area: str  #: sec | epargne | promotion | gouvernance
+    area: str  #: of health; a name of the pack's own, which pages list the indicator under; no figure depends on it
     at: Place | None = None
     version: str = ""
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people

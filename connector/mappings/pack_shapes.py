@@ -37,7 +37,6 @@ ENTITIES = ("person", "place", "worker")
 AGGREGATES = ("count", "sum", "distinct", "first", "latest")
 REGISTERED = ("person", "place", "worker", "deployments")
 DISTINCT = ("subject", "worker", "household", "group", "place")
-AREAS = ("sec", "epargne", "promotion", "gouvernance")
 AGES = ("age_days", "age_months", "age_years")
 #: Relais's own jobs that a pack may schedule.
 JOBS = ("reconcile", "seal", "purge")
@@ -447,7 +446,14 @@ _PART = Either(
 
 INDICATORS = Group(
     {
-        "area": Field(Word(among=AREAS), ("le domaine", "the area"), required=True, default="sec"),
+        "area": Field(
+            ID,
+            ("le domaine de santé, un nom à vous (nutrition) : les pages rangent ces indicateurs dessous, aucun chiffre n'en "
+             "dépend", "the area of health, a name of your own (nutrition): pages list these indicators under it, no figure "
+             "depends on it"),
+            required=True,
+            default="sec",
+        ),
         "data_set": Field(TEXT, ("le jeu de données de tous ceux-ci", "the data set of all of these")),
         "indicators": Field(
             ListOf(
