@@ -171,6 +171,8 @@ CONCEPTS = Group(
                             ),
                             ("ce qu'il devient en FHIR", "what it becomes in FHIR"),
                         ),
+                        "kept": Field(FLAG, ("gardé exprès, même si rien ne le compte ni ne l'envoie encore",
+                                             "kept on purpose, even if nothing counts or sends it yet")),
                     }
                 )
             ),
@@ -448,9 +450,10 @@ INDICATORS = Group(
     {
         "area": Field(
             ID,
-            ("le domaine de santé, un nom à vous (nutrition) : les pages rangent ces indicateurs dessous, aucun chiffre n'en "
-             "dépend", "the area of health, a name of your own (nutrition): pages list these indicators under it, no figure "
-             "depends on it"),
+            (
+                "le domaine de santé, un nom à vous (nutrition) ; on range les indicateurs dessous, c'est tout",
+                "the area of health, a name of your own (nutrition); indicators are listed under it, that is all",
+            ),
             required=True,
             default="sec",
         ),
