@@ -79,7 +79,7 @@ def nearest(name: str, known: Iterable[str]) -> Pair:
     if not names:
         return "Rien de ce genre n'est déclaré.", "Nothing of that kind is declared."
     more = ", …" if len(names) > _SHOWN else ""
-    return f"Connus : {', '.join(names[:_SHOWN])}{more}", f"Known: {', '.join(names[:_SHOWN])}{more}"
+    return f"Connus : {', '.join(names[:_SHOWN])}{more}.", f"Known: {', '.join(names[:_SHOWN])}{more}."
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

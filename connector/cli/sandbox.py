@@ -146,18 +146,30 @@ def _ready(urls: Mapping[str, str], today: str, env_file: Path | None) -> None:
         soft_wrap=True,
     )
     if env_file is not None:
-        err.print(
-            say(
-                f"Variables : {env_file}. Dans un autre terminal : set -a; . {env_file}; set +a",
-                f"Variables: {env_file}. In another terminal: set -a; . {env_file}; set +a",
-            ),
-            soft_wrap=True,
-        )
+        for line in _load(env_file):
+            err.print(line, soft_wrap=True)
     err.print(
         say(
             "Arrêter : Ctrl-C. Tout ce qui a été envoyé ici est alors perdu.",
             "Stop with Ctrl-C. What was sent here is lost then.",
         )
+    )
+
+
+def _load(env_file: Path) -> tuple[str, str]:
+    """How another terminal takes the variables. Those of a pack come last, so that its own folder is read and not that
+    of the invented district."""
+    return (
+        say(
+            f"Variables : {env_file}. Dans un autre terminal, dossier de votre paquet : "
+            f"set -a; . {env_file}; . ./relais.env; set +a",
+            f"Variables: {env_file}. In another terminal, in the folder of your pack: "
+            f"set -a; . {env_file}; . ./relais.env; set +a",
+        ),
+        say(
+            "relais.env en dernier : c'est alors votre dossier qui est lu. Sans lui, celui du district inventé.",
+            "relais.env last: then your own folder is read. Without it, that of the invented district.",
+        ),
     )
 
 

@@ -35,6 +35,7 @@ def read_concepts(reading: Reading, name: str = "concepts.yaml") -> dict[str, Co
             answers=_answers(entry),
             fhir=_plain_map(entry.node("fhir")),
             at=entry.at,
+            kept=entry.flag("kept"),
         )
         keep(found, identifier, concept, entry)
     return found

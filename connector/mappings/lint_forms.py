@@ -109,7 +109,8 @@ def meaning_at(one: Checking, file: str, steps: tuple[Step, ...], answer: str) -
 def _uncounted(one: Checking, form: FormMapping) -> None:
     """Facts that no indicator reads and that go nowhere else. Of a visit, those with a place in FHIR go there; answers
     of other shapes (stock, meetings) go there whole; of an activity without a shape nothing does. What comes from no
-    source is a clinic's answer and goes to the CHW."""
+    source is a clinic's answer and goes to the CHW. What a form's ``referral`` says is no rule of its facts; a fact
+    that is merely called ``referred`` is one as any other."""
     kind = one.pack.activities.get(form.activity or "")
     shape = kind.fhir.get("shape") if kind is not None else None
     if shape not in ("encounter", "none") or form.source not in one.pack.sources:
@@ -117,7 +118,7 @@ def _uncounted(one: Checking, form: FormMapping) -> None:
     used = _used(one)
     for rule in form.facts:
         concept = one.pack.concepts.get(rule.name)
-        if concept is None or rule.name in used or rule.items or rule.rows:
+        if concept is None or concept.kept or rule.name in used or rule.items or rule.rows:
             continue
         if shape == "none" or not concept.fhir:
             inside = set(concept.answers.values()) & {known.id for known in one.pack.concepts.values() if known.fhir}
@@ -127,7 +128,7 @@ def _uncounted(one: Checking, form: FormMapping) -> None:
 
 def _used(one: Checking) -> set[str]:
     pack = one.pack
-    used = {*PERSON_FACTS, *REFERRAL_FACTS, REPORTED_AGE, "group_type", *(pack.openmrs.get("observations") or {})}
+    used = {*PERSON_FACTS, REPORTED_AGE, "group_type", *(pack.openmrs.get("observations") or {})}
     for indicator in pack.indicators.values():
         for predicate in predicates(indicator):
             used |= names_read(predicate.evaluate, predicate.source)

@@ -365,6 +365,8 @@ examples:
       counts: {{N01: [count default]}}
 """
 _INDICATORS = """# Ce qui est compté. Pour en ajouter / what is counted; to add: docs/add-an-indicator.md
+# area : domaine de santé, un nom à vous (nutrition, vaccination) ; aucun chiffre n'en dépend.
+# area: area of health, a name of your own (nutrition, immunization); no figure depends on it.
 area: sec
 data_set: {code}_M
 

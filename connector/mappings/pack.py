@@ -57,6 +57,7 @@ class Concept:
 
     ``codings``: system -> code with system in ciel, loinc, snomed, icd11, who. ``answers``: option -> concept id for
     coded concepts. ``unit``: UCUM code stored inside; ``fhir``: {resource, category, ...}, where it goes.
+    ``kept``: wanted although nothing counts or sends it yet, so that ``relais check`` is silent about it.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Concept:
     answers: Mapping[str, str] = field(default_factory=dict)
     fhir: Mapping[str, Any] = field(default_factory=dict)
     at: Place | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Indicator:
     data_set: str
     elements: Mapping[str, str]  #: part -> DHIS2 data element code
     chis: str | None
-    area: str  #: sec | epargne | promotion | gouvernance
+    area: str  #: of health; a name of the pack's own, which pages list the indicator under; no figure depends on it
     at: Place | None = None
     version: str = ""
     definition: Text = field(default_factory=dict)  #: what is counted, in words, for people

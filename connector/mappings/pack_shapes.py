@@ -37,7 +37,6 @@ ENTITIES = ("person", "place", "worker")
 AGGREGATES = ("count", "sum", "distinct", "first", "latest")
 REGISTERED = ("person", "place", "worker", "deployments")
 DISTINCT = ("subject", "worker", "household", "group", "place")
-AREAS = ("sec", "epargne", "promotion", "gouvernance")
 AGES = ("age_days", "age_months", "age_years")
 #: Relais's own jobs that a pack may schedule.
 JOBS = ("reconcile", "seal", "purge")
@@ -172,6 +171,8 @@ CONCEPTS = Group(
                             ),
                             ("ce qu'il devient en FHIR", "what it becomes in FHIR"),
                         ),
+                        "kept": Field(FLAG, ("gardé exprès, même si rien ne le compte ni ne l'envoie encore",
+                                             "kept on purpose, even if nothing counts or sends it yet")),
                     }
                 )
             ),
@@ -447,7 +448,15 @@ _PART = Either(
 
 INDICATORS = Group(
     {
-        "area": Field(Word(among=AREAS), ("le domaine", "the area"), required=True, default="sec"),
+        "area": Field(
+            ID,
+            (
+                "le domaine de santé, un nom à vous (nutrition) ; on range les indicateurs dessous, c'est tout",
+                "the area of health, a name of your own (nutrition); indicators are listed under it, that is all",
+            ),
+            required=True,
+            default="sec",
+        ),
         "data_set": Field(TEXT, ("le jeu de données de tous ceux-ci", "the data set of all of these")),
         "indicators": Field(
             ListOf(

@@ -57,6 +57,12 @@ def test_the_shipped_pack_is_clean(copy: PackCopy) -> None:
     assert areas == {"sec", "epargne", "promotion", "gouvernance"}
 
 
+def test_a_pack_names_its_own_areas(copy: PackCopy) -> None:
+    copy.change("indicators/promotion.yaml", "area: promotion", "area: nutrition-5")
+    pack, findings = copy.load()
+    assert "nutrition-5" in {one.area for one in pack.indicators.values()} and findings == []
+
+
 def test_the_pack_has_its_92_indicators(copy: PackCopy) -> None:
     last = {"A": 10, "B": 14, "C": 5, "D": 15, "E": 12, "F": 5, "G": 13, "H": 5, "I": 13}
     wanted = {f"{chapter}{n:02}" for chapter, numbers in last.items() for n in range(1, numbers + 1)}

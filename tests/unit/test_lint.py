@@ -3,6 +3,7 @@ in both languages. The shipped pack itself is clean (test_config)."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -194,6 +195,32 @@ def test_other_places_of_the_same_mistakes(copy: PackCopy, batch: list[tuple[str
 def test_a_fact_of_an_activity_that_has_no_shape_goes_nowhere(copy: PackCopy) -> None:
     copy.change("forms/cht/death_report.yaml", "facts:\n", "facts:\n  visit_topic: fields.topic\n")
     assert "fact.uncounted" in codes(copy.findings()), "its place in FHIR is no place for this activity"
+
+
+def test_a_fact_called_referred_is_one_as_any_other_where_the_form_refers_nobody(copy: PackCopy) -> None:
+    rules = "facts:\n  referred: $yes(fields.referred)\n  visit_topic: fields.topic\n"
+    copy.change("forms/cht/death_report.yaml", "facts:\n", rules)
+    found = [one.message for one in copy.findings() if one.code == "fact.uncounted"]
+    assert found == ["nobody counts or sends visit_topic"], "indicators of this pack read referred"
+    for name in (
+        "activities.yaml",
+        "episodes.yaml",
+        *(f"indicators/{one.name}" for one in copy.folder.glob("indicators/*")),
+    ):
+        path = copy.folder / name
+        path.write_text(re.sub(r"\breferred\b", "fever", path.read_text("utf-8")), "utf-8")
+    found = [
+        one.message
+        for one in copy.findings()
+        if (one.code, one.file) == ("fact.uncounted", "forms/cht/death_report.yaml")
+    ]
+    assert sorted(found) == ["nobody counts or sends referred", "nobody counts or sends visit_topic"]
+
+
+def test_a_fact_is_kept_on_purpose(copy: PackCopy) -> None:
+    copy.change("forms/cht/death_report.yaml", "facts:\n", "facts:\n  visit_topic: fields.topic\n")
+    copy.change("concepts.yaml", "  - id: visit_topic\n", "  - id: visit_topic\n    kept: true\n")
+    assert "fact.uncounted" not in codes(copy.findings())
 
 
 def test_what_is_wrong_with_an_indicator_is_said_where_it_stands_and_not_in_its_examples(copy: PackCopy) -> None:
