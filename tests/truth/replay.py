@@ -74,8 +74,12 @@ class Ids:
                 else:
                     self.meet(value, other)
         elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-            for value, other in zip(theirs, ours, strict=True):
+            for value, other in zip(sorted(theirs, key=self._rest), sorted(ours, key=self._rest), strict=True):
                 self.meet(value, other)
+
+    def _rest(self, value: Any) -> str:
+        """Everything but ids: rows that are alike in it keep their order."""
+        return _ID.sub("", json.dumps(value, sort_keys=True))
 
     def _bind(self, theirs: str, ours: str) -> None:
         if theirs not in self._ours and ours not in self._taken and _ID.fullmatch(theirs) and _ID.fullmatch(ours):

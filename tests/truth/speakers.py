@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tests.truth.dhis2 import V43, Legacy
 from tests.truth.fhir import Hapi
+from tests.truth.openmrs import OpenMrs
 from tests.truth.replay import Speaker
 
-SPEAKERS: Mapping[str, Callable[[], Speaker]] = {"dhis2-2.42": Legacy, "dhis2-2.43": V43, "hapi-fhir-8.8": Hapi}
+SPEAKERS: Mapping[str, Callable[[], Speaker]] = {"dhis2-2.42": Legacy, "dhis2-2.43": V43, "hapi-fhir-8.8": Hapi, "openmrs-2.8": OpenMrs}
