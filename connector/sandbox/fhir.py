@@ -383,7 +383,8 @@ class FHIRSim:
         if _PADDED.search(canonical):
             content = orjson.loads(canonical)
         labels = _merged(held.labels if held else {}, resource.get("meta") or {})
-        source = held.source if held else (resource.get("meta") or {}).get("source")  # 143; 06-08: later ones are ignored
+        # 143: kept when it is created; 06-08: later ones are ignored.
+        source = held.source if held else (resource.get("meta") or {}).get("source")
         if held and not held.deleted and held.canonical == canonical and held.labels == labels:
             text = f'Successfully updated resource "{key}/_history/{held.version}" with no changes detected.'
             return 200, _storage("SUCCESSFUL_UPDATE_NO_CHANGE", text)  # 03, 05, 12
@@ -394,7 +395,8 @@ class FHIRSim:
         created = held is None or held.deleted
         change.log.append({"op": "create" if created else "update", "id": key, "version": version})
         if created:
-            text = f'Successfully created resource "{key}/_history/{version}" using update as create (ie. create with client assigned ID).'
+            how = "using update as create (ie. create with client assigned ID)."
+            text = f'Successfully created resource "{key}/_history/{version}" {how}'
             return 201, _storage("SUCCESSFUL_UPDATE_AS_CREATE", text)  # 02, 48
         return 200, _storage("SUCCESSFUL_UPDATE", f'Successfully updated resource "{key}/_history/{version}".')  # 04
 
@@ -406,7 +408,9 @@ class FHIRSim:
         if held.deleted:
             text = f"Not deleted, resource {key}/_history/{held.version} was already deleted."
             return 200, _storage("SUCCESSFUL_DELETE_ALREADY_DELETED", text)  # 44
-        change.resources[key] = _Resource(held.version + 1, held.content, b"", {}, frozenset(), held.source, deleted=True)
+        change.resources[key] = _Resource(
+            held.version + 1, held.content, b"", {}, frozenset(), held.source, deleted=True
+        )
         change.log.append({"op": "delete", "id": key, "version": held.version + 1})
         return 200, _storage("SUCCESSFUL_DELETE", "Successfully deleted 1 resource(s).")
 
@@ -432,7 +436,9 @@ class FHIRSim:
                     raise Refused(400, f"HAPI-1096: Resource {target} is deleted, specified in path: {told}")  # 47
                 if target.partition("/")[0] not in TARGETS.get(path, TYPES):
                     wrong = target.partition("/")[0]
-                    text = f"Invalid reference found at path '{path}'. Resource type '{wrong}' is not valid for this path"
+                    text = (
+                        f"Invalid reference found at path '{path}'. Resource type '{wrong}' is not valid for this path"
+                    )
                     raise Refused(422, f"HAPI-0931: {text}")  # 37
             if resource.deleted:
                 for source in self._referrers.get(key, ()):

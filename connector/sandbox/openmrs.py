@@ -216,7 +216,10 @@ class OpenMRSSim:
                 row = patients.patient(self.rows, uuid)
                 patients.check_patient_names(body)
                 if row["voided"]:
-                    name = ("Person.shouldHaveAtleastOneNonVoidedName", "Person must have at least one non-deleted name")
+                    name = (
+                        "Person.shouldHaveAtleastOneNonVoidedName",
+                        "Person must have at least one non-deleted name",
+                    )
                     raise invalid(general=["Select a preferred identifier"], names=name)  # 194: no way back
                 return 200, represent(row, "default", base)
             case "POST", ["idgen", "identifiersource", source, "identifier"]:

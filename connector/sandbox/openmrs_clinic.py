@@ -124,7 +124,9 @@ class Clinic:
         for name, kinds in (("appointmentKind", ("Scheduled", "WalkIn", "Virtual")), ("status", STATUSES)):
             if body.get(name, "Scheduled") not in kinds:
                 kind = "AppointmentKind" if name == "appointmentKind" else "AppointmentStatus"
-                raise _refused(f"No enum constant org.openmrs.module.appointments.model.{kind}.{body[name]}")  # 660, 661
+                raise _refused(
+                    f"No enum constant org.openmrs.module.appointments.model.{kind}.{body[name]}"
+                )  # 660, 661
         for column, value, length in (
             ("comments", body.get("comments"), 255),
             ("appointment_number", body.get("appointmentNumber"), 50),

@@ -12,8 +12,10 @@ from typing import Any
 
 from connector.sandbox.openmrs_rows import Rows, find, reference
 from connector.sandbox.openmrs_shapes import (
+    TOO_LONG,
     Json,
     Refused,
+    bad_property,
     duplicate_row,
     error,
     invalid,
@@ -21,8 +23,6 @@ from connector.sandbox.openmrs_shapes import (
     need,
     not_found,
     not_null,
-    TOO_LONG,
-    bad_property,
     read_date,
     write_date,
 )
@@ -37,9 +37,7 @@ _OBS = {
 }  # fmt: skip
 
 
-_WHOLE = (
-    'Assigning decimal value to numeric concept with "Allowed decimal" property set to false is not allowed.'
-)
+_WHOLE = 'Assigning decimal value to numeric concept with "Allowed decimal" property set to false is not allowed.'
 
 
 def check_encounter_body(body: Mapping[str, Any]) -> None:
@@ -91,11 +89,14 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
         raise invalid(uuid=("error.exceededMaxLengthOfField", TOO_LONG.format(38)))  # 819
     nested = [item["uuid"] for item, _, _ in values if item.get("uuid")]
     if any(one in rows.obs for one in nested):
-        text = "object references an unsaved transient instance - save the transient instance before flushing"
+        text = (
+            "object references an unsaved transient instance - save the transient instance before flushing: "
+            "org.openmrs.Encounter"
+        )
         raise Refused(
             500,
             error(
-                f"[org.hibernate.TransientObjectException: {text}: org.openmrs.Encounter => {text}: org.openmrs.Encounter]",
+                f"[org.hibernate.TransientObjectException: {text} => {text}]",
                 "org.hibernate.internal.ExceptionConverterImpl:151",
             ),
         )  # 230, 232

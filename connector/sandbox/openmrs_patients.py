@@ -14,6 +14,7 @@ from typing import Any
 
 from connector.sandbox.openmrs_rows import ALPHABET, Rows, find, valid_openmrs_id
 from connector.sandbox.openmrs_shapes import (
+    TOO_LONG,
     Json,
     Refused,
     bad_property,
@@ -24,12 +25,12 @@ from connector.sandbox.openmrs_shapes import (
     need,
     not_found,
     read_date,
-    TOO_LONG,
 )
 
 _PATIENT = {"uuid", "person", "identifiers", "resourceVersion"}
 _PERSON = {
-    "uuid", "names", "gender", "birthdate", "birthdateEstimated", "addresses", "attributes", "age", "dead", "deathDate", "causeOfDeath",
+    "uuid", "names", "gender", "birthdate", "birthdateEstimated", "addresses", "attributes", "age", "dead",
+    "deathDate", "causeOfDeath",
 }  # fmt: skip
 
 #: Turns of the event loop between checking an identifier and saving the row: the gap two requests fit into (363-369).
@@ -109,8 +110,9 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
                 raise Refused(
                     500,
                     error(
-                        f"[could not execute statement => Data truncation: Incorrect string value: '{_bytes(text)}' for "
-                        f"column `openmrs`.`person_name`.`{part.replace('Name', '_name')}` at row 1]",
+                        "[could not execute statement => Data truncation: Incorrect string value: "
+                        f"'{_bytes(text)}' for column `openmrs`.`person_name`.`{part.replace('Name', '_name')}` at row "
+                        "1]",
                         "org.hibernate.exception.internal.SQLExceptionTypeDelegate:52",
                         leak=text,
                     ),

@@ -443,8 +443,11 @@ def concept_row(row: Mapping[str, Any]) -> Json:
         version=None,
         names=[
             {
-                **_thing("conceptName", row["name"], row["uuid"]), "name": row["name"], "locale": "en",
-                "localePreferred": True, "conceptNameType": "FULLY_SPECIFIED",
+                **_thing("conceptName", row["name"], row["uuid"]),
+                "name": row["name"],
+                "locale": "en",
+                "localePreferred": True,
+                "conceptNameType": "FULLY_SPECIFIED",
             }
         ],
         descriptions=[_thing("description", row["description"], row["uuid"])] if row.get("description") else [],

@@ -67,8 +67,9 @@ def make(rows: Rows, kind: str, body: Mapping[str, Any]) -> Json:
                 raise invalid(general=["A provider needs a person or a name"])
             identifier = body.get("identifier")
             made = {
-                **metadatum("provider", {**row, "name": person["display"]}), "display": f"{identifier} - {person['display']}",
-                "identifier": identifier, "person": person, "providerRole": None, "attributes": [],
+                **metadatum("provider", {**row, "name": person["display"]}),
+                "display": f"{identifier} - {person['display']}", "identifier": identifier, "person": person,
+                "providerRole": None, "attributes": [],
             }  # fmt: skip
         case "concept":
             names = body.get("names") or []

@@ -76,7 +76,8 @@ SHAPES: dict[str, tuple[str, str]] = {
 #: Of each object, in whatever representation (001-030, 079, 220, 250).
 _VERSIONS = {
     "patientidentifiertype": "2.0", "person": "1.11", "encounter": "2.2", "obs": "2.7", "concept": "2.0",
-    "location": "2.0", "address": "2.0", "provider": "2.8", "encounterProvider": "1.9", "conceptName": "1.9", "referencerange": "2.7",
+    "location": "2.0", "address": "2.0", "provider": "2.8", "encounterProvider": "1.9",
+    "conceptName": "1.9", "referencerange": "2.7",
 }  # fmt: skip
 _LINKED = {"identifier": "patient/identifier", "datatype": "conceptdatatype"}
 

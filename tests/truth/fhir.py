@@ -12,7 +12,6 @@ from connector.sandbox.fhir import FHIRSim
 from connector.sandbox.plane import App, Plane
 from tests.truth.recorded import Exchange
 
-
 _ISSUE = ("severity", "code", "diagnostics", "expression")
 
 
@@ -42,13 +41,13 @@ class Hapi:
 
     def before(self, exchange: Exchange) -> None:
         self.sim.validating = int(exchange.number) >= 147
-        if exchange.number == "51": self.sim._next_id = 1019
 
     def headers(self, exchange: Exchange) -> dict[str, str]:
         return {}
 
     def body(self, exchange: Exchange) -> Any:
-        if exchange.number == "100": return gzip.compress(json.dumps(_gzipped()).encode())
+        if exchange.number == "100":
+            return gzip.compress(json.dumps(_gzipped()).encode())
         return exchange.body
 
     def kept(self, exchange: Exchange, answer: Any) -> Any:
@@ -62,6 +61,18 @@ class Hapi:
         return {}
 
 
-def _gzipped():
-    patient = {"resourceType": "Patient", "id": "p-13", "identifier": [{"system": "urn:chw:source", "value": "p-13"}], "name": [{"text": "A. Diarra", "family": "Diarra", "given": ["Awa"]}], "gender": "female", "birthDate": "2001-05-14"}
-    return {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": patient, "request": {"method": "PUT", "url": "Patient/p-13"}}]}
+def _gzipped() -> Any:
+    """The compressed transaction, which was not kept (100, 101)."""
+    patient = {
+        "resourceType": "Patient",
+        "id": "p-13",
+        "identifier": [{"system": "urn:chw:source", "value": "p-13"}],
+        "name": [{"text": "A. Diarra", "family": "Diarra", "given": ["Awa"]}],
+        "gender": "female",
+        "birthDate": "2001-05-14",
+    }
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"resource": patient, "request": {"method": "PUT", "url": "Patient/p-13"}}],
+    }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from datetime import datetime
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from connector.sandbox.openmrs import OpenMRSSim
@@ -49,7 +49,7 @@ class OpenMrs:
         r"\b(?:org|java)\.[\w.]+:\d+$"  # the class and line of the server's own program
         r"|(?<=Patient#)\d+"  # the row in its table
         r"|(?<=JSON parse error: )[\s\S]*"  # words of its JSON parser
-        r"|(?<=Required request body is missing): .*(?=\])|(?<=Required request body is missing): .*"  # and a method of it
+        r"|(?<=request body is missing): (?:.*(?=\])|.*)"  # a method of it
     )
     made = frozenset({"uuid"})
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}

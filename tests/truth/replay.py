@@ -58,31 +58,39 @@ class Difference:
 
 class Ids:
     """Ids that a server makes are other ones each time. Where a recorded answer first shows one, the simulator's at the
-    same place is taken for it; from then on it has to be that one, in whatever is asked and answered."""
+    same place is taken for it; from then on it has to be that one, in whatever is asked and answered. An id that a
+    client sent is never such a one: the answer has to keep it."""
 
     def __init__(self, fields: frozenset[str]) -> None:
         self.fields = fields
+        self._fixed: set[str] = set()
         self._ours: dict[str, str] = {}
         self._taken: set[str] = set()
 
+    def sent(self, exchange: Exchange) -> None:
+        told = json.dumps([exchange.path, exchange.query, exchange.body])
+        self._fixed.update(one for one in _ID.findall(told) if one not in self._ours)
+
     def meet(self, theirs: Any, ours: Any) -> None:
+        if self.fields:
+            self._fixed |= {*_ID.findall(json.dumps(theirs))} & {*_ID.findall(json.dumps(ours))} - self._taken
+            self._meet(theirs, ours)
+
+    def _meet(self, theirs: Any, ours: Any) -> None:
         if isinstance(theirs, dict) and isinstance(ours, dict):
             for name, value in theirs.items():
                 other = ours.get(name)
                 if name in self.fields and isinstance(value, str) and isinstance(other, str):
                     self._bind(value, other)
                 else:
-                    self.meet(value, other)
+                    self._meet(value, other)
         elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-            for value, other in zip(sorted(theirs, key=self._rest), sorted(ours, key=self._rest), strict=True):
-                self.meet(value, other)
-
-    def _rest(self, value: Any) -> str:
-        """Everything but ids: rows that are alike in it keep their order."""
-        return _ID.sub("", json.dumps(value, sort_keys=True))
+            for value, other in zip(sorted(theirs, key=_rest), sorted(ours, key=_rest), strict=True):
+                self._meet(value, other)
 
     def _bind(self, theirs: str, ours: str) -> None:
-        if theirs not in self._ours and ours not in self._taken and _ID.fullmatch(theirs) and _ID.fullmatch(ours):
+        free = theirs not in self._ours and ours not in self._taken and not {theirs, ours} & self._fixed
+        if free and _ID.fullmatch(theirs) and _ID.fullmatch(ours):
             self._ours[theirs] = ours
             self._taken.add(ours)
 
@@ -100,6 +108,11 @@ class Ids:
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+def _rest(value: Any) -> str:
+    """Everything but ids: rows that are alike in it keep their order."""
+    return _ID.sub("", json.dumps(value, sort_keys=True))
+
+
 def replay(speaker: Speaker, exchanges: list[Exchange]) -> list[Difference]:
     """All differences, in the order of the exchanges."""
     return asyncio.run(_replay(speaker, exchanges))
@@ -110,6 +123,7 @@ async def _replay(speaker: Speaker, exchanges: list[Exchange]) -> list[Differenc
     ids = Ids(speaker.made)
     for exchange in exchanges:
         speaker.before(exchange)
+        ids.sent(exchange)
         answer = await _ask(speaker, ids, exchange)
         for where, ours, theirs in compared(exchange, answer, speaker, ids):
             found.append(Difference(exchange.recording, where, _short(ours), _short(theirs)))
@@ -138,9 +152,7 @@ async def _ask(speaker: Speaker, ids: Ids, exchange: Exchange) -> httpx.Response
     return answer
 
 
-def compared(
-    exchange: Exchange, answer: httpx.Response, speaker: Speaker, ids: Ids
-) -> Iterator[tuple[str, Any, Any]]:
+def compared(exchange: Exchange, answer: httpx.Response, speaker: Speaker, ids: Ids) -> Iterator[tuple[str, Any, Any]]:
     """(where, ours, theirs) for everything that differs and matters."""
     theirs = exchange.answer
     ours = _read(answer)
@@ -152,9 +164,7 @@ def compared(
         yield "HTTP type", kind, exchange.type
     if exchange.cookie is not None and ("set-cookie" in answer.headers) != exchange.cookie:
         yield "HTTP cookie", "set-cookie" in answer.headers, exchange.cookie
-    if exchange.location is not None and _path(answer.headers.get("location", "")) != ids.translated(
-        exchange.location
-    ):
+    if exchange.location is not None and _path(answer.headers.get("location", "")) != ids.translated(exchange.location):
         yield "HTTP location", answer.headers.get("location", ""), exchange.location
     if isinstance(theirs, str) or theirs is None:  # a page, or nothing: was there something?
         if bool(answer.content) != bool(theirs):

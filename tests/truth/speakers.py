@@ -9,4 +9,9 @@ from tests.truth.fhir import Hapi
 from tests.truth.openmrs import OpenMrs
 from tests.truth.replay import Speaker
 
-SPEAKERS: Mapping[str, Callable[[], Speaker]] = {"dhis2-2.42": Legacy, "dhis2-2.43": V43, "hapi-fhir-8.8": Hapi, "openmrs-2.8": OpenMrs}
+SPEAKERS: Mapping[str, Callable[[], Speaker]] = {
+    "dhis2-2.42": Legacy,
+    "dhis2-2.43": V43,
+    "hapi-fhir-8.8": Hapi,
+    "openmrs-2.8": OpenMrs,
+}
