@@ -89,7 +89,8 @@ class Ids:
                 self._meet(value, other)
 
     def _bind(self, theirs: str, ours: str) -> None:
-        free = theirs not in self._ours and ours not in self._taken and not {theirs, ours} & self._fixed
+        new = ours not in self._taken or bool(_PLACE.match(ours))
+        free = new and theirs not in self._ours and not {theirs, ours} & self._fixed
         if free and _ID.fullmatch(theirs) and _ID.fullmatch(ours):
             self._ours[theirs] = ours
             self._taken.add(ours)
@@ -105,7 +106,12 @@ class Ids:
         return value
 
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+#: A uuid, a revision of CouchDB, or a place in its feed.
+_ID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b\d+-[0-9a-f]{32}\b|\b\d+-g1AAAA[\w-]+"
+)
+#: One place in the feed has many names: several recorded ones may be one of ours.
+_PLACE = re.compile(r"\d+-g1")
 
 
 def _rest(value: Any) -> str:
