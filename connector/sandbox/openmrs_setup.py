@@ -1,8 +1,8 @@
 """Making metadata at the simulated OpenMRS by REST, as recordings/openmrs-2.8 did before its probes (001-032, 633).
 
 A uuid that is given is kept (001, 003, 007, 012, 016); without one the server makes its own, as it always does for an
-appointment service (633). A type without ``locationBehavior`` wants a location with each identifier (004, 109). Not
-recorded: a repeated uuid, answered as 500 with "Duplicate entry", as a repeated encounter is; a missing name, 400.
+appointment service (633). A type without ``locationBehavior`` wants a location with each identifier (004, 109). A
+repeated uuid is 500 with "Duplicate entry", as a repeated encounter is (213). Not recorded: a missing name, 400.
 """
 
 from __future__ import annotations

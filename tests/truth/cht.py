@@ -20,12 +20,8 @@ class Cht:
     moment = re.compile(r"(?<=function_clause,nil,)[\s\S]*")  # words of the server's program
     made = frozenset({"rev", "_rev", "seq", "last_seq"})
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "/medic/": (
-            "instance_start_time",
-            "db_name",
-            "update_seq",
-            "cluster",
-        ),  # the others count what CHT itself holds
+        # The others count what CHT itself holds.
+        "/medic/": ("instance_start_time", "db_name", "update_seq", "cluster"),
         "/dbinfo": ("couchdb", "version", "uuid"),
         "/api/v2/monitoring": ("version",),
     }

@@ -25,6 +25,16 @@ def test_the_manifest_names_every_recording_once() -> None:
     assert [line for line in lines if (line.mark == SPOKEN) == bool(line.why)] == [], "all others need a word why"
 
 
+def test_the_readme_tells_the_counts() -> None:
+    told = re.findall(
+        r"^\| [^|]+ \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", (PLACE / "README.md").read_text("utf-8"), re.M
+    )
+    marks = Counter((line.server, line.mark) for line in recorded.manifest())
+    assert [tuple(map(int, row)) for row in told] == [
+        (count, *(marks[server, mark] for mark in (SPOKEN, NOT_SPOKEN, NOT_YET))) for server, count in RECORDED.items()
+    ]
+
+
 @pytest.mark.parametrize("server", RECORDED)
 def test_what_is_spoken_is_kept_in_its_order(server: str) -> None:
     spoken = [line.recording for line in recorded.manifest() if line.server == server and line.mark == SPOKEN]
