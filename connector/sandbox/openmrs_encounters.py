@@ -197,7 +197,8 @@ def search_encounters(rows: Rows, query: Mapping[str, str]) -> list[Json]:
         if len(end) == 10:
             last += timedelta(days=1)
         found = [e for e in found if e["at"] < last]
-    return [_shown(e) for e in sorted(found, key=lambda e: e["at"], reverse=query.get("order") == "desc")]
+    found.sort(key=lambda e: e["at"])
+    return [_shown(e) for e in (reversed(found) if query.get("order") == "desc" else found)]
 
 
 def create_obs(rows: Rows, body: Mapping[str, Any]) -> Json:
