@@ -120,6 +120,10 @@ class CHTSim:
         for doc in living:
             self._place(doc)
 
+    def locked(self, failures: int) -> None:
+        """As after so many wrong passwords just now."""
+        self._failures = [self.plane.clock()] * failures
+
     def records(self, operations: Any) -> dict[str, Any]:
         """Control route: a list of ``{"op": "put|edit|delete|delete_stub|purge|recreate", "doc", "id", "merge"}``."""
         done = []
@@ -325,11 +329,11 @@ class CHTSim:
         path, method = request.scope["path"], request.method
         read = method in ("GET", "HEAD")
         if path == "/api/v2/monitoring" and read:  # 260
-            version = {"app": "5.2.0", "node": "v22.23.3", "couchdb": "3.5.0"}
+            version = {"app": "5.2.0", "node": "v22.23.3", "couchdb": "3.5.0-dirty"}
             return _json(200, {"version": version, "outbound_push": {"backlog": 0}, "conflict": {"count": 0}})
         if path == "/dbinfo" and read:  # 288
             uuid = hashlib.md5(f"couchdb/{self.plane.seed}".encode()).hexdigest()
-            return _json(200, {"couchdb": "Welcome", "version": "3.5.0", "uuid": uuid})
+            return _json(200, {"couchdb": "Welcome", "version": "3.5.0-dirty", "uuid": uuid})
         if path == _DB and read:
             return Response(status_code=302, headers={"location": f"{_DB}/"})  # 286
         if path == f"{_DB}/" and read:  # 287
@@ -382,7 +386,10 @@ class CHTSim:
         if not isinstance(document, dict):
             return _json(400, {"error": "bad_request", "reason": "invalid UTF-8 JSON"})  # 104
         status, answer = self._write(id, document, request.query_params.get("rev"))
-        return _json(status, answer, etag=answer.get("rev"))
+        written = _json(status, answer, etag=answer.get("rev"))
+        if status < 300:
+            written.headers["location"] = str(request.url.replace(query=""))  # 08, 22, 27
+        return written
 
     async def _bulk_docs(self, request: Request) -> Response:
         body = _parsed(await request.body())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ from connector.sandbox.fhir_rules import (
     invalid,
     invalid_bundle,
     references,
+    stored,
 )
 from connector.sandbox.plane import App, Plane
 
@@ -44,10 +46,13 @@ class _Resource:
     canonical: bytes
     labels: dict[str, list[Any]]  #: meta.tag, meta.security, meta.profile: they accumulate (finding 2)
     refers: frozenset[str]
+    source: str | None
     deleted: bool = False
 
     def whole(self) -> dict[str, Any]:
         meta = {"versionId": str(self.version), "lastUpdated": _when(self.version), **self.labels}
+        if self.source:
+            meta["source"] = self.source
         return {
             "resourceType": self.content["resourceType"],
             "id": self.content["id"],
@@ -109,15 +114,17 @@ class FHIRSim:
 
     def reset(self) -> None:
         self._held: dict[str, _Resource] = {}
-        self._referrers: dict[str, set[str]] = {}
+        self._referrers: dict[str, dict[str, None]] = {}  #: of each target, the first to refer to it first (40)
         self._searches: dict[str, tuple[float, bytes]] = {}
         self._next_id = 1000
+        self._answers = 0
 
     # ------------------------------------------------------------ routes
 
     async def _answer(self, request: Request) -> Response:
         if self.authorization and request.headers.get("authorization") != self.authorization:
             return _outcome(401, "HAPI-0333: Authentication required")
+        base = f"{request.url.scheme}://{request.url.netloc}{_BASE}"
         path = request.scope["path"].removeprefix(_BASE).strip("/")
         method = request.method
         try:
@@ -126,14 +133,15 @@ class FHIRSim:
             if path == "metadata":
                 return _json(200, _CAPABILITIES)
             if path == "" and method == "POST":
-                return self._bundle(self._parsed(request, await request.body()))
+                return self._bundle(self._parsed(request, await request.body()), base)
             kind, _, id = path.partition("/")
             if kind not in TYPES:
-                raise Refused(404, f"HAPI-0302: Unknown resource type '{kind}'")  # 88
+                known = f"Server knows how to handle: [{', '.join(sorted(TYPES))}]"
+                raise Refused(404, f"HAPI-0302: Unknown resource type '{kind}' - {known}")  # 88
             if "/" in id or id.startswith("$") or id.startswith("_"):
                 return _outcome(501, f"not simulated: {path}")
             if method in ("GET", "HEAD"):
-                return self._read(kind, id) if id else self._search(request, kind)
+                return self._read(request, kind, id) if id else self._search(request, kind, base)
             if "if-none-exist" in request.headers or (not id and request.query_params):
                 return _outcome(501, "not simulated: conditional create and update")
             if method == "DELETE":
@@ -151,7 +159,10 @@ class FHIRSim:
     def _parsed(self, request: Request, body: bytes) -> dict[str, Any]:
         kind = request.headers.get("content-type", "").split(";")[0]
         if kind not in ("application/fhir+json", "application/json"):
-            raise Refused(400, f'HAPI-0449: Incorrect Content-Type header value of "{kind}" was provided')  # 90
+            base = request.scope["path"].strip("/") == _BASE.strip("/")
+            operation = "TRANSACTION" if base else {"PUT": "UPDATE", "POST": "CREATE"}.get(request.method, "")
+            text = f'Incorrect Content-Type header value of "{kind}" was provided in the request.'
+            raise Refused(400, f'HAPI-0449: {text} A FHIR Content-Type is required for "{operation}" operation')  # 90
         if request.headers.get("content-encoding") == "gzip":  # 100
             body = gzip.decompress(body)
         try:
@@ -167,12 +178,16 @@ class FHIRSim:
             raise Refused(400, f"{UNPARSED} {missing}")  # 89
         return document
 
-    def _read(self, kind: str, id: str) -> Response:
+    def _read(self, request: Request, kind: str, id: str) -> Response:
         held = self._held.get(f"{kind}/{id}")
         if held is None:
             raise Refused(404, f"HAPI-2001: Resource {kind}/{id} is not known")  # 43
         if held.deleted:
-            return _outcome(410, f"Resource was deleted at {_when(held.version)}")  # 42
+            gone = _outcome(410, f"Resource was deleted at {_when(held.version)}")  # 42
+            gone.headers["location"] = f"{request.url}/_history/{held.version}"
+            return gone
+        if request.headers.get("if-none-match") == f'W/"{held.version}"':
+            return Response(b"", 304)  # 74
         return _json(200, held.whole(), etag=held.version)
 
     def _put(
@@ -183,7 +198,7 @@ class FHIRSim:
             raise Refused(422, "", issues)  # 148-151, 153
         change = _Change()
         status, _ = self._stage_put(change, kind, id, resource, if_match, assigned=assigned)
-        self._check_references(change)
+        self._check_references(change, alone=True)
         self._commit(change)
         held = self._held[f"{kind}/{id}"]
         return _json(status, held.whole(), etag=held.version)
@@ -191,16 +206,16 @@ class FHIRSim:
     def _delete(self, kind: str, id: str) -> Response:
         change = _Change()
         _, outcome = self._stage_delete(change, kind, id)
-        self._check_references(change)
+        self._check_references(change, alone=True)
         self._commit(change)
         return _json(200, outcome)  # 44, 45
 
-    def _search(self, request: Request, kind: str) -> Response:
+    def _search(self, request: Request, kind: str, base: str) -> Response:
         query = request.query_params
         if unknown := next((name for name in query if name not in _SEARCH), None):
-            known = "[_id, _lastUpdated, identifier]"
+            known = "Valid search parameters for this search are: [_id, _lastUpdated, identifier]"
             raise Refused(
-                400, f'HAPI-0524: Unknown search parameter "{unknown}" for resource type "{kind}". Valid: {known}'
+                400, f'HAPI-0524: Unknown search parameter "{unknown}" for resource type "{kind}". {known}'
             )  # 108
         url, now = str(request.url), self.plane.clock()
         cached = self._searches.get(url)
@@ -217,18 +232,24 @@ class FHIRSim:
             if "identifier" in query and not _identified(held.content, system if bar else None, value):
                 continue
             found.append((key, held))
-        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
-        if query.get("_summary") != "count":
-            count = int(query.get("_count", "20"))
-            shown = found[:count]
-            bundle["entry"] = [{"fullUrl": f"{_BASE}/{key}", "resource": held.whole()} for key, held in shown]
+        self._answers += 1
+        bundle: dict[str, Any] = {
+            "resourceType": "Bundle", "id": str(uuid.UUID(int=self._answers)), "meta": {"lastUpdated": _when(0)},
+            "type": "searchset", "total": len(found),
+        }  # fmt: skip
+        shown = found[: int(query.get("_count", "20"))]
+        if query.get("_summary") != "count" and shown:  # 131: no entry at all where nothing was found
+            bundle["entry"] = [
+                {"fullUrl": f"{base}/{key}", "resource": held.whole(), "search": {"mode": "match"}}  # 134
+                for key, held in shown
+            ]
         body = orjson.dumps(bundle)
         self._searches[url] = (now, body)
         return Response(body, media_type="application/fhir+json")
 
     # ------------------------------------------------------------ bundles
 
-    def _bundle(self, bundle: dict[str, Any]) -> Response:
+    def _bundle(self, bundle: dict[str, Any], base: str) -> Response:
         if bundle["resourceType"] != "Bundle":
             raise Refused(400, f'{UNPARSED} HAPI-1814: Incorrect resource type found, expected "Bundle"')
         kind = bundle.get("type")
@@ -241,8 +262,12 @@ class FHIRSim:
         if self.validating and (issues := list(invalid_bundle(entries))):
             raise Refused(422, "", issues)  # 156-158, 161, 167
         answers = self._transaction(entries) if kind == "transaction" else [self._batched(e) for e in entries]
-        answer = {"resourceType": "Bundle", "id": "answer", "type": f"{kind}-response"}
-        return _json(200, {**answer, "entry": answers} if answers else answer)  # 95
+        self._answers += 1
+        id = str(uuid.UUID(int=self._answers))
+        answer = {"resourceType": "Bundle", "id": id, "type": f"{kind}-response"}
+        done = _json(200, {**answer, "entry": answers} if answers else answer)  # 95
+        done.headers["location"] = f"{base}/Bundle/{id}"  # 02, 30
+        return done
 
     def _transaction(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """All or nothing; children may come before parents (02)."""
@@ -327,23 +352,29 @@ class FHIRSim:
             text = "Can not update resource, resource body must contain an ID element for update (PUT) operation"
             raise Refused(400, f"HAPI-0419: {text}")  # 24
         if resource["id"] != id:
-            text = "Can not update resource, resource body must contain an ID element which matches the request URL"
+            text = (
+                "Can not update resource, resource body must contain an ID element which matches the request URL for "
+                f'update (PUT) operation - Resource body ID of "{resource["id"]}" does not match URL ID of "{id}"'
+            )
             raise Refused(400, f"HAPI-0420: {text}")  # 23
         if not ID.fullmatch(id):
             # 20-22
             raise Refused(400, f"HAPI-0521: Can not process entity with ID[{id}], this is not a valid FHIR ID")
         held = change.resources.get(key) or self._held.get(key)
         if id.isdigit() and held is None and not assigned:
-            text = "clients may only assign IDs which contain at least one non-numeric character"
+            text = (
+                "no resource with this ID exists and clients may only assign IDs which contain at least one "
+                "non-numeric character"
+            )
             raise Refused(400, f"HAPI-0960: Can not create resource with ID[{id}], {text}")  # 19
         if if_match and held:
             named = _IF_MATCH.fullmatch(if_match)
             if named is None:
-                raise Refused(500, f"HAPI-2223: not a version: {if_match}")  # 72
+                raise Refused(500, f'HAPI-2223: For input string: "{if_match}"')  # 72
             if named[2] != str(held.version):
                 text = f"Trying to update {key}/_history/{named[2]} but this is not the current version"
                 raise Refused(409, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
-        content = {name: value for name, value in resource.items() if name != "meta"}
+        content = stored({name: value for name, value in resource.items() if name != "meta"})
         refers = frozenset(references(content))
         if names and not refers.isdisjoint(names):
             content = _renamed(content, names)
@@ -352,17 +383,20 @@ class FHIRSim:
         if _PADDED.search(canonical):
             content = orjson.loads(canonical)
         labels = _merged(held.labels if held else {}, resource.get("meta") or {})
+        # 143: kept when it is created; 06-08: later ones are ignored.
+        source = held.source if held else (resource.get("meta") or {}).get("source")
         if held and not held.deleted and held.canonical == canonical and held.labels == labels:
             text = f'Successfully updated resource "{key}/_history/{held.version}" with no changes detected.'
             return 200, _storage("SUCCESSFUL_UPDATE_NO_CHANGE", text)  # 03, 05, 12
         version = held.version + 1 if held else 1
         if held and held.deleted and key not in change.resources:
             version += 1  # 48: revived in a later request there is a gap, within one transaction (50) there is none
-        change.resources[key] = _Resource(version, content, canonical, labels, refers)
+        change.resources[key] = _Resource(version, content, canonical, labels, refers, source)
         created = held is None or held.deleted
         change.log.append({"op": "create" if created else "update", "id": key, "version": version})
         if created:
-            text = f'Successfully created resource "{key}/_history/{version}" using update as create'
+            how = "using update as create (ie. create with client assigned ID)."
+            text = f'Successfully created resource "{key}/_history/{version}" {how}'
             return 201, _storage("SUCCESSFUL_UPDATE_AS_CREATE", text)  # 02, 48
         return 200, _storage("SUCCESSFUL_UPDATE", f'Successfully updated resource "{key}/_history/{version}".')  # 04
 
@@ -374,16 +408,22 @@ class FHIRSim:
         if held.deleted:
             text = f"Not deleted, resource {key}/_history/{held.version} was already deleted."
             return 200, _storage("SUCCESSFUL_DELETE_ALREADY_DELETED", text)  # 44
-        change.resources[key] = _Resource(held.version + 1, held.content, b"", {}, frozenset(), deleted=True)
+        change.resources[key] = _Resource(
+            held.version + 1, held.content, b"", {}, frozenset(), held.source, deleted=True
+        )
         change.log.append({"op": "delete", "id": key, "version": held.version + 1})
         return 200, _storage("SUCCESSFUL_DELETE", "Successfully deleted 1 resource(s).")
 
-    def _check_references(self, change: _Change) -> None:
+    def _check_references(self, change: _Change, *, alone: bool = False) -> None:
+        """``alone``: of a single request; the path is then told as that of a search parameter (27 against 28)."""
         for key, resource in change.resources.items():
             for target in resource.refers:
-                path = f"{key.partition('/')[0]}.{_path_to(resource.content, target)}"
+                kind, name = key.partition("/")[0], _path_to(resource.content, target)
+                path = f"{kind}.{name}"
+                told = _search_path(path, target) if alone else path
                 if target.startswith("urn:"):
-                    raise Refused(400, f"HAPI-0541: Unable to satisfy placeholder ID {target} found in {path}")  # 36
+                    where = f"found in element named '{name}' within resource of type: {kind}"
+                    raise Refused(400, f"HAPI-0541: Unable to satisfy placeholder ID {target} {where}")  # 36
                 if "?" in target:
                     raise Refused(501, "not simulated: conditional references")
                 if "://" in target:
@@ -391,26 +431,31 @@ class FHIRSim:
                     raise Refused(400, f"HAPI-0507: {text} to allow external references")  # 31
                 there = change.resources.get(target) or self._held.get(target)
                 if there is None:
-                    raise Refused(400, f"HAPI-1094: Resource {target} not found, specified in path: {path}")  # 27, 28
+                    raise Refused(400, f"HAPI-1094: Resource {target} not found, specified in path: {told}")  # 27, 28
                 if there.deleted:
-                    raise Refused(400, f"HAPI-1096: Resource {target} is deleted, specified in path: {path}")  # 47
+                    raise Refused(400, f"HAPI-1096: Resource {target} is deleted, specified in path: {told}")  # 47
                 if target.partition("/")[0] not in TARGETS.get(path, TYPES):
-                    text = f"Invalid reference found at path '{path}'. Resource type is not valid for this path"
+                    wrong = target.partition("/")[0]
+                    text = (
+                        f"Invalid reference found at path '{path}'. Resource type '{wrong}' is not valid for this path"
+                    )
                     raise Refused(422, f"HAPI-0931: {text}")  # 37
             if resource.deleted:
                 for source in self._referrers.get(key, ()):
                     now = change.resources.get(source)
                     if now is None or key in now.refers:
                         text = f"Unable to delete {key} because at least one resource has a reference to this resource."
-                        raise Refused(409, f"{text} First reference found was resource {source}")  # 40
+                        path = f"{source.partition('/')[0]}.{_path_to(self._held[source].content, key)}"
+                        first = f"First reference found was resource {source} in path {_search_path(path, key)}"
+                        raise Refused(409, f"{text} {first}")  # 40
 
     def _commit(self, change: _Change) -> None:
         for key, resource in change.resources.items():
             before = self._held.get(key)
-            for target in before.refers if before else ():
-                self._referrers[target].discard(key)
+            for target in before.refers - resource.refers if before else ():
+                self._referrers[target].pop(key)
             for target in resource.refers:
-                self._referrers.setdefault(target, set()).add(key)
+                self._referrers.setdefault(target, {}).setdefault(key)
             self._held[key] = resource
         for row in change.log:
             self.plane.applied(row)
@@ -481,12 +526,18 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def _search_path(path: str, target: str) -> str:
+    """As the search parameter ``patient`` of that type says it (27, 40)."""
+    patient = target.startswith("Patient/") and path.endswith(".subject")
+    return f"{path}.where(resolve() is Patient)" if patient else path
+
+
 def _path_to(content: dict[str, Any], target: str) -> str:
     return next((name for name, value in content.items() if target in references({name: value})), "?")
 
 
 def _merged(held: dict[str, list[Any]], meta: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Labels accumulate; a PUT without one does not remove it (09-11). meta.source is not kept (06-08)."""
+    """Labels accumulate; a PUT without one does not remove it (09-11)."""
     labels = dict(held)
     for name in ("tag", "security", "profile"):
         for label in meta.get(name) or ():
@@ -502,8 +553,19 @@ def _identified(content: dict[str, Any], system: str | None, value: str) -> bool
     return any(i.get("value") == value and (system is None or i.get("system") == system) for i in identifiers)
 
 
+#: The words with each storage code (02-04, 41, 44, 45).
+_DISPLAYS = {
+    "SUCCESSFUL_UPDATE": "Update succeeded.",
+    "SUCCESSFUL_UPDATE_AS_CREATE": "Update as create succeeded.",
+    "SUCCESSFUL_UPDATE_NO_CHANGE": "Update succeeded: No changes were detected so no action was taken.",
+    "SUCCESSFUL_DELETE": "Delete succeeded.",
+    "SUCCESSFUL_DELETE_ALREADY_DELETED": "Delete succeeded: Resource was already deleted so no action was taken.",
+    "SUCCESSFUL_DELETE_NOT_FOUND": "Delete succeeded: No existing resource was found so no action was taken.",
+}
+
+
 def _storage(code: str, text: str) -> dict[str, Any]:
-    details = {"coding": [{"system": _STORAGE_CODES, "code": code}]}
+    details = {"coding": [{"system": _STORAGE_CODES, "code": code, "display": _DISPLAYS[code]}]}
     issue = {"severity": "information", "code": "informational", "details": details, "diagnostics": text}
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 

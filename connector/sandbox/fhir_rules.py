@@ -149,14 +149,15 @@ def check_parses(resource: Any) -> None:
     for name, value in resource.items():
         codes = _ENUMS.get((kind, name))
         if codes is not None and value not in codes:
-            text = f'[element="{name}"] Invalid attribute value "{value}": Unknown code \'{value}\''
+            of = "AdministrativeGender code" if name == "gender" else "code"
+            text = f'[element="{name}"] Invalid attribute value "{value}": Unknown {of} \'{value}\''
             raise Refused(400, f"{UNPARSED} HAPI-1821: {text}")  # 79
         if name == "birthDate" and value is not None and not (isinstance(value, str) and _DATE.fullmatch(value)):
-            text = f'[element="birthDate"] Invalid attribute value "{value}": Invalid date/time format'
+            text = f'[element="birthDate"] Invalid attribute value "{value}": Invalid date/time format: "{value}"'
             raise Refused(400, f"{UNPARSED} HAPI-1821: {text}")  # 80
         readable = name not in _DATE_TIMES or not isinstance(value, str) or _DATE_TIME.fullmatch(value)
         if not readable and not _ZONELESS.fullmatch(value):
-            text = f'[element="{name}"] Invalid attribute value "{value}": Invalid date/time format'
+            text = f'[element="{name}"] Invalid attribute value "{value}": Invalid date/time format: "{value}"'
             raise Refused(400, f"{UNPARSED} HAPI-1821: {text}")
 
 
@@ -165,14 +166,15 @@ def invalid(resource: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
     kind = resource["resourceType"]
     for name in _REQUIRED.get(kind, ()):
         if name not in resource:
-            yield _issue(f"{kind}.{name}: minimum required = 1, but only found 0", place)
+            origin = f"from http://hl7.org/fhir/StructureDefinition/{kind}|4.0.1"
+            yield _issue(f"{kind}.{name}: minimum required = 1, but only found 0 ({origin})", place)  # 148
     known = _ELEMENTS.get(kind)
     for name in resource:
         if known is not None and name not in known and not name.startswith("_"):
             yield _issue(f"Unrecognized property '{name}'", place)  # 149
     setting = (resource.get("class") or {}) if kind == "Encounter" else {}
     if "v3-ActCode" in setting.get("system", "") and setting.get("code") not in _CLASSES:
-        yield _issue(f"Unknown code '{setting.get('code')}' in the CodeSystem v3-ActCode", f"{place}.class")  # 153
+        yield _issue(f"Unknown code '{setting['system']}#{setting.get('code')}'", f"{place}.class")  # 153
     yield from _invalid_values(resource, place)
 
 
@@ -185,13 +187,56 @@ def _invalid_values(value: Any, place: str) -> Iterator[dict[str, Any]]:
         elif isinstance(inner, dict | list):
             yield from _invalid_values(inner, here)
         elif name in _DATE_TIMES and isinstance(inner, str) and not _DATE_TIME.fullmatch(inner):
-            yield _issue("if a date has a time, it must have a timezone", here)  # 150
+            yield _issue("If a date has a time, it must have a timezone", _typed(here))  # 150
         elif name == "valueInteger" and type(inner) is not int:
             yield _issue("Error parsing JSON: the primitive value must be a number", here)
         elif name == "value" and place.endswith("Quantity") and isinstance(inner, str):
-            yield _issue("Error parsing JSON: the primitive value must be a number", here)  # 151
+            text = "Error parsing JSON: the primitive value must be a number"
+            yield _issue(text, here.replace("valueQuantity", "value[x]"))  # 151
         elif name == "valueBoolean" and type(inner) is not bool:
             yield _issue("Error parsing JSON: the primitive value must be a boolean", here)
+
+
+def _typed(place: str) -> str:
+    """``effectiveDateTime`` as FHIRPath has it (150)."""
+    return re.sub(r"\b(\w+)DateTime$", r"\1.ofType(dateTime)", place)
+
+
+#: Elements that are lists; a single object is taken as a list of one (84).
+_LISTS = _words("identifier name telecom address")
+
+
+def stored(resource: dict[str, Any]) -> dict[str, Any]:
+    """What HAPI keeps of a resource that it accepts without validation: no unknown element (78), no second value[x]
+    (85), nothing empty (86, 87); a number that came as text is a number (83)."""
+    known = _ELEMENTS.get(resource["resourceType"])
+    kept: dict[str, Any] = {}
+    valued = False
+    for name, value in resource.items():
+        if known is not None and name not in known and not name.startswith("_"):
+            continue
+        if name.startswith("value") and name != "value":
+            if valued:
+                continue
+            valued = True
+        if name == "valueQuantity" and isinstance(value, dict) and isinstance(value.get("value"), str):
+            value = {**value, "value": float(value["value"])}
+        if name in _LISTS and known is not None and isinstance(value, dict) and resource["resourceType"] == "Patient":
+            value = [value]
+        value = _filled(value)
+        if value not in (None, "", {}, []):
+            kept[name] = value
+    return kept
+
+
+def _filled(value: Any) -> Any:
+    """The same value where nothing in it is empty."""
+    if isinstance(value, dict):
+        inner = {name: _filled(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one not in (None, "", {}, [])}
+    if isinstance(value, list):
+        return [one for one in map(_filled, value) if one not in (None, "", {}, [])]
+    return value
 
 
 def invalid_bundle(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -200,7 +245,11 @@ def invalid_bundle(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         place = f"Bundle.entry[{index}]"
         url = entry.get("fullUrl")
         if url in urls:
-            yield _issue("Constraint failed: bdl-7: 'FullUrl must be unique in a bundle'", "Bundle")  # 161
+            yield _issue(
+                "Constraint failed: bdl-7: 'FullUrl must be unique in a bundle, or else entries with the same fullUrl "
+                "must have different meta.versionId (except in history bundles)'",
+                "Bundle",
+            )  # 161
         if url:
             place = f"Bundle.entry[{urls.setdefault(url, index)}]"
         resource = entry.get("resource")
@@ -214,7 +263,10 @@ def invalid_bundle(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         inside = f"{place}.resource/*{name}*/"
         if not url and any("://" not in target for target in references(resource)):
             yield _issue("Bundle entry missing fullUrl", place)  # 158
-            yield _issue("Relative Reference appears inside Bundle whose entry is missing a fullUrl", inside)
+            for element, value in resource.items():
+                if any("://" not in target for target in references({element: value})):
+                    text = "Relative Reference appears inside Bundle whose entry is missing a fullUrl"
+                    yield _issue(text, f"{inside}.{element}")  # 156, 158
         yield from invalid(resource, inside)
 
 

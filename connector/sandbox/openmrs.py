@@ -47,7 +47,7 @@ from connector.sandbox import openmrs_patients as patients
 from connector.sandbox import openmrs_setup as setup
 from connector.sandbox.openmrs_clinic import Clinic, appointment_body, service_body
 from connector.sandbox.openmrs_login import Accounts, may, require, session_body
-from connector.sandbox.openmrs_rows import Rows
+from connector.sandbox.openmrs_rows import Rows, find
 from connector.sandbox.openmrs_shapes import (
     Json,
     Refused,
@@ -58,15 +58,21 @@ from connector.sandbox.openmrs_shapes import (
     page,
     represent,
     view_of,
+    write_date,
     wrong_method,
 )
 from connector.sandbox.plane import App, Plane
 
-_MODULES = ("webservices.rest", "fhir2", "idgen", "appointments", "queue", "teleconsultation")
+#: With their versions (067).
+_MODULES = {
+    "webservices.rest": "3.4.1.local", "fhir2": "4.2.0", "idgen": "5.0.4", "appointments": "2.1.0", "queue": "3.0.0",
+    "teleconsultation": "2.0.0",
+}  # fmt: skip
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _REST = "/openmrs/ws/rest/v1"
 _FHIR = "/openmrs/ws/fhir2/R4"
 
+_PLURAL = {"encounter": "Encounters", "obs": "Observations"}
 Staff = Callable[[str], Mapping[str, Any] | None]
 
 
@@ -157,9 +163,12 @@ class OpenMRSSim:
             if not path.startswith(_REST):
                 return _web(404, page(404, "Not Found", path))
             stale = self.accounts.stale(request)
-            user = self.accounts.login(request)
-            if user and not stale:
-                headers["set-cookie"] = self.accounts.session(request, user)
+            user = None
+            try:
+                user = self.accounts.login(request)
+            finally:  # 047: also with credentials that cannot be read
+                if cookie := self.accounts.session(request, user):
+                    headers["set-cookie"] = cookie
             try:
                 answer = await self._rest(request, user, [p for p in path[len(_REST) :].split("/") if p])
             except Refused:
@@ -172,7 +181,7 @@ class OpenMRSSim:
             return _json(*answer, headers)
         except Refused as refused:
             if isinstance(refused.body, str) and refused.body.startswith("<"):
-                return _web(refused.status, refused.body, refused.headers)
+                return _web(refused.status, refused.body, {**headers, **refused.headers})
             return _json(refused.status, refused.body, {**headers, **refused.headers})
 
     async def _rest(self, request: Request, user: Json | None, path: list[str]) -> tuple[int, Any]:
@@ -190,10 +199,13 @@ class OpenMRSSim:
                 return 200, self._patient_view(rest_of, query, base)
             case "POST", ["patient"]:
                 patients.check_patient_body(body)  # 043: before the login
-                require(user, "Add Patients")
+                require(user, "Add Patients,Edit Patients")  # 060
                 row = await patients.create_patient(self.rows, body)
                 self.plane.applied({"what": "patient", "uuid": row["uuid"]})
-                return 201, represent(row, "default", base)  # 079: 201 without Location
+                answer = represent(row, "default", base)  # 079: 201 without Location
+                if born := row["person"].get("born"):  # 104, 106: here with its time, midnight in every later read
+                    answer["person"]["birthdate"] = write_date(born, self.rows.zone)
+                return 201, answer
             case "POST", ["patient", uuid, "identifier"]:
                 require(user, "Add Patient Identifiers")
                 row = await patients.add_identifier(self.rows, patients.patient(self.rows, uuid), body)
@@ -202,8 +214,13 @@ class OpenMRSSim:
             case "POST", ["patient", uuid]:
                 require(user, "Edit Patients")
                 row = patients.patient(self.rows, uuid)
+                patients.check_patient_names(body)
                 if row["voided"]:
-                    raise invalid(general=["Select a preferred identifier"])  # 194: no way back
+                    name = (
+                        "Person.shouldHaveAtleastOneNonVoidedName",
+                        "Person must have at least one non-deleted name",
+                    )
+                    raise invalid(general=["Select a preferred identifier"], names=name)  # 194: no way back
                 return 200, represent(row, "default", base)
             case "POST", ["idgen", "identifiersource", source, "identifier"]:
                 require(user, "Edit Patient Identifiers")  # 073
@@ -213,7 +230,7 @@ class OpenMRSSim:
                 return 201, {"identifier": self.rows.next_identifier(source)}  # 070
             case "POST", ["encounter"]:
                 encounters.check_encounter_body(body)
-                require(user, "Add Encounters")
+                require(user, "Edit Encounters,Add Encounters")  # 753
                 row = encounters.create_encounter(self.rows, body)
                 self.plane.applied({"what": "encounter", "uuid": row["uuid"]})
                 answer = represent(row, "default", base)
@@ -222,9 +239,9 @@ class OpenMRSSim:
             case "POST", ["encounter", uuid]:
                 require(user, "Edit Encounters")
                 encounters.encounter(self.rows, uuid, 115)
-                row = encounters.update_encounter(self.rows, self.rows.encounters[uuid], body)
+                row = encounters.update_encounter(self.rows, find(self.rows.encounters, uuid) or {}, body)
                 self.plane.applied({"what": "encounter edited", "uuid": uuid})
-                return 200, represent(encounters.encounter(self.rows, uuid), "default", base)
+                return 200, represent(row, "default", base)
             case "GET", ["encounter"]:
                 require(user, "Get Encounters")
                 return 200, listed(encounters.search_encounters(self.rows, query), query, base)
@@ -245,23 +262,26 @@ class OpenMRSSim:
                     raise not_found()
                 return 200, represent(self.rows.obs[uuid], view_of(query), base)
             case "DELETE", [("patient" | "encounter" | "obs") as kind, uuid]:
-                require(user, f"Delete {kind.capitalize()}s")
+                # 731, 732: to void an encounter is to edit it, a patient is deleted.
+                require(user, "Delete Patients" if kind == "patient" else f"Edit {_PLURAL[kind]}")
                 return self._void(kind, uuid, query)
             case "GET", ["module"]:
-                rows = [{"moduleId": m, "version": "1.0.0", "started": True} for m in self.modules]
+                rows = [
+                    {"moduleId": m, "version": _MODULES[m], "started": True, "resourceVersion": "1.8"}
+                    for m in self.modules
+                ]
                 return 200, {"results": rows}
             case "POST", [kind] if kind in setup.KINDS:
                 require(user, setup.KINDS[kind])
                 row = setup.make(self.rows, kind, body)
                 self.plane.applied({"what": kind, "uuid": row["uuid"]})
                 if kind == "appointmentService":
-                    return 200, service_body(row)  # 633
-                if kind == "person":
-                    return 201, setup.person_body(row)
-                return 201, represent(row, "default", base)
+                    return 200, {**service_body(row), "weeklyAvailability": [], "serviceTypes": []}  # 633
+                shown = represent(row, "default", base)
+                return 201, {**shown, "tags": None, "childLocations": None} if kind == "location" else shown  # 001
             case "GET", ["person", uuid] if uuid in self.rows.people:
                 require(user, "Get People")
-                return 200, setup.person_body(self.rows.people[uuid])
+                return 200, represent(self.rows.people[uuid], view_of(query), base)
             case _, [("appointment" | "appointments" | "appointmentService") as kind, *rest_of]:
                 if self.profile == "o3":
                     return self._appointments(user, method, kind, rest_of, body)
@@ -271,7 +291,8 @@ class OpenMRSSim:
                     raise not_found()
                 return 200, {k: self.rows.idgen[source][k] for k in ("uuid", "name")}
             case "GET", [kind, *rest_of] if (table := self._tables().get(kind)) is not None:
-                require(user, f"Get {kind.capitalize()}s")
+                if kind != "location" or user is None:  # 061: locations are for all who are logged in
+                    require(user, f"Get {kind.capitalize()}s")
                 return 200, self._metadata_view(kind, table, rest_of, query, base)
         known = f"v1/{'/'.join(path)}"
         text = (
@@ -364,14 +385,18 @@ class OpenMRSSim:
         self, kind: str, table: Mapping[str, Json], path: list[str], query: Mapping[str, str], base: str
     ) -> Any:
         if not path:
-            found = list(table.values())
+            found = [row for row in table.values() if not row["retired"]]  # 415
             if kind == "concept" and "code" in query:
                 one = self.rows.concept(f"{query.get('source', '')}:{query['code']}")
                 found = [one] if one else []  # 207, 211, 212
             elif kind == "concept" and "references" in query:
                 found = [c for ref in query["references"].split(",") if (c := self.rows.concept(ref))]  # 208
             elif "q" in query:
-                found = [r for r in found if r["name"].lower().startswith(query["q"].lower())]  # 205
+                found = [
+                    r
+                    for r in found
+                    if any(str(r.get(at) or "").lower().startswith(query["q"].lower()) for at in ("name", "identifier"))
+                ]  # 204, 205
             return listed(found, query, base)
         row = self.rows.concept(path[0]) if kind == "concept" else self.rows.by_uuid_or_name(table, path[0])
         if row is None:
@@ -399,8 +424,9 @@ async def _body(request: Request) -> Any:
     if kind == "application/xml" or request.headers.get("content-encoding") == "gzip":
         raise Refused(415, page(415, "Unsupported Media Type", f"Content-Type {kind} not supported"))
     if kind != "application/json":
+        told = f"{kind};charset=UTF-8" if kind else "application/octet-stream"  # 398-400
         raise Refused(
-            500, error(f"[Content type '{kind}' not supported]", "AbstractMessageConverterMethodArgumentResolver:211")
+            500, error(f"[Content type '{told}' not supported]", "AbstractMessageConverterMethodArgumentResolver:211")
         )
     if not raw:
         raise Refused(400, error("[Required request body is missing]", "RequestResponseBodyMethodProcessor:163"))  # 074

@@ -86,13 +86,13 @@ def service_body(service: Mapping[str, Any]) -> Json:
     return {
         "appointmentServiceId": 1,
         "name": service["name"],
-        "description": None,
+        "description": service.get("description"),
         "speciality": {},
         "startTime": "",
         "endTime": "",
         "maxAppointmentsLimit": None,
         "durationMins": 15,
-        "location": {"uuid": service["location"], "name": service["name"]},
+        "location": {"uuid": service["location"], "name": service.get("place", service["name"])},
         "uuid": service["uuid"],
         "color": None,
         "initialAppointmentStatus": None,
@@ -123,8 +123,9 @@ class Clinic:
             raise _refused("Appointment cannot be created without Service")  # 652, 653
         for name, kinds in (("appointmentKind", ("Scheduled", "WalkIn", "Virtual")), ("status", STATUSES)):
             if body.get(name, "Scheduled") not in kinds:
+                kind = "AppointmentKind" if name == "appointmentKind" else "AppointmentStatus"
                 raise _refused(
-                    f"No enum constant org.openmrs.module.appointments.model.{name}.{body[name]}"
+                    f"No enum constant org.openmrs.module.appointments.model.{kind}.{body[name]}"
                 )  # 660, 661
         for column, value, length in (
             ("comments", body.get("comments"), 255),
@@ -140,6 +141,8 @@ class Clinic:
                         raw=text,
                     ),
                 )  # 663, 664
+        if any(one.get("uuid") not in rows.providers for one in body.get("providers") or []):
+            raise _refused("Bad Request. No such provider.")  # 665
         row: Json = {
             "uuid": rows.new_uuid(),
             "number": body.get("appointmentNumber") or "0000",
@@ -172,7 +175,8 @@ class Clinic:
         row = self.rows.appointments.get(body["uuid"])
         if row is None:
             raise _refused(
-                'Cannot invoke "org.openmrs.module.appointments.model.Appointment.setStatus" because '
+                'Cannot invoke "org.openmrs.module.appointments.model.Appointment.setStatus'
+                '(org.openmrs.module.appointments.model.AppointmentStatus)" because '
                 '"appointment" is null'
             )  # 642
         row["status"] = body.get("status", row["status"])

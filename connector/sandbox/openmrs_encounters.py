@@ -5,14 +5,17 @@ Rules cite recordings/openmrs-2.8 by number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from connector.sandbox.openmrs_rows import Rows, find, reference
 from connector.sandbox.openmrs_shapes import (
+    TOO_LONG,
     Json,
     Refused,
+    bad_property,
     duplicate_row,
     error,
     invalid,
@@ -21,16 +24,20 @@ from connector.sandbox.openmrs_shapes import (
     not_found,
     not_null,
     read_date,
+    write_date,
 )
 
 _ENCOUNTER = {
     "uuid", "patient", "encounterType", "encounterDatetime", "location", "form", "visit", "encounterProviders", "obs",
-    "orders", "diagnoses", "voided",
+    "orders", "diagnoses", "voided", "display",
 }  # fmt: skip
 _OBS = {
     "uuid", "concept", "value", "comment", "groupMembers", "obsDatetime", "person", "location", "encounter", "status",
     "interpretation", "formFieldNamespace", "formFieldPath", "accessionNumber", "voided", "order",
 }  # fmt: skip
+
+
+_WHOLE = 'Assigning decimal value to numeric concept with "Allowed decimal" property set to false is not allowed.'
 
 
 def check_encounter_body(body: Mapping[str, Any]) -> None:
@@ -46,19 +53,16 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
     values = [
         (item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []
     ]
+    if isinstance(body["patient"], int):
+        why = "Don't know how to convert from class java.lang.Integer to class org.openmrs.Patient"
+        raise bad_property("patient", "Encounter", why)  # 813
     owner = find(rows.patients, reference(body["patient"]))
     if owner is None:
         raise invalid(patient=("Encounter.error.patient.required", "Patient is Required"))  # 276
     kind = rows.by_uuid_or_name(rows.encounter_types, body["encounterType"])
     if kind is None:
         raise invalid(encounterType=("Encounter.error.encounterType.required", "Encounter type is Required"))  # 278
-    if at > rows.now():
-        raise invalid(
-            encounterDatetime=(
-                "Encounter.datetimeShouldBeBeforeCurrent",
-                "The encounter datetime should be before the current date.",
-            )
-        )  # 288, 289
+    _not_in_future(rows, at)
     providers = []
     for item in body.get("encounterProviders") or []:
         provider = rows.by_uuid_or_name(rows.providers, item.get("provider"))
@@ -78,15 +82,21 @@ def create_encounter(rows: Rows, body: Mapping[str, Any]) -> Json:
             }
         )
     uuid = body.get("uuid")
+    if uuid == "":
+        text = "not-null property references a null or transient value : org.openmrs.Encounter.uuid"
+        raise Refused(500, error(f"[{text}]", "Nullability:1"))  # 817
     if uuid is not None and len(uuid) > 38:
-        raise invalid(uuid=("error.exceededMaxLengthOfField", "exceeds the maximum length of 38"))  # 819
+        raise invalid(uuid=("error.exceededMaxLengthOfField", TOO_LONG.format(38)))  # 819
     nested = [item["uuid"] for item, _, _ in values if item.get("uuid")]
     if any(one in rows.obs for one in nested):
-        text = "object references an unsaved transient instance - save the transient instance before flushing"
+        text = (
+            "object references an unsaved transient instance - save the transient instance before flushing: "
+            "org.openmrs.Encounter"
+        )
         raise Refused(
             500,
             error(
-                f"[org.hibernate.TransientObjectException: {text}: org.openmrs.Encounter]",
+                f"[org.hibernate.TransientObjectException: {text} => {text}]",
                 "org.hibernate.internal.ExceptionConverterImpl:151",
             ),
         )  # 230, 232
@@ -106,19 +116,54 @@ def update_encounter(rows: Rows, row: Json, body: Mapping[str, Any]) -> Json:
     values = [
         (item, *_obs_value(rows, item, "obs on class org.openmrs.Encounter => ")) for item in body.get("obs") or []
     ]
-    if "location" in body:
-        if any(o["location"] is None for o in row["obs"] if not o["voided"]):
-            raise Refused(
-                500, error("[Editing the fields [location] on Obs is not allowed]", "ObsServiceImpl:1")
-            )  # 834
-        row["location"] = rows.by_uuid_or_name(rows.locations, body["location"])
+    if body.keys() & {"location", "encounterDatetime"} and any(
+        one["location"] is None for one in row["obs"] if not one["voided"]
+    ):
+        raise Refused(500, error("[Editing the fields [location] on Obs is not allowed]", "ObsServiceImpl:1"))  # 834
+    before = (row["location"], row["at"], row["patient"])
     if "encounterDatetime" in body:
         at = read_date(body["encounterDatetime"], rows.zone, "encounterDatetime on class org.openmrs.Encounter")
-        row["at"], row["encounterDatetime"] = at, body["encounterDatetime"]
+        _not_in_future(rows, at)  # 320
+        row["at"], row["encounterDatetime"] = at, write_date(at, rows.zone)
+    if "location" in body:
+        row["location"] = rows.by_uuid_or_name(rows.locations, body["location"])
+    if "patient" in body and (owner := find(rows.patients, reference(body["patient"]))):
+        row["patient"] = owner  # 315
+    if "encounterType" in body and (kind := rows.by_uuid_or_name(rows.encounter_types, body["encounterType"])):
+        row["encounterType"] = kind  # 316
+    row["display"] = rows.encounter_display(row)
+    if body.get("voided"):
+        text = "The voided bit was set to true, so a void reason is required at save time for object: Encounter"
+        raise Refused(500, error(f"[{text}]", "RequireVoidReasonVoidHandler:1"))  # 823
     if "voided" in body:
-        row["voided"] = bool(body["voided"])
+        row["voided"] = False
+    if before != (row["location"], row["at"], row["patient"]) and not values:
+        _move_obs(rows, row, before[0], before[1:])
+    held = len(row["obs"])
     _add_obs(rows, row, values)
-    return row
+    return {**row, "obs": row["obs"][held:]} if values else _shown(row)  # 311, 313: the answer shows the new ones only
+
+
+def _move_obs(rows: Rows, row: Json, from_: Json | None, moved: tuple[datetime, Json]) -> None:
+    """Observations go along with their encounter, under new uuids (310, 315)."""
+    same = (row["at"], row["patient"]) == moved
+    for old in [one for one in row["obs"] if not one["voided"]]:
+        if same and old["location"] is not from_:
+            continue  # 317: only the place changed, and it was at another one
+        old["voided"] = True
+        location = row["location"] if old["location"] is from_ else old["location"]
+        more = {"location": location, "encounter": row, "comment": old["comment"]}
+        row["obs"].append(rows.new_obs(old["concept"], old["value"], row["at"], row["patient"], **more))
+
+
+def _not_in_future(rows: Rows, at: datetime) -> None:
+    if at > rows.now():
+        raise invalid(
+            encounterDatetime=(
+                "Encounter.datetimeShouldBeBeforeCurrent",
+                "The encounter datetime should be before the current date.",
+            )
+        )  # 288, 289
 
 
 def encounter(rows: Rows, uuid: str, line: int = 53) -> Json:
@@ -152,7 +197,8 @@ def search_encounters(rows: Rows, query: Mapping[str, str]) -> list[Json]:
         if len(end) == 10:
             last += timedelta(days=1)
         found = [e for e in found if e["at"] < last]
-    return [_shown(e) for e in sorted(found, key=lambda e: (e["at"], e["uuid"]), reverse=query.get("order") == "desc")]
+    found.sort(key=lambda e: e["at"])
+    return [_shown(e) for e in (reversed(found) if query.get("order") == "desc" else found)]
 
 
 def create_obs(rows: Rows, body: Mapping[str, Any]) -> Json:
@@ -232,9 +278,12 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
         )
     value, datatype = item.get("value"), concept["datatype"]["name"]
     if not isinstance(item.get("comment") or "", str):
-        raise Refused(400, error("[comment on class org.openmrs.Obs]", "BaseDelegatingResource:751"))  # 895
+        why = "Don't know how to convert from class java.lang.Integer to class java.lang.String"
+        raise Refused(
+            400, error(f"[{prefix}comment on class org.openmrs.Obs => {why}]", "BaseDelegatingResource:751")
+        )  # 895
     if len(item.get("comment") or "") > 255:
-        raise invalid(comment=("error.exceededMaxLengthOfField", "exceeds the maximum length of 255"))  # 262
+        raise invalid(comment=("error.exceededMaxLengthOfField", TOO_LONG.format(255)))  # 262
     if value is None:
         raise invalid(
             general=["error.noValue"], **{f"value{datatype}": ("error.null", "Cannot be empty or null")}
@@ -245,9 +294,13 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
                 raise bad(f"Cannot set value to a empty string for concept: {concept['name']}")  # 257
             text = str(value)
             if len(text) > 65535:
-                raise invalid(valueText=("error.exceededMaxLengthOfField", "exceeds the maximum length of 65,535"))
+                raise invalid(valueText=("error.exceededMaxLengthOfField", TOO_LONG.format("65,535")))
             if rows.metadata.get("charset") == "utf8mb3" and any(ord(c) > 0xFFFF for c in text):
-                raise Refused(400, error("[Illegal mix of collations]", "SQLExceptionTypeDelegate:59"))  # 261
+                raise bad(
+                    "org.hibernate.exception.GenericJDBCException: could not extract ResultSet => could not extract "
+                    "ResultSet => Illegal mix of collations (utf8mb3_general_ci,IMPLICIT) and "
+                    "(utf8mb4_general_ci,COERCIBLE) for operation '='"
+                )  # 261
             return concept, text
         case "Coded":
             answer = rows.concept(value)
@@ -264,10 +317,14 @@ def _obs_value(rows: Rows, item: Mapping[str, Any], prefix: str) -> tuple[Json, 
                     code = f"error.value.outOfRange.{word}"
                     raise invalid(valueNumeric=(code, code))  # 243, 244
             if not concept["allowDecimal"] and not number.is_integer():
-                raise invalid(valueNumeric=("Obs.error.precision", "Assigning decimal value is not allowed."))  # 246
+                raise invalid(valueNumeric=("Obs.error.precision", _WHOLE))  # 246
             return concept, number
         case "Date" | "Datetime":
-            return concept, str(value)
+            if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d", value):
+                raise bad(f'Unparseable date: "{value}"')  # 266
+            if datatype == "Date":
+                return concept, value[:10]  # 264: the day as it is written
+            return concept, write_date(read_date(value, rows.zone, "value on class org.openmrs.Obs"), rows.zone)  # 265
         case "Boolean":
             raise bad(
                 'Cannot invoke "org.openmrs.Concept.getUuid()" because the return value of '

@@ -65,13 +65,18 @@ class Accounts:
         self._failures.pop(name, None)
         return user
 
-    def session(self, request: Request, user: Json) -> str:
+    def unlock(self) -> None:
+        """Wrong passwords are forgotten, as after some minutes (918)."""
+        self._failures.clear()
+
+    def session(self, request: Request, user: Json | None) -> str | None:
+        """The cookie to set: also for somebody who is not logged in (037-046), not for a session that lives (379)."""
         current = request.cookies.get("JSESSIONID")
         if current in self.sessions:
-            return f"JSESSIONID={current}; Path=/openmrs; HttpOnly"
+            return None
         self._session_count += 1
         key = f"S{self._session_count:08d}"
-        self.sessions[key] = user["username"]
+        self.sessions[key] = user["username"] if user else ""
         while len(self.sessions) > 1000:
             self.sessions.pop(next(iter(self.sessions)))
         return f"JSESSIONID={key}; Path=/openmrs; HttpOnly"
@@ -97,23 +102,35 @@ def may(user: Mapping[str, Any], privilege: str) -> bool:
     return granted == "all" or any(p in granted for p in privilege.split(","))
 
 
+#: 036-038.
+_LOCALES = ["en", "en-GB", "es", "fr", "it", "pt"]
+
+
+def _named(kind: str, names: Sequence[str]) -> list[Json]:
+    return [
+        {"uuid": meta.own_uuid(kind, name), "display": name, "name": name, "resourceVersion": "1.8"} for name in names
+    ]
+
+
 def session_body(user: Json | None) -> Json:
     if user is None:
-        return {"authenticated": False, "locale": "en", "allowedLocales": ["en", "fr"]}
+        return {"authenticated": False, "locale": "en", "allowedLocales": _LOCALES}
     granted = user.get("privileges", "all")
     return {
         "authenticated": True,
         "locale": "en",
-        "allowedLocales": ["en", "fr"],
+        "allowedLocales": _LOCALES,
         "user": {
             "uuid": meta.own_uuid("user", user["username"]),
             "display": user["username"],
-            "username": user["username"],
-            "systemId": user["username"],
+            "username": user["username"] if granted != "all" else "",  # 036
+            "systemId": user.get("systemId", user["username"]),
+            **({"person": user["person"]} if "person" in user else {}),  # 057 has none
             # 036: a superuser shows its role and no privileges; 058: any other shows those it has
-            "privileges": [] if granted == "all" else [{"display": p, "name": p} for p in granted],
-            "roles": [{"display": SUPERUSER, "name": SUPERUSER}] if granted == "all" else [],
+            "privileges": [] if granted == "all" else _named("privilege", granted),
+            "roles": _named("role", user.get("roles", [SUPERUSER] if granted == "all" else [])),
+            "resourceVersion": "1.8",
         },
         "sessionLocation": None,
-        "currentProvider": None,
+        "currentProvider": user.get("provider"),
     }

@@ -6,12 +6,15 @@ Rules cite recordings/openmrs-2.8 by number.
 from __future__ import annotations
 
 import asyncio
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
 from connector.sandbox.openmrs_rows import ALPHABET, Rows, find, valid_openmrs_id
 from connector.sandbox.openmrs_shapes import (
+    TOO_LONG,
     Json,
     Refused,
     bad_property,
@@ -25,7 +28,10 @@ from connector.sandbox.openmrs_shapes import (
 )
 
 _PATIENT = {"uuid", "person", "identifiers", "resourceVersion"}
-_PERSON = {"uuid", "names", "gender", "birthdate", "birthdateEstimated", "addresses", "attributes", "age", "dead"}
+_PERSON = {
+    "uuid", "names", "gender", "birthdate", "birthdateEstimated", "addresses", "attributes", "age", "dead",
+    "deathDate", "causeOfDeath",
+}  # fmt: skip
 
 #: Turns of the event loop between checking an identifier and saving the row: the gap two requests fit into (363-369).
 GAP = 3
@@ -36,23 +42,44 @@ def check_patient_body(body: Mapping[str, Any]) -> None:
     need(body, "identifiers", "person")
     known(body, _PATIENT, "Patient")
     if isinstance(body["person"], Mapping):
-        known(body["person"], _PERSON, "Person")
+        for name in body["person"]:
+            if name not in _PERSON:
+                why = (
+                    'Cannot invoke "java.beans.PropertyDescriptor.getWriteMethod()" because the return value of '
+                    '"org.apache.commons.beanutils.PropertyUtils.getPropertyDescriptor(Object, String)" is null'
+                )
+                raise bad_property(name, "Person", why)  # 115
         top = body.get("uuid")
         if top is not None and top != body["person"].get("uuid"):
             # 118, 119: a top-level uuid is accepted only when it repeats the person's.
             raise Refused(400, error("[Some properties are not allowed to be set: uuid]", "BaseDelegatingResource:631"))
 
 
+def check_patient_names(body: Mapping[str, Any]) -> None:
+    """What a change of a patient may name (197)."""
+    known(body, _PATIENT | {"voided"}, "Patient")
+
+
 async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
     person = body["person"] if isinstance(body["person"], Mapping) else {"uuid": body["person"]}
+    if made := rows.people.get(str(body["person"])):  # 129: a person who was there before
+        person = made
     uuid = person.get("uuid")
     if uuid is not None and len(uuid) > 38:
-        raise invalid(uuid=("error.exceededMaxLengthOfField", "This value exceeds the maximum length of 38 permitted"))
+        raise invalid(uuid=("error.exceededMaxLengthOfField", TOO_LONG.format(38)))
     if not person.get("names"):
-        raise bad_property("names", "Patient", "names")  # 095
+        raise Refused(400, error("[names on class org.openmrs.Patient]", "BaseDelegatingResource:751"))  # 095
     names = person["names"]
     identifiers = [_identifier(rows, item, n) for n, item in enumerate(body["identifiers"])]
     birthdate = _birthdate(rows, person.get("birthdate"))
+    for attribute in person.get("attributes") or []:
+        if rows.attribute_types and attribute.get("attributeType") not in rows.attribute_types:
+            raise bad_property(
+                "attributes",
+                "Person",
+                "attributeType on class org.openmrs.PersonAttribute => Cannot invoke "
+                '"org.openmrs.PersonAttributeType.getUuid()" because "attributeType" is null',
+            )  # 116
     if uuid and find(rows.patients, uuid):
         # 081, 082, 084, 191: whatever else changed, and whether voided or not.
         number = list(rows.patients).index(find(rows.patients, uuid)["uuid"]) + 5  # type: ignore[index]
@@ -69,24 +96,33 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
         raise invalid(general=["Select a preferred identifier"])  # 091
     if not person.get("gender"):
         raise invalid(gender=("Person.gender.required", "Please select a gender"))  # 093
+    if person.get("dead") and not person.get("causeOfDeath"):
+        why = "Cause of Death or Cause of Death (non coded) is required for people marked as deceased."
+        raise invalid(causeOfDeath=("Person.dead.causeOfDeathAndCauseOfDeathNonCodedNull", why))  # 127
     if birthdate and birthdate > rows.now():
-        raise invalid(birthdate=("error.date.future", "The date cannot be in the future"))  # 100
-    for name in names:
+        raise invalid(birthdate=("error.date.future", "Cannot be a date in the future"))  # 100
+    for n, name in enumerate(names):
         for part in ("givenName", "familyName"):
             text = name.get(part) or ""
             if len(text) > 50:
-                raise invalid(names=("error.exceededMaxLengthOfField", f"{part} exceeds the maximum length of 50"))
+                raise invalid(**{f"names[{n}].{part}": ("error.exceededMaxLengthOfField", TOO_LONG.format(50))})  # 124
             if rows.metadata.get("charset") == "utf8mb3" and any(ord(c) > 0xFFFF for c in text):
                 raise Refused(
                     500,
                     error(
-                        f"[could not execute statement => Incorrect string value: for column '{part}']",
-                        "org.hibernate.exception.internal.SQLExceptionTypeDelegate:59",
+                        "[could not execute statement => Data truncation: Incorrect string value: "
+                        f"'{_bytes(text)}' for column `openmrs`.`person_name`.`{part.replace('Name', '_name')}` at row "
+                        "1]",
+                        "org.hibernate.exception.internal.SQLExceptionTypeDelegate:52",
                         leak=text,
                     ),
                 )  # 125
     if sum(i["preferred"] for i in identifiers) > 1:
-        raise invalid(general=["Only one identifier can be preferred"])  # 805
+        raise bad_property("identifiers", "Patient", "Only one preferred identifier allowed")  # 805
+    for n, one in enumerate(identifiers):
+        if len(one["identifier"]) > 50:
+            field = {f"identifiers[{n}].identifier": ("error.exceededMaxLengthOfField", TOO_LONG.format(50))}
+            raise invalid(**field)  # 123
     problems = [problem for i in identifiers for problem in _problems(rows, i, None)]
     if problems:
         raise invalid(general=problems)
@@ -105,7 +141,7 @@ async def create_patient(rows: Rows, body: Mapping[str, Any]) -> Json:
         raise duplicate_row(uuid)  # 758: two at the same time
     if all(not i["preferred"] for i in identifiers):
         identifiers[0]["preferred"] = True
-    return rows.new_patient(uuid, {**person, "birthdate": birthdate}, identifiers)
+    return rows.new_patient(uuid, person if "_kind" in person else {**person, "birthdate": birthdate}, identifiers)
 
 
 async def add_identifier(rows: Rows, patient: Json, body: Mapping[str, Any]) -> Json:
@@ -135,19 +171,28 @@ def search_patients(rows: Rows, query: Mapping[str, str]) -> list[Json]:
     identifier, at least two characters. Other parameters: nothing found (150); none at all: 400 (146)."""
     living = [p for p in rows.patients.values() if not p["voided"]]
     if "identifier" in query:
-        wanted = query["identifier"].lower()
+        wanted, kinds = query["identifier"].lower().split(), query.get("identifierType", "").split(",")
+        if len(query["identifier"]) < 2:
+            return []  # 161
         return [
-            p for p in living if any(not i["voided"] and wanted in i["identifier"].lower() for i in p["identifiers"])
+            p
+            for p in living
+            if any(
+                not i["voided"]
+                and all(word in i["identifier"].lower() for word in wanted)  # 162
+                and (kinds == [""] or i["identifierType"]["uuid"] in kinds)  # 163
+                for i in p["identifiers"]
+            )
         ]
     if "q" in query:
-        words = query["q"].lower().split()
+        words = _plain(query["q"]).split()
         if len(query["q"]) < 2:
             return []
         return [
             p
             for p in living
             if all(
-                any(part.lower().startswith(w) for part in p["person"]["display"].split())
+                any(part.startswith(w) for part in _plain(p["person"]["display"]).split())
                 or any(i["identifier"].lower().startswith(w) for i in p["identifiers"])
                 for w in words
             )
@@ -158,6 +203,16 @@ def search_patients(rows: Rows, query: Mapping[str, str]) -> list[Json]:
         400,
         error("The Resource Does not Support the Requested Operation [null]", "DelegatingCrudResource:237", raw=None),
     )
+
+
+def _plain(text: str) -> str:
+    """Without case and accents, as the database compares (143)."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).lower()
+
+
+def _bytes(text: str) -> str:
+    """What utf8mb3 cannot hold, as the database names it (125)."""
+    return "".join(f"\\x{byte:02X}" for c in text if ord(c) > 0xFFFF for byte in c.encode())
 
 
 def _identifier(rows: Rows, item: Mapping[str, Any], n: int) -> Json:
@@ -178,7 +233,7 @@ def _identifier(rows: Rows, item: Mapping[str, Any], n: int) -> Json:
             '"org.openmrs.Location.getUuid()" because "location" is null',
         )  # 110
     return rows.new_identifier(
-        str(item.get("identifier") or ""), kind, location, bool(item.get("preferred")), item.get("uuid")
+        str(item.get("identifier") or "").strip(), kind, location, bool(item.get("preferred")), item.get("uuid")
     )
 
 
@@ -190,8 +245,14 @@ def _problems(rows: Rows, identifier: Json, owner: Json | None) -> list[str]:
         return [f"Identifier {value} is not appropriate for validation scheme Luhn Mod-30 Check-Digit Validator"]  # 089
     if kind["validator"] and not valid_openmrs_id(value):
         return [f"Invalid check digit for identifier: {value}"]  # 088
+    if kind["format"] and not re.fullmatch(kind["format"], value):
+        return [f'Identifier "{value}" does not match : "{kind["formatDescription"]}"']  # 111
     if kind["locationBehavior"] != "NOT_USED" and identifier["location"] is None:
         return [f"Identifier Location cannot be null for {value}"]  # 109
+    if owner and any(
+        not i["voided"] and i["identifierType"] is kind and i["identifier"] == value for i in owner["identifiers"]
+    ):
+        return [f"Identifier {value} already in use by this patient"]  # 171: even where it need not be unique
     if kind["uniquenessBehavior"] == "UNIQUE":
         for p in rows.patients.values():
             if not p["voided"] and any(
@@ -209,5 +270,5 @@ def _birthdate(rows: Rows, value: Any) -> datetime | None:
         return None
     moment = read_date(value, rows.zone, "birthdate on class org.openmrs.Person")
     if moment.astimezone(rows.zone).date() < date(1886, 1, 1):
-        raise invalid(birthdate=("error.date.nonsensical", "The date is nonsensical"))
+        raise invalid(birthdate=("error.date.nonsensical", "Nonsensical date, please check."))
     return moment

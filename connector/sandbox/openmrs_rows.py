@@ -51,6 +51,9 @@ class Rows:
         self._made = 0
         self.locations = {row["uuid"]: location_row(row) for row in metadata["locations"]}
         self.people: dict[str, Json] = {}  #: made apart from patients, for providers
+        self.attribute_types = {
+            row["uuid"]: metadatum("personattributetype", row) for row in metadata.get("attribute_types", ())
+        }
         self.encounter_types = {row["uuid"]: metadatum("encountertype", row) for row in metadata["encounter_types"]}
         self.roles = {row["uuid"]: metadatum("encounterrole", row) for row in metadata["encounter_roles"]}
         self.identifier_types = {row["uuid"]: identifier_type_row(row) for row in metadata["identifier_types"]}
@@ -123,7 +126,7 @@ class Rows:
             "auditInfo": self.audit(),
         }
 
-    def new_patient(self, uuid_: str | None, person: Mapping[str, Any], identifiers: list[Json]) -> Json:
+    def new_person(self, uuid_: str | None, person: Mapping[str, Any]) -> Json:
         """``person``: names, gender, birthdate (instant or None), birthdateEstimated, addresses, attributes."""
         key = uuid_ or self.new_uuid()
         born: datetime | None = person.get("birthdate")
@@ -147,9 +150,7 @@ class Rows:
                 "uuid": self.new_uuid(),
                 "display": a.get("address1") or a.get("cityVillage") or "",
                 "preferred": bool(a.get("preferred")),
-                "address1": a.get("address1"),
-                "cityVillage": a.get("cityVillage"),
-                "country": a.get("country"),
+                **{name: a.get(name) for name in (*_ADDRESS, "startDate", "endDate")},
                 "voided": False,
             }
             for a in person.get("addresses") or []
@@ -160,43 +161,57 @@ class Rows:
                 "uuid": self.new_uuid(),
                 "display": str(a.get("value")),
                 "value": a.get("value"),
-                "attributeType": a.get("attributeType"),
+                "attributeType": self.attribute_types.get(str(a.get("attributeType")), a.get("attributeType")),
                 "voided": False,
             }
-            for a in person.get("attributes") or []
+            for a in {str(a.get("attributeType")): a for a in person.get("attributes") or []}.values()  # 801: the last
         ]
+        return {
+            "_kind": "person",
+            "uuid": key,
+            "display": names[0]["display"],
+            "gender": person.get("gender"),
+            "age": self._age(born),
+            "born": born,
+            "day": born.astimezone(self.zone).date().isoformat() if born else None,
+            # Midnight in the server's zone: the day before in UTC (105).
+            "birthdate": born.astimezone(self.zone).strftime("%Y-%m-%dT00:00:00.000%z") if born else None,
+            "birthdateEstimated": bool(person.get("birthdateEstimated")),
+            "dead": False,
+            "deathDate": None,
+            "causeOfDeath": None,
+            "causeOfDeathNonCoded": None,
+            "names": names,
+            "preferredName": names[0],
+            "addresses": addresses,
+            "preferredAddress": addresses[0] if addresses else None,
+            "attributes": attributes,
+            "voided": False,
+            "birthtime": None,
+            "deathdateEstimated": False,
+        }
+
+    def new_patient(self, uuid_: str | None, person: Mapping[str, Any], identifiers: list[Json]) -> Json:
+        """``person``: as for ``new_person``, or one that was made before (129)."""
+        made = person if "_kind" in person else self.new_person(uuid_, person)
         row: Json = {
             "_kind": "patient",
-            "uuid": key,
+            "uuid": made["uuid"],
             "identifiers": identifiers,
             "voided": False,
             "auditInfo": self.audit(),
-            "person": {
-                "_kind": "person",
-                "uuid": key,
-                "display": names[0]["display"],
-                "gender": person.get("gender"),
-                "age": None,
-                "day": born.astimezone(self.zone).date().isoformat() if born else None,
-                # Midnight in the server's zone: the day before in UTC (105).
-                "birthdate": born.astimezone(self.zone).strftime("%Y-%m-%dT00:00:00.000%z") if born else None,
-                "birthdateEstimated": bool(person.get("birthdateEstimated")),
-                "dead": False,
-                "deathDate": None,
-                "causeOfDeath": None,
-                "names": names,
-                "preferredName": names[0],
-                "addresses": addresses,
-                "preferredAddress": addresses[0] if addresses else None,
-                "attributes": attributes,
-                "voided": False,
-                "birthtime": None,
-                "deathdateEstimated": False,
-            },
+            "person": made,
         }
         self.refresh_display(row)
-        self.patients[key] = row
+        self.patients[row["uuid"]] = row
         return row
+
+    def _age(self, born: datetime | None) -> int | None:
+        """Whole years today in the server's zone (079)."""
+        if born is None:
+            return None
+        now, then = self.now().astimezone(self.zone), born.astimezone(self.zone)
+        return now.year - then.year - ((now.month, now.day) < (then.month, then.day))
 
     def refresh_display(self, patient: Json) -> None:
         living = [i for i in patient["identifiers"] if not i["voided"]]
@@ -205,6 +220,8 @@ class Rows:
 
     def new_obs(self, concept: Json, value: Any, at: datetime, patient: Json, **more: Any) -> Json:
         shown = value["display"] if isinstance(value, dict) else value
+        if isinstance(value, float) and not concept["allowDecimal"]:
+            shown = int(value)  # 247
         row: Json = {
             "_kind": "obs",
             "uuid": more.get("uuid") or self.new_uuid(),
@@ -219,6 +236,10 @@ class Rows:
             "comment": more.get("comment"),
         }
         row.update(status="FINAL", interpretation=None, referenceRange=None)
+        if concept["datatype"]["name"] == "Numeric":
+            row["referenceRange"] = self._range(concept)
+            high = concept["hiCritical"]
+            row["interpretation"] = "CRITICALLY_HIGH" if high is not None and value > high else None  # 245
         for name in (
             "accessionNumber",
             "obsGroup",
@@ -233,14 +254,20 @@ class Rows:
         self.obs[row["uuid"]] = row
         return row
 
+    def _range(self, concept: Json) -> Json:
+        """Of each numeric observation (236)."""
+        bounds = {name: concept[name] for name in ("lowAbsolute", "hiAbsolute", "hiCritical")}
+        numbers = {name: None if value is None else float(value) for name, value in bounds.items()}
+        row = {"_kind": "referencerange", "uuid": self.new_uuid(), "display": "", "hiNormal": None, "lowNormal": None}
+        return {**row, "lowCritical": None, **numbers}
+
     def new_encounter(
         self, uuid_: str | None, patient: Json, kind: Json, at: datetime, location: Json | None, providers: list[Json]
     ) -> Json:
-        local = at.astimezone(self.zone)
+        at = at.replace(microsecond=0)  # 304, 308
         row: Json = {
             "_kind": "encounter",
             "uuid": uuid_ or self.new_uuid(),
-            "display": f"{kind['name']} {local:%m/%d/%Y}",
             "encounterDatetime": write_date(at, self.zone),
             "at": at,
             "patient": patient,
@@ -255,8 +282,12 @@ class Rows:
             "diagnoses": [],
             "auditInfo": self.audit(),
         }
+        row["display"] = self.encounter_display(row)
         self.encounters[row["uuid"]] = row
         return row
+
+    def encounter_display(self, row: Mapping[str, Any]) -> str:
+        return f"{row['encounterType']['name']} {row['at'].astimezone(self.zone):%m/%d/%Y}"
 
     def void(self, row: Json, reason: str) -> None:
         """A voided patient loses identifiers and display (185); a voided encounter its obs (322)."""
@@ -267,7 +298,11 @@ class Rows:
         if row["_kind"] == "patient":
             for identifier in row["identifiers"]:
                 identifier["voided"] = True
-            row["person"]["voided"] = True
+            person = row["person"]
+            for one in (person, *person["names"], *person["addresses"]):
+                one["voided"] = True
+            person["names"] = []  # 195
+            person["attributes"] = []  # 185
             row["display"] = ""
         elif row["_kind"] == "encounter":
             for obs in row["obs"]:
@@ -375,8 +410,8 @@ def identifier_type_row(row: Mapping[str, Any]) -> Json:
     return metadatum(
         "patientidentifiertype",
         row,
-        format=None,
-        formatDescription=None,
+        format=row.get("format"),
+        formatDescription=row.get("formatDescription"),
         required=row["required"],
         validator="org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator" if row["check_digit"] else None,
         locationBehavior=None if row["needs_location"] else "NOT_USED",
@@ -384,16 +419,42 @@ def identifier_type_row(row: Mapping[str, Any]) -> Json:
     )
 
 
+#: Fixed by core (016, 022, 024, 030-033).
+DATATYPES = {
+    "Text": "8d4a4ab4-c2cc-11de-8d13-0010c6dffd0f", "Coded": "8d4a48b6-c2cc-11de-8d13-0010c6dffd0f",
+    "N/A": "8d4a4c94-c2cc-11de-8d13-0010c6dffd0f", "Numeric": "8d4a4488-c2cc-11de-8d13-0010c6dffd0f",
+    "Date": "8d4a505e-c2cc-11de-8d13-0010c6dffd0f", "Datetime": "8d4a5af4-c2cc-11de-8d13-0010c6dffd0f",
+    "Boolean": "8d4a5cca-c2cc-11de-8d13-0010c6dffd0f",
+}  # fmt: skip
+
+
+def _thing(kind: str, name: str, of: str = "") -> Json:
+    return {"_kind": kind, "uuid": str(uuid.uuid5(ROOT, f"{kind}|{of}|{name}")), "display": name}
+
+
 def concept_row(row: Mapping[str, Any]) -> Json:
     datatype = row["datatype"]
     return metadatum(
         "concept",
         row,
-        datatype={"_kind": "datatype", "uuid": str(uuid.uuid5(ROOT, datatype)), "display": datatype, "name": datatype},
-        set=False,
+        datatype={"_kind": "datatype", "uuid": DATATYPES[datatype], "display": datatype, "name": datatype},
+        conceptClass=_thing("conceptclass", row.get("class", "Misc")),
+        set=bool(row.get("set")),
         version=None,
-        names=[{"display": row["name"]}],
-        mappings=[{"display": f"CIEL: {row['ciel']}"}] if row.get("ciel") else [],
+        names=[
+            {
+                **_thing("conceptName", row["name"], row["uuid"]),
+                "name": row["name"],
+                "locale": "en",
+                "localePreferred": True,
+                "conceptNameType": "FULLY_SPECIFIED",
+            }
+        ],
+        descriptions=[_thing("description", row["description"], row["uuid"])] if row.get("description") else [],
+        mappings=[_thing("mapping", f"CIEL: {row['ciel']} ({row['name']})")] if row.get("ciel") else [],
+        setMembers=[],
+        attributes=[],
+        hiCritical=row.get("critical"),
         answers=list(row["answers"]),
         units=row.get("units"),
         lowAbsolute=row.get("low"),

@@ -24,14 +24,19 @@ SHAPES: dict[str, tuple[str, str]] = {
         "uuid,display,gender,age,birthdate,birthdateEstimated,dead,deathDate,causeOfDeath,preferredName:ref,"
         "preferredAddress:ref,attributes:ref,voided,birthtime,deathdateEstimated",
         "uuid,display,gender,age,birthdate,birthdateEstimated,dead,deathDate,causeOfDeath,preferredName:default,"
-        "preferredAddress:default,names:default,addresses:default,attributes:default,voided,birthtime,deathdateEstimated",
+        "preferredAddress:default,names:default,addresses:default,attributes:default,voided,birthtime,deathdateEstimated,"
+        "causeOfDeathNonCoded",
     ),
     "identifier": (
         "display,uuid,identifier,identifierType:ref,location:ref,preferred,voided",
         "display,uuid,identifier,identifierType:ref,location:ref,preferred,voided,auditInfo",
     ),
     "name": ("display,uuid,givenName,middleName,familyName,familyName2,voided",) * 2,
-    "address": ("display,uuid,preferred,address1,cityVillage,country,voided",) * 2,
+    "address": (
+        "display,uuid,preferred,cityVillage,stateProvince,country,postalCode,countyDistrict,startDate,endDate,latitude,"
+        "longitude,voided," + ",".join(f"address{n}" for n in range(1, 16)),
+    )
+    * 2,
     "attribute": ("display,uuid,value,attributeType:ref,voided",) * 2,
     "encounter": (
         "uuid,display,encounterDatetime,patient:ref,location:ref,form,encounterType:ref,obs:ref,orders,voided,visit,"
@@ -41,12 +46,12 @@ SHAPES: dict[str, tuple[str, str]] = {
     ),
     "obs": (
         "uuid,display,concept:ref,person:ref,obsDatetime,accessionNumber,obsGroup,valueCodedName,groupMembers,comment,"
-        "location:ref,order,encounter:ref,voided,value,valueModifier,formFieldPath,formFieldNamespace,status,"
-        "interpretation,referenceRange",
+        "location:ref,order,encounter:ref,voided,value:default,valueModifier,formFieldPath,formFieldNamespace,status,"
+        "interpretation,referenceRange:default",
     )
     * 2,
     "provider": ("uuid,display,person:ref,identifier,attributes,retired,providerRole",) * 2,
-    "encounterProvider": ("uuid,display,provider:ref,encounterRole:ref,voided",) * 2,
+    "encounterProvider": ("uuid,provider:ref,encounterRole:ref,voided",) * 2,
     "location": (
         "uuid,display,name,description,latitude,longitude,cityVillage,stateProvince,country,postalCode,countyDistrict,"
         "tags,parentLocation,childLocations,retired,attributes," + ",".join(f"address{n}" for n in range(1, 16)),
@@ -59,9 +64,21 @@ SHAPES: dict[str, tuple[str, str]] = {
         "uniquenessBehavior,retired",
     )
     * 2,
-    "concept": ("uuid,display,name,datatype:ref,set,version,retired,names,mappings,answers:ref",) * 2,
+    "concept": (
+        "uuid,display,name:default,datatype:ref,conceptClass:ref,set,version,retired,names:ref,descriptions:ref,"
+        "mappings:ref,answers:ref,setMembers:ref,attributes",
+    )
+    * 2,
+    "conceptName": ("display,uuid,name,locale,localePreferred,conceptNameType",) * 2,
+    "referencerange": ("display,uuid,hiNormal,hiAbsolute,hiCritical,lowNormal,lowAbsolute,lowCritical",) * 2,
     "datatype": ("uuid,display,name",) * 2,
 }
+#: Of each object, in whatever representation (001-030, 079, 220, 250).
+_VERSIONS = {
+    "patientidentifiertype": "2.0", "person": "1.11", "encounter": "2.2", "obs": "2.7", "concept": "2.0",
+    "location": "2.0", "address": "2.0", "provider": "2.8", "encounterProvider": "1.9",
+    "conceptName": "1.9", "referencerange": "2.7",
+}  # fmt: skip
 _LINKED = {"identifier": "patient/identifier", "datatype": "conceptdatatype"}
 
 
@@ -104,7 +121,7 @@ def read_date(value: Any, zone: timezone, where: str) -> datetime:
             400,
             error(
                 f"[{where} => Error converting date - correct format (ISO8601 Long): yyyy-MM-dd'T'HH:mm:ss.SSSZ => "
-                f'Invalid format: "{value}" is malformed]',
+                f'Invalid format: "{value}" {_trouble(value)}]',
                 "BaseDelegatingResource:751",
             ),
         )
@@ -124,6 +141,14 @@ def read_date(value: Any, zone: timezone, where: str) -> datetime:
         raise Refused(400, error(f"[{where} => Error converting date]", "BaseDelegatingResource:751")) from None
 
 
+def _trouble(value: str) -> str:
+    """What its parser says: the rest after the year, or after the day (102, 103, 301)."""
+    if len(value) <= 4:
+        return "is too short"
+    good = re.match(r"\d{4}-\d\d-\d\d|\d\d(?=/)|", value)
+    return f'is malformed at "{value[good.end() if good else 0 :]}"'
+
+
 def write_date(moment: datetime, zone: timezone) -> str:
     """Always in the server's zone, milliseconds, offset without colon (221)."""
     local = moment.astimezone(zone)
@@ -140,7 +165,7 @@ def epoch_ms(moment: datetime | None) -> int | None:
 def error(message: str, code: str, *, raw: str | None = "", leak: str = "") -> Json:
     """The error body of REST. A stock server fills ``detail`` with a stack trace of class names and pieces of SQL with
     values (081, 687): ``leak`` is such a value."""
-    text = message.strip("[]").split(" => ")[0] if raw == "" else raw
+    text = message.removeprefix("[").removesuffix("]").split(" => ")[0] if raw == "" else raw
     frames = "".join(f"\n\tat org.openmrs.sandbox.Frame{n}.invoke(Frame{n}.java:{n * 7})" for n in range(40))
     return {
         "error": {
@@ -153,6 +178,14 @@ def error(message: str, code: str, *, raw: str | None = "", leak: str = "") -> J
     }
 
 
+#: Fields of a person are validated with the person and again with the patient (100, 101, 124, 127; not 093, 122).
+_TWICE = ("birthdate", "names", "causeOfDeath", "comment", "valueText")
+#: Words that have a code of their own (091).
+_GLOBAL = {"Select a preferred identifier": "error.preferredIdentifier"}
+#: 122-124.
+TOO_LONG = "This value exceeds the maximum length of {} permitted for this field."
+
+
 def invalid(*, general: list[str] = [], **fields: tuple[str, str]) -> Refused:  # noqa: B006
     """400 with globalErrors and fieldErrors; no ``detail`` here (086, 276)."""
     return Refused(
@@ -161,8 +194,11 @@ def invalid(*, general: list[str] = [], **fields: tuple[str, str]) -> Refused:  
             "error": {
                 "message": "Invalid Submission",
                 "code": "webservices.rest.error.invalid.submission",
-                "globalErrors": [{"code": text, "message": text} for text in general],
-                "fieldErrors": {name: [{"code": code, "message": text}] for name, (code, text) in fields.items()},
+                "globalErrors": [{"code": _GLOBAL.get(text, text), "message": text} for text in general],
+                "fieldErrors": {
+                    name: [{"code": code, "message": text}] * (2 if name.startswith(_TWICE) else 1)
+                    for name, (code, text) in fields.items()
+                },
             }
         },
     )
@@ -306,8 +342,9 @@ def represent(row: Any, view: Any, base: str) -> Any:
         view = "default"
     if view == "ref":
         out = {"uuid": row["uuid"], "display": row["display"]}
-        if row.get("voided"):
-            out["voided"] = True
+        for mark in ("voided", "retired"):  # 192, 283
+            if row.get(mark):
+                out[mark] = True
         out["links"] = _links(kind, row, base, full=False)
         return out
     linked = view in ("default", "full")
@@ -326,12 +363,12 @@ def represent(row: Any, view: Any, base: str) -> Any:
                     "org.openmrs.module.webservices.rest.web.ConversionUtil:428",
                 ),
             )
-        value = row[name]
+        value = row["names"][0] if kind == "concept" and name == "name" else row[name]
         # In the stock shapes an object without a word of its own is shown short.
         out[name] = represent(value, inner if inner is not None else ("default" if not linked else "ref"), base)
     if linked:
         out["links"] = _links(kind, row, base, full=True)
-    out["resourceVersion"] = "1.8"
+    out["resourceVersion"] = _VERSIONS.get(kind, "1.8")
     return out
 
 
@@ -353,7 +390,7 @@ def listed(rows: list[Json], query: Mapping[str, str], base: str) -> Json:
         text = (
             "Administrator has set absolute limit at 100"
             if limit > 100
-            else "If you specify a number of results it must be positive"
+            else "If you specify a number of results to return, it must be >0 and not null"
         )
         raise Refused(500, error(f"[{text}]", "RestUtil:1"))
     start = int(query.get("startIndex", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -105,6 +106,8 @@ class Dhis2:
         "nextPage", "prevPage",  # addresses, left out by the simulator
         "programs",  # not simulated
     })  # fmt: skip
+    moment = re.compile(r"(?!)")  # nothing
+    made: frozenset[str] = frozenset()
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "/api/system/info": ("calendar", "dateFormat", "serverTimeZoneId", "version", "revision")
     }
@@ -182,6 +185,9 @@ class Dhis2:
         if exchange.body is None and exchange.method == "POST" and exchange.path != "/api/lockExceptions":
             return _again(named(exchange))
         return exchange.body
+
+    def kept(self, exchange: Exchange, answer: Any) -> Any:
+        return answer
 
     def loose(self, exchange: Exchange) -> Mapping[str, str]:
         return self._loose.get(named(exchange), {})

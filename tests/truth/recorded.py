@@ -1,7 +1,8 @@
 """What was recorded: the manifest, one line per recording, and the exchanges that a simulator has to answer.
 
 ``manifest.tsv``      server, recording, mark, why. Marks: ``spoken`` (a call that Relais makes, or one whose answer it
-                      could get: a simulator must answer it as recorded), ``not spoken`` (with a word why), ``not yet``.
+                      could get: a simulator must answer it as recorded), ``not spoken``, ``not yet`` (the simulator
+                      does not answer it so, or nobody has looked), both with a word why.
 ``<server>.ndjson``   the spoken exchanges of one server in the order in which they ran (``Exchange``).
 ``differences.tsv``   server, recording, where, why: what is known to differ. It may only shrink.
 """

@@ -31,7 +31,8 @@ def main(folder: Path) -> None:
 def taken(recording: str, folder: Path, speaker: Speaker) -> Exchange:
     data = json.loads((folder / f"{recording}.json").read_text("utf-8"))
     asked, got = data["request"], data["response"]
-    headers = {name: text for name, text in (asked["headers"] or {}).items() if not _usual(name, text, asked["user"])}
+    user = asked["user"] or ("" if "authorization" in (asked["headers"] or {}) else "none")
+    headers = {name: text for name, text in (asked["headers"] or {}).items() if not _usual(name, text, user)}
     if asked["headers"] and asked["body"] is not None and "content-type" not in asked["headers"]:
         headers["content-type"] = ""  # none was sent
     said = got["headers"] or None
@@ -45,7 +46,7 @@ def taken(recording: str, folder: Path, speaker: Speaker) -> Exchange:
         method=asked["method"],
         path=asked["path"],
         query=asked["query"] or None,
-        user=asked["user"],
+        user=user,
         headers=headers or None,
         body=None if _cut(asked["body"]) else asked["body"],
         status=got["status"],
@@ -60,7 +61,7 @@ def taken(recording: str, folder: Path, speaker: Speaker) -> Exchange:
 def _usual(name: str, text: str, user: str) -> bool:
     """Headers that every request has, and credentials: those are the speaker's."""
     mine = name == "authorization" and user != "none"
-    return mine or (name in ("accept", "content-type") and text == "application/json")
+    return mine or name == "cookie" or (name in ("accept", "content-type") and text == "application/json")
 
 
 def _cut(body: Any) -> bool:
