@@ -317,6 +317,7 @@ class Outcome:
     answer: str = ""
     patient: bool = False  #: waits for a state to change (parent missing, period not open): parked by age only
     endless: bool = False  #: waits for the calendar or for a ministry's decision: not parked by age either
+    candidates: Sequence[Json] = ()  #: whom a person must look at first (``engine.match_review``), the likest first
 
     @property
     def unanswered(self) -> bool:

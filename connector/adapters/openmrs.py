@@ -4,8 +4,9 @@ A referral becomes a patient (found, or created), an encounter with obs and, wit
 requests that can each be lost. Every id is chosen or obtained, and kept, before the request that uses it leaves;
 after every create that was not a plain success the row is looked for by that id.
 
-    patient      searched by the CHW identifier, compared by value and type; else created, alone in its lane, under
-                 the id of our FHIR Patient
+    patient      who a person said it is; else searched by the CHW identifier, then by the national one, compared by
+                 value and type; else, when somebody there looks like her, a person decides (match review) and
+                 nothing is written; else created, alone in its lane, under the id of our FHIR Patient
     encounter    under the id of our FHIR Encounter, saved whole or not at all
     appointment  the server chooses its id, so it is searched by the referral number before every create
 
@@ -18,6 +19,11 @@ clinic itself changes, an untouched one is cancelled and another made.
 **A person registered twice.** Her referrals go to the patient of the id that is kept, if the clinic has one, else to
 the one it has under another id of hers; only when it has none is one made. What was sent before is moved as a
 correction is, unless somebody at the clinic has begun with it. No patient is ever merged, changed or voided by us.
+
+**Nobody is taken for another by likeness.** ``openmrs_matching`` finds who may be meant; a person of the clinic says
+who it is, once (``payload["match"]``: ``patient`` and her ``numbers``, or ``new``). The patient chosen is left as she
+is: the answer is kept by us. A patient who was merged or voided is followed by her identifiers, and ``remote`` says
+from where (``followed``).
 
 **Known limit.** The server drops our appointment ids, so if a lost create is carried out later than
 ``settles_within``, a second appointment with the same number appears; ``reconcile`` shows it.
@@ -35,7 +41,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from connector.adapters import openmrs_probe
+from connector.adapters import openmrs_matching, openmrs_probe
 from connector.adapters.openmrs_answers import OF_TARGET, REASONS
 from connector.adapters.openmrs_feed import OpenmrsAnswers
 from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted, listed, ref, uuid_of
@@ -190,23 +196,104 @@ class OpenmrsTarget:
             if row is not None and row.get("voided") is not True:
                 return str(known)  # 192: an encounter for a voided patient would be accepted without a word
         found = await self._find_or_create(a, place, ours, again=bool(known))
+        if known and found != known:  # merged, or voided by the clinic
+            self._follows(a, str(known))
         a.note("patient.there", patient=found, openmrs_id=None)
         return found
 
     async def _find_or_create(self, a: _Attempt, place: Mapping[str, Any], ours: str, *, again: bool) -> str:
-        found = await self._search_patient(a, ours)
+        found = await self._chosen(a) or await self._search_patient(a, ours) or await self._by_national(a)
         if found is None and (again or a.step == "patient" or a.delivery.unsure):
             found = self._living(await self._read_patient(ours))
+        if found is None:
+            found = await self._is_there(a, ours)
         if found is None:
             async with a.progress.lane(f"openmrs:{self.name}:create"):
                 # Alone from here on: the server does not keep identifiers unique by itself (363-369).
                 found = await self._search_patient(a, ours) or await self._create_patient(a, place, ours)
         return found
 
+    # ------------------------------------------------------------ who a person said it is
+
+    async def _chosen(self, a: _Attempt) -> str | None:
+        """The patient a person said she is, followed to where it was merged. Raises Stop when she is nowhere."""
+        match = a.payload.get("match") or {}
+        chosen = match.get("patient")
+        if not chosen:
+            a.remote.pop("chosen", None)
+            return None
+        found, row = str(chosen), await self._read_patient(str(chosen))
+        if row is None or row.get("voided") is True:  # a voided one has no identifiers any more (185)
+            found = await self._carrier(match.get("numbers") or ())
+            self._follows(a, str(chosen))
+        a.remote["chosen"] = str(chosen)
+        return found
+
+    @staticmethod
+    def _follows(a: _Attempt, gone: str) -> None:
+        """Write down, with the patient, whom she was followed from."""
+        past = a.remote.get("followed") or []
+        if gone not in past:
+            a.remote["followed"] = [*past, gone]
+
+    async def _carrier(self, numbers: Sequence[Sequence[str]]) -> str:
+        """The one living patient who carries a number of one who is gone: a merge moves them. The clinic's own number
+        first: another may be shared. Raises Stop."""
+        own, several = str(self.openmrs["identifier_types"]["openmrs_id"]), False
+        for kind, value in sorted(numbers, key=lambda one: one[0] != own):
+            found = await self._carriers(str(kind), str(value))
+            if len(found) == 1:
+                return found[0]
+            several = several or bool(found)
+        raise Stop("openmrs.patient_ambiguous" if several else "openmrs.patient_gone")
+
+    async def _by_national(self, a: _Attempt) -> str | None:
+        """The one living patient with her national identifier, if nothing else in the two contradicts it: a child may
+        have been given her mother's."""
+        kind, value = self.openmrs["identifier_types"].get("national"), a.payload.get("national_id")
+        if not kind or not value or (a.payload.get("match") or {}).get("new"):
+            return None
+        found = await self._carriers(str(kind), str(value))
+        if len(found) > 1:
+            raise Stop("openmrs.patient_ambiguous")
+        if not found:
+            return None
+        row = await self.rest.row("patient", found[0], v=openmrs_matching.VIEW)
+        if row is None or row.get("voided") is True:
+            return None
+        one = openmrs_matching.read(row, self.openmrs)
+        if one.ours or openmrs_matching.contradicts(a.payload, one):  # or is another person of the app
+            raise Stop("openmrs.match_review", candidates=[one.kept()])
+        return one.id
+
+    async def _is_there(self, a: _Attempt, ours: str) -> str | None:
+        """Somebody at the clinic looks like her: nothing is made before a person has said who it is. Raises Stop;
+        returns our own patient, whom a lost create made meanwhile."""
+        if (a.payload.get("match") or {}).get("new"):
+            return None
+        person = openmrs_matching.wanted(a.payload)
+        found = await openmrs_matching.search(self.rest, person, self.openmrs)
+        if ours in found:
+            return ours
+        ask_from = int((self.openmrs.get("match") or {}).get("ask_from", openmrs_matching.ASK_FROM))
+        asked = openmrs_matching.worth_asking(person, found, openmrs_matching.on_day(a.payload), ask_from)
+        if asked:
+            raise Stop("openmrs.match_review", candidates=openmrs_matching.kept(asked))
+        return None
+
+    def _otherwise(self, a: _Attempt) -> bool:
+        """A person has said since that she is another patient than the one the referral is under, or took back what
+        had been said."""
+        said_, known = (a.payload.get("match") or {}).get("patient"), a.remote.get("patient")
+        if not said_:
+            return bool(a.remote.get("chosen"))
+        return said_ != known and said_ not in (a.remote.get("chosen"), *(a.remote.get("followed") or ()))
+
     async def _elsewhere(self, a: _Attempt) -> bool:
-        """It was sent for another registration of the person than the one kept now, and nobody at the clinic has begun
-        with it: who has begun keeps it under the patient it is under."""
-        if self._known_by(a) == person_key(a.payload):
+        """It was sent for another registration of the person than the one kept now, or to another patient than the one
+        she is said to be, and nobody at the clinic has begun with it: who has begun keeps it under the patient it is
+        under."""
+        if self._known_by(a) == person_key(a.payload) and not self._otherwise(a):
             return False
         if self.profile != "o3":
             return True
@@ -222,7 +309,7 @@ class OpenmrsTarget:
         """To the patient of the id that is kept. Where the clinic has none, the one under another id of hers goes on;
         but one who is somebody else after all (the declaration was taken back) does not."""
         by = self._known_by(a)
-        found = await self._carries(person_key(a.payload), ours)
+        found = await self._chosen(a) or await self._carries(person_key(a.payload), ours)
         if found is None and by in _other_ids(a.payload):
             found = self._living(await self._read_patient(known))
         if found is None:
@@ -289,7 +376,13 @@ class OpenmrsTarget:
         return None
 
     async def _carries(self, value: str, ours: str) -> str | None:
-        kind = self.openmrs["identifier_types"]["chw"]
+        found = await self._carriers(self.openmrs["identifier_types"]["chw"], value)
+        if len(found) > 1 and ours not in found:
+            raise Stop("openmrs.patient_ambiguous")
+        return ours if ours in found else found[0] if found else None
+
+    async def _carriers(self, kind: str, value: str) -> list[str]:
+        """Living patients with exactly this identifier of exactly this type."""
         found: list[str] = []
         start = 0
         while True:
@@ -308,10 +401,7 @@ class OpenmrsTarget:
             ]
             start += len(rows)
             if len(rows) < 50 or start >= 1000:
-                break
-        if len(found) > 1 and ours not in found:
-            raise Stop("openmrs.patient_ambiguous")
-        return ours if ours in found else found[0] if found else None
+                return found
 
     # ------------------------------------------------------------ encounter
 
@@ -504,7 +594,7 @@ class OpenmrsTarget:
         if not a.payload.get("encounter") or not a.payload.get("patient") or place is None:
             return None
         try:
-            patient = await self._search_patient(a, str(a.payload["patient"]["id"]))
+            patient = await self._chosen(a) or await self._search_patient(a, str(a.payload["patient"]["id"]))
             rows = await self._our_encounters(patient, str(a.payload["number"])) if patient else []
             if not rows:
                 return None

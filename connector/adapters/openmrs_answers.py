@@ -123,6 +123,22 @@ REASONS: dict[str, Reason] = {
         "Cet identifiant appartient déjà à un autre dossier de la clinique. Comparer les deux dossiers, puis relancer.",
         "This identifier already belongs to another patient at the clinic. Compare the two, then retry.",
     ),
+    "openmrs.match_review": Reason(
+        _R,
+        Who.CLINIC,
+        "Un dossier de la clinique ressemble à la personne référée. Relais attend et n'a rien écrit à la clinique : "
+        "dire si c'est elle (page Rapprochements, ou relais matches).",
+        "A patient of the clinic is like the referred person. Relais waits and wrote nothing at the clinic: say "
+        "whether it is she (page Matches, or relais matches).",
+    ),
+    "openmrs.patient_gone": Reason(
+        _R,
+        Who.CLINIC,
+        "Le dossier que la clinique a désigné pour cette personne n'existe plus, et aucun autre ne porte ses numéros. "
+        "Reprendre la réponse (relais matches decide --undo) : Relais cherche de nouveau.",
+        "The patient the clinic named for this person is no longer there, and no other carries her numbers. Take the "
+        "answer back (relais matches decide --undo): Relais searches again.",
+    ),
     "openmrs.patient_ambiguous": Reason(
         _R,
         Who.CLINIC,

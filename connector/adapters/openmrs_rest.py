@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -39,9 +39,11 @@ class Stop(Exception):
         status: int | None = None,
         answer: str = "",
         retry_after: timedelta | None = None,
+        candidates: Sequence[Json] = (),
     ) -> None:
         super().__init__(code)
         self.code, self.status, self.answer, self.retry_after = code, status, answer, retry_after
+        self.candidates = candidates
 
     def outcome(self) -> Outcome:
         return Outcome(
@@ -51,6 +53,7 @@ class Stop(Exception):
             http_status=self.status,
             answer=self.answer,
             retry_after=self.retry_after,
+            candidates=self.candidates,
         )
 
 

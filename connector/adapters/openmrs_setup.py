@@ -201,6 +201,9 @@ class OpenmrsSetup:
     def _identifier_type(self, key: str, uuid: str) -> _Needed:
         body: Json = {"uuid": uuid, "name": "CHW Patient ID", "description": "id in the app of the CHW"}
         body |= {"required": False, "uniquenessBehavior": "UNIQUE"}
+        if key == "national":  # typed by hand at the clinic, and read only by us
+            body = {"uuid": uuid, "name": "National identifier", "required": False, "locationBehavior": "NOT_USED"}
+            body |= {"description": "the number of the identity card", "uniquenessBehavior": "NON_UNIQUE"}
         if uuid == _OPENMRS_ID:
             body |= {
                 "name": "OpenMRS ID", "description": "OpenMRS patient identifier, with check-digit", "required": True,

@@ -90,6 +90,7 @@ def with_commands(command: str = "") -> typer.Typer:
         keeping,
         looking,
         mapping,
+        matches,
         persons,
         reporting,
         retention,

@@ -83,7 +83,7 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
-        for words in [*_ministry(document), *_history(document)]:
+        for words in [*_clinic(document), *_ministry(document), *_history(document)]:
             out.print(words)
     leave(standing.exit_code(document))
 
@@ -109,6 +109,18 @@ def _why(connection: dict[str, Any], reasons: Any, zone: str) -> str:
     else:
         return ""
     return f"{words} ({acts})" if acts else words
+
+
+def _clinic(document: dict[str, Any]) -> list[str]:
+    n = document["matches"]
+    if not n:
+        return []
+    return [
+        say(
+            f"{n} personnes référées ressemblent à un dossier de la clinique : la clinique dit qui c'est, relais matches list",
+            f"{n} referred people look like a patient of the clinic: the clinic says who it is, relais matches list",
+        )
+    ]
 
 
 def _ministry(document: dict[str, Any]) -> list[str]:

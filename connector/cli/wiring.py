@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from connector import __version__, bootstrap
-from connector.engine import intake, lineage, preview, tokens
+from connector.engine import intake, lineage, match_review, preview, tokens
 from connector.engine import status as standing
 from connector.engine.actions import Actions
 from connector.engine.asking import Asker
@@ -97,6 +97,7 @@ def web_app(made: bootstrap.House, *, alive: Callable[[], bool] = lambda: True) 
         secret=hashlib.sha256(b"relais web " + bootstrap.master_key(made.settings)).digest(),
         ingest=partial(ingest, engine),
         reporting=Reporting(engine),
+        matches=match_review.Matches(engine),
         bearer=partial(tokens.bearer, engine),
         webhook_keys=webhook_keys(made.pack),
         ingest_limit=made.settings.ingest_limit,

@@ -51,6 +51,7 @@ KINDS: Mapping[str, tuple[Json, Json | None, str]] = {
     "target.reconciled": (REST, READ, "R"),
     "record.": (REST, READ, "R"),
     "referrals.read": (REST, READ, "R"),
+    "match.read": (REST, READ, "R"),
     "value.explained": (REST, READ, "R"),
     "export.": (EXPORT, None, "R"),
     "records.purged": (ACTIVITY, None, "D"),
@@ -58,7 +59,7 @@ KINDS: Mapping[str, tuple[Json, Json | None, str]] = {
     "key.": (SECURITY, None, "U"),
 }
 #: Events that are a reading of personal data by a person.
-READINGS = ("record.", "referrals.read", "value.explained", "export.")
+READINGS = ("record.", "referrals.read", "match.read", "value.explained", "export.")
 
 #: Entries read at once.
 PAGE = 500

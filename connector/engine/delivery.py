@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, pauses, proof, referrals, release, resources, tally, timekeeping
+from connector.engine import audit, match_review, pauses, proof, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -54,7 +54,19 @@ class Progress:
 
     def note(self, delivery: Delivery, *, step: str, remote: Mapping[str, Any]) -> None:
         text = orjson.dumps(dict(remote)).decode()
-        self.engine.store.write(lambda unit: unit.note(delivery.id, step, text))
+
+        def work(unit: Any) -> None:
+            if remote.get("followed"):  # a patient who was merged or voided at the clinic
+                before = orjson.loads(unit.generations([delivery.id])[delivery.id]["remote"]).get("followed") or []
+                for gone in remote["followed"]:
+                    if gone not in before:
+                        detail = {"from": unit.keyed(gone), "to": unit.keyed(str(remote.get("patient")))}
+                        audit.record(
+                            unit, at=self.engine.now(), event="patient.followed", subject=delivery.key, detail=detail
+                        )
+            unit.note(delivery.id, step, text)
+
+        self.engine.store.write(work)
 
     @asynccontextmanager
     async def lane(self, name: str) -> AsyncIterator[None]:
@@ -370,6 +382,8 @@ def _settle(
         elif outcome.verdict is Verdict.ACCEPTED:
             accepted.append(_accepted(row, now, engine.holder, remote))
         else:
+            if outcome.candidates:
+                match_review.ask(engine, unit, row, outcome.candidates)
             other.append(_other(engine, item, outcome, live, remote, now))
         if (
             outcome.verdict is Verdict.ACCEPTED

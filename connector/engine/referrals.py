@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from connector.engine import audit, intake, pauses
+from connector.engine import audit, intake, match_review, pauses
 from connector.engine.engine import Engine
 from connector.identity import digest
 from connector.mappings import people
@@ -68,14 +68,23 @@ def _payload(engine: Engine, unit: Any, activity: Activity, facts: Mapping[str, 
 
     Of a person with several ids: ``same_person`` has ``ids``, those that are not kept, by which a patient of hers may
     be there already, and ``own``, the one on the record. A referral the clinic has begun with stays with the patient it
-    has it under, whatever was declared since.
+    has it under, whatever was declared since. ``match``: who a person of the clinic said she is there.
     """
     others = [row["key"] for row in unit.same_as([person.key]) if row["kept_source"] == person.source]
+    config = engine.target_of("openmrs")
+    match = match_review.decided(unit, config.name, [person.key, *others]) if config is not None else {}
+    payload = _about_her(engine, unit, activity, facts, person, others)
+    return {**payload, "match": match} if match else payload
+
+
+def _about_her(
+    engine: Engine, unit: Any, activity: Activity, facts: Mapping[str, Any], person: Entity, others: Sequence[str]
+) -> dict[str, Any]:
     if not others:
         return engine.builder.referral_payload(activity, facts, person)
     if unit.referral(activity.id)["state"] in NOT_BEGUN:
         found = engine.builder.referral_payload(activity, facts, person)
-        return {**found, "same_person": {"ids": others, "own": activity.subject}}
+        return {**found, "same_person": {"ids": list(others), "own": activity.subject}}
     own = unit.entities("person", activity.source, [activity.subject]).get(activity.subject)
     registered = entity_from(unit.open("entity", own["entity_enc"])) if own is not None else person
     return engine.builder.referral_payload(activity, people.complete(activity, registered), registered)

@@ -288,9 +288,10 @@ def _standing(
     states = {t: unit.states(t) for t in targets}
     attention = {
         "quarantined": unit.quarantined(),
-        "parked": sum(s.get("parked", 0) for s in states.values()),
+        # What waits for a match is told as that, so that nothing is counted twice.
+        "parked": sum(s.get("parked", 0) - unit.parked_for_match(t) for t, s in states.items()),
         "held_values": unit.held(),
-        "matches": 0,
+        "matches": unit.matches_waiting(),
         "vanished": unit.vanished(),
     }
     for source, count in unit.quarantined_by_source().items():

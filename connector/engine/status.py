@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import backfilling, completeness, pauses, release
+from connector.engine import backfilling, completeness, match_review, pauses, release
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -34,7 +34,8 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
     quarantined = unit.quarantined()
     config = engine.target_of("dhis2")
     ministry = unit.waiting_for_ministry(config.name) if config else {}
-    if "action_needed" in states or parked or quarantined or unit.held():
+    matches = unit.matches_waiting()
+    if "action_needed" in states or parked or quarantined or unit.held() or matches:
         overall = "action_needed"
     elif "waiting" in states or "silent" in states:
         overall = "waiting"
@@ -51,6 +52,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "parked": parked,
         "flagged": unit.flagged(),
         "held_values": unit.held(),
+        "matches": matches,
         "awaiting_release": ministry.get(release.AWAITING, 0),
         "period_closed": ministry.get(release.CLOSED, 0),
         "completeness": completeness.noted(unit),
@@ -98,6 +100,7 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
     oldest = unit.oldest_waiting(name)
     age = int((engine.clock.now() - moment(oldest)).total_seconds()) if oldest else 0
     config = engine.pack.targets[name]
+    matches = unit.parked_for_match(name)  # referrals; told as what they are, not as parked
     base = {
         "name": name,
         "kind": "target",
@@ -106,7 +109,8 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         "last_success": row.get("last_success"),
         "waiting": waiting,
         "oldest_waiting_seconds": age,
-        "parked": states.get("parked", 0),
+        "parked": states.get("parked", 0) - matches,
+        "matches": matches,
         "breaker": row.get("breaker") or "closed",
         "next_try": row.get("due_at") or unit.next_due(name),
         "mode": config.mode,
@@ -123,6 +127,8 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
             "who": parked.get("who") or "sysadmin",
             "parked_reason": parked.get("reason"),
         }
+    if matches:
+        return {**base, "state": "action_needed", "who": "clinic", "reason": match_review.REASON}
     if ministry := unit.waiting_for_ministry(name):
         return {**base, "state": "action_needed", "who": "ministry", "reason": max(ministry, key=lambda r: ministry[r])}
     if waiting:

@@ -333,8 +333,10 @@ class FhirBuilder:
         made: dict[str, list[Json]] = {"Encounter": [], "Observation": [], "ServiceRequest": [], "Task": []}
         for resource in self.activity_resources(activity, facts, person_known=person is not None, subject=person):
             made.setdefault(resource["resourceType"], []).append(resource)
+        national = person.data.get("national_id") if person is not None else None
         return {
             "number": activity.key,
+            **({"national_id": str(national)} if national else {}),
             "date": activity.date.isoformat(),
             "at": activity.at.isoformat(timespec="seconds") if activity.at is not None else None,
             "urgent": referral.urgent,

@@ -36,7 +36,7 @@ def patient(ids: Ids, person: Entity, replaced_by: Entity | None = None) -> Json
         "identifier": [{"system": source_system(person.source), "value": person.key}],
         "gender": data.get("sex") if data.get("sex") in ("female", "male") else "unknown",
     }
-    if name := _human_name(data):
+    if name := human_name(data):
         out["name"] = [name]
     if birth := partial_day(data.get("birth_date")):
         out["birthDate"] = birth
@@ -73,7 +73,7 @@ def _role(data: Mapping[str, Any]) -> str:
     return str(role).replace("_", "-")
 
 
-def _human_name(data: Mapping[str, Any]) -> Json | None:
+def human_name(data: Mapping[str, Any]) -> Json | None:
     """``text`` as recorded; family and given as the registry has them, else the last word and the words before it."""
     text = " ".join(str(data.get("name") or "").split())
     family, given = str(data.get("family") or "").strip(), str(data.get("given") or "").strip()

@@ -578,6 +578,8 @@ OPENMRS = Group(
                 {
                     "openmrs_id": Field(UUID, ("le numéro du centre", "the clinic's own number"), required=True),
                     "chw": Field(UUID, ("le numéro chez l'ASC", "the CHW's number"), required=True),
+                    "national": Field(UUID, ("le numéro d'identité national : cherché, jamais écrit",
+                                             "the national identifier: looked for, never written")),
                 }
             ),
             required=True,
@@ -620,6 +622,12 @@ OPENMRS = Group(
                    "hour": Field(Whole(whole=(0, 23), pattern=r"[01]?\d|2[0-3]")),
                    "minutes": Field(Whole(whole=(0, 999), pattern=r"\d{1,3}"))}),
             ("le rendez-vous", "the appointment"),
+        ),
+        "match": Field(
+            Group({"ask_from": Field(Whole(whole=(1, 99), pattern=r"[1-9]\d?"),
+                                     ("dès tant de points une personne décide",
+                                      "from so many points on a person decides"))}),
+            ("les dossiers qui ressemblent", "patients who look alike"),
         ),
         "answer_days": Field(Whole(), ("jusqu'à quand une visite est la réponse", "until when a visit is the answer")),
         "places": Field(

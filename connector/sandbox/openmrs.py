@@ -9,7 +9,7 @@ instant: the server's clock stands there; default the machine's clock), ``"chars
 
 *patients* the clinic already knows::
 
-    {"uuid", "given", "family", "gender": "F"|"M"|"U", "birthdate": "YYYY-MM-DD"|None,
+    {"uuid", "given", "family", "gender": "F"|"M"|"U", "birthdate": "YYYY-MM-DD"|None, "estimated"?: true,
      "identifiers": [{"type": <identifier type name or uuid>, "value", "location": <uuid>|None}]}
 
 An "OpenMRS ID" is made when none is among the identifiers. ``voided: true`` makes a voided row.
@@ -147,6 +147,7 @@ class OpenMRSSim:
             "names": [{"givenName": patient.get("given"), "familyName": patient.get("family"), "preferred": True}],
             "gender": patient.get("gender", "U"),
             "birthdate": born and datetime.fromisoformat(born).replace(tzinfo=rows.zone),
+            "birthdateEstimated": bool(patient.get("estimated")),
         }
         row = rows.new_patient(patient.get("uuid"), person, identifiers)
         if patient.get("voided"):

@@ -30,7 +30,7 @@ from connector.store.unit import Unit
 T = TypeVar("T")
 
 #: The newest migration. Numbers only grow, so that an older Relais knows a newer database.
-SCHEMA = "0012"
+SCHEMA = "0013"
 
 #: How a connection to a server that went away without a word is noticed, in seconds (tcp_user_timeout: milliseconds).
 _NETWORK = {

@@ -49,6 +49,7 @@ ENCRYPTED = {
     "attempt_delivery": ("attempt", ("attempt", "delivery"), "answer_enc"),
     "referral": ("referral", ("record",), "answer_enc"),
     "same_person": ("same_person", ("key",), "note_enc"),
+    "match_review": ("match_review", ("id",), "match_enc"),
 }
 
 
@@ -218,6 +219,7 @@ class KeepingQueries:
             f"UPDATE same_person SET note_enc=NULL WHERE note_enc IS NOT NULL AND (key IN {registered} OR into_key IN {registered})",
             r=record,
         )
+        self._done(f"DELETE FROM match_review WHERE key IN {registered}", r=record)
         counts = {
             "bodies": self._done(
                 "UPDATE body SET body_enc=NULL WHERE source=:s AND stream=:st AND key=:k AND body_enc IS NOT NULL",

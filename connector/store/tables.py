@@ -518,6 +518,24 @@ referral = Table(
     Column("updated", Text, nullable=False),
 )
 
+#: Whom a person of the clinic must look at before a patient is made for one of ours, and what that person said. One
+#: row per person and target, kept for ever: nobody is asked twice.
+match_review = Table(
+    "match_review",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("target", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("key", Text, nullable=False),  #: the person's id in the source app
+    Column("asked", Text, nullable=False),
+    Column("decision", Text),  #: same | new; NULL = nobody has said
+    Column("patient", Text),  #: of ``same``: the id at the target
+    Column("by", Text),
+    Column("at", Text),
+    Column("match_enc", LargeBinary),  #: candidates; once decided only what a merge is followed by, and the note
+    UniqueConstraint("target", "key", name="uq_match_review"),
+)
+
 run = Table(
     "run",
     metadata,

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from connector.model import ADDRESS
 from connector.store.intake import dicts, in_list, statement
+from connector.store.matching import REASON as MATCH_REVIEW
 from connector.store.tables import amount
 
 
@@ -335,11 +336,13 @@ class TrailQueries:
         self.connection.execute(text(f"UPDATE source_state SET due_at=NULL{known} WHERE source=:t"), {"t": name})
 
     def most_parked(self, target: str) -> dict[str, Any]:
-        """Who must act, and the reason, of most of what is parked at a target; empty when nothing is."""
+        """Who must act, and the reason, of most of what is parked at a target; empty when nothing is. What waits for a
+        match is told apart from it, and comes last."""
         found = self._rows(
             "SELECT who, reason FROM delivery WHERE target=:t AND state='parked' GROUP BY who, reason "
-            "ORDER BY COUNT(*) DESC, reason LIMIT 1",
+            "ORDER BY CASE WHEN reason=:match THEN 1 ELSE 0 END, COUNT(*) DESC, reason LIMIT 1",
             t=target,
+            match=MATCH_REVIEW,
         )
         return found[0] if found else {}
 

@@ -13,6 +13,7 @@ from connector.store.deriving import DerivingQueries
 from connector.store.intake import IntakeQueries
 from connector.store.keeping import KeepingQueries
 from connector.store.ledger import LedgerQueries
+from connector.store.matching import MatchQueries
 from connector.store.persons import PersonQueries
 from connector.store.planning import PlanQueries
 from connector.store.reporting import ReportingQueries
@@ -25,6 +26,7 @@ class Unit(
     CountingQueries,
     DerivingQueries,
     LedgerQueries,
+    MatchQueries,
     TrailQueries,
     ChoosingQueries,
     KeepingQueries,

@@ -25,6 +25,7 @@ from connector.web.names import PackIndex
 from connector.web.pages import (
     deliveries,
     help,
+    matching,
     overview,
     preview,
     quarantine,
@@ -65,7 +66,8 @@ def make_app(context: WebContext) -> FastAPI:
     app.state.registry = make_registry(context)
     app.state.pushes = 0  #: being taken in now
     app.include_router(api.router)
-    for module in (overview, deliveries, values, records, quarantine, referrals, reporting, session, help, preview):
+    pages = (overview, deliveries, values, records, quarantine, referrals, matching, reporting, session, help, preview)
+    for module in pages:
         app.include_router(module.router)
     app.mount("/static", Static(directory=STATIC))
     app.add_middleware(GZipMiddleware, minimum_size=800)

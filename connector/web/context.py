@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from connector.engine.tokens import Bearer
+from connector.errors import MatchUnknown
 from connector.mappings.pack import Pack
 from connector.ports import Clock, Store
 
@@ -106,6 +107,47 @@ class NoReporting:
         return iter(())
 
 
+class Matches(Protocol):
+    """Match review: the documents of ``engine.match_review``."""
+
+    def waiting(self) -> int: ...
+
+    def listed(self, limit: int) -> Sequence[Document]:
+        """Open reviews, oldest first, without names."""
+        ...
+
+    def one(self, id: int) -> Document | None:
+        """One of them, without names."""
+        ...
+
+    def shown(self, id: int, by: str, reason: str) -> Document:
+        """Both sides; that ``by`` reads them, and the reason given, is written down first. Raises MatchUnknown."""
+        ...
+
+    def decide(self, id: int, patient: str | None, note: str, by: str) -> Document:
+        """Raises MatchUnknown."""
+        ...
+
+
+class NoMatches:
+    """For a web layer without an engine: nobody waits."""
+
+    def waiting(self) -> int:
+        return 0
+
+    def listed(self, limit: int) -> Sequence[Document]:
+        return ()
+
+    def one(self, id: int) -> Document | None:
+        return None
+
+    def shown(self, id: int, by: str, reason: str) -> Document:
+        raise MatchUnknown
+
+    def decide(self, id: int, patient: str | None, note: str, by: str) -> Document:
+        raise MatchUnknown
+
+
 class Explain(Protocol):
     def __call__(
         self,
@@ -180,6 +222,7 @@ class WebContext:
     reasons: Mapping[str, tuple[str, str, str]]  #: code -> (who, French sentence, English sentence)
     ingest: Ingest = _no_ingest
     reporting: Reporting = field(default_factory=NoReporting)
+    matches: Matches = field(default_factory=NoMatches)
     preview: Preview = _no_preview
     #: What DHIS2 holds now of a row of ``cell``, within a time limit (``engine.asking``).
     ask: Callable[[Document], Document] = _not_asked

@@ -41,6 +41,12 @@ PILLS = {
     "d.open": ("run", "run"),
     "d.held": ("act", "act"),
     "d.kept": ("off", "ok"),
+    # two people, field by field
+    "m.same": ("ok", "ok"),
+    "m.close": ("wait", "unk"),
+    "m.compatible": ("ok", "ok"),
+    "m.different": ("act", "no"),
+    "m.missing": ("off", "never"),
     # values
     "v.accepted": ("ok", "ok"),
     "v.equal": ("ok", "ok"),

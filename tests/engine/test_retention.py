@@ -252,6 +252,10 @@ def test_everything_can_be_encrypted_with_fresh_keys_and_an_interruption_is_take
     road = settled
     monkeypatch.setattr(rekeying, "CHUNK", 3)
     road.cht.put(person("person-again", NAME))
+    theirs = {"uuid": "theirs", "given": "Sira", "family": "Ballo", "gender": "F", "birthdate": "2024-03-11"}
+    road.openmrs._known_patient(theirs)  # so that somebody must say who is referred
+    road.cht.put(person("person-asked", "Sira Ballo"))
+    road.cht.put(visit("asked", "2026-09-29", subject="person-asked", refer=True))
     road.settle()
     same_person.declare(road.engine, ("cht", ANNA), ("cht", "person-again"), NAME, "awa")
 

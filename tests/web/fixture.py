@@ -17,6 +17,7 @@ import orjson
 from sqlalchemy import insert
 
 from connector.engine.tokens import ROLES, Bearer
+from connector.errors import MatchUnknown
 from connector.mappings.pack import (
     ActivityKind,
     Category,
@@ -34,7 +35,7 @@ from connector.store import tables as t
 from connector.store.database import SqlStore
 from connector.web.app import make_app
 from connector.web.auth import hash_password
-from connector.web.context import Ingested, WebContext
+from connector.web.context import Ingested, NoMatches, WebContext
 
 #: One token per role, and one that may push to a single source.
 TOKENS = {f"{role}-token": Bearer(role, role) for role in ROLES}
@@ -114,6 +115,64 @@ class Recorder:
 
     def read_audit(self, event: str, subject: str, by: str) -> None:
         self.calls.append(("read_audit", event, subject, by))
+
+
+#: A review as ``engine.match_review`` tells it, of the person who must not be named.
+REVIEW: dict[str, Any] = {
+    "id": 1, "target": "openmrs", "person": "cht/p-1", "asked": stamp(0.3), "waiting": ["cht/reports/3c91-7be0"],
+    "candidates": 2, "decision": None, "patient": None, "by": None, "at": None,
+}  # fmt: skip
+
+
+@dataclass
+class Reviews:
+    """Stands in for match review: one is open until it is decided."""
+
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    open: bool = True
+
+    def waiting(self) -> int:
+        return int(self.open)
+
+    def listed(self, limit: int) -> list[dict[str, Any]]:
+        return [REVIEW][:limit] if self.open else []
+
+    def one(self, id: int) -> dict[str, Any] | None:
+        return REVIEW if id == 1 else None
+
+    def shown(self, id: int, by: str, reason: str) -> dict[str, Any]:
+        if id != 1:
+            raise MatchUnknown
+        self.calls.append(("shown", id, by, reason))
+        given, family = NAME.split()
+
+        def fields(given_there: str, agreement: str, born: str) -> list[dict[str, str]]:
+            rows = [
+                ("family", family, family, "same"), ("given", given, given_there, agreement),
+                ("sex", "female", "female", "same"), ("birth_date", "2000", born, "compatible"),
+                ("national", "", "", "missing"),
+            ]  # fmt: skip
+            return [dict(zip(("name", "ours", "theirs", "agreement"), row, strict=True)) for row in rows]
+
+        files = [
+            {"id": "8a1c", "number": "10007JJ", "points": 12, "fields": fields(given, "same", "2000-03-14")},
+            {"id": "8a1d", "number": "1000H7Y", "points": 7, "fields": fields("Zeinab", "close", "2000-12-01")},
+        ]
+        referral = {
+            "number": "3c91-7be0",
+            "date": "2026-11-20",
+            "urgent": True,
+            "reason": "danger_sign",
+            "to": "area-1",
+        }
+        return {**REVIEW, "note": "", "ours": {}, "referral": {**referral, "note": "fièvre"}, "candidates": files}
+
+    def decide(self, id: int, patient: str | None, note: str, by: str) -> dict[str, Any]:
+        if id != 1 or not self.open or patient not in (None, "8a1c", "8a1d"):
+            raise MatchUnknown
+        self.open = False
+        self.calls.append(("decide", id, patient, note, by))
+        return REVIEW
 
 
 def make_pack(folder: Path) -> Pack:
@@ -1001,6 +1060,7 @@ def make_house(
         secret=b"s" * 32,
         version="0.4.2",
         bearer=lambda token: TOKENS.get(token),
+        matches=NoMatches() if empty else Reviews(),
         ingest=lambda source, body, form, by: Ingested(202, {"receipt": "r-1"}),
     )
     context = replace(context, **more)

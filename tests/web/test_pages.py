@@ -44,10 +44,13 @@ PAGES = [
     "/quarantaine?code=date.future",
     "/references",
     "/references?view=done",
+    "/rapprochements",
+    "/rapprochements/1",
     "/essai",
     "/aide",
 ]
-NOT_THERE = ["/nope", "/envois/9999", "/envois/abc", "/fiches/cht/reports/none", "/valeur?de=MH_X&ou=x&pe=202610"]
+NOT_THERE = ["/rapprochements/2", "/rapprochements/x"]
+NOT_THERE += ["/nope", "/envois/9999", "/envois/abc", "/fiches/cht/reports/none", "/valeur?de=MH_X&ou=x&pe=202610"]
 
 
 class Reader(HTMLParser):
@@ -157,6 +160,7 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
         (4, "4 records in quarantine", "/quarantaine"),
         (1, "1 value to decide", "/valeur?view=held"),
         (1, "1 urgent referral late", "/references?view=late"),
+        (1, "1 person waits for your answer", "/rapprochements"),
     ):
         assert words in visible(text)
         assert href.replace("&", "&amp;") in text
@@ -171,7 +175,7 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
 
 
 def test_overview_opens_with_the_sentence_that_answers(house: House, build: Callable[..., House]) -> None:
-    assert "Quatre choses attendent une personne" in visible(get(house, "/?lang=fr")[1])
+    assert "Cinq choses attendent une personne" in visible(get(house, "/?lang=fr")[1])
     empty = build(empty=True, status={"connections": [], "audit": {"ok": True, "entries": 0}})
     _, text = get(empty, "/?lang=fr")
     assert "Relais est prêt. Pas encore de fiche." in visible(text)

@@ -20,6 +20,9 @@ from connector.web.wording import parse_time
 
 router = APIRouter()
 
+#: The reason of a delivery that waits for match review.
+MATCH = "openmrs.match_review"
+
 
 @dataclass(frozen=True, slots=True)
 class Todo:
@@ -93,13 +96,29 @@ def _month(view: View) -> str | None:
     return next(iter(over or months), None)
 
 
+def _matches(view: View) -> list[Todo]:
+    """Who looks like a patient of the clinic, so that the clinic must say who it is."""
+    n, w = view.context.matches.waiting(), view.w
+    if not n:
+        return []
+    who = view.who(MATCH, "clinic")
+    act = str(w("overview.decide"))
+    return [Todo(w("matches.waiting", n=n), "/rapprochements", w("matches.waiting_text"), who, act)]
+
+
 def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
     w, names, todos = view.w, view.names, []
     groups = [g for g in view.read(deliveries.groups, 50) if g["parked"]]
     totals = view.read(deliveries.totals)
     parked_of = {r["target"]: r["n"] for r in totals if r["state"] == "parked"}
+    for group in groups:
+        if group["reason"] == MATCH:  # nothing was refused: a person has to say something, see _matches
+            parked_of[group["target"]] -= group["n"]
+    groups = [g for g in groups if g["reason"] != MATCH]
     for target, n in sorted(parked_of.items(), key=lambda item: -item[1]):
         of_target = [g for g in groups if g["target"] == target]
+        if not n:
+            continue
         lines = [Markup("{} ({}).").format(view.reason(g["reason"]), w.number(g["n"])) for g in of_target[:2]]
         since = min((g["since"] for g in of_target), default=None)
         text = Markup(" ").join([*lines, w("overview.since", when=w.when(since))] if since else lines)
@@ -114,8 +133,8 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
             )
         )
     for one in status.get("connections", ()):
-        if one.get("who") == "ministry":
-            continue  # nothing has stopped: see _ministry
+        if one.get("who") == "ministry" or one.get("reason") == MATCH:
+            continue  # nothing has stopped: see _ministry and _matches
         if one.get("state") == "action_needed" and one.get("reason") and not parked_of.get(one["name"]):
             todos.append(
                 Todo(
@@ -126,7 +145,7 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
                     str(w("overview.see_connection")),
                 )
             )
-    todos += _ministry(view, status)
+    todos += [*_matches(view), *_ministry(view, status)]
     if n := view.read(records.quarantine_count):
         kinds = view.read(records.quarantine_groups, 3)
         text = Markup(" ").join(Markup("{} ({}).").format(view.reason(g["code"]), w.number(g["n"])) for g in kinds)

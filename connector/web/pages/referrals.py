@@ -57,6 +57,7 @@ def referrals(view: Signed) -> Response:
             "flow": flow,
             "rows": _rows(view, found, named, today),
             "named": named,
+            "matches": view.context.matches.waiting(),
             "next": "/references?" + urlencode({"view": name, "after": mark}) if more else None,
             "after": after,
             "views": [v for v in records.VIEWS if counts[v] or v == name],

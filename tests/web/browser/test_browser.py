@@ -31,6 +31,8 @@ PAGES = {
     "unmapped": "/fiches/cht/reports/3c91-7bea",
     "quarantine": "/quarantaine",
     "referrals": "/references",
+    "matches": "/rapprochements",
+    "match": "/rapprochements/1",
     "words": "/aide",
     "missing": "/nope",
     "sign-in": "/connexion",
