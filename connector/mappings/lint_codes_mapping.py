@@ -195,8 +195,8 @@ MAPPING: Mapping[str, Code] = {
             "Either the fact is of no use, or the indicator that should read it reads another.",
         ),
         (
-            "Lisez-le dans un indicateur, donnez-lui sa place en FHIR, ou retirez-le. Pour le garder exprès : kept: true "
-            "à son entrée de concepts.yaml.",
+            "Lisez-le dans un indicateur, donnez-lui sa place en FHIR, ou retirez-le. Pour le garder exprès : "
+            "kept: true à son entrée de concepts.yaml.",
             "Read it in an indicator, give it its place in FHIR, or remove it. To keep it on purpose: kept: true at "
             "its entry in concepts.yaml.",
         ),
