@@ -78,8 +78,8 @@ def nearest(name: str, known: Iterable[str]) -> Pair:
         return f"Vouliez-vous dire {close[0]} ?", f"Did you mean {close[0]}?"
     if not names:
         return "Rien de ce genre n'est déclaré.", "Nothing of that kind is declared."
-    more = ", …" if len(names) > _SHOWN else ""
-    return f"Connus : {', '.join(names[:_SHOWN])}{more}.", f"Known: {', '.join(names[:_SHOWN])}{more}."
+    more = ", …" if len(names) > _SHOWN else "."
+    return f"Connus : {', '.join(names[:_SHOWN])}{more}", f"Known: {', '.join(names[:_SHOWN])}{more}"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

@@ -249,7 +249,8 @@ def commands_page() -> str:
         "`relais`. Data goes to stdout, progress and prose to stderr. Words and layout are for people and may change; "
         "**JSON keys and exit codes are the contract** and change only with a line in the "
         "[changelog](../CHANGELOG.md).\n\n"
-        "Messages are French unless `LANG` (or `RELAIS_LANG`) names another language; then they are English. "
+        "Messages are French unless `RELAIS_LANG`, or else `LANG`, names another language; then they are English. "
+        "`C`, `C.UTF-8` and `POSIX` name none. "
         "`NO_COLOR` is respected.\n\n"
         "Every option can also be given as the environment variable beside it.\n"
     )
@@ -302,7 +303,12 @@ def _default(value: Any) -> str:
 
 #: What people may set that is read before the settings are.
 BESIDE = (
-    ("RELAIS_LANG", "Language of messages: `fr…` for French, anything else for English. Not set: `LANG`.", ""),
+    (
+        "RELAIS_LANG",
+        "Language of messages: French for `fr`, `fr_ML.UTF-8` ..., and for `C`, `C.UTF-8` and `POSIX`, which name no "
+        "language; English for any other. Empty or not set: `LANG`, by the same rule; without it French.",
+        "",
+    ),
     ("RELAIS_DEMO_PORTS", "The demo's simulators take the four ports after this one.", "`9100`"),
 )
 

@@ -339,8 +339,8 @@ class FilesSource:
     # ------------------------------------------------------------ whole documents
 
     def _document(self, file: BinaryIO, name: str, mark: _Mark) -> Iterator[tuple[int, Record]]:
-        """A whole export (Kobo: ``results``) or OData answer (ODK: ``value``), or a list of records; item numbers from
-        1, number 0 is the file itself."""
+        """A whole export (Kobo: ``results``) or OData answer (ODK: ``value``), or a list of records, or one
+        submission of ODK alone, known by its key; item numbers from 1, number 0 is the file itself."""
         file.seek(0)
         data = file.read(self._max_file + 1)
         mark.line = 0
@@ -353,6 +353,8 @@ class FilesSource:
                 problem = "file.not_json"
         under = "results" if self._kind == "kobo" else "value"
         items = document.get(under) if isinstance(document, dict) else document
+        if under == "value" and isinstance(document, dict) and self._key_of(document):
+            items = [document]  # one submission, saved by itself
         if not isinstance(items, list):
             yield 0, self._unreadable(name, 0, data, problem or "file.not_json", mark)
             return

@@ -16,6 +16,7 @@ from rich.text import Text
 from connector.cli.app import Json, app, leave, run_async
 from connector.cli.output import json_out, out, say
 from connector.loading import load
+from connector.mappings import lint_codes
 from connector.mappings.lint_live import placed
 from connector.mappings.pack_shapes import KINDS_OF_FILE
 from connector.mappings.schema import ENDING, editor_settings, json_schema
@@ -147,9 +148,15 @@ def _summary(findings: Sequence[Finding]) -> str:
     errors = _errors(findings)
     others = len(findings) - errors
     return say(
-        f"[bold]{errors} erreur(s), {others} avertissement(s)[/]  ·  chaque code : docs/lint.md",
-        f"[bold]{errors} error(s), {others} warning(s)[/]  ·  each code: docs/lint.md",
+        f"[bold]{errors} erreur(s), {others} avertissement(s)[/]  ·  chaque code : {_pages(findings)}",
+        f"[bold]{errors} error(s), {others} warning(s)[/]  ·  each code: {_pages(findings)}",
     )
+
+
+def _pages(findings: Sequence[Finding]) -> str:
+    """The pages that list the codes shown: those of sources and targets are with the reasons of deliveries."""
+    known = {one.code in lint_codes.CODES for one in findings}
+    return ", ".join(page for page, has in (("docs/lint.md", True), ("docs/reasons.md", False)) if has in known)
 
 
 # ---------------------------------------------------------------- schemas for editors

@@ -20,8 +20,19 @@ from connector.mappings import new_pack
 from connector.mappings.config import load_pack
 from connector.mappings.new_pack import Answers, Proposal
 from connector.mappings.pack import Concept
+from connector.mappings.pack_shapes import FACT_NAME
 from connector.mappings.samples import MAX_BYTES, Field, fields_of
 
+#: kind of a field -> how a person calls it
+_KINDS = {
+    "boolean": ("oui ou non", "yes or no"),
+    "zero_one": ("0 ou 1", "0 or 1"),
+    "number": ("un nombre", "a number"),
+    "date": ("une date", "a date"),
+    "choices": ("plusieurs réponses d'une liste", "several answers of a list"),
+    "list": ("une liste de lignes", "a list of lines"),
+    "text": ("un texte", "a text"),
+}
 _CODE = Path(connector.__file__).parent
 _INSTALLED = _CODE / "starter"
 #: In a wheel beside the code, in a checkout in ``config``.
@@ -55,6 +66,17 @@ def new(
         shutil.copytree(STARTER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         _told(folder, sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()), [], {}, json)
         return
+    if not (yes or json):
+        err.print(
+            say(
+                "Relais va écrire un paquet : des fichiers qui disent d'où viennent les fiches, ce qu'elles disent et où vont "
+                "les chiffres. Il demande cinq choses, puis quel fait donne chaque champ du fichier d'exemple. Entrée garde "
+                "la réponse entre crochets. Tout se change ensuite dans les fichiers ; rien n'est envoyé.",
+                "Relais will write a pack: files that say where records come from, what they say and where figures go. It "
+                "asks five things, then which fact each field of the sample file gives. Enter keeps the answer in brackets. "
+                "All can be changed in the files later; nothing is sent.",
+            )
+        )
     ask = _asker(yes or json)
     source = ask(source, "Source (odk, kobo, csv, cht)", "odk", new_pack.SOURCES)
     form = ask(
@@ -77,9 +99,11 @@ def new(
     dictionary = load_pack(like or STARTER, {}, strict=False)[0].concepts
     proposals = new_pack.propose(fields, dictionary, _elements(elements) if elements else {})
     answers = Answers(pack_id, source, form, targets, date=_path(fields, date), place=_path(fields, place))
-    head = set(new_pack.head_of(answers, fields).values())
+    chosen = new_pack.head_of(answers, fields)
+    head = set(chosen.values())
     accepted = _accepted(accept or (), fields)
     if not (yes or json):
+        _said(chosen, f"forms/{source}/")
         accepted |= _choose(
             [one for one in proposals if one.field.path not in {*head, *accepted} and not one.field.technical],
             dictionary,
@@ -156,23 +180,55 @@ def _accepted(pairs: Iterable[str], fields: list[Field]) -> dict[str, str]:
     return found
 
 
+def _said(head: Mapping[str, str], folder: str) -> None:
+    """The fields that were taken without asking, and where that is changed."""
+    names = {"key": ("clé", "key"), "date": ("date", "date"), "place": ("lieu", "place"), "worker": ("agent", "worker")}
+    taken = ", ".join(f"{say(*names[key])} = {path}" for key, path in head.items() if path)
+    err.print(
+        say(
+            f"Pris d'après leurs noms : {escape(taken)}. Vérifiez-les dans {folder} ; --date et --place les disent d'avance.",
+            f"Taken by their names: {escape(taken)}. Check them in {folder}; --date and --place say them beforehand.",
+        )
+    )
+
+
 def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dict[str, str]:
-    """Ask for each field; Enter leaves it."""
+    """Ask for each field until the answer is one of the numbers or a name; Enter leaves it."""
     found: dict[str, str] = {}
     for one in proposals:
-        err.print(f"[bold]{escape(one.field.path)}[/] {escape(one.field.label)} ({one.field.kind})")
+        kind = say(*_KINDS.get(one.field.kind, (one.field.kind, one.field.kind)))
+        err.print(f"[bold]{escape(one.field.path)}[/] {escape(one.field.label)} ({kind})")
         for number, like in enumerate(one.concepts, 1):
             words = f" [dim]({', '.join(like.words)})[/]" if like.words else ""
             err.print(
                 f"  {number}. {like.name} · {dictionary[like.name].name.get(say('fr', 'en'), '')} {like.score:.2f}{words}"
             )
-        question = say("1, 2, 3, un nouveau nom, ou Entrée pour laisser", "1, 2, 3, a new name, or Enter to leave it")
-        answer = typer.prompt(question, default="", show_default=False, err=True).strip()
-        if answer.isdigit() and 1 <= int(answer) <= len(one.concepts):
-            found[one.field.path] = one.concepts[int(answer) - 1].name
-        elif answer.isidentifier():
-            found[one.field.path] = answer
+        name = _asked([like.name for like in one.concepts])
+        if name:
+            found[one.field.path] = name
     return found
+
+
+def _asked(proposed: list[str]) -> str:
+    """The name of the fact that a person gives a field; empty: none."""
+    numbers = ", ".join(str(number) for number in range(1, len(proposed) + 1))
+    question = (
+        say(f"{numbers}, un nouveau nom, ou Entrée pour laisser", f"{numbers}, a new name, or Enter to leave it")
+        if proposed
+        else say("Rien de proche. Un nom de fait, ou Entrée pour laisser", "None near. A name, or Enter to leave it")
+    )
+    while answer := typer.prompt(question, default="", show_default=False, err=True).strip():
+        if answer.isdigit() and 1 <= int(answer) <= len(proposed):
+            return proposed[int(answer) - 1]
+        if FACT_NAME.fits(answer):
+            return str(answer)
+        err.print(
+            say(
+                f"{escape(answer)} : ni un des numéros, ni un nom (lettres, chiffres et _, sans accent ni espace).",
+                f"{escape(answer)}: neither one of the numbers nor a name (letters, digits and _, no spaces).",
+            )
+        )
+    return ""
 
 
 def _told(folder: Path, files: list[str], proposals: list[Proposal], accepted: Mapping[str, str], json: bool) -> None:
@@ -188,8 +244,15 @@ def _told(folder: Path, files: list[str], proposals: list[Proposal], accepted: M
     )
     out.print(
         say(
-            "L'essayer jusqu'à DHIS2, sur cette machine : relais sandbox serve (docs/try-in-the-sandbox.md)",
-            "Try it as far as DHIS2, on this machine: relais sandbox serve (docs/try-in-the-sandbox.md)",
+            "Puis : une ligne par site dans org_units.csv, vos indicateurs dans indicators/, et des fiches d'essai dans le "
+            "dossier que connector.yaml nomme (folder).\n"
+            "L'essayer jusqu'à DHIS2, sur cette machine : relais sandbox serve --org-units org_units.csv dans un second "
+            "terminal ; ici relais setup dhis2 --apply, relais run --dry-run, relais plan. Pas à pas : "
+            "docs/try-in-the-sandbox.md",
+            "Then: a line for each site in org_units.csv, your indicators in indicators/, and records to try in the folder "
+            "that connector.yaml names (folder).\n"
+            "Try it as far as DHIS2, on this machine: relais sandbox serve --org-units org_units.csv in a second terminal; "
+            "here relais setup dhis2 --apply, relais run --dry-run, relais plan. Step by step: docs/try-in-the-sandbox.md",
         )
     )
 

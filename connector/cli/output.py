@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -23,7 +24,14 @@ from connector.web.locale import en, fr
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-FRENCH = os.environ.get("RELAIS_LANG", os.environ.get("LANG", "fr")).lower().startswith(("fr", "c", "posix"))
+
+def in_french(environment: Mapping[str, str]) -> bool:
+    """Is French the language of the terminal? ``C`` and ``POSIX`` name no language, as does a variable that is empty."""
+    name = environment.get("RELAIS_LANG") or environment.get("LANG") or "fr"
+    return re.split(r"[_.@-]", name.lower())[0] in ("fr", "c", "posix")
+
+
+FRENCH = in_french(os.environ)
 
 #: state -> (style, French, English)
 STATES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from connector.findings import nearest
@@ -33,15 +34,20 @@ def check(one: Checking) -> None:
 
 
 def _unread(one: Checking) -> None:
-    """Files of the pack that no reader looks at: a misspelt name does nothing, and does not say so."""
+    """Files of the pack that no reader looks at: a misspelt name does nothing, and does not say so. What lies in the
+    folder of a source is data; of that the source itself speaks (``source.file_ignored``)."""
     read = set(_TABLES)
     for file in one.where.files("form"):
         read.update(node.text for steps, node, _ in one.where.scalars(file) if steps[-1] == "codes")
     folder = one.where.folder
+    folders = [source.settings.get("folder") for source in one.pack.sources.values()]
+    watched = [Path(str(given)).resolve() for given in folders if given]
     known = [*read, *(name for kind in KINDS_OF_FILE.values() for name in kind.files if "*" not in name)]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.suffix not in (".yaml", ".yml", ".csv") or any(part.startswith(".") for part in name.split("/")):
+            continue
+        if any(path.resolve().is_relative_to(data) for data in watched):
             continue
         if name not in read and (path.suffix == ".csv" or kind_of(name) is None):
             one.add("file.unknown", Place(name, 1), name=name, nearest=nearest(name, known))

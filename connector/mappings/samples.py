@@ -190,7 +190,9 @@ def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
             first, _, choices = kind.partition(" ")
             yes = first == "select_one" and (set(choices.split("_")) <= _YES or choices in ("ouinon", "yesno"))
             guess = "boolean" if yes else _KINDS.get(first, "text")
-            sample = {"number": 0, "date": _MADE_DAY, "boolean": choices.split("_")[0]}.get(guess, "")
+            sample = {"number": 0, "date": _MADE_DAY, "boolean": "oui" if choices.startswith("oui") else "yes"}.get(
+                guess, ""
+            )
             made = "option" if first.startswith("select") and not yes else _made(sample, guess)
             yield Field(".".join(map(quoted, [*groups, name])), label, guess, made)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from connector.cli.app import READING
+from connector.cli.checking import show
 from connector.mappings.pack_shapes import KINDS_OF_FILE
+from connector.model import Finding, Severity
 from tests.cli.line import Relais
 from tests.unit.pack_copy import PackCopy
 
@@ -36,6 +38,18 @@ def test_a_finding_says_where_what_why_and_how(relais: Relais, copy: PackCopy) -
     assert (first["severity"], first["file"], first["line"]) == ("error", "indicators/sec-core.yaml", line)
     assert first["column"] == 5 and "cuonts" in first["message"] and first["fix"] == "Did you mean counts?"
     assert first["why"]
+
+
+def test_the_page_named_at_the_end_is_the_one_that_has_the_codes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    of_the_pack = Finding("file.unknown", Severity.WARNING, "nobody reads x", "")
+    of_a_source = Finding("source.file_ignored", Severity.WARNING, "never read", "")
+    ends = {("docs/lint.md",): [of_the_pack], ("docs/reasons.md",): [of_a_source],
+            ("docs/lint.md", "docs/reasons.md"): [of_the_pack, of_a_source]}  # fmt: skip
+    for pages, found in ends.items():
+        show(found, tmp_path)
+        assert capsys.readouterr().out.rstrip().endswith(": " + ", ".join(pages)), found
 
 
 def test_warnings_fail_only_when_asked(relais: Relais, copy: PackCopy) -> None:

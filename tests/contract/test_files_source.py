@@ -218,6 +218,14 @@ def test_an_export_too_big_is_not_read(tmp_path: Path) -> None:
     assert brief(pull(tmp_path, format="kobo", max_file_bytes=50)) == [("a.json#0", "file.too_big")]
 
 
+def test_one_submission_of_odk_alone_in_a_json_file_is_one(tmp_path: Path) -> None:
+    (tmp_path / "visite-1.json").write_text(submission("uuid:c", 3))
+    (tmp_path / "visite-2.json").write_text('{"no": "key"}')
+    first = pull(tmp_path)
+    assert brief(first) == [("uuid:c", 3), ("visite-2.json#0", "file.not_json")]
+    assert brief(pull(tmp_path, first[-1].cursor)) == []
+
+
 def test_an_odata_answer_of_odk_gives_its_submissions(tmp_path: Path) -> None:
     page = [submission("uuid:a", 1), submission("uuid:b", 2, deletedAt="2026-07-03T08:00:00Z")]
     (tmp_path / "visite-1.json").write_text(f'{{"@odata.context": "x",\n"value": [{",".join(page)}]}}')
@@ -226,8 +234,6 @@ def test_an_odata_answer_of_odk_gives_its_submissions(tmp_path: Path) -> None:
     assert brief(first) == [("uuid:a", 1), ("uuid:b", "gone"), ("uuid:a", 5)]
     assert {one.form for one in records(first)} == {"visite"}
     assert brief(pull(tmp_path, first[-1].cursor)) == []
-    (tmp_path / "visite-3.json").write_text(submission("uuid:c", 3))  # one submission alone is no such answer
-    assert brief(pull(tmp_path, first[-1].cursor)) == [("visite-3.json#0", "file.not_json")]
     assert brief(pull(tmp_path, pattern="*.json", max_file_bytes=20))[0] == ("visite-1.json#0", "file.too_big")
 
 

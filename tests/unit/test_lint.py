@@ -217,6 +217,16 @@ def test_a_fact_called_referred_is_one_as_any_other_where_the_form_refers_nobody
     assert sorted(found) == ["nobody counts or sends referred", "nobody counts or sends visit_topic"]
 
 
+def test_what_lies_in_the_folder_of_a_source_is_data_and_no_file_of_the_pack(copy: PackCopy) -> None:
+    for place in ("records/odk", "records/other"):
+        (copy.folder / place).mkdir(parents=True)
+        (copy.folder / place / "export.csv").write_text("a,b\n", "utf-8")
+    copy.change("connector.yaml", '"${RELAIS_FOLDER}/odk"', f'"{copy.folder}/records/odk"')
+    (unknown,) = (one for one in copy.findings() if one.code == "file.unknown")
+    assert unknown.file == "records/other/export.csv"
+    assert unknown.fix.startswith("Known: ") and unknown.fix.endswith(". Else remove it.")
+
+
 def test_a_fact_is_kept_on_purpose(copy: PackCopy) -> None:
     copy.change("forms/cht/death_report.yaml", "facts:\n", "facts:\n  visit_topic: fields.topic\n")
     copy.change("concepts.yaml", "  - id: visit_topic\n", "  - id: visit_topic\n    kept: true\n")

@@ -230,7 +230,7 @@ def test_plain_values(text: str, value: Any) -> None:
 def test_a_name_nobody_knows_gets_the_nearest_or_all_that_are() -> None:
     assert nearest("shedule", ["kind", "schedule"]) == ("Vouliez-vous dire schedule ?", "Did you mean schedule?")
     known = ["schedule", "kind", "schedule"]
-    assert nearest("xyzzy", known) == ("Connus : kind, schedule", "Known: kind, schedule")
+    assert nearest("xyzzy", known) == ("Connus : kind, schedule.", "Known: kind, schedule.")
     assert nearest("xyzzy", [])[1] == "Nothing of that kind is declared."
     assert nearest("xyzzy", map(str, range(30)))[1].endswith("25, 26, …")
 

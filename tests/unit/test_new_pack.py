@@ -122,6 +122,29 @@ def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: py
     assert "age_months" in facts and "bras" in facts and len(facts) == 2
 
 
+def test_who_is_asked_is_told_what_for_and_asked_again_what_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text("type,name\ndate,date_v\ntext,site\nselect_one ouinon,zzz\n", "utf-8")
+    answers = iter(["1", "un fait", "zzz_said"])
+    asked: list[str] = []
+
+    def prompt(text: str, **_: Any) -> str:
+        asked.append(text)
+        return next(answers)
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    monkeypatch.setattr("connector.cli.output.FRENCH", True)
+    new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1, 2, 3" not in asked[0] and len(asked) == 3, "1 is no answer where nothing is proposed"
+    assert "1 : ni un des numéros" in said and "un fait : ni un des numéros" in said
+    assert "va écrire un paquet" in said and "date = date_v, lieu = site" in said and "(oui ou non)" in said
+    assert {rule.name for rule in whole(tmp_path / "pack").forms["odk", "f"].facts} == {"zzz_said"}
+    assert '"zzz": "oui"' in (tmp_path / "pack/forms/odk/f.test.yaml").read_text("utf-8")
+
+
 def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError):
