@@ -362,7 +362,7 @@ def trace(
             [say("révision", "revision"), say("reçue le", "received at")],
             [
                 [
-                    r["revision"][:16] + (say(" (compte)", " (counts)") if r["revision"] == record["revision"] else ""),
+                    r["revision"][:40] + (say(" (compte)", " (counts)") if r["revision"] == record["revision"] else ""),
                     r["received_at"][:19],
                 ]
                 for r in document["revisions"][-REVISIONS:]

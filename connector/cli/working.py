@@ -35,31 +35,33 @@ def _headline(summary: dict[str, Any], dry_run: bool) -> str:
 def show_run(summary: dict[str, Any], *, zone: str, dry_run: bool = False) -> None:
     """The summary of a run for a person, with the times of ``zone``."""
     out.print(f"{_headline(summary, dry_run)}  ·  {summary['seconds']} s")
-    table(
-        [
-            say("Source", "Source"),
-            say("reçues", "received"),
-            say("nouvelles", "new"),
-            say("répétées", "repeated"),
-            say("en quarantaine", "quarantined"),
-        ],
-        [[n, s["received"], s["new"], s["repeated"], s["quarantined"]] for n, s in summary["sources"].items()],
-    )
-    table(
-        [
-            say("Cible", "Target"),
-            say("acceptés maintenant", "accepted now"),
-            say("refusés maintenant", "rejected now"),
-            say("acceptés en tout", "accepted in all"),
-            say("reportés", "deferred"),
-            say("incertains", "uncertain"),
-            say("en file", "waiting"),
-        ],
-        [
-            [n, t["sent"], t["rejected"], t["accepted"], t["deferred"], t["unknown"], t["waiting"]]
-            for n, t in summary["targets"].items()
-        ],
-    )
+    if summary["sources"]:
+        table(
+            [
+                say("Source", "Source"),
+                say("reçues", "received"),
+                say("nouvelles", "new"),
+                say("répétées", "repeated"),
+                say("en quarantaine", "quarantined"),
+            ],
+            [[n, s["received"], s["new"], s["repeated"], s["quarantined"]] for n, s in summary["sources"].items()],
+        )
+    if summary["targets"]:
+        table(
+            [
+                say("Cible", "Target"),
+                say("acceptés maintenant", "accepted now"),
+                say("refusés maintenant", "rejected now"),
+                say("acceptés en tout", "accepted in all"),
+                say("reportés", "deferred"),
+                say("incertains", "uncertain"),
+                say("en file", "waiting"),
+            ],
+            [
+                [n, t["sent"], t["rejected"], t["accepted"], t["deferred"], t["unknown"], t["waiting"]]
+                for n, t in summary["targets"].items()
+            ],
+        )
     attention = {k: v for k, v in summary["attention"].items() if v}
     if attention:
         words = {
