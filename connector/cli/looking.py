@@ -246,10 +246,11 @@ def _where(item: dict[str, Any]) -> str:
     return str(item.get("key") or f"{item['data_element']} {item['combo']} {item['org_unit']} {item['period']}")
 
 
-def _because(item: dict[str, Any]) -> str:
+def _because(item: dict[str, Any]) -> list[str]:
+    """Each record that came or left, or the one of a key: a line of its own."""
     found = item.get("because") or {}
     if "record" in found:
-        return str(found["record"])
+        return [str(found["record"])]
     words = [
         f"+ {one['record']}" + (say(" (corrigée)", " (edited)") if one["edited"] else "")
         for one in found.get("came", ())
@@ -260,7 +261,7 @@ def _because(item: dict[str, Any]) -> str:
         f"− {one['record']}" + (say(" (supprimée)", " (deleted)") if one["state"] == "deleted" else "")
         for one in found.get("left", ())
     ]
-    return ", ".join(words)
+    return words
 
 
 def _show_plan(document: dict[str, Any], reasons: Any) -> None:
@@ -283,8 +284,8 @@ def _show_plan(document: dict[str, Any], reasons: Any) -> None:
     for item in document["items"][:40]:
         mark, style, *_ = WHAT[item["what"]]
         change = "" if item.get("key") else f"{item['accepted'] or '–'} → {item['sends'] or '–'}"
-        because = escape(_because(item))
-        words = [say("à cause de ", "because of ") + because] if because else []
+        because, lead = _because(item), say("à cause de ", "because of ")
+        words = [escape(lead + ("\n" + " " * len(lead)).join(because))] if because else []
         rows.append(([f"[{style}]{mark}[/]", item["target"], escape(_where(item)), change], words))
     if rows:
         entries(["", say("cible", "target"), say("où", "where"), say("valeur", "value")], rows)

@@ -73,7 +73,7 @@ def test_why_a_target_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.cli.output.FRENCH", False)
     parked = {"name": "dhis2", "state": "action_needed", "who": "target_admin", "reason": None}
     words = looking._why({**parked, "parked_reason": "dhis2.E7617"}, {}, "UTC")
-    assert "dhis2.E7617" in words and "--where state=parked" in words and "DHIS2 administrator" in words
+    assert "dhis2.E7617" in words and "--where state=parked" in words and "Target administrator" in words
     assert looking._why({**parked, "state": "ok", "who": "nobody"}, {}, "UTC") == ""
 
 
