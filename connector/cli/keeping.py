@@ -30,11 +30,21 @@ from connector.model import Severity
 from connector.settings import Settings
 from connector.store.database import SqlStore, require_current
 
-audit_app = typer.Typer(help="Journal d'audit / audit trail", no_args_is_help=True)
-db_app = typer.Typer(help="Base de données / database", no_args_is_help=True)
-key_app = typer.Typer(help="Clé maîtresse / master key", no_args_is_help=True)
-export_app = typer.Typer(help="Exporter / export", no_args_is_help=True)
-user_app = typer.Typer(help="Comptes de la page web / accounts of the web page", no_args_is_help=True)
+audit_app = typer.Typer(
+    help="Qui a fait quoi, et que rien n'y fut changé. / Who did what, and that nothing of it was altered.",
+    no_args_is_help=True,
+)
+db_app = typer.Typer(
+    help="Tables de Relais : les créer, les sauver, les restaurer. / Relais's tables: make, back up, restore.",
+    no_args_is_help=True,
+)
+key_app = typer.Typer(
+    help="La clé qui chiffre les fiches gardées. / The key that encrypts the records kept.", no_args_is_help=True
+)
+export_app = typer.Typer(
+    help="Écrire des données dans un dossier de fichiers. / Write data into a folder of files.", no_args_is_help=True
+)
+user_app = typer.Typer(help="Qui peut ouvrir la page web. / Who may open the web page.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 app.add_typer(db_app, name="db")
 app.add_typer(key_app, name="key")

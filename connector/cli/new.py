@@ -30,6 +30,7 @@ _KINDS = {
     "number": ("un nombre", "a number"),
     "date": ("une date", "a date"),
     "choices": ("plusieurs réponses d'une liste", "several answers of a list"),
+    "choice": ("une réponse d'une liste", "one answer of a list"),
     "list": ("une liste de lignes", "a list of lines"),
     "text": ("un texte", "a text"),
 }
@@ -102,13 +103,16 @@ def new(
     chosen = new_pack.head_of(answers, fields)
     head = set(chosen.values())
     accepted = _accepted(accept or (), fields)
+    codes: dict[str, dict[str, str]] = {}
     if not (yes or json):
         _said(chosen, f"forms/{source}/")
         accepted |= _choose(
             [one for one in proposals if one.field.path not in {*head, *accepted} and not one.field.technical],
             dictionary,
         )
-    files = new_pack.files_of(replace(answers, accepted=accepted), proposals, dictionary)
+        coded = {path for path, name in accepted.items() if name not in dictionary or dictionary[name].kind == "coded"}
+        codes = _meanings(one for one in fields if one.kind == "choice" and one.path in coded)
+    files = new_pack.files_of(replace(answers, accepted=accepted, codes=codes), proposals, dictionary)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +210,23 @@ def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dic
         name = _asked([like.name for like in one.concepts])
         if name:
             found[one.field.path] = name
+    return found
+
+
+def _meanings(fields: Iterable[Field]) -> dict[str, dict[str, str]]:
+    """What the answers of each field mean, as a person says it; Enter leaves them as text."""
+    found: dict[str, dict[str, str]] = {}
+    for one in fields:
+        question = say(
+            f"{one.name} : réponses et sens (m=male f=female), ou Entrée pour garder le texte",
+            f"{one.name}: answers and meanings (m=male f=female), or Enter to keep the text",
+        )
+        while answer := typer.prompt(question, default="", show_default=False, err=True).replace(",", " ").split():
+            pairs = [pair.partition("=") for pair in answer]
+            if all(code and FACT_NAME.fits(meaning) for code, _, meaning in pairs):
+                found[one.path] = {code: meaning for code, _, meaning in pairs}
+                break
+            err.print(say("Écrivez réponse=sens, sans espace ni accent.", "Write answer=meaning, no spaces."))
     return found
 
 

@@ -10,7 +10,9 @@ from connector.cli.app import Json, app, house, me
 from connector.cli.output import json_out, out, say, table
 from connector.engine import same_person
 
-person_app = typer.Typer(help="Personnes inscrites deux fois / people registered twice", no_args_is_help=True)
+person_app = typer.Typer(
+    help="Dire qu'une personne fut inscrite deux fois. / Say that a person was registered twice.", no_args_is_help=True
+)
 app.add_typer(person_app, name="person")
 
 

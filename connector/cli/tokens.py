@@ -12,7 +12,7 @@ from connector.cli.output import err, json_out, out, say, table
 from connector.engine import tokens
 from connector.engine.status import span
 
-token_app = typer.Typer(help="Jetons des machines / tokens of machines", no_args_is_help=True)
+token_app = typer.Typer(help="Ce qui laisse entrer un programme. / What lets a program in.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -52,6 +52,8 @@ class Answers:
     worker: str = ""
     key: str = ""
     accepted: Mapping[str, str] = field(default_factory=dict)  #: path of a field -> concept
+    #: path of an accepted field -> answer of the form -> answer of the concept, which is then coded
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def propose(fields: Sequence[Field], concepts: Mapping[str, Concept], elements: Mapping[str, str]) -> list[Proposal]:
@@ -88,7 +90,7 @@ def _first(
     fields: Sequence[Field],
     words: Sequence[str],
     fit: Any = lambda f: True,
-    kinds: Sequence[str] = ("text", "number", "choices", "zero_one"),
+    kinds: Sequence[str] = ("text", "number", "choices", "choice", "zero_one"),
 ) -> str:
     for word in words:
         for one in fields:
@@ -108,7 +110,7 @@ def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappin
         "activities.yaml": _ACTIVITIES.format(slug=slug, name=_names(answers.form, answers.form)),
         "categories.yaml": _CATEGORIES,
         f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug),
-        f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug, [one.field for one in proposals]),
+        f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug, _with_known_answers(answers, proposals)),
         "indicators/indicators.yaml": _INDICATORS.format(
             slug=slug, code=code, name=_names(f"Fiches {answers.form}", f"Records {answers.form}")
         ),
@@ -155,13 +157,17 @@ def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappi
         known = dictionary.get(name)
         kind = next((one.field.kind for one in proposals if one.field.path == path), "text")
         lines.append(f"  - id: {name}\n")
-        lines.append(f"    kind: {known.kind if known else _FACT_KINDS.get(kind, kind)}\n")
+        meanings = list(dict.fromkeys(answers.codes.get(path, {}).values()))
+        made = "coded" if meanings else _FACT_KINDS.get(kind, kind)
+        lines.append(f"    kind: {known.kind if known else made}\n")
         if known and known.unit:
             lines.append(f"    unit: {_text(known.unit)}\n")
         names = known.name if known else {"fr": name, "en": name}
         lines.append(f"    name: {{{', '.join(f'{k}: {_text(v)}' for k, v in names.items())}}}\n")
         if known and known.answers:
             lines.append(f"    answers: [{', '.join(known.answers)}]\n")
+        elif not known and meanings:
+            lines.append(f"    answers: [{', '.join(map(_text, meanings))}]\n")
     if not answers.accepted:
         lines.append("  []\n")
     return "".join(lines)
@@ -184,7 +190,11 @@ def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, st
             lines.append("  #   pas de nom proche / no name near\n")
         lines += [f"  #   {note}\n" for note in _NOTES.get(one.field.kind, ())]
         name = answers.accepted.get(one.field.path)
-        if name:
+        codes = answers.codes.get(one.field.path)
+        if name and codes:
+            pairs = ", ".join(f"{_text(answer)}: {_text(meaning)}" for answer, meaning in codes.items())
+            lines.append(f"  {name}:\n    value: {_quoted(one.field.expression)}\n    codes: {{{pairs}}}\n")
+        elif name:
             lines.append(f"  {name}: {_quoted(one.field.expression)}\n")
         else:
             lines += [f"  #{fact}: {_quoted(expression)}\n" for fact, expression in _open(one)]
@@ -204,6 +214,12 @@ def _open(one: Proposal) -> list[tuple[str, str]]:
 def _quoted(expression: str) -> str:
     """An expression as a YAML scalar: quoted when it begins with what YAML reads otherwise."""
     return _text(expression) if re.search(r"^[`@&*!|>%{}\[\],#?-]|: | #", expression) else expression
+
+
+def _with_known_answers(answers: Answers, proposals: Sequence[Proposal]) -> list[Field]:
+    """The fields; where answers are known, with one of them as the value that is made up."""
+    fields = [one.field for one in proposals]
+    return [replace(one, made=next(iter(codes))) if (codes := answers.codes.get(one.path)) else one for one in fields]
 
 
 def _example(head: Mapping[str, str], slug: str, fields: Sequence[Field]) -> str:
@@ -261,14 +277,18 @@ _NAMES = {
     "csv": "….csv",
 }
 #: kind of a field -> kind of the concept it fills
-_FACT_KINDS = {"number": "decimal", "zero_one": "boolean", "choices": "boolean", "list": "text"}
+_FACT_KINDS = {"number": "decimal", "zero_one": "boolean", "choices": "boolean", "choice": "text", "list": "text"}
 #: kind of a field -> how the form's file calls it, where not by its own name
-_SHOWN = {"zero_one": "0/1", "choices": "choix multiple / several answers"}
+_SHOWN = {"zero_one": "0/1", "choices": "choix multiple / several answers", "choice": "une réponse / one answer"}
 #: kind of a field -> what a person must know to decide
 _NOTES = {
     "choices": (
         "plusieurs réponses possibles : un fait par option, oui ou non",
         "several answers may be chosen: one fact for each option, yes or no",
+    ),
+    "choice": (
+        "une réponse d'une liste : kind: coded, answers: [sens] (concepts.yaml) ; ici value:, codes: {réponse: sens}",
+        "one answer of a list: kind: coded, answers: [meaning] (concepts.yaml); here value:, codes: {answer: meaning}",
     ),
     "zero_one": (
         "0 ou 1 : oui/non ($yes), ou un nombre ($num) ; garder une des deux lignes",

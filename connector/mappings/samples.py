@@ -33,8 +33,8 @@ _NO_QUESTION = ("begin", "end", "note", "start", "today", "deviceid", "username"
 @dataclass(frozen=True, slots=True)
 class Field:
     """``path``: as an expression of the pack reads it. ``kind``: boolean | zero_one (yes or no, or a number) | number |
-    date | choices (several answers in one) | list | text, a guess. ``made``: a value that is made up, written as the
-    sample writes such a value. ``options``: those seen of a multiple choice."""
+    date | choices (several answers in one) | choice (one answer of a list) | list | text, a guess. ``made``: a value
+    that is made up, written as the sample writes such a value. ``options``: those seen of a multiple choice."""
 
     path: str
     label: str
@@ -199,5 +199,5 @@ def _of_survey(header: list[str], rows: Iterator[list[str]]) -> Iterator[Field]:
 
 _KINDS = {
     "integer": "number", "decimal": "number", "range": "number", "date": "date", "datetime": "date",
-    "select_multiple": "choices",
+    "select_multiple": "choices", "select_one": "choice",
 }  # fmt: skip

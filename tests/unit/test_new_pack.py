@@ -145,6 +145,19 @@ def test_who_is_asked_is_told_what_for_and_asked_again_what_cannot_be(
     assert '"zzz": "oui"' in (tmp_path / "pack/forms/odk/f.test.yaml").read_text("utf-8")
 
 
+def test_one_answer_of_a_list_becomes_a_coded_fact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text("type,name\ndate,date_v\nselect_one sites,site\nselect_one sexe,qqq\n", "utf-8")
+    answers = iter(["gender", "m f", "m=male f=female"])
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: next(answers))
+    new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
+    pack = whole(tmp_path / "pack")
+    assert (pack.concepts["gender"].kind, list(pack.concepts["gender"].answers)) == ("coded", ["male", "female"])
+    (rule,) = pack.forms["odk", "f"].facts
+    assert (rule.name, rule.codes) == ("gender", {"m": "male", "f": "female"})
+    assert '"qqq": "m"' in (tmp_path / "pack/forms/odk/f.test.yaml").read_text("utf-8")
+
+
 def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError):
