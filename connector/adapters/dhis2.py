@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from types import NoneType
 from typing import Any
 
 import httpx
@@ -426,6 +427,8 @@ class Dhis2Target:
         codes = where.data_set.codes()
         rows: dict[Cell, Mapping[str, Any]] = {}
         for row in _rows(body, "dataValues"):
+            if not _whole(row):
+                raise _unavailable("dhis2.unavailable")  # passed over it would look as if the value were not there
             # Keys that are the same in all rows may be in the header only (2.43), then it is the block asked for.
             if row.get("period", where.period) != where.period or row.get("orgUnit", where.unit.id) != where.unit.id:
                 raise _unavailable("dhis2.unavailable")  # the answer to another question
@@ -513,6 +516,14 @@ def _rows(body: Mapping[str, Any], name: str, *, needed: bool = True) -> list[Ma
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise _unavailable("dhis2.unavailable")
     return rows
+
+
+def _whole(row: Mapping[str, Any]) -> bool:
+    """Whether a data value as it is read can be one: what says which it is are texts, and it has a figure or none."""
+    says = ("dataElement", "categoryOptionCombo", "attributeOptionCombo", "period", "orgUnit")
+    return all(isinstance(row.get(key, ""), str) for key in says) and isinstance(
+        row.get("value"), (str, int, float, NoneType)
+    )
 
 
 def _cell(value: Mapping[str, Any]) -> Cell:

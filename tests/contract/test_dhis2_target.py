@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from connector.adapters.dhis2 import Dhis2Target
@@ -412,6 +413,29 @@ def test_a_failure_of_the_target_stores_nothing_and_ends_the_batch(fault: dict[s
     if "retry_after" in fault:
         assert outcomes[0].retry_after == timedelta(seconds=7)
     assert house.plane.log == []
+
+
+@pytest.mark.parametrize(
+    "key", ["dataElement", "categoryOptionCombo", "attributeOptionCombo", "value", "period", "orgUnit"]
+)
+def test_a_row_that_cannot_be_read_is_no_value_that_is_gone(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passed over it would look as if there were nothing to delete."""
+
+    class Mangling(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if request.method != "GET" or not request.url.path.endswith("/dataValueSets"):
+                return answer
+            body = orjson.loads(await answer.aread())
+            rows = [{**row, key: [row[key]]} for row in body["dataValues"]]
+            return httpx.Response(answer.status_code, json={**body, "dataValues": rows})
+
+    house = House([{**typed("MH_A", "3"), "storedBy": "relais"}])
+    held = house.stored()
+    monkeypatch.setattr(httpx, "ASGITransport", Mangling)
+    (outcome,) = house.deliver(block(value("MH_A", None, neverSent=False, old="3")))
+    assert (outcome.verdict, outcome.reason, outcome.of_target) == (Verdict.DEFERRED, "dhis2.unavailable", True)
+    assert house.stored() == held and held
 
 
 @pytest.mark.parametrize(
