@@ -79,7 +79,7 @@ def test_a_figure_is_proved_and_told_with_its_rule_and_its_workers(
     ]  # fmt: skip
     # as relais explain says it
     now = {"words": {"fr": "La cible a 3.", "en": "The target holds 3."}}
-    explaining._show_value({**found, "now": now}, road.engine.reasons)
+    explaining._show_value({**found, "now": now}, road.engine.reasons, why_not=False)
     said = capfd.readouterr().out
     assert (
         "audit verify" in said
