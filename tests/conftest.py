@@ -26,12 +26,12 @@ settings.load_profile("relais")
 COVERING = {
     "cli": {"examples", "preview"},
     "engine": {
-        "asking", "audit_events", "clock", "delivery", "engine_edges", "intake", "lineage_files", "match_review", "plan", "proof",
-        "rehearsal", "release", "same_person", "starter", "together",
+        "asking", "audit_events", "clock", "delivery", "engine_edges", "intake", "lineage_files", "match_review",
+        "plan", "proof", "rehearsal", "release", "same_person", "starter", "together",
     },
     "unit": {
-        "audit", "concepts", "fhir", "forms", "indicators", "likeness", "lint", "mapping_edges", "new_pack", "pack_mutants", "r4",
-        "schema", "similar",
+        "audit", "concepts", "fhir", "forms", "indicators", "likeness", "lint", "mapping_edges", "new_pack",
+        "pack_mutants", "r4", "schema", "similar",
     },
 }  # fmt: skip
 
