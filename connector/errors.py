@@ -370,16 +370,19 @@ class NotSame(RelaisError):
 
 
 class MatchUnknown(RelaisError):
-    """There is no such match, or nothing like that can be decided about it. Nothing was changed. See the message.
-    Il n'y a pas ce rapprochement, ou il ne se décide pas ainsi. Rien n'a été modifié."""
+    """There is no such match, or nothing like that can be decided about it. Nothing was changed. See the message."""
 
     code = "match.unknown"
     exit_code = 2
+    french = "Il n'y a pas ce rapprochement, ou il ne se décide pas ainsi. Rien n'a été modifié. Voyez le message."
 
     @classmethod
-    def because(cls, french: tuple[str, str], english: tuple[str, str]) -> MatchUnknown:
+    def because(cls, french: tuple[str, str], english: tuple[str, str]) -> Self:
         """Each: why, and what to do."""
-        return cls(f"{english[0]}. Nothing was changed. {english[1]}.\n{french[0]}. Rien n'a été modifié. {french[1]}.")
+        return cls(
+            f"{english[0]}. Nothing was changed. {english[1]}.",
+            french=f"{french[0]}. Rien n'a été modifié. {french[1]}.",
+        )
 
 
 class PlanUnknown(RelaisError):

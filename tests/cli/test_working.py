@@ -34,7 +34,7 @@ def test_what_this_run_sent_is_told_apart_from_the_whole(monkeypatch: pytest.Mon
     )
     counts = {"accepted": 4, "sent": 2, "rejected": 1, "deferred": 0, "unknown": 0, "waiting": 0}
     summary = {"outcome": "settled", "seconds": 1, "sources": {}, "attention": {}, "next_due": None}
-    working.show_run({**summary, "targets": {"dhis2": counts}})
+    working.show_run({**summary, "targets": {"dhis2": counts}}, zone="Africa/Bamako")
     (line,) = tables
     assert (line["accepted now"], line["rejected now"], line["accepted in all"]) == (2, 1, 4)
 

@@ -422,6 +422,10 @@ def test_what_was_sealed_with_a_destroyed_key_is_noise(store: SqlStore) -> None:
     assert before - left == {"body/2026-10"} and "activity/2026-10" in left
 
 
+def asked(key: str, **more: Any) -> dict[str, Any]:
+    return {"target": "openmrs", "source": "cht", "key": key, "now": NOW, "match_enc": b"m", **more}
+
+
 def sealed_everywhere(unit: Any) -> None:
     """Three values in every encrypted column, one of them under an odd key; and one that is purged."""
     keys = ("A", "a", ODD)
@@ -436,6 +440,8 @@ def sealed_everywhere(unit: Any) -> None:
     unit.keep_referral(**referred("purged"))
     for key, note in (*((k, k.encode()) for k in keys), ("purged", None)):
         unit.keep_same(same(key, "into", "into", note_enc=note))
+    for key in keys:
+        unit.ask_match(asked(key, match_enc=key.encode()))
 
 
 @pytest.mark.parametrize("table", ENCRYPTED)
@@ -514,6 +520,7 @@ def her_records(unit: Any) -> None:
         unit.keep_bodies([body(key, "2")])
         unit.keep_entities([registered(key, record=record(key))])
         unit.keep_same(same(key, "into", "into"))
+        unit.ask_match(asked(key))
         unit.quarantine([held_for(key)])
         unit.keep_referral(**referred(key))
         unit.referral_state(record(key), "sent", NOW, answer_enc=b"\x00")
