@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -492,19 +493,18 @@ def quarantine(
     if json:
         json_out(rows)
         return
-    entries(
-        [say("fiche", "record")],
-        [
-            (
-                [escape(f"{r['source']}/{r['stream']}/{r['key']}")],
-                [
-                    escape(sentence(reasons, r["code"])),
-                    " · ".join(escape(word) for word in (r["form"], place_words(r), who(r["who"])) if word),
-                ],
-            )
-            for r in rows
+    _show_held(
+        rows,
+        lambda r: [
+            escape(sentence(reasons, r["code"])),
+            " · ".join(escape(word) for word in (r["form"], place_words(r), who(r["who"])) if word),
         ],
     )
+
+
+def _show_held(rows: list[dict[str, Any]], words: Callable[[dict[str, Any]], list[str]]) -> None:
+    """Records by their whole keys, each with its lines of words below."""
+    entries([say("fiche", "record")], [([escape(f"{r['source']}/{r['stream']}/{r['key']}")], words(r)) for r in rows])
 
 
 def _flagged(unit: Any, source: str | None, code: str | None, limit: int) -> list[dict[str, Any]]:
@@ -518,13 +518,4 @@ def _show_flagged(rows: list[dict[str, Any]], json: bool) -> None:
     if json:
         json_out(rows)
         return
-    entries(
-        [say("fiche", "record")],
-        [
-            (
-                [escape(f"{r['source']}/{r['stream']}/{r['key']}")],
-                [flag_words(flag) for flag in r["flags"]],
-            )
-            for r in rows
-        ],
-    )
+    _show_held(rows, lambda r: [flag_words(flag) for flag in r["flags"]])
