@@ -424,7 +424,7 @@ def _show_cells(cells: list[dict[str, Any]], reasons: Any) -> None:
             [say("envoi de", "sending of"), say("le", "at"), say("valeur", "value"), say("réponse", "answer")],
             [
                 [
-                    f"{c['data_element']} {c['combo']} {c['org_unit']} {c['period']}",
+                    _where(c),
                     s["at"][:19],
                     s["value"],
                     f"{state(s['verdict'])} {sentence(reasons, s['reason'])}".strip(),
