@@ -64,6 +64,8 @@ def explain(
         cell = lineage_files.cell_at(made.engine, *where)
         if document is None or cell is None:
             found = lineage.uncounted(made.engine, *where)
+            if why_not and found["not_counted"]:
+                Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
             if json:
                 json_out(found if why_not else None)
             else:

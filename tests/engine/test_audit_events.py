@@ -128,3 +128,21 @@ def test_whoever_reads_about_a_person_is_written_down(
     assert {"record.traced", "value.explained", "export.fhir", "export.fhir.done"} <= found
     read = of(told(road, last), "record.traced")
     assert any(e["type"]["code"] == "1" for e in read["entity"]), "and who it was about, as a keyed hash"
+
+
+def test_why_nothing_was_counted_shows_records_and_is_written_down(
+    road: Road, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (there,) = road.rows("SELECT DISTINCT org_unit FROM cell WHERE data_element='MH_B02_NUM' AND period='202608'")
+    read = "SELECT id FROM audit WHERE event='value.explained'"
+    road.close()
+    empty = ("explain", "dhis2", "MH_B02_NUM", there["org_unit"], "202608", "A3_Y10_14")
+    assert relais(monkeypatch, *empty) == 1
+    road.open()
+    assert road.rows(read) == [], "no record was shown"
+    road.close()
+    capfd.readouterr()
+    assert relais(monkeypatch, *empty, "--why-not", "--json") == 0
+    assert any(one["records"] for one in orjson.loads(capfd.readouterr().out)["not_counted"])
+    road.open()
+    assert len(road.rows(read)) == 1

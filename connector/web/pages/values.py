@@ -89,7 +89,7 @@ def _one(view: View, element: str, org_unit: str, period: str, combo: str) -> Re
     asked = view.request.query_params
     after, why_not = asked.get("after") or None, asked.get("why") == "1"
     document = view.context.explain(element, org_unit, period, cell["combo"], after, why_not=why_not) or {}
-    if document.get("records"):
+    if document.get("records") or document.get("not_counted"):
         view.context.actions.read_audit("value.explained", f"{element}/{org_unit}/{period}", view.by)
     indicator = view.context.pack.indicators.get(cell["indicator"])
     led = _led(view, cell, indicator)
