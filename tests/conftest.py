@@ -3,7 +3,9 @@ of an empty SQLite database are copied from one that was migrated, which is what
 
 Coverage is measured where mappings and engine are tested piece by piece, in a run of its own over the files that show
 most of their lines in the least time (``--part covering``). What goes through the whole house again and again would
-take three times as long to show the same lines, and "covered" would mean less."""
+take three times as long to show the same lines, and "covered" would mean less. Within those files a test marked
+``again`` goes with the rest: it takes long, and through lines that its neighbours show (``--cov-context=test`` and
+``--durations=0`` tell which those are)."""
 
 from __future__ import annotations
 
@@ -46,8 +48,26 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     part, name = config.getoption("--part"), collection_path.stem
     if part is None or not name.startswith("test_"):
         return None
-    covering = name.removeprefix("test_") in COVERING.get(collection_path.parent.name, ())
-    return covering != (part == "covering") or None
+    if not _covers(collection_path):
+        return part == "covering" or None
+    return (part == "rest" and "mark.again" not in collection_path.read_text(encoding="utf-8")) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    part = config.getoption("--part")
+    if part is None:
+        return
+    kept, left_out = [], []
+    for item in items:
+        once = _covers(item.path) and item.get_closest_marker("again") is None
+        (kept if once == (part == "covering") else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _covers(file: Path) -> bool:
+    return file.stem.removeprefix("test_") in COVERING.get(file.parent.name, ())
 
 
 #: httpx asks for it at every exchange with a simulator. That it is not installed need not be found out each time.

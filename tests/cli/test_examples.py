@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.line import Relais
 from tests.unit.pack_copy import PackCopy
 
@@ -25,6 +27,7 @@ def test_a_failing_example_is_shown_line_against_line_and_accepted_on_demand(rel
     assert relais("test", copy.folder, "--strict").code == 0
 
 
+@pytest.mark.again
 def test_what_no_example_reaches_fails_only_when_asked(relais: Relais, tmp_path: Path) -> None:
     copy = PackCopy(tmp_path)
     copy.change("forms/cht/delivery.yaml", "other: other}", "other: other, on_the_way: other}")

@@ -48,6 +48,7 @@ def road(make_road: Make) -> Road:
     return made
 
 
+@pytest.mark.again
 def test_every_entry_is_a_valid_audit_event_and_names_nobody(road: Road) -> None:
     events = told(road)
     entries = road.rows("SELECT * FROM audit ORDER BY id")
@@ -62,6 +63,7 @@ def test_every_entry_is_a_valid_audit_event_and_names_nobody(road: Road) -> None
     assert told(road) == events, "the same entry is always the same event"
 
 
+@pytest.mark.again
 def test_an_event_says_who_did_what_to_what(road: Road) -> None:
     events = told(road)
     keyed: Callable[[str], str] = lambda text: road.engine.store.read(lambda unit: unit.keyed(text))  # noqa: E731
@@ -113,6 +115,7 @@ def test_the_command_writes_pages_and_goes_on_where_it_stopped(
     assert "export.audit" in codes(orjson.loads(later)), "only what is new: this very export"
 
 
+@pytest.mark.again
 def test_whoever_reads_about_a_person_is_written_down(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_the_clock_is_set_between_a_request_and_its_answer(
     assert row(house, "a")["state"] == "accepted" and shelf(house).held == {"a": {"v": 1}}
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("seed", range(3))
 def test_however_often_the_clock_is_set_nothing_is_sent_in_its_quiet_time(tmp_path: Path, seed: int) -> None:
     """Half an hour of every kind of answer, in which the clock is set again and again, also during a request."""

@@ -354,6 +354,7 @@ def test_what_waits_for_a_retry_of_its_subject_is_no_company_for_retries(tmp_pat
     assert len(shelf.batches) < 12, "twenty retries, two at a time, would be ten batches before anything else"
 
 
+@pytest.mark.again
 def test_a_line_that_loses_two_of_five_requests_is_served_in_batches(tmp_path: Path) -> None:
     class Lossy(Noting):
         capabilities = Capabilities(max_batch=20, settles_within=timedelta(seconds=1), resend_is_safe=True)

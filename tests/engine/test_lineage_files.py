@@ -136,6 +136,7 @@ def test_why_nothing_was_ever_counted_there(make_road: Make) -> None:
         assert lineage.uncounted(road.engine, *one) == {"value": None, "unknown": what, "not_counted": []}
 
 
+@pytest.mark.again
 def test_a_record_tells_its_revisions_derived_facts_and_the_sendings_it_counts_in(make_road: Make) -> None:
     road = make_road(a_few())
     road.settle()

@@ -106,6 +106,7 @@ def test_none_of_them_makes_a_patient_with_a_number_the_clinic_gave(make_road: M
     assert referrals(road)["second"] == (made["uuid"], "Scheduled")
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(
     "stranger", [{"given": "Aminata"}, {"born": "2019-04-12"}, {"gender": "M", "born": "2023-01-05"}]
 )
@@ -261,6 +262,7 @@ class _Numbered:
         return getattr(self._builder, name)
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(
     ("there", "waits"),
     [({}, False), ({"born": "2021-07-25"}, True), ({"gender": "M"}, True), ({"given": "Kadiatou"}, True)],
@@ -303,6 +305,7 @@ def test_who_asks_to_be_forgotten_is_forgotten_in_her_review_too(make_road: Make
     assert not road.rows("SELECT 1 FROM match_review")
 
 
+@pytest.mark.again
 def test_the_commands_list_show_and_decide(make_road: Make, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     road = asked(make_road)
     road.close()

@@ -142,6 +142,7 @@ def test_another_pack_is_refused(make_road: Make) -> None:
         carry_out(road, 4711)
 
 
+@pytest.mark.again
 def test_a_change_names_the_records_it_comes_from(make_road: Make) -> None:
     road = make_road(a_few())
     road.settle()
@@ -161,6 +162,7 @@ def test_a_change_names_the_records_it_comes_from(make_road: Make) -> None:
     assert road.value(*A04) == "2" and road.rows("SELECT * FROM cell_change WHERE indicator='A04'") == []
 
 
+@pytest.mark.again
 def test_an_edit_that_no_longer_counts_is_named(make_road: Make) -> None:
     road = make_road(a_few())
     road.settle()

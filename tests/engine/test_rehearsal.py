@@ -126,6 +126,7 @@ def dies_at(road: Road, monkeypatch: pytest.MonkeyPatch, commits: int) -> None:
     monkeypatch.setattr(road.engine.store, "write", counted)
 
 
+@pytest.mark.again
 def test_history_goes_on_where_it_was_killed_and_sends_no_figure_half_counted(
     make_road: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

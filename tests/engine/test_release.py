@@ -241,6 +241,7 @@ def test_gaps_are_completed_only_after_the_days_the_pack_says(make_road: Make) -
     assert orjson.loads(entry["detail"])["missing"] == 1
 
 
+@pytest.mark.again
 def test_without_the_word_of_the_pack_gaps_are_never_completed(road: Road) -> None:
     road.cht.delete("visit-09-2")
     road.settle()
@@ -249,6 +250,7 @@ def test_without_the_word_of_the_pack_gaps_are_never_completed(road: Road) -> No
     assert completed(road) == {"202607", "202608"}
 
 
+@pytest.mark.again
 def test_on_time_is_received_before_the_deadline_is_over(make_road: Make) -> None:
     def due(pack: Pack) -> Pack:
         changed = replace(pack.data_sets["MH_SEC"], deadline=5)
@@ -281,6 +283,7 @@ def test_reporters_below_the_level_of_the_data_set_are_expected_at_its_units(mak
     assert (area["org_unit"], area["expected"], area["reported"]) == ("ML-KKO-D1-A1", 8, 2)
 
 
+@pytest.mark.again
 def test_status_has_the_counts_of_the_last_period(road: Road) -> None:
     road.settle()
     found = {one["data_set"]: one for one in status(road.engine, "")["completeness"]}

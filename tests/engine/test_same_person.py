@@ -78,6 +78,7 @@ def mapped(make_road: Make) -> Road:
     return made
 
 
+@pytest.mark.again
 def test_figures_at_dhis2_follow_a_declaration_and_its_undoing(road: Road) -> None:
     docs, apart = twice(), expected(twice(), {})
     assert figures(road) == apart
@@ -114,6 +115,7 @@ def encounter(road: Road, key: str) -> Doc:
     return one
 
 
+@pytest.mark.again
 def test_resources_are_about_the_patient_that_is_kept_and_the_other_says_so(road: Road) -> None:
     before = patients(road)
     kept, other = (f"Patient/{before[key]['id']}" for key in (ANNA, AGAIN))
@@ -166,6 +168,7 @@ def referred(make_road: Make, *docs: Doc) -> Road:
     return made
 
 
+@pytest.mark.again
 def test_an_open_referral_goes_to_the_patient_of_the_id_that_is_kept(make_road: Make) -> None:
     of_her = visit("of-her", "2026-09-28", refer=True)
     road = referred(make_road, of_her, visit("of-the-other", "2026-09-29", subject=AGAIN, refer=True))
@@ -185,6 +188,7 @@ def test_an_open_referral_goes_to_the_patient_of_the_id_that_is_kept(make_road: 
     assert road.openmrs.state()["patients"] == there
 
 
+@pytest.mark.again
 def test_no_second_patient_is_made_where_the_clinic_has_one_under_another_id(make_road: Make) -> None:
     road = referred(make_road, visit("of-the-other", "2026-09-28", subject=AGAIN, refer=True))
     (there,) = road.openmrs.state()["patients"]
@@ -199,6 +203,7 @@ def test_no_second_patient_is_made_where_the_clinic_has_one_under_another_id(mak
     assert len(road.openmrs.state()["patients"]) == 2
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("polled", [True, False])
 def test_a_referral_the_clinic_has_begun_with_stays_where_it_is(make_road: Make, polled: bool) -> None:
     docs = [visit("of-her", "2026-09-28", refer=True), visit("of-the-other", "2026-09-29", subject=AGAIN, refer=True)]
@@ -250,6 +255,7 @@ def test_purged_records_follow(road: Road, days: int) -> None:
     assert road.quarantined() == {}
 
 
+@pytest.mark.again
 def test_who_asks_to_be_forgotten_is_forgotten_under_every_id_of_hers(road: Road) -> None:
     declare(road, ANNA, AGAIN)
     road.settle()
@@ -266,6 +272,7 @@ def test_who_asks_to_be_forgotten_is_forgotten_under_every_id_of_hers(road: Road
     assert not {ANNA, AGAIN} & set(patients(road))
 
 
+@pytest.mark.again
 def test_the_registration_that_is_kept_says_who_she_is_as_long_as_there_is_one(road: Road) -> None:
     docs = twice()
     declare(road, ANNA, AGAIN)
@@ -318,6 +325,7 @@ def test_nonsense_is_refused_and_changes_nothing(mapped: Road) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.again
 def test_the_audit_tells_of_it_without_a_name_or_an_id(mapped: Road) -> None:
     declare(mapped, ANNA, AGAIN)
     undo(mapped, ANNA, AGAIN)
@@ -327,6 +335,7 @@ def test_the_audit_tells_of_it_without_a_name_or_an_id(mapped: Road) -> None:
     assert told[0]["who"] == told[1]["who"] != "system"
 
 
+@pytest.mark.again
 def test_a_person_with_many_records_is_worked_out_again_in_chunks_that_can_be_interrupted(
     mapped: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +353,7 @@ def test_a_person_with_many_records_is_worked_out_again_in_chunks_that_can_be_in
     assert figures(road) == expected(twice(), {AGAIN: ANNA})
 
 
+@pytest.mark.again
 def test_the_commands(mapped: Road, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     road, kept, other = mapped, f"cht/{ANNA}", f"cht/{AGAIN}"
     road.close()

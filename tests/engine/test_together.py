@@ -206,6 +206,7 @@ def test_the_latest_report_of_each_group_counts_and_no_other(start: Callable[...
 # ---------------------------------------------------------------- episodes
 
 
+@pytest.mark.again
 def test_a_follow_up_counts_with_the_visit_it_follows_whatever_comes_first(start: Callable[..., Road]) -> None:
     day = ("2026-07-31", "2026-08-02")
     road = start([person(ANNA), follow_up("f", day[1])])
@@ -237,6 +238,7 @@ def forget(road: Road, sql: str, **parameters: Any) -> None:
     road.engine.store.write(lambda unit: unit._done(sql, **parameters))
 
 
+@pytest.mark.again
 def test_an_episode_on_records_whose_bodies_are_purged(start: Callable[..., Road]) -> None:
     road = start([person(ANNA), seen("v", "2026-07-31", treated="yes")])
     den, num = ((part, UNIT, "202607", "S=female") for part in ("den", "num"))

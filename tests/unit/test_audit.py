@@ -138,6 +138,7 @@ def _altered(value: Any) -> list[Any]:
     return [*changed, value + "0", *([value[:-1]] if value else [])]
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("entry", range(1, 9))
 def test_a_change_of_any_column_of_any_entry_shows(trail: Trail, entry: int, column: str) -> None:
@@ -269,6 +270,7 @@ def test_sealing_stops_when_the_chain_was_cut(trail: Trail) -> None:
         trail.seal()
 
 
+@pytest.mark.again
 def test_many_entries_are_read_in_pages(tmp_path: Path) -> None:
     trail = Trail(tmp_path).create()
     trail.record(1203)
@@ -280,6 +282,7 @@ def test_many_entries_are_read_in_pages(tmp_path: Path) -> None:
     assert trail.verify()["first_bad"] == 1100
 
 
+@pytest.mark.again
 def test_no_subject_and_no_user_is_kept_in_the_clear(tmp_path: Path) -> None:
     trail = Trail(tmp_path).create()
     trail.work(lambda unit: audit.record(unit, at=NOW, event="delivery.retried", who="Aminata", subject="patient-1"))

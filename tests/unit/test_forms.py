@@ -98,6 +98,7 @@ def test_a_multi_select_comes_as_text_or_as_a_list(signs: Any) -> None:
 # ---------------------------------------------------------------- days
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(
     ("zone", "day"),
     [("Africa/Bamako", date(2026, 7, 31)), ("Africa/Nairobi", date(2026, 8, 1)), ("Europe/Paris", date(2026, 8, 1))],
@@ -373,6 +374,7 @@ def test_any_document_maps_or_is_refused(form: tuple[str, str], body: dict[str, 
         assert error.code in {"date.missing", "date.invalid", "place.missing", "key.missing"}
 
 
+@pytest.mark.again
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(["group_fever", "group_danger_signs", "referral", "group_nutrition"]), junk))
 def test_mapping_is_a_function_of_the_record(fields: dict[str, Any]) -> None:

@@ -132,6 +132,7 @@ def test_a_numerator_is_part_of_its_denominator() -> None:
     assert of("B04", counted(activity(act_given=True, fever_onset_hours=3), age_years=30, age_months=360)) == []
 
 
+@pytest.mark.again
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.fixed_dictionaries(
@@ -203,6 +204,7 @@ def test_without_a_worker_nothing_can_be_counted_once() -> None:
     assert ("$exists(worker)", "false") in {(step.condition, step.result) for step in steps}
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(("what", "key"), [("subject", "p-1"), ("household", "h-9"), ("group", "p-1")])
 def test_distinct_by_subject_household_and_group(tmp_path: Path, what: str, key: str) -> None:
     copy = PackCopy(tmp_path)
@@ -337,6 +339,7 @@ def _count(pack: Pack, district: District, today: date) -> dict[tuple[str, str, 
     return {**{cell: int(total) for cell, total in sums.items()}, **{cell: len(who) for cell, who in seen.items()}}
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(("seed", "zone"), [(7, "Africa/Bamako"), (11, "Africa/Nairobi")])
 def test_the_pack_counts_the_district_as_the_oracle_does(seed: int, zone: str) -> None:
     """Two counts written apart, from the same records, agree on every figure of every period."""

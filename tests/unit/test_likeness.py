@@ -134,6 +134,7 @@ def as_candidate(rows: Rows, row: dict[str, Any]) -> Candidate:
     return read(made, {"identifier_types": TYPES})
 
 
+@pytest.mark.again
 def test_of_a_thousand_people_the_right_one_is_among_the_first_three() -> None:
     known = [(case, asked) for case, asked in thousand() if case.truth]
     seen = Counter(case.kind for case, asked in known if case.truth & {one.id for one in asked[:3]})

@@ -197,6 +197,7 @@ def test_a_fact_of_an_activity_that_has_no_shape_goes_nowhere(copy: PackCopy) ->
     assert "fact.uncounted" in codes(copy.findings()), "its place in FHIR is no place for this activity"
 
 
+@pytest.mark.again
 def test_a_fact_called_referred_is_one_as_any_other_where_the_form_refers_nobody(copy: PackCopy) -> None:
     rules = "facts:\n  referred: $yes(fields.referred)\n  visit_topic: fields.topic\n"
     copy.change("forms/cht/death_report.yaml", "facts:\n", rules)
@@ -264,6 +265,7 @@ def test_a_place_is_looked_for_on_the_day_of_the_record(copy: PackCopy) -> None:
     assert found and all("site-1" in one.message and "2026-07-" in one.message for one in found)
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(
     "expression",
     ["$not($exists(fever))", "$not(fever = true)", "$not(fever in ['x'])", "$not($unknown(fever))", "cough = '$not('"],
@@ -341,6 +343,7 @@ def test_names_that_are_written_like_no_other(names: list[str], odd: set[str]) -
     assert set(unlike(names)) == odd
 
 
+@pytest.mark.again
 def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy) -> None:
     slips = [
         ("forms/kobo/aActionQualite.yaml", "name: aActionQualite", "name: plan_reunions", "form.slip"),  # another file

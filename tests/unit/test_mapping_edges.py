@@ -164,6 +164,7 @@ def test_the_file_of_a_secret_has_a_largest_size(copy: PackCopy, tmp_path: Path,
     assert bool(pack.targets["dhis2"].settings.get("token")) is taken
 
 
+@pytest.mark.again
 @pytest.mark.parametrize(("value", "hidden"), [("sixsix", True), ("fives", False)])
 def test_short_values_are_no_secrets(copy: PackCopy, value: str, hidden: bool) -> None:
     """Hiding a value of a letter or two would spoil every word with it."""
@@ -183,6 +184,7 @@ def test_a_secret_that_is_part_of_another_is_hidden_with_it(copy: PackCopy) -> N
     assert "and-more" not in found.message
 
 
+@pytest.mark.again
 def test_a_default_stands_in_and_an_empty_variable_is_not_set(copy: PackCopy) -> None:
     copy.change("connector.yaml", 'zone: "${RELAIS_ZONE:-Africa/Bamako}"', "zone: ${RELAIS_ZONE:-Africa/Dakar}")
     assert copy.load()[0].zone == "Africa/Dakar"

@@ -306,6 +306,7 @@ FAULTS: list[tuple[str, str, Callable[[Resource], None], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("resource_type", VALID)
 def test_a_valid_resource_has_no_problem(resource_type: str) -> None:
     assert r4.problems(VALID[resource_type]) == []

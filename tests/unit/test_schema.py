@@ -40,6 +40,7 @@ def as_an_editor_sees(text: str) -> Any:
     return yaml.load(StringIO(text))
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("file", FILES)
 def test_the_shipped_pack_is_valid_for_an_editor_too(file: str) -> None:
     document = as_an_editor_sees((SHIPPED / file).read_text("utf-8"))
@@ -54,6 +55,7 @@ def test_there_are_mistakes_to_try() -> None:
     assert {one.code for one in SHAPE_PLANTS} == set(OF_SHAPE)
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("plant", SHAPE_PLANTS, ids=lambda plant: plant.code)
 def test_a_mistake_of_shape_is_one_for_both(plant: Plant, tmp_path: Path) -> None:
     text = (SHIPPED / plant.file).read_text("utf-8")
