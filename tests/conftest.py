@@ -9,17 +9,27 @@ take three times as long to show the same lines, and "covered" would mean less. 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 import tempfile
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
+import typer.main
 from hypothesis import HealthCheck, settings
 
 from connector.store.database import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connector.mappings.pack import Pack
+    from connector.model import Finding
 
 settings.register_profile("relais", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("relais")
@@ -66,9 +76,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def pytest_collection() -> None:
+    """Commands in a test's own process read the shipped pack and lint it again and again: once for every set of values
+    of its variables. Not at the top of this file: what is imported there is not seen by coverage."""
+    from connector import loading
+
+    read, lint = loading.config.load_pack, loading.lint.lint
+    shipped = Path(__file__).parent.parent / "config" / "mali-health"
+    variables = re.findall(r"\$\{(\w+)", (shipped / "connector.yaml").read_text(encoding="utf-8"))
+    kept: dict[tuple[str | bool | None, ...], tuple[Pack, list[Finding]]] = {}
+    linted: dict[int, list[Finding]] = {}
+
+    def read_once(
+        folder: Path, env: Mapping[str, str], secrets_dir: Path | None = None, *, strict: bool = True
+    ) -> tuple[Pack, list[Finding]]:
+        if secrets_dir is not None or folder.resolve() != shipped:
+            return read(folder, env, secrets_dir, strict=strict)
+        key = (strict, *map(env.get, variables))
+        if key not in kept:
+            kept[key] = read(folder, env, strict=strict)
+            linted[id(kept[key][0])] = lint(kept[key][0])
+        pack, findings = kept[key]
+        return pack, list(findings)
+
+    def lint_once(pack: Pack) -> list[Finding]:
+        return list(linted[id(pack)]) if id(pack) in linted else lint(pack)
+
+    loading.config = SimpleNamespace(load_pack=read_once)  # type: ignore[assignment]
+    loading.lint = SimpleNamespace(lint=lint_once)  # type: ignore[assignment]
+
+
 def _covers(file: Path) -> bool:
     return file.stem.removeprefix("test_") in COVERING.get(file.parent.name, ())
 
+
+#: A command line is put together once, not at each command.
+typer.main.get_command = cache(typer.main.get_command)
 
 #: httpx asks for it at every exchange with a simulator. That it is not installed need not be found out each time.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
