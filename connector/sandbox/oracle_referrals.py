@@ -70,12 +70,16 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
                 "signs": sorted(
                     signs.get(obs["value"], "?") for obs in encounter["obs"] if obs["concept"] == meta.DANGER_SIGN
                 ),
-                "appointments": sorted(
-                    local(a["start"], zone) for a in state["appointments"] if a["number"] == number and not a["voided"]
-                ),
+                "appointments": sorted(local(a["start"], zone) for a in booked(state, number)),
             }
         )
     return {number: rows[0] if len(rows) == 1 else rows for number, rows in found.items()}
+
+
+def booked(state: Mapping[str, Any], number: str) -> list[Json]:
+    """The appointments of a referral; a cancelled one counts only where no other stands (a correction makes another)."""
+    rows = [a for a in state["appointments"] if a["number"] == number and not a["voided"]]
+    return [a for a in rows if a["status"] != "Cancelled"] or rows[:1]
 
 
 def local(stamp: str, zone: ZoneInfo) -> str:
@@ -126,15 +130,14 @@ def seen_on(clinic: Mapping[str, Any], number: str, zone: ZoneInfo) -> date | No
         quoted = said.get(meta.REFERRAL_NUMBER) == number
         if quoted and encounter["type"] == meta.CONSULTATION and not encounter["voided"]:
             return date.fromisoformat(local(encounter["datetime"], zone)[:10])
-    for appointment in clinic["appointments"]:
-        if appointment["number"] == number and not appointment["voided"]:
-            return date.fromisoformat(local(appointment["start"], zone)[:10])
+    for appointment in booked(clinic, number):
+        return date.fromisoformat(local(appointment["start"], zone)[:10])
     return None
 
 
 def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tuple[str | None, str | None]:
     """Status and advice as the clinic's own rows have them now."""
-    states = [a["status"] for a in clinic["appointments"] if a["number"] == number and not a["voided"]]
+    states = [a["status"] for a in booked(clinic, number)]
     advice = None
     voided = living = False
     for encounter in clinic["encounters"]:

@@ -308,6 +308,18 @@ class LedgerQueries:
             {"after": after, "limit": limit},
         )
 
+    def referrals_standing(self, urgent: str, routine: str) -> dict[str, int]:
+        """``open``: referrals without an outcome; ``overdue``: those nobody has seen of visits before these days."""
+        row = self.row(  # type: ignore[attr-defined]
+            text(
+                "SELECT COUNT(*) AS n, COALESCE(SUM(CASE WHEN state<>'arrived' AND date < "
+                "(CASE WHEN urgent THEN CAST(:urgent AS TEXT) ELSE CAST(:routine AS TEXT) END) THEN 1 ELSE 0 END), 0) AS late "
+                "FROM referral WHERE state IN ('waiting_person','wanted','sent','arrived')"
+            ),
+            {"urgent": urgent, "routine": routine},
+        )
+        return {"open": int(row["n"]), "overdue": int(row["late"])}
+
     # -- runs
 
     def begin_run(self, id: str, kind: str, now: str) -> None:
