@@ -6,13 +6,13 @@ A referral whose person has not arrived waits, visibly; one from before ``live_f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
 from connector.engine import audit, intake, match_review, pauses, referral_answers
-from connector.engine.engine import Engine
+from connector.engine.engine import Engine, stamp
 from connector.identity import digest
 from connector.mappings import people
 from connector.mappings.codec import entity_from
@@ -20,6 +20,10 @@ from connector.model import Activity, Cursor, Entity, OpenReferral, Page
 
 #: States in which nobody at the clinic has done anything for a referral.
 NOT_BEGUN = ("waiting_person", "old", "withdrawn", "wanted", "sent")
+
+#: How long the clinic is still asked about a referral it has completed or cancelled: the advice may be written after
+#: the visit is closed, and an appointment cancelled by mistake is booked again.
+STILL_ASKED = timedelta(days=3)
 
 
 def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, Entity]) -> None:
@@ -178,7 +182,8 @@ async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
 def _open(engine: Engine, unit: Any, after: str, limit: int) -> list[dict[str, Any]]:
     """Open referrals with the clinic's ids as the delivery knows them now: after a correction the encounter is another
     one, and the one we voided ourselves must not be taken for the clinic's answer."""
-    rows: list[dict[str, Any]] = unit.open_referrals(after, limit)
+    since = stamp(engine.clock.now() - STILL_ASKED)
+    rows: list[dict[str, Any]] = unit.open_referrals(after, limit, since)
     config = engine.target_of("openmrs")
     if config is None:
         return rows

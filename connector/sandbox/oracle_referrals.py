@@ -156,6 +156,19 @@ def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tu
     return names.get(states[0]), advice
 
 
+def awaited(answers: Mapping[str, Any], due: Iterable[str], referrals: Mapping[str, Json], today: date) -> dict[str, Any]:
+    """Without what the connector says of itself where the clinic has said nothing. When it reminds depends on when the
+    clinic's server took the referral, which is not known here; only that it does not remind too early is."""
+    known, found = set(due), {}
+    for number, said in answers.items():
+        status = said["status"] if number not in known and isinstance(said, Mapping) else None
+        limit = 1 if referrals.get(number, {}).get("urgency") == "urgent" else 3
+        late = number in referrals and date.fromisoformat(referrals[number]["day"]) + timedelta(days=limit) < today
+        if not (status in ("sent", "withdrawn") or (status == "overdue" and late)):
+            found[number] = said
+    return found
+
+
 def held_answers(docs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Number -> the answer that stands in CHT; two answers to one referral show as a list."""
     found: dict[str, list[Json]] = {}

@@ -298,6 +298,32 @@ def test_a_visit_is_told_with_what_the_clinic_wrote(make_road: Make, profile: st
     assert life.state() == "completed"
 
 
+def test_what_the_clinic_adds_after_the_visit_is_told(make_road: Make) -> None:
+    """Nothing at the server says that an encounter has changed when something is added to it (621-625)."""
+    life = begun(make_road, "o3")
+    life.staff("complete")
+    life.settle(hours=1)
+    assert "Conseil" not in str(life.told())
+    rows = life.road.openmrs.rows
+    seen = next(e for e in rows.encounters.values() if e["encounterType"]["uuid"] == meta.CONSULTATION)
+    note = rows.concepts[meta.COUNTER_REFERRAL_NOTE]
+    seen["obs"].append(rows.new_obs(note, "Peser chaque semaine", seen["at"], seen["patient"], encounter=seen))
+    life.settle(days=1)
+    assert (life.told() or ("", ""))[1].endswith("Conseil du centre : Peser chaque semaine.")
+    assert not [url for _, url in life.road.wires["openmrs"].seen if "fhir2" in url], "no feed is trusted"
+
+
+def test_an_appointment_cancelled_by_mistake_and_booked_again_is_told(make_road: Make) -> None:
+    life = begun(make_road, "o3")
+    life.staff("cancel")
+    life.settle(hours=1)
+    assert (life.told() or ("",))[0] == "cancelled"
+    (row,) = life.road.openmrs.rows.appointments.values()
+    row["status"] = "CheckedIn"
+    life.settle(hours=1)
+    assert life.told() == ANSWERS["check_in"]
+
+
 def test_our_own_message_comes_back_in_the_feed_and_is_nobodys_record(make_road: Make, profile: str) -> None:
     life = begun(make_road, profile)
     life.staff("complete")
