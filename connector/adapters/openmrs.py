@@ -539,7 +539,8 @@ class OpenmrsTarget:
         left = [
             row
             for row in rows
-            if row.get("status") == "Scheduled" and (uuid_of(row) in asked or (moved and ref(row, "patient") != patient))
+            if row.get("status") == "Scheduled"
+            and (uuid_of(row) in asked or (moved and ref(row, "patient") != patient))
         ]
         for row in left:
             await self._cancel(a, row)

@@ -220,9 +220,7 @@ def answer_document(
     }
 
 
-def _sentence(
-    engine: Engine, source: str, referral: Mapping[str, Any], facts: Mapping[str, Any], day: str
-) -> str:
+def _sentence(engine: Engine, source: str, referral: Mapping[str, Any], facts: Mapping[str, Any], day: str) -> str:
     english = (*engine.pack.languages, "fr")[0] == "en"
     said = WORDS[facts["status"]][english].format(
         facility=_facility(engine, source, referral["to_place"]),

@@ -77,7 +77,7 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
 
 
 def booked(state: Mapping[str, Any], number: str) -> list[Json]:
-    """The appointments of a referral; a cancelled one counts only where no other stands (a correction makes another)."""
+    """The appointments of a referral; a cancelled one counts only where no other stands: a correction makes another."""
     rows = [a for a in state["appointments"] if a["number"] == number and not a["voided"]]
     return [a for a in rows if a["status"] != "Cancelled"] or rows[:1]
 
@@ -156,7 +156,9 @@ def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tu
     return names.get(states[0]), advice
 
 
-def awaited(answers: Mapping[str, Any], due: Iterable[str], referrals: Mapping[str, Json], today: date) -> dict[str, Any]:
+def awaited(
+    answers: Mapping[str, Any], due: Iterable[str], referrals: Mapping[str, Json], today: date
+) -> dict[str, Any]:
     """Without what the connector says of itself where the clinic has said nothing. When it reminds depends on when the
     clinic's server took the referral, which is not known here; only that it does not remind too early is."""
     known, found = set(due), {}

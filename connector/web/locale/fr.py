@@ -1011,8 +1011,8 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "{n} patients référés n'ont pas été vus à temps",
     ),
     "referrals.late_text": (
-        "À temps : 24 h si c'est urgent, sinon 3 jours. Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS si "
-        "elle a eu lieu : l'ASC sera prévenu."
+        "À temps : 24 h si c'est urgent, sinon 3 jours. Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS "
+        "si elle a eu lieu : l'ASC sera prévenu."
     ),
     "referrals.no_late": "Aucune n'est en retard.",
     "referrals.open": ("{n} référence est en cours", "{n} références sont en cours"),
