@@ -439,16 +439,17 @@ class OpenmrsTarget:
                 uuid = self.names.uuid("Encounter", a.delivery.key, digest, uuid)
                 a.note("encounter", encounter=uuid, said=digest, replaces=replaces)
                 row, _ = await self._create_encounter({**posted, "uuid": uuid})
-        if row.get("voided") is True:
-            a.note("encounter.there", encounter=uuid, said=digest, replaces=None, gone=uuid)
-            return False
-        if row.get("location") is None:
+        voided = row.get("voided") is True
+        if row.get("location") is None and not voided:
             a.note("encounter.dropped", encounter=uuid, said=digest)
             raise Stop("openmrs.location_dropped")  # 281: 201, location null
+        await self._void_replaced(replaces)
+        a.note("encounter.there", encounter=uuid, said=digest, replaces=None, gone=uuid if voided else None)
+        return not voided
+
+    async def _void_replaced(self, replaces: Sequence[str]) -> None:
         for old in replaces:
             await self._void_encounter(old, "corrected by the community health worker")
-        a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
-        return True
 
     async def _voided_there(self, a: _Attempt, digest: str) -> bool:
         """Somebody at the clinic voided what is there of this referral: a correction does not bring it back. What we
@@ -463,7 +464,8 @@ class OpenmrsTarget:
         row = await self._read_encounter(str(noted))
         if row is None or row.get("voided") is not True:
             return False
-        a.note("encounter.there", gone=noted)
+        await self._void_replaced(a.remote.get("replaces") or [])  # a correction that was broken off
+        a.note("encounter.there", gone=noted, replaces=None)
         return True
 
     def _encounter_id(self, a: _Attempt, digest: str) -> tuple[str, list[str], bool]:

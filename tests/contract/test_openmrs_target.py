@@ -741,6 +741,20 @@ def test_two_corrections_with_the_first_lost_leave_one_encounter() -> None:
     assert "C" in {o["value"] for o in encounter["obs"]}
 
 
+def test_a_correction_broken_off_and_voided_at_the_clinic_leaves_nothing_behind() -> None:
+    world = World()
+    delivery, _ = world.send()
+    second = world.again(delivery, payload(note="B"))
+    world.wire.breaks[len(world.wire.sent) + 4] = "refused"  # the old one is not voided any more
+    asyncio.run(world.target().deliver([second], world.ledger))
+    assert len(world.referrals()) == 2
+    new = world.ledger.rows[delivery.id][1]["encounter"]
+    world.sim.rows.void(world.sim.rows.encounters[new], "withdrawn at the clinic")
+    outcome = asyncio.run(world.settle(world.again(second, payload(note="C"))))
+    assert outcome.reason == "openmrs.voided_by_clinic"
+    assert world.referrals() == [] and len(world.referrals(voided=True)) == 2
+
+
 def test_a_new_name_of_the_patient_touches_nothing() -> None:
     world = World()
     delivery, _ = world.send()
