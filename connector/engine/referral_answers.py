@@ -13,6 +13,7 @@ from typing import Any
 from connector.engine.engine import Engine, stamp
 from connector.identity import digest
 from connector.mappings.codec import activity_from
+from connector.model import Activity
 
 #: What the clinic may answer; the last three are final.
 STATUSES = ("arrived", "missed", "completed", "cancelled", "voided")
@@ -72,16 +73,17 @@ _WRITTEN = {
 _LONGEST = 500
 
 
-def take(engine: Engine, unit: Any, facts: Mapping[str, Any]) -> None:
-    """Keep what the clinic answered (facts of form ``referral_outcome``) and want it told."""
+def take(engine: Engine, unit: Any, outcome: Activity) -> None:
+    """Keep what the clinic answered (an activity of form ``referral_outcome``) and want it told."""
+    facts: dict[str, Any] = {**outcome.facts, "date": outcome.date.isoformat()}
+    if outcome.at is not None:
+        facts["at"] = outcome.at.isoformat(timespec="seconds")
     record, status = str(facts.get("referral") or ""), str(facts.get("status") or "")
     known = unit.referral(record)
     if known is None or status not in STATUSES:
         return
     now = engine.now()
-    unit.referral_state(
-        record, status, now, answered=str(facts.get("at") or now), answer_enc=unit.seal("referral", dict(facts))
-    )
+    unit.referral_state(record, status, now, answered=now, answer_enc=unit.seal("referral", facts))
     _tell(engine, unit, known, facts)
 
 

@@ -35,7 +35,7 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     open_before = unit.known_referrals([w.record.id for w in works])
     for work in works:
         if work.activity is not None and work.error is None and work.activity.kind == "referral_outcome":
-            referral_answers.take(engine, unit, work.activity.facts)
+            referral_answers.take(engine, unit, work.activity)
             continue
         referral = work.activity.referral if work.activity is not None and work.error is None else None
         if referral is None:

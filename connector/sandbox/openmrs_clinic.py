@@ -255,6 +255,7 @@ class Clinic:
         number = order["number"]
         appointments = [a for a in self.rows.appointments.values() if a["number"] == number and not a["voided"]]
         appointments = [a for a in appointments if a["status"] != "Cancelled"] or appointments
+        appointments = [a for a in appointments if not a["patient"]["voided"]] or appointments
         patient = patient or next((a["patient"] for a in appointments), None) or self._of_encounter(number)["patient"]
         status = {
             "check_in": "CheckedIn", "arrived": "CheckedIn", "complete": "Completed", "completed": "Completed",

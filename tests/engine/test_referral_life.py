@@ -3,12 +3,13 @@ the clinic, and what the health worker reads in the app."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from connector.engine import status as standing
+from connector.mappings.pack import Pack
 from connector.sandbox import openmrs_metadata as meta
 from tests.engine.house import ANNA, Change, Doc, Make, Road, person, said, shipped, target, visit
 
@@ -69,7 +70,15 @@ class Life:
 
 
 def profile_of(profile: str) -> Change:
-    return target("openmrs", settings={**shipped()[0].targets["openmrs"].settings, "profile": profile})
+    """The pack with this clinic, and nothing that has no part in a referral."""
+    settings = {**shipped()[0].targets["openmrs"].settings, "profile": profile}
+
+    def change(pack: Pack) -> Pack:
+        pack = target("openmrs", settings=settings)(pack)
+        targets = {name: pack.targets[name] for name in ("openmrs", "cht_answers")}
+        return replace(pack, sources={"cht": pack.sources["cht"]}, targets=targets)
+
+    return change
 
 
 def begun(make_road: Make, profile: str, patients: list[Doc] | None = None, day: str = "2026-10-05",
@@ -140,7 +149,7 @@ def test_a_correction_leaves_an_appointment_that_somebody_has_begun_with(make_ro
 # ---------------------------------------------------------------- taken back
 
 
-@pytest.mark.parametrize("how", ["deleted", "says no"])
+@pytest.mark.parametrize(("profile", "how"), [("o3", "deleted"), ("platform2", "says no")])
 def test_taken_back_by_the_health_worker(make_road: Make, profile: str, how: str) -> None:
     life = begun(make_road, profile)
     if how == "deleted":
@@ -176,8 +185,8 @@ def test_taken_back_after_a_reminder_the_reminder_no_longer_stands(make_road: Ma
     assert (life.told() or ("",))[0] == "overdue", "and she is awaited again"
 
 
-def test_the_clinics_answer_stays_when_the_referral_is_taken_back(make_road: Make, profile: str) -> None:
-    life = begun(make_road, profile)
+def test_the_clinics_answer_stays_when_the_referral_is_taken_back(make_road: Make) -> None:
+    life = begun(make_road, "platform2")
     life.staff("complete", advice="Continuer le SRO")
     life.settle(hours=1)
     answer = life.told()
@@ -190,7 +199,7 @@ def test_the_clinics_answer_stays_when_the_referral_is_taken_back(make_road: Mak
 # ---------------------------------------------------------------- merged
 
 
-@pytest.mark.parametrize("appointments", ["move", "stay"])
+@pytest.mark.parametrize(("profile", "appointments"), [("o3", "move"), ("o3", "stay"), ("platform2", "move")])
 def test_the_winner_of_a_merge_is_followed_and_written_down(make_road: Make, profile: str, appointments: str) -> None:
     life = begun(make_road, profile, [known(WINNER)])
     (loser,) = set(life.patients()) - {WINNER}
@@ -222,7 +231,7 @@ VOIDED = (
 )
 
 
-@pytest.mark.parametrize("polled", [True, False])
+@pytest.mark.parametrize(("profile", "polled"), [("o3", True), ("o3", False), ("platform2", False)])
 def test_a_voided_encounter_is_told_and_no_correction_brings_it_back(
     make_road: Make, profile: str, polled: bool
 ) -> None:
@@ -242,7 +251,7 @@ def test_a_voided_encounter_is_told_and_no_correction_brings_it_back(
     assert life.road.writes("openmrs") == writes
 
 
-@pytest.mark.parametrize("whose", ["made by us", "the clinic's own"])
+@pytest.mark.parametrize(("profile", "whose"), [("platform2", "made by us"), ("o3", "the clinic's own")])
 def test_a_voided_patient_is_told_and_nobody_is_made_in_her_place(make_road: Make, profile: str, whose: str) -> None:
     life = begun(make_road, profile, [] if whose == "made by us" else [known(THEIRS, ANNA, "CHW Patient ID")])
     (patient,) = life.patients()
@@ -322,8 +331,8 @@ def test_an_appointment_cancelled_by_mistake_and_booked_again_is_told(make_road:
     assert life.told() == ANSWERS["check_in"]
 
 
-def test_our_own_message_comes_back_in_the_feed_and_is_nobodys_record(make_road: Make, profile: str) -> None:
-    life = begun(make_road, profile)
+def test_our_own_message_comes_back_in_the_feed_and_is_nobodys_record(make_road: Make) -> None:
+    life = begun(make_road, "o3")
     life.staff("complete")
     life.settle(hours=1)
     revision = next(d["_rev"] for d in life.road.cht.state()["docs"] if d.get("form") == "referral_answer")
@@ -347,7 +356,7 @@ def overdue(life: Life) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize(("urgency", "days"), [("urgent", 1), ("routine", 3)])
+@pytest.mark.parametrize(("profile", "urgency", "days"), [("o3", "urgent", 1), ("platform2", "routine", 3)])
 def test_an_overdue_referral_is_counted_and_the_health_worker_told(
     make_road: Make, profile: str, urgency: str, days: int
 ) -> None:
@@ -366,18 +375,19 @@ def test_an_overdue_referral_is_counted_and_the_health_worker_told(
     assert overdue(life) == {"open": 0, "overdue": 0}
 
 
-def test_what_reached_the_clinic_late_is_not_held_against_her(make_road: Make, profile: str) -> None:
-    life = begun(make_road, profile, day="2026-09-20", urgency="urgent")
+def test_what_reached_the_clinic_late_is_not_held_against_her(make_road: Make) -> None:
+    life = begun(make_road, "platform2", day="2026-09-20", urgency="urgent")
     assert (overdue(life)["overdue"], life.told()) == (1, None), "late, but the clinic has only just heard of her"
     life.settle(days=1, hours=1)
     assert (life.told() or ("",))[0] == "overdue"
 
 
-def test_nobody_is_reminded_when_the_clinic_cannot_be_read(make_road: Make, profile: str) -> None:
-    life = begun(make_road, profile, urgency="urgent")
+def test_nobody_is_reminded_when_the_clinic_cannot_be_read(make_road: Make) -> None:
+    life = begun(make_road, "o3", urgency="urgent")
     life.staff("complete")
     life.road.openmrs.plane.arm({"down": True})
-    life.settle(days=3)
+    life.road.later(days=3)
+    life.road.run()
     assert life.told() is None
     life.road.openmrs.plane.arm({})
     life.settle(hours=2)
