@@ -120,6 +120,11 @@ class OutcomeFeed(Protocol):
 
     name: str
 
+    @property
+    def unread(self) -> Sequence[str]:
+        """Ids of referrals of which the last ``answers`` could learn nothing."""
+        ...
+
     async def answers(self, referrals: Sequence[OpenReferral]) -> Sequence[Record]:
         """One record (source = name, stream = ``outcomes``, key = referral id) per referral with news."""
         ...

@@ -80,6 +80,8 @@ class _Attempt:
         self.progress = progress
         self.remote: Json = dict(delivery.remote)
         self.step = delivery.step
+        #: The encounter was made by this attempt, under its first id: no appointment can be there yet.
+        self.fresh = False
 
     def note(self, step: str, **known: Any) -> None:
         """Durable before the next request leaves. A None takes a key away."""
@@ -191,18 +193,26 @@ class OpenmrsTarget:
         known = a.remote.get("patient")
         if known and await self._elsewhere(a):
             return await self._move(a, place, str(known), ours)
-        if known:
-            row = await self._read_patient(known)
-            if row is not None and row.get("voided") is not True:
-                return str(known)  # 192: an encounter for a voided patient would be accepted without a word
-        found = await self._find_or_create(a, place, ours, again=bool(known))
-        if known and found != known:  # merged, or voided by the clinic
+        row = await self._read_patient(known) if known else None
+        if row is not None and row.get("voided") is not True:
+            return str(known)  # 192: an encounter for a voided patient would be accepted without a word
+        found = await self._find_or_create(a, place, ours, again=bool(known), voided=row is not None)
+        if known and found != known:
             self._follows(a, str(known))
-        a.note("patient.there", patient=found, openmrs_id=None)
+            # Whether a merge moves appointments is not known; those of a voided patient are in no list (867).
+            a.note("patient.there", patient=found, openmrs_id=None, appointment=None, service=None)
+        else:
+            a.note("patient.there", patient=found, openmrs_id=None)
         return found
 
-    async def _find_or_create(self, a: _Attempt, place: Mapping[str, Any], ours: str, *, again: bool) -> str:
+    async def _find_or_create(
+        self, a: _Attempt, place: Mapping[str, Any], ours: str, *, again: bool, voided: bool = False
+    ) -> str:
+        """``voided``: the patient it was under is, so somebody else may carry her identifiers (a merge moves them),
+        but none is made in her place. Raises Stop."""
         found = await self._chosen(a) or await self._search_patient(a, ours) or await self._by_national(a)
+        if found is None and voided:
+            raise Stop("openmrs.patient_voided")
         if found is None and (again or a.step == "patient" or a.delivery.unsure):
             found = self._living(await self._read_patient(ours))
         if found is None:
@@ -409,31 +419,53 @@ class OpenmrsTarget:
         """Make the clinic hold what the referral says; False when somebody there has voided it."""
         body = encounter_body(a.payload, self.openmrs, place["location"], self.zone)
         digest = _said(a, body)
+        if await self._voided_there(a, digest):
+            return False
+        noted = a.remote.get("encounter")
         uuid, replaces, started = self._encounter_id(a, digest)
-        if a.remote.get("encounter") == uuid and a.step in ("encounter.there", "appointment", "done") and not replaces:
+        if noted == uuid and a.step in ("encounter.there", "appointment", "done") and not replaces:
             return True
         row = None
         if started or a.delivery.unsure:
             row = await self._read_encounter(uuid)
         if row is None:
-            a.note("encounter", encounter=uuid, said=digest, replaces=replaces or None, withdrawn=None)
+            a.note("encounter", encounter=uuid, said=digest, replaces=replaces or None, withdrawn=None, gone=None)
             posted = {**body, "uuid": uuid, "patient": patient}
-            row = await self._create_encounter(posted)
+            row, looked = await self._create_encounter(posted)
+            a.fresh = not (noted or looked)
             if not started and "voided" in row and not row["voided"] and not await self._holds(row, body):
                 # It was there before our first attempt (an earlier life of this database) and says something else.
                 replaces = [*replaces, uuid]
                 uuid = self.names.uuid("Encounter", a.delivery.key, digest, uuid)
                 a.note("encounter", encounter=uuid, said=digest, replaces=replaces)
-                row = await self._create_encounter({**posted, "uuid": uuid})
-        if row.get("voided") is True:
-            a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
-            return False
-        if row.get("location") is None:
+                row, _ = await self._create_encounter({**posted, "uuid": uuid})
+        voided = row.get("voided") is True
+        if row.get("location") is None and not voided:
             a.note("encounter.dropped", encounter=uuid, said=digest)
             raise Stop("openmrs.location_dropped")  # 281: 201, location null
+        await self._void_replaced(replaces)
+        a.note("encounter.there", encounter=uuid, said=digest, replaces=None, gone=uuid if voided else None)
+        return not voided
+
+    async def _void_replaced(self, replaces: Sequence[str]) -> None:
         for old in replaces:
             await self._void_encounter(old, "corrected by the community health worker")
-        a.note("encounter.there", encounter=uuid, said=digest, replaces=None)
+
+    async def _voided_there(self, a: _Attempt, digest: str) -> bool:
+        """Somebody at the clinic voided what is there of this referral: a correction does not bring it back. What we
+        voided ourselves is another matter (``withdrawn``, ``replaces``)."""
+        noted = a.remote.get("encounter")
+        if not noted or a.remote.get("withdrawn"):
+            return False
+        if a.remote.get("gone") == noted:
+            return True
+        if a.remote.get("said") == digest or a.step == "encounter.dropped":
+            return False  # nothing is to be replaced, or nobody has seen it
+        row = await self._read_encounter(str(noted))
+        if row is None or row.get("voided") is not True:
+            return False
+        await self._void_replaced(a.remote.get("replaces") or [])  # a correction that was broken off
+        a.note("encounter.there", gone=noted, replaces=None)
         return True
 
     def _encounter_id(self, a: _Attempt, digest: str) -> tuple[str, list[str], bool]:
@@ -442,15 +474,23 @@ class OpenmrsTarget:
         replaces = list(a.remote.get("replaces") or [])
         if not noted:
             return str(a.payload["encounter"]["id"]), replaces, False
+        if a.remote.get("gone") == noted and not a.remote.get("withdrawn"):
+            return str(noted), replaces, True
         if a.remote.get("said") == digest and a.step != "encounter.dropped" and not a.remote.get("withdrawn"):
             return str(noted), replaces, True
         return self.names.uuid("Encounter", a.delivery.key, digest, noted), [*replaces, str(noted)], False
 
-    async def _create_encounter(self, body: Json) -> Json:
-        uuid = str(body["uuid"])
-        return await self.rest.create(
-            "encounter", body, lambda: self._read_encounter(uuid), lambda row: row.get("uuid") == uuid
-        )
+    async def _create_encounter(self, body: Json) -> tuple[Json, bool]:
+        """The row, and whether it had to be looked for: then it may be older than this attempt."""
+        uuid, looked = str(body["uuid"]), False
+
+        async def look() -> Json | None:
+            nonlocal looked
+            looked = True
+            return await self._read_encounter(uuid)
+
+        row = await self.rest.create("encounter", body, look, lambda row: row.get("uuid") == uuid)
+        return row, looked
 
     async def _read_encounter(self, uuid: str) -> Json | None:
         return await self.rest.row("encounter", uuid, v=_ENCOUNTER)
@@ -483,26 +523,47 @@ class OpenmrsTarget:
 
     async def _appointment(self, a: _Attempt, place: Mapping[str, Any], patient: str) -> None:
         service = place["service"]
-        if a.remote.get("appointment") and a.remote.get("service") == service:
-            return
-        rows = await self._search_appointments(a)
-        if a.remote.get("moved"):  # what nobody has touched of the patient it was under before
-            for row in [row for row in rows if row.get("status") == "Scheduled" and ref(row, "patient") != patient]:
-                await self._cancel(a, row)
+        body = appointment_body(a.payload, self.openmrs, place, patient, self.zone)
+        stands = a.remote.get("appointment") and a.remote.get("service") == service
+        if not stands and not await self._find_appointment(a, service, patient):
+            await self._book(a, body, service)
+        elif a.remote.get("told") not in (None, _told(body)):
+            if await self._take_back(a):
+                await self._book(a, body, service)
+            else:
+                a.remote["told"] = _told(body)  # not asked again
+
+    async def _find_appointment(self, a: _Attempt, service: str, patient: str) -> bool:
+        """Whether an appointment stands that is to stay; what is to be cancelled is."""
+        rows = [] if a.fresh else await self._search_appointments(a)
+        asked, moved = a.remote.get("cancelled") or [], a.remote.get("moved")
+        # What was to be cancelled and is not yet, and what nobody has touched of the patient it was under before.
+        left = [
+            row
+            for row in rows
+            if row.get("status") == "Scheduled"
+            and (uuid_of(row) in asked or (moved and ref(row, "patient") != patient))
+        ]
+        for row in left:
+            await self._cancel(a, row)
+        if left:
             rows = await self._search_appointments(a)
         same = [row for row in rows if ref(row, "service") == service]
         if rows and (same or a.remote.get("service") in (None, service)):
             best = sorted(same or rows, key=lambda row: row.get("status") == "Cancelled")[0]
-            a.note("appointment.there", appointment=uuid_of(best), service=service)
-            return
+            told = a.remote.get("told") or _told(best)
+            a.note("appointment.there", appointment=uuid_of(best), service=service, told=told)
+            return True
         touched = [row for row in rows if row.get("status") not in ("Scheduled", "Cancelled")]
         if touched:  # the patient is already there: whatever changed on our side, leave it
-            a.note("appointment.there", appointment=uuid_of(touched[0]), service=service)
-            return
+            a.note("appointment.there", appointment=uuid_of(touched[0]), service=service, told=None)
+            return True
         for row in rows:
             await self._cancel(a, row)
-        a.note("appointment", service=service, appointment=None, earliest=self._earliest(a))
-        body = appointment_body(a.payload, self.openmrs, place, patient, self.zone)
+        return False
+
+    async def _book(self, a: _Attempt, body: Json, service: str) -> None:
+        a.note("appointment", service=service, appointment=None, earliest=self._earliest(a), told=_told(body))
         number = body["appointmentNumber"]
         row = await self.rest.create(
             "appointments",
@@ -513,6 +574,19 @@ class OpenmrsTarget:
         a.note("appointment.there", appointment=uuid_of(row), service=service)
         if row.get("location") is None:
             raise Stop("openmrs.location_dropped")  # 654
+
+    async def _take_back(self, a: _Attempt) -> bool:
+        """What the day's list says of the referral (urgency, note) is no longer true: the appointment is cancelled, to
+        be made again, unless somebody has begun with it or has written there."""
+        ours = str(a.remote["appointment"])
+        for row in await self._search_appointments(a):
+            if uuid_of(row) == ours and row.get("status") == "Scheduled" and _told(row) == a.remote["told"]:
+                a.note(a.step, appointment=None)
+                await self._cancel(a, row)
+                if ours in (a.remote.get("cancelled") or ()):
+                    return True
+                a.note(a.step, appointment=ours)
+        return False
 
     async def _search_appointments(self, a: _Attempt) -> list[Json]:
         """Every appointment with our number but those we have cancelled ourselves."""
@@ -548,9 +622,10 @@ class OpenmrsTarget:
         return rows[0] if rows else None
 
     async def _cancel(self, a: _Attempt, row: Mapping[str, Any]) -> None:
-        """Cancel an appointment nobody has touched; a refusal means somebody just has."""
+        """Cancel an appointment nobody has touched; a refusal means somebody just has, and it stays theirs."""
         uuid = uuid_of(row)
-        a.note(a.step, cancelled=[*(a.remote.get("cancelled") or []), uuid])
+        others = [one for one in a.remote.get("cancelled") or [] if one != uuid]
+        a.note(a.step, cancelled=[*others, uuid])
         if row.get("status") != "Scheduled":
             return
         said_ = await self.rest.write("POST", f"appointments/{uuid}/status-change", json={"toStatus": "Cancelled"})
@@ -565,6 +640,8 @@ class OpenmrsTarget:
         if now is not None and now.get("status") == "Scheduled":  # refused, and nobody has touched it
             unsure = said_.code in (None, "openmrs.server_error")
             raise Stop("openmrs.lost", status=said_.status) if unsure else said_.stop()
+        if now is not None and now.get("status") != "Cancelled":
+            a.note(a.step, cancelled=others or None)
 
     # ------------------------------------------------------------ taken back
 
@@ -670,6 +747,11 @@ def _said(a: _Attempt, body: Json) -> str:
     """The digest of what the encounter says; for a patient it was moved to it is another encounter."""
     moved = a.remote.get("moved")
     return said({**body, "patient": moved} if moved else body)
+
+
+def _told(appointment: Mapping[str, Any]) -> str:
+    """The digest of what an appointment says of the referral in the day's list."""
+    return said({"comments": str(appointment.get("comments") or "")})
 
 
 def _mapped(reference: Any) -> bool:

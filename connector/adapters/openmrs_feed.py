@@ -5,7 +5,7 @@ while data changes (point 8). So each open referral is asked about: its appointm
 
 Status of a referral, the first that holds:
 
-- ``voided``: somebody at the clinic voided our encounter (or, where it can be, the appointment).
+- ``voided``: somebody at the clinic voided our encounter or its patient (or, where it can be, the appointment).
 - ``completed``: the appointment is Completed, or the clinic wrote an encounter for this referral.
 - ``arrived``: CheckedIn or Arrived · ``missed`` · ``cancelled`` (and not booked again under the same number).
 
@@ -32,7 +32,7 @@ from connector.model import OpenReferral, Record
 
 _ENCOUNTERS = "custom:(uuid,encounterDatetime,encounterType:(uuid),voided,obs:(concept:(uuid),value,voided){diagnoses})"
 _DIAGNOSES = ",diagnoses:(diagnosis,rank,voided)"
-_OURS = "custom:(uuid,voided,patient:(uuid),encounterDatetime,auditInfo)"
+_OURS = "custom:(uuid,voided,patient:(uuid,voided),encounterDatetime,auditInfo)"
 _STATUS = {
     "Completed": "completed",
     "CheckedIn": "arrived",
@@ -111,6 +111,9 @@ class OpenmrsAnswers:
                 history = mine.get("auditInfo")
                 when = _moment(history.get("dateVoided")) if isinstance(history, dict) else None
                 return self._record(referral, "voided", when, {})
+            owner = mine.get("patient")
+            if isinstance(owner, Mapping) and owner.get("voided") is True:  # nobody there sees it any more
+                return self._record(referral, "voided", None, {})
             moved = ref(mine, "patient")
             if moved and moved != patient:
                 rows = await self._encounters(str(moved), referral.date)

@@ -26,6 +26,8 @@ _MAX_BYTES = 4 * 1024 * 1024
 _READS = 3
 _WITHIN = 10.0  #: seconds after which it is not asked again
 _PAUSE = 0.1  #: seconds before the second time, doubled before the third
+#: Reasons of a look-up that speak for the create as well: nothing was made.
+_SURE = frozenset({"openmrs.credentials", "openmrs.locked", "openmrs.privilege", "openmrs.module_missing"})
 _AGAIN = frozenset({"openmrs.not_json", "openmrs.busy"})
 
 
@@ -180,7 +182,7 @@ class Rest:
         try:
             found = await look()
         except Stop as stop:
-            if said is None or stop.code not in ("openmrs.credentials", "openmrs.locked", "openmrs.privilege"):
+            if said is None or stop.code not in _SURE:
                 raise Stop("openmrs.lost") from None
             raise
         if found is not None:

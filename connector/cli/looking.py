@@ -113,15 +113,24 @@ def _why(connection: dict[str, Any], reasons: Any, zone: str) -> str:
 
 
 def _clinic(document: dict[str, Any]) -> list[str]:
-    n = document["matches"]
-    if not n:
-        return []
-    return [
-        say(
-            f"{n} personnes référées ressemblent à un dossier de la clinique : la clinique dit qui c'est, relais matches list",
-            f"{n} referred people look like a patient of the clinic: the clinic says who it is, relais matches list",
+    lines = []
+    if n := document["matches"]:
+        lines.append(
+            say(
+                f"{n} personnes référées ressemblent à un dossier de la clinique : la clinique dit qui c'est, relais matches list",
+                f"{n} referred people look like a patient of the clinic: the clinic says who it is, relais matches list",
+            )
         )
-    ]
+    if n := document["referrals"]["overdue"]:
+        lines.append(
+            say(
+                f"Références non vues à temps (24 h si urgent, 3 jours sinon) : {n} sur {document['referrals']['open']} en cours. "
+                "L'ASC est prévenu ; les voir : page Références.",
+                f"Referrals not seen in time (24 h if urgent, else 3 days): {n} of {document['referrals']['open']} open. "
+                "The CHW is told; see them: page Referrals.",
+            )
+        )
+    return lines
 
 
 def _ministry(document: dict[str, Any]) -> list[str]:

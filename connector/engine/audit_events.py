@@ -48,6 +48,7 @@ KINDS: Mapping[str, tuple[Json, Json | None, str]] = {
     "page.received": (IMPORT, None, "C"),
     "attempt.": (REST, UPDATE, "U"),
     "referral.sent": (REST, UPDATE, "U"),
+    "referral.patient_followed": (REST, UPDATE, "U"),
     "target.reconciled": (REST, READ, "R"),
     "record.": (REST, READ, "R"),
     "referrals.read": (REST, READ, "R"),

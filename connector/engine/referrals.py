@@ -6,23 +6,24 @@ A referral whose person has not arrived waits, visibly; one from before ``live_f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from connector.engine import audit, intake, match_review, pauses
-from connector.engine.engine import Engine
+from connector.engine import audit, intake, match_review, pauses, referral_answers
+from connector.engine.engine import Engine, stamp
 from connector.identity import digest
 from connector.mappings import people
-from connector.mappings.codec import activity_from, entity_from
+from connector.mappings.codec import entity_from
 from connector.model import Activity, Cursor, Entity, OpenReferral, Page
 
 #: States in which nobody at the clinic has done anything for a referral.
 NOT_BEGUN = ("waiting_person", "old", "withdrawn", "wanted", "sent")
 
-#: What the clinic may answer; the last three are final.
-STATUSES = ("arrived", "missed", "completed", "cancelled", "voided")
+#: How long the clinic is still asked about a referral it has completed or cancelled: the advice may be written after
+#: the visit is closed, and an appointment cancelled by mistake is booked again.
+STILL_ASKED = timedelta(days=3)
 
 
 def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, Entity]) -> None:
@@ -34,7 +35,7 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     open_before = unit.known_referrals([w.record.id for w in works])
     for work in works:
         if work.activity is not None and work.error is None and work.activity.kind == "referral_outcome":
-            _answer(engine, unit, work.activity.facts)
+            referral_answers.take(engine, unit, work.activity)
             continue
         referral = work.activity.referral if work.activity is not None and work.error is None else None
         if referral is None:
@@ -141,73 +142,13 @@ def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[di
                 }
             )
     unit.referral_state(record, "withdrawn", engine.now())
-
-
-def _answer(engine: Engine, unit: Any, facts: Mapping[str, Any]) -> None:
-    record, status = str(facts.get("referral") or ""), str(facts.get("status") or "")
-    known = unit.referral(record)
-    if known is None or status not in STATUSES:
-        return
-    now = engine.now()
-    unit.referral_state(
-        record, status, now, answered=str(facts.get("at") or now), answer_enc=unit.seal("referral", dict(facts))
-    )
-    config = engine.target_of("cht_answers")
-    if config is None or known["date"] < config.live_from:
-        return
-    row = unit.activities([record]).get(record)
-    if row is None:
-        return
-    activity = activity_from(unit.open("activity", row["activity_enc"]))
-    document = answer_document(engine, activity, known, facts)
-    unit.want(
-        [
-            {
-                "target": config.name,
-                "key": document["_id"],
-                "kind": "answer",
-                "record": record,
-                "subject": known["subject"],
-                "digest": digest(document),
-                "payload_enc": unit.seal("delivery", document),
-                "state": "resolved" if config.mode == "shadow" else "pending",
-                "reason": "mode.shadow" if config.mode == "shadow" else None,
-                "due_at": now,
-                "now": now,
-            }
-        ]
-    )
-
-
-def answer_document(
-    engine: Engine, activity: Any, referral: Mapping[str, Any], facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The report the CHW sees in the app: a CHT ``data_record`` with our deterministic id."""
-    at = str(facts.get("at") or facts.get("date") or activity.date.isoformat())
-    fields = {
-        "patient_id": activity.subject,
-        "referral_id": activity.key,
-        "status": facts["status"],
-        "facility": referral["to_place"],
-        "date": facts.get("date") or at[:10],
-    }
-    for name in ("diagnosis", "advice"):
-        if facts.get(name):
-            fields[name] = facts[name]
-    return {
-        "_id": engine.names.uuid("answer", activity.id),
-        "type": "data_record",
-        "form": "referral_answer",
-        "content_type": "xml",
-        "reported_date": int(datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() * 1000),
-        "contact": {"_id": activity.worker, "parent": {"_id": activity.place}},
-        "fields": fields,
-    }
+    referral_answers.mend(engine, unit, record, "withdrawn")
 
 
 async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
-    """Ask the clinic about every open referral, by id. Answers enter the inbox as records of source ``openmrs``."""
-    counts = {"asked": 0, "new": 0}
+    """Ask the clinic about every open referral, by id. Answers enter the inbox as records of source ``openmrs``; of
+    the others, the health worker is told of those that are overdue."""
+    counts = {"asked": 0, "new": 0, "reminded": 0}
     clinic = engine.target_of("openmrs")
     row = engine.store.read(lambda unit: unit.row_of_target(clinic.name)) if clinic else {}
     if clinic and pauses.holds(engine, "target_state", clinic.name, row):
@@ -233,13 +174,16 @@ async def poll(engine: Engine, limit: int = 50) -> dict[str, int]:
             if records:
                 page = Page(records, Cursor(""), None)
                 counts["new"] += intake.take_page(engine, name, page)["new"]
+            heard = {record.key for record in records} | set(feed.unread)
+            counts["reminded"] += referral_answers.remind(engine, [r for r in rows if r["record"] not in heard])
     return counts
 
 
 def _open(engine: Engine, unit: Any, after: str, limit: int) -> list[dict[str, Any]]:
     """Open referrals with the clinic's ids as the delivery knows them now: after a correction the encounter is another
     one, and the one we voided ourselves must not be taken for the clinic's answer."""
-    rows: list[dict[str, Any]] = unit.open_referrals(after, limit)
+    since = stamp(engine.clock.now() - STILL_ASKED)
+    rows: list[dict[str, Any]] = unit.open_referrals(after, limit, since)
     config = engine.target_of("openmrs")
     if config is None:
         return rows
@@ -247,14 +191,20 @@ def _open(engine: Engine, unit: Any, after: str, limit: int) -> list[dict[str, A
         delivery = unit.delivery(config.name, row["record"])
         if delivery is not None and orjson.loads(delivery["remote"]):
             row["remote"] = delivery["remote"]
+        row["there_since"] = delivery["accepted_at"] if delivery is not None else None
     return rows
 
 
 def settled(engine: Engine, unit: Any, delivery: Mapping[str, Any], remote: Mapping[str, Any]) -> None:
-    """A referral reached the clinic: it is open now, with the clinic's ids."""
-    known = unit.referral(delivery["key"])
+    """A referral reached the clinic: it is open now, with the clinic's ids. Whom the clinic merged is written down."""
+    record, now, target = delivery["key"], engine.now(), delivery["target"]
+    known = unit.referral(record)
     if known is not None and known["state"] == "wanted":
-        unit.referral_state(delivery["key"], "sent", engine.now(), remote=orjson.dumps(dict(remote)).decode())
-    audit.record(
-        unit, at=engine.now(), event="referral.sent", subject=delivery["key"], detail={"target": delivery["target"]}
-    )
+        unit.referral_state(record, "sent", now, remote=orjson.dumps(dict(remote)).decode())
+        referral_answers.mend(engine, unit, record, "sent")
+    audit.record(unit, at=now, event="referral.sent", subject=record, detail={"target": target})
+    before = orjson.loads(delivery["remote"]).get("followed") or []
+    for gone in remote.get("followed") or ():
+        if gone not in before:
+            detail = {"target": target, "from": gone, "to": remote.get("patient")}
+            audit.record(unit, at=now, event="referral.patient_followed", subject=record, detail=detail)

@@ -211,7 +211,8 @@ class Run:
 
     async def poll(self) -> int:
         try:
-            return (await referrals.poll(self.engine))["new"]
+            counts = await referrals.poll(self.engine)
+            return counts["new"] + counts["reminded"]
         except Exception as error:  # the clinic out of reach is not the end of the run; it is asked again
             self.errors["openmrs"] = getattr(error, "code", type(error).__name__)
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import backfilling, completeness, match_review, pauses, release
+from connector.engine import backfilling, completeness, match_review, pauses, referral_answers, release
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -53,6 +53,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "flagged": unit.flagged(),
         "held_values": unit.held(),
         "matches": matches,
+        "referrals": unit.referrals_standing(*referral_answers.overdue_before(engine.today())),
         "awaiting_release": ministry.get(release.AWAITING, 0),
         "period_closed": ministry.get(release.CLOSED, 0),
         "completeness": completeness.noted(unit),

@@ -24,8 +24,8 @@ voided -> the referral's encounter is voided and its appointment Cancelled (REST
 
 ``state()``: ``{"patients": [{uuid, identifiers: [[type name, value]], name, gender, birthdate, voided}],
 "encounters": [{uuid, patient, type, location, datetime (UTC, Z), voided, obs: [{concept, value}]}],
-"appointments": [{uuid, number, patient, service, location, start (UTC, Z), status, voided}]}``, sorted. Values of obs
-are text; coded ones are the answer's uuid.
+"appointments": [{uuid, number, patient, service, location, start (UTC, Z), status, comments, voided}]}``, sorted.
+Values of obs are text; coded ones are the answer's uuid.
 """
 
 from __future__ import annotations

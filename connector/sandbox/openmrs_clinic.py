@@ -240,20 +240,22 @@ class Clinic:
 
     def act(self, order: Mapping[str, Any], patient: Json | None = None) -> Json:
         """``{"act": check_in|arrived|complete|completed|cancel|cancelled|miss|missed|void|voided|merge, "number" or
-        "patient", "at"?, "diagnosis"?, "advice"?, "into"?}``.
+        "patient", "at"?, "diagnosis"?, "advice"?, "into"?, "appointments"?}``.
 
         ``void`` with a number: someone at the clinic deletes the referral's encounter and cancels its appointment;
-        with a patient: the patient is voided. ``merge``: ``patient`` is merged ``into`` another. Raises KeyError,
-        ValueError.
+        with a patient: the patient is voided. ``merge``: ``patient`` is merged ``into`` another; with
+        ``"appointments": "stay"`` those stay with the loser. Raises KeyError, ValueError.
         """
         act = order["act"]
         if act == "merge":
-            return self._merge(order["patient"], order["into"])
+            return self._merge(order["patient"], order["into"], order.get("appointments") != "stay")
         if act in ("void", "voided") and "number" not in order:
             self.rows.void(self.rows.patients[order["patient"]], "entered in error")
             return {"voided": order["patient"]}
         number = order["number"]
         appointments = [a for a in self.rows.appointments.values() if a["number"] == number and not a["voided"]]
+        appointments = [a for a in appointments if a["status"] != "Cancelled"] or appointments
+        appointments = [a for a in appointments if not a["patient"]["voided"]] or appointments
         patient = patient or next((a["patient"] for a in appointments), None) or self._of_encounter(number)["patient"]
         status = {
             "check_in": "CheckedIn", "arrived": "CheckedIn", "complete": "Completed", "completed": "Completed",
@@ -272,12 +274,15 @@ class Clinic:
 
     def _of_encounter(self, number: str) -> Json:
         """The referral's encounter: the one with an obs that holds the number."""
-        for row in self.rows.encounters.values():
-            if row["encounterType"]["uuid"] == meta.COMMUNITY_REFERRAL and any(
-                o["concept"]["uuid"] == meta.REFERRAL_NUMBER and o["value"] == number for o in row["obs"]
-            ):
-                return row
-        raise KeyError(f"no referral {number}")
+        found = [
+            row
+            for row in self.rows.encounters.values()
+            if row["encounterType"]["uuid"] == meta.COMMUNITY_REFERRAL
+            and any(o["concept"]["uuid"] == meta.REFERRAL_NUMBER and o["value"] == number for o in row["obs"])
+        ]
+        if not found:
+            raise KeyError(f"no referral {number}")
+        return next((row for row in found if not row["voided"]), found[0])  # after a correction there are several
 
     def _consult(self, number: str, patient: Json, order: Mapping[str, Any]) -> None:
         """A Consultation as the clinic's form writes it: the referral's number, a diagnosis, advice."""
@@ -301,14 +306,15 @@ class Clinic:
                 rows.new_obs(rows.concepts[concept], value, at, patient, location=location, encounter=visit)
             )
 
-    def _merge(self, loser: str, winner: str) -> Json:
-        """Encounters, appointments and identifiers move; the loser is voided."""
+    def _merge(self, loser: str, winner: str, with_appointments: bool) -> Json:
+        """Encounters and identifiers move; the loser is voided (openmrs-core, ``PatientServiceImpl.mergePatients``,
+        which knows nothing of appointments: no source says whether the module moves them, so both are played)."""
         rows = self.rows
         old, new = rows.patients[loser], rows.patients[winner]
         for encounter in search_encounters(rows, {"patient": loser, "includeAll": "true"}):
             rows.encounters[encounter["uuid"]]["patient"] = new
         for appointment in rows.appointments.values():
-            if appointment["patient"] is old:
+            if with_appointments and appointment["patient"] is old:
                 appointment["patient"] = new
         held = {(i["identifierType"]["uuid"], i["identifier"]) for i in new["identifiers"]}
         for i in old["identifiers"]:

@@ -290,7 +290,8 @@ class Rows:
         return f"{row['encounterType']['name']} {row['at'].astimezone(self.zone):%m/%d/%Y}"
 
     def void(self, row: Json, reason: str) -> None:
-        """A voided patient loses identifiers and display (185); a voided encounter its obs (322)."""
+        """A voided patient loses identifiers and display (185) and takes its encounters along (openmrs-core,
+        ``PatientDataVoidHandler``, since 1.9); a voided encounter its obs (322)."""
         if row["voided"]:
             return
         row["voided"] = True
@@ -304,6 +305,9 @@ class Rows:
             person["names"] = []  # 195
             person["attributes"] = []  # 185
             row["display"] = ""
+            for encounter in self.encounters.values():
+                if encounter["patient"] is row:
+                    self.void(encounter, reason)
         elif row["_kind"] == "encounter":
             for obs in row["obs"]:
                 obs["voided"] = True
@@ -359,6 +363,7 @@ class Rows:
                         "location": a["location"]["uuid"] if a["location"] else None,
                         "start": a["start"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if a["start"] else None,
                         "status": a["status"],
+                        "comments": a["comments"],
                         "voided": a["voided"],
                     }
                     for a in self.appointments.values()

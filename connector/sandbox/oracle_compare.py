@@ -11,6 +11,7 @@ from connector.sandbox.oracle_fhir import expected_resources, held_resources
 from connector.sandbox.oracle_records import Truth
 from connector.sandbox.oracle_referrals import (
     answer_of,
+    awaited,
     expected_answers,
     expected_referrals,
     held_answers,
@@ -81,7 +82,9 @@ def compare(
     # A referral that was withdrawn after its answer keeps that answer: nobody takes a message back.
     gone = {doc["_id"] for doc in docs} - set(referrals)
     answers = {number: said for number, said in held_answers(docs).items() if number not in gone}
-    total, equal = _match("answers", expected_answers(referrals, district, openmrs), answers, differ)
+    due = expected_answers(referrals, district, openmrs)
+    answers = awaited(answers, due, referrals, today or datetime.now(UTC).astimezone(district.calendar.zone).date())
+    total, equal = _match("answers", due, answers, differ)
     block["answers"] = {"due": total, "equal": equal}
     block["attention"] = {"equal": _attention(should["attention"], attention, quarantine_codes, differ)}
     block["differences"] = [_told(one) for one in _mixed(differences)[:SHOWN]]

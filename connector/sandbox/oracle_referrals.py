@@ -70,12 +70,16 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
                 "signs": sorted(
                     signs.get(obs["value"], "?") for obs in encounter["obs"] if obs["concept"] == meta.DANGER_SIGN
                 ),
-                "appointments": sorted(
-                    local(a["start"], zone) for a in state["appointments"] if a["number"] == number and not a["voided"]
-                ),
+                "appointments": sorted(local(a["start"], zone) for a in booked(state, number)),
             }
         )
     return {number: rows[0] if len(rows) == 1 else rows for number, rows in found.items()}
+
+
+def booked(state: Mapping[str, Any], number: str) -> list[Json]:
+    """The appointments of a referral; a cancelled one counts only where no other stands: a correction makes another."""
+    rows = [a for a in state["appointments"] if a["number"] == number and not a["voided"]]
+    return [a for a in rows if a["status"] != "Cancelled"] or rows[:1]
 
 
 def local(stamp: str, zone: ZoneInfo) -> str:
@@ -126,15 +130,14 @@ def seen_on(clinic: Mapping[str, Any], number: str, zone: ZoneInfo) -> date | No
         quoted = said.get(meta.REFERRAL_NUMBER) == number
         if quoted and encounter["type"] == meta.CONSULTATION and not encounter["voided"]:
             return date.fromisoformat(local(encounter["datetime"], zone)[:10])
-    for appointment in clinic["appointments"]:
-        if appointment["number"] == number and not appointment["voided"]:
-            return date.fromisoformat(local(appointment["start"], zone)[:10])
+    for appointment in booked(clinic, number):
+        return date.fromisoformat(local(appointment["start"], zone)[:10])
     return None
 
 
 def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tuple[str | None, str | None]:
     """Status and advice as the clinic's own rows have them now."""
-    states = [a["status"] for a in clinic["appointments"] if a["number"] == number and not a["voided"]]
+    states = [a["status"] for a in booked(clinic, number)]
     advice = None
     voided = living = False
     for encounter in clinic["encounters"]:
@@ -151,6 +154,21 @@ def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tu
         return decided, None
     names = {"Completed": "completed", "CheckedIn": "arrived", "Missed": "missed", "Cancelled": "cancelled"}
     return names.get(states[0]), advice
+
+
+def awaited(
+    answers: Mapping[str, Any], due: Iterable[str], referrals: Mapping[str, Json], today: date
+) -> dict[str, Any]:
+    """Without what the connector says of itself where the clinic has said nothing. When it reminds depends on when the
+    clinic's server took the referral, which is not known here; only that it does not remind too early is."""
+    known, found = set(due), {}
+    for number, said in answers.items():
+        status = said["status"] if number not in known and isinstance(said, Mapping) else None
+        limit = 1 if referrals.get(number, {}).get("urgency") == "urgent" else 3
+        late = number in referrals and date.fromisoformat(referrals[number]["day"]) + timedelta(days=limit) < today
+        if not (status in ("sent", "withdrawn") or (status == "overdue" and late)):
+            found[number] = said
+    return found
 
 
 def held_answers(docs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

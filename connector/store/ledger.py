@@ -299,14 +299,28 @@ class LedgerQueries:
             {"r": record, "state": state, "now": now, "remote": remote, "answered": answered, "answer": answer_enc},
         )
 
-    def open_referrals(self, after: str, limit: int) -> list[dict[str, Any]]:
+    def open_referrals(self, after: str, limit: int, since: str = "9") -> list[dict[str, Any]]:
+        """Those to ask the clinic about: without an outcome, or with one it may still add to or take back, that was
+        learnt after ``since``."""
         return self.rows(  # type: ignore[attr-defined,no-any-return]
             text(
-                "SELECT * FROM referral WHERE state IN ('sent','arrived','missed') AND record > :after "
-                "ORDER BY record LIMIT :limit"
+                "SELECT * FROM referral WHERE (state IN ('sent','arrived','missed') OR (state IN ('completed','cancelled') "
+                "AND updated > :since)) AND record > :after ORDER BY record LIMIT :limit"
             ),
-            {"after": after, "limit": limit},
+            {"after": after, "limit": limit, "since": since},
         )
+
+    def referrals_standing(self, urgent: str, routine: str) -> dict[str, int]:
+        """``open``: referrals without an outcome; ``overdue``: those nobody has seen of visits before these days."""
+        row = self.row(  # type: ignore[attr-defined]
+            text(
+                "SELECT COUNT(*) AS n, COALESCE(SUM(CASE WHEN state<>'arrived' AND date < "
+                "(CASE WHEN urgent THEN CAST(:urgent AS TEXT) ELSE CAST(:routine AS TEXT) END) THEN 1 ELSE 0 END), 0) AS late "
+                "FROM referral WHERE state IN ('waiting_person','wanted','sent','arrived')"
+            ),
+            {"urgent": urgent, "routine": routine},
+        )
+        return {"open": int(row["n"]), "overdue": int(row["late"])}
 
     # -- runs
 

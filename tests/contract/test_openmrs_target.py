@@ -33,6 +33,9 @@ REST = "/openmrs/ws/rest/v1"
 SMILE = "\N{SMILING FACE WITH SMILING EYES}"
 NOWHERE = "77439b12-5f49-52e4-b83b-5a1e26949979"
 OURS = NAMES.uuid("Patient", "cht", "p-1")
+#: Of the straight way: search, six for who looks like her, search, idgen, patient, encounter, appointment.
+REQUESTS = 12
+PATIENT, ENCOUNTER = 10, 11
 
 
 def payload(key: str = "r-1", person: str = "p-1", **more: Any) -> dict[str, Any]:
@@ -280,6 +283,24 @@ def test_a_referral_arrives_whole() -> None:
     assert remote["appointment"] == world.appointments()[0]["uuid"]
 
 
+@pytest.mark.parametrize(("profile", "new", "known", "poll"), [("o3", REQUESTS, 3, 2), ("platform2", 11, 2, 1)])
+def test_few_requests_a_referral(profile: str, new: int, known: int, poll: int) -> None:
+    """Somebody new costs the questions who she may be; of somebody the clinic knows little is asked."""
+    world = World(profile=profile)
+    counts = [0]
+
+    def more() -> int:
+        counts.append(len(world.wire.sent))
+        return counts[-1] - counts[-2]
+
+    delivery, _ = world.send()
+    assert more() == new
+    world.send(payload("r-2"))
+    assert more() == known
+    world.ask(world.open(delivery))
+    assert more() == poll
+
+
 def test_ids_are_kept_before_the_request_that_uses_them() -> None:
     world = World()
     at: list[tuple[int, dict[str, Any]]] = []
@@ -295,11 +316,6 @@ def test_ids_are_kept_before_the_request_that_uses_them() -> None:
     number = world.patients()[0]["identifiers"][1][1]
     assert any(n <= posts["/patient"] and remote.get("openmrs_id") == number for n, remote in at)
     assert any(n <= posts["/encounter"] and remote.get("encounter") for n, remote in at)
-
-
-#: Of the straight way: search, six for who looks like her, search, idgen, patient, encounter, search, appointment.
-REQUESTS = 13
-PATIENT, ENCOUNTER = 10, 11
 
 
 BROKEN = [
@@ -692,12 +708,13 @@ def test_a_corrected_referral_replaces_its_encounter() -> None:
         assert outcome.reason == "openmrs.accepted"
         (encounter,) = world.referrals()
         assert note in {o["value"] for o in encounter["obs"]}
-    assert len(world.referrals(voided=True)) == 3
-    assert len(world.appointments()) == 1
+        (appointment,) = world.appointments("Scheduled")
+        assert appointment["comments"] == f"CHW REFERRAL (urgent) · {note}"
+    assert len(world.referrals(voided=True)) == len(world.appointments("Cancelled")) == 3
 
 
 @pytest.mark.parametrize("kind", ["lost", "late", "html"])
-@pytest.mark.parametrize("nth", range(1, 6))
+@pytest.mark.parametrize("nth", range(1, 9))
 def test_a_correction_over_a_bad_line(kind: str, nth: int) -> None:
     world = World()
     delivery, _ = world.send()
@@ -706,14 +723,15 @@ def test_a_correction_over_a_bad_line(kind: str, nth: int) -> None:
     assert outcome.verdict is Verdict.ACCEPTED
     (encounter,) = world.referrals()
     assert "B" in {o["value"] for o in encounter["obs"]}
-    assert len(world.appointments()) == 1
+    (appointment,) = world.appointments("Scheduled")
+    assert appointment["comments"].endswith("· B")
 
 
 def test_two_corrections_with_the_first_lost_leave_one_encounter() -> None:
     world = World()
     delivery, _ = world.send()
     second = world.again(delivery, payload(note="B"))
-    world.wire.breaks[len(world.wire.sent) + 2] = "late"
+    world.wire.breaks[len(world.wire.sent) + 3] = "late"
     (outcome,) = asyncio.run(world.target().deliver([second], world.ledger))
     assert outcome.verdict is Verdict.UNKNOWN
     asyncio.run(world.wire.quiet_time())
@@ -721,6 +739,20 @@ def test_two_corrections_with_the_first_lost_leave_one_encounter() -> None:
     assert outcome.verdict is Verdict.ACCEPTED
     (encounter,) = world.referrals()
     assert "C" in {o["value"] for o in encounter["obs"]}
+
+
+def test_a_correction_broken_off_and_voided_at_the_clinic_leaves_nothing_behind() -> None:
+    world = World()
+    delivery, _ = world.send()
+    second = world.again(delivery, payload(note="B"))
+    world.wire.breaks[len(world.wire.sent) + 4] = "refused"  # the old one is not voided any more
+    asyncio.run(world.target().deliver([second], world.ledger))
+    assert len(world.referrals()) == 2
+    new = world.ledger.rows[delivery.id][1]["encounter"]
+    world.sim.rows.void(world.sim.rows.encounters[new], "withdrawn at the clinic")
+    outcome = asyncio.run(world.settle(world.again(second, payload(note="C"))))
+    assert outcome.reason == "openmrs.voided_by_clinic"
+    assert world.referrals() == [] and len(world.referrals(voided=True)) == 2
 
 
 def test_a_new_name_of_the_patient_touches_nothing() -> None:

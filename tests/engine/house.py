@@ -184,7 +184,7 @@ def people() -> People:
 class Road:
     """Simulators with the documents given and a connector wired to them; ``house`` is None after ``close``."""
 
-    def __init__(self, folder: Path, docs: list[Doc], change: Change, patients: list[Doc]) -> None:
+    def __init__(self, folder: Path, docs: list[Doc], change: Change, patients: list[Doc], clinic: str) -> None:
         self.folder = folder
         self.files = folder / "files"
         self.clock = Clock()
@@ -193,8 +193,9 @@ class Road:
         self.dhis2 = DHIS2Sim(metadata.dhis2_metadata(people(), START.date()), [], Plane(7, clock=seconds))
         clinics = [{"code": area, "name": f"CSCom de {name}"} for area, _, name in people().areas]
         self.openmrs = OpenMRSSim(
-            {**openmrs_metadata.default_metadata(clinics), "now": START.isoformat()}, patients, Plane(7, clock=seconds)
-        )
+            {**openmrs_metadata.default_metadata(clinics), "now": START.isoformat()}, patients, Plane(7, clock=seconds),
+            profile=clinic,
+        )  # fmt: skip
         self.fhir = FHIRSim(Plane(7, clock=seconds))
         self.sims: dict[str, Any] = {"cht": self.cht, "dhis2": self.dhis2, "openmrs": self.openmrs, "fhir": self.fhir}
         self.wires = {name: Wire(self.sims[sim].app) for name, sim in BEHIND.items()}
@@ -377,8 +378,8 @@ def database_kind() -> str:
 
 @pytest.fixture
 def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_kind: str) -> Iterator[Make]:
-    """``make_road(docs, change, patients)``: a road with these documents (``a_few`` unless given), a change of the
-    pack, patients the clinic knows already."""
+    """``make_road(docs, change, patients, clinic)``: a road with these documents (``a_few`` unless given), a change of
+    the pack, patients the clinic knows already, the profile of its OpenMRS."""
     for name in [name for name in os.environ if name.startswith("RELAIS_")]:
         monkeypatch.delenv(name)
     for name, value in environment(tmp_path).items():
@@ -386,8 +387,11 @@ def make_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_kind: st
     made: list[Road] = []
     (tmp_path / "relais").mkdir()
 
-    def make(docs: list[Doc] | None = None, change: Change = _as_shipped, patients: list[Doc] | None = None) -> Road:
-        made.append(Road(tmp_path, a_few() if docs is None else docs, change, patients or []))
+    def make(
+        docs: list[Doc] | None = None, change: Change = _as_shipped, patients: list[Doc] | None = None,
+        clinic: str = "o3",
+    ) -> Road:  # fmt: skip
+        made.append(Road(tmp_path, a_few() if docs is None else docs, change, patients or [], clinic))
         return made[-1]
 
     with database(database_kind, tmp_path / "relais") as url:

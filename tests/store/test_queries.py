@@ -726,6 +726,12 @@ def test_referrals(store: SqlStore) -> None:
         store.write(lambda unit, n=n, state=state: unit.keep_referral(**{**one, "record": f"r{n}", "state": state}))
     assert [r["record"] for r in store.read(lambda unit: unit.open_referrals("", 2))] == ["r0", "r2"]
     assert [r["record"] for r in store.read(lambda unit: unit.open_referrals("r2", 9))] == ["r4"]
+    closed = store.read(lambda unit: unit.open_referrals("", 1, "0"))
+    assert [r["record"] for r in closed] == ["cht/reports/a"], "completed lately: asked once more"
+    standing = [
+        store.read(lambda unit, d=d: unit.referrals_standing(d, "2026-08-01")) for d in ("2026-08-10", "2026-08-11")
+    ]
+    assert standing == [{"open": 3, "overdue": 0}, {"open": 3, "overdue": 2}], "who has arrived is not overdue"
     assert [r["state"] for r in store.read(lambda unit: unit.held_referrals())] == ["old", "waiting_person"]
     assert store.read(lambda unit: unit.known_referrals(["r1", "r9"])) == {"r1"}
     assert store.read(lambda unit: unit.referral("r9")) is None

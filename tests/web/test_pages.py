@@ -159,7 +159,7 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
         (2, "2 deliveries refused or parked", "/envois?state=parked&target=dhis2"),
         (4, "4 records in quarantine", "/quarantaine"),
         (1, "1 value to decide", "/valeur?view=held"),
-        (1, "1 urgent referral late", "/references?view=late"),
+        (1, "1 referral late", "/references?view=late"),
         (1, "1 person waits for your answer", "/rapprochements"),
     ):
         assert words in visible(text)

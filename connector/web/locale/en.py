@@ -165,10 +165,10 @@ WORDS: dict[str, str | tuple[str, str]] = {
     ),
     "overview.held_text": ("Typed by hand before us. Relais does not overwrite them: keep theirs, or send ours."),
     "overview.decide": "Decide",
-    "overview.late": ("{n} urgent referral late", "{n} urgent referrals late"),
+    "overview.late": ("{n} referral late", "{n} referrals late"),
     "overview.late_text": (
-        "A patient referred urgently was not seen by the next day.",
-        "{n} patients referred urgently were not seen by the next day.",
+        "A referred patient was not seen in time: 24 h if urgent, else 3 days.",
+        "{n} referred patients were not seen in time: 24 h if urgent, else 3 days.",
     ),
     "overview.open": "Open",
     "overview.watch": "To watch, nothing to do for now:",
@@ -967,13 +967,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.empty": "No referral yet",
     "referrals.empty_text": "No patient was referred since going live.",
     "referrals.late": (
-        "{n} patient referred urgently was not seen by the next day",
-        "{n} patients referred urgently were not seen by the next day",
+        "{n} referred patient was not seen in time",
+        "{n} referred patients were not seen in time",
     ),
     "referrals.late_text": (
-        "Call the family or the CHW, or note the arrival in OpenMRS if it took place: the CHW is told."
+        "In time: 24 h if urgent, else 3 days. Call the family or the CHW, or note the arrival in OpenMRS if it took "
+        "place: the CHW is told."
     ),
-    "referrals.no_late": "No urgent one is late.",
+    "referrals.no_late": "None is late.",
     "referrals.open": ("{n} referral is open", "{n} referrals are open"),
     "referrals.done": "All referrals have an outcome",
     "referrals.person": ("{n} waits for the patient to be known.", "{n} wait for the patient to be known."),
@@ -990,7 +991,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.view.person": "Patient not yet known",
     "referrals.view.done": "Closed",
     "referrals.view.old": "From before going live",
-    "referrals.group.late": "Late: urgent and not seen by the next day",
+    "referrals.group.late": "Late: urgent and not seen by the next day, others not seen in 3 days",
     "referrals.table": "Table of referrals",
     "referrals.col.patient": "Patient",
     "referrals.col.reason": "Reason",

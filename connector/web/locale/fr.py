@@ -171,10 +171,10 @@ WORDS: dict[str, str | tuple[str, str]] = {
         "Saisies à la main avant nous. Relais ne les écrase pas : garder la leur, ou envoyer la nôtre."
     ),
     "overview.decide": "Décider",
-    "overview.late": ("{n} référence urgente en retard", "{n} références urgentes en retard"),
+    "overview.late": ("{n} référence en retard", "{n} références en retard"),
     "overview.late_text": (
-        "Un patient référé en urgence n'a pas été vu le lendemain.",
-        "{n} patients référés en urgence n'ont pas été vus le lendemain.",
+        "Un patient référé n'a pas été vu à temps : 24 h si c'est urgent, sinon 3 jours.",
+        "{n} patients référés n'ont pas été vus à temps : 24 h si c'est urgent, sinon 3 jours.",
     ),
     "overview.open": "Ouvrir",
     "overview.watch": "À surveiller, sans rien faire pour l'instant :",
@@ -1007,13 +1007,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.empty": "Pas encore de référence",
     "referrals.empty_text": "Aucun patient n'a été référé depuis le démarrage.",
     "referrals.late": (
-        "{n} patient référé en urgence n'a pas été vu le lendemain",
-        "{n} patients référés en urgence n'ont pas été vus le lendemain",
+        "{n} patient référé n'a pas été vu à temps",
+        "{n} patients référés n'ont pas été vus à temps",
     ),
     "referrals.late_text": (
-        "Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS si elle a eu lieu : l'ASC sera prévenu."
+        "À temps : 24 h si c'est urgent, sinon 3 jours. Appeler la famille ou l'ASC, ou noter l'arrivée dans OpenMRS "
+        "si elle a eu lieu : l'ASC sera prévenu."
     ),
-    "referrals.no_late": "Aucune urgence n'est en retard.",
+    "referrals.no_late": "Aucune n'est en retard.",
     "referrals.open": ("{n} référence est en cours", "{n} références sont en cours"),
     "referrals.done": "Toutes les références ont une issue",
     "referrals.person": ("{n} attend que le patient soit connu.", "{n} attendent que le patient soit connu."),
@@ -1033,7 +1034,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.view.person": "Patient pas encore connu",
     "referrals.view.done": "Terminées",
     "referrals.view.old": "D'avant le démarrage",
-    "referrals.group.late": "En retard : urgence non vue le lendemain",
+    "referrals.group.late": "En retard : urgence non vue le lendemain, autre non vue en 3 jours",
     "referrals.table": "Tableau des références",
     "referrals.col.patient": "Patient",
     "referrals.col.reason": "Motif",

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select, true
 from sqlalchemy.engine import Connection
 
+from connector.engine.referral_answers import overdue_before
 from connector.store.tables import (
     activity,
     beat,
@@ -91,10 +92,12 @@ VIEWS = ("open", "late", "person", "done", "old")
 
 
 def _late(today: date) -> ColumnElement[bool]:
-    """Urgent, and not seen although a whole day has passed since the day of the visit."""
-    day_before = date.fromordinal(today.toordinal() - 1).isoformat()
+    """Not seen in time, by the day of the visit: see ``referral_answers.overdue_before``."""
+    urgent, routine = overdue_before(today)
+    day = referral.c.date
     return and_(
-        referral.c.urgent, referral.c.state.in_(("wanted", "sent", "waiting_person")), referral.c.date < day_before
+        referral.c.state.in_(("wanted", "sent", "waiting_person")),
+        or_(and_(referral.c.urgent, day < urgent), and_(not_(referral.c.urgent), day < routine)),
     )
 
 
