@@ -374,7 +374,7 @@ def trace(
         table(
             [say("fait", "fact"), say("valeur", "value"), ""],
             [
-                [f["name"], "•••" if f["masked"] else plain(f["value"]), say("déduit", "derived") if n else ""]
+                [f["name"], "•••" if f["masked"] else plain(f["value"]), _remark(f, derived=bool(n))]
                 for n, facts in enumerate((document["facts"], document["derived"]))
                 for f in facts
             ],
@@ -392,6 +392,12 @@ def trace(
             [say("ressource FHIR", "FHIR resource"), say("état", "state")],
             [[r["key"], state(r["state"])] for r in document["resources"]],
         )
+
+
+def _remark(fact: dict[str, Any], *, derived: bool) -> str:
+    if fact.get("implausible"):
+        return say("invraisemblable", "implausible")
+    return say("déduit", "derived") if derived else ""
 
 
 def _show_cells(cells: list[dict[str, Any]], reasons: Any) -> None:

@@ -6,6 +6,7 @@ forwards to its facts, cells, resources and deliveries. Both read only; personal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories, rule_of, wanted_value
 from connector.mappings import people
 from connector.mappings.codec import activity_from
+from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.pack import Indicator
 from connector.model import Activity
 
@@ -317,14 +319,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
         },
         "revisions": unit.revisions(head["source"], head["stream"], head["key"]),
         "mapping": {"file": row["mapping"], "version": row["version"], "form": row["form"]} if row else None,
-        "facts": [
-            {
-                "name": name,
-                "value": None if name in PERSONAL and not unmask else value,
-                "masked": name in PERSONAL and not unmask,
-            }
-            for name, value in sorted((activity.facts if activity else {}).items())
-        ],
+        "facts": _facts(activity.facts, unmask) if activity else [],
         "derived": _derived(engine, unit, activity, unmask) if activity else [],
         "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in activity.flags]
         if activity
@@ -349,6 +344,21 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
         if referral is None
         else {k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")},
     }
+
+
+def _facts(facts: Mapping[str, Any], unmask: bool) -> list[dict[str, Any]]:
+    """Each fact, then those outside the plausible range of their concepts (``implausible``), which count nowhere."""
+    said = [(name, value, False) for name, value in sorted(facts.items()) if name != IMPLAUSIBLE]
+    said += [(name, value, True) for name, value in sorted(facts.get(IMPLAUSIBLE, {}).items())]
+    return [
+        {
+            "name": name,
+            "value": None if name in PERSONAL and not unmask else value,
+            "masked": name in PERSONAL and not unmask,
+            "implausible": implausible,
+        }
+        for name, value, implausible in said
+    ]
 
 
 def _derived(engine: Engine, unit: Any, activity: Activity, unmask: bool) -> list[dict[str, Any]]:

@@ -171,6 +171,14 @@ CONCEPTS = Group(
                             ),
                             ("ce qu'il devient en FHIR", "what it becomes in FHIR"),
                         ),
+                        "plausible": Field(
+                            Group({"from": Field(Number(), ("à partir de (compris)", "from (included)")),
+                                   "to": Field(Number(), ("jusqu'à (compris)", "to (included)")),
+                                   "counts": Field(FLAG, ("hors de là il compte quand même",
+                                                          "outside it counts all the same"), default="false")}),
+                            ("les nombres vraisemblables : ailleurs il est gardé, signalé, ni compté ni envoyé",
+                             "the likely numbers: elsewhere it is kept, flagged, neither counted nor sent"),
+                        ),
                         "kept": Field(FLAG, ("gardé exprès, même si rien ne le compte ni ne l'envoie encore",
                                              "kept on purpose, even if nothing counts or sends it yet")),
                     }

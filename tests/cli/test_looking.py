@@ -33,7 +33,7 @@ def read(relais: Relais, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rel
 
 
 def test_what_could_not_be_used_is_said_everywhere(read: Relais, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "1 record has an answer that could not be used: relais quarantine --flagged"
+    said = "1 record has an answer to look at: relais quarantine --flagged"
     assert said in read.first.out and said in read("status").out  # type: ignore[attr-defined]
     assert "1 record in quarantine" in read.first.out  # type: ignore[attr-defined]
     assert read("status", "--json").document["flagged"] == 1
