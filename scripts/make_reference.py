@@ -107,9 +107,7 @@ def reasons_page() -> str:
     rows = [(code(k), says) for k, says in sorted(of_connections().items())]
     out.append(table(["code", "what it says"], rows))
     out.append("## Remarks on a record that was mapped all the same\n")
-    out.append(
-        "The record counts; the fact named is left out, if not said otherwise. `relais trace` shows them.\n"
-    )
+    out.append("The record counts; the fact named is left out, if not said otherwise. `relais trace` shows them.\n")
     out.append(table(["code", "means"], [(code(k), text) for k, text in FLAGS.items()]))
     out.append("## Errors that stop a step\n")
     out.append("Each says what happened, what Relais does now and what a person should do. `exit` is the exit code.\n")
