@@ -143,9 +143,12 @@ def wanted(engine: Engine, unit: Any, cell: dict[str, Any]) -> str | None:
     return wanted_value(engine.pack, cell, config.vanished if config else "zero", sent)
 
 
-def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any]:
+def uncounted(
+    engine: Engine, element: str, org_unit: str, period: str, combo: str, *, why_not: bool = True
+) -> dict[str, Any]:
     """Why nothing was ever counted at an address. ``value``: None; ``unknown``: what of it the pack does not know
-    (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``."""
+    (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``. Without ``why_not``
+    only whether there is something to tell (``more``)."""
     indicator, part, unknown = _part_of(engine, element, combo)
     codes = {code for row in engine.pack.org_units for code in (row.org_unit, row.parent)}
     if unknown is None and org_unit not in codes:
@@ -154,11 +157,18 @@ def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: s
         periods.bounds(period)
     except ValueError:
         unknown = unknown or "period"
-    found: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"value": None, "unknown": unknown, "not_counted": []}
+    if not why_not:
+        result["more"] = False
     if unknown is None and indicator is not None:
         there = {"indicator": indicator.id, "part": part, "org_unit": org_unit, "period": period}
-        found = engine.store.read(lambda unit: left_out.reasons(engine, unit, there, indicator, PERSONAL))
-    return {"value": None, "unknown": unknown, "not_counted": found}
+        if why_not:
+            result["not_counted"] = engine.store.read(
+                lambda unit: left_out.reasons(engine, unit, there, indicator, PERSONAL)
+            )
+        else:
+            result["more"] = engine.store.read(lambda unit: left_out.some(engine, unit, there, indicator))
+    return result
 
 
 def _part_of(engine: Engine, element: str, combo: str) -> tuple[Indicator | None, str, str | None]:
