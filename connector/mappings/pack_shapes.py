@@ -677,6 +677,33 @@ FORM_TEST = Group(
                             ),
                             ("ce qui doit en sortir", "what must come of it"),
                         ),
+                        "then": Field(
+                            ListOf(
+                                Group(
+                                    {
+                                        "record": Field(MapOf(Anything(), holes=True),
+                                                        ("la fiche corrigée", "the record as corrected")),
+                                        "deleted": Field(FLAG, ("ou la fiche est supprimée",
+                                                                "or the record is deleted"), default="false"),
+                                        "expect": Field(
+                                            Group(
+                                                {
+                                                    "changes": Field(
+                                                        ListOf(TEXT),
+                                                        ("chaque chiffre qui change, et de combien",
+                                                         "each figure that changes, and by how much"),
+                                                    ),
+                                                    "error": Field(TEXT),
+                                                }
+                                            ),
+                                            ("ce que cela change", "what that changes"),
+                                            required=True,
+                                        ),
+                                    }
+                                )
+                            ),
+                            ("ce qui arrive ensuite à la même fiche", "what happens next to the same record"),
+                        ),
                     }
                 )
             ),
