@@ -73,10 +73,10 @@ def new(
         err.print(
             say(
                 "Relais va écrire un paquet : des fichiers qui disent d'où viennent les fiches, ce qu'elles disent et où vont "
-                "les chiffres. Il demande quelques choses, puis quel fait donne chaque champ du fichier d'exemple. Entrée garde "
+                "les chiffres. Il pose quelques questions, puis demande quel fait donne chaque champ du fichier d'exemple. Entrée garde "
                 "la réponse entre crochets. Tout se change ensuite dans les fichiers ; rien n'est envoyé.",
                 "Relais will write a pack: files that say where records come from, what they say and where figures go. It "
-                "asks a few things, then which fact each field of the sample file gives. Enter keeps the answer in brackets. "
+                "asks a few questions, then which fact each field of the sample file gives. Enter keeps the answer in brackets. "
                 "All can be changed in the files later; nothing is sent.",
             )
         )

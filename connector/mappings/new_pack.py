@@ -182,14 +182,15 @@ def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappi
     lines = [_CONCEPTS]
     for path, name in answers.accepted.items():
         known = dictionary.get(name)
-        kind = next((one.field.kind for one in proposals if one.field.path == path), "text")
+        asked = next((one.field for one in proposals if one.field.path == path), None)
+        kind, label = (asked.kind, asked.label or name) if asked else ("text", name)
         lines.append(f"  - id: {name}\n")
         meanings = list(dict.fromkeys(answers.codes.get(path, {}).values()))
         made = "coded" if meanings else _FACT_KINDS.get(kind, kind)
         lines.append(f"    kind: {known.kind if known else made}\n")
         if known and known.unit:
             lines.append(f"    unit: {_text(known.unit)}\n")
-        names = known.name if known else {"fr": name, "en": name}
+        names = known.name if known else {"fr": label, "en": label}
         lines.append(f"    name: {{{', '.join(f'{k}: {_text(v)}' for k, v in names.items())}}}\n")
         if known and known.answers:
             lines.append(f"    answers: [{', '.join(known.answers)}]\n")
@@ -229,6 +230,8 @@ def _form(
         if name and codes:
             pairs = ", ".join(f"{_text(answer)}: {_text(meaning)}" for answer, meaning in codes.items())
             lines.append(f"  {name}:\n    value: {_quoted(one.field.expression)}\n    codes: {{{pairs}}}\n")
+            if left := [option for option in one.field.options if option not in codes]:
+                lines.append(_LEFT.format(left=", ".join(left), first=left[0]))
         elif name:
             lines.append(f"  {name}: {_quoted(one.field.expression)}\n")
         else:
@@ -415,6 +418,8 @@ activity: {slug}
 
 # Vérifier ces lignes : la date décide du mois, le lieu de l'unité (org_units.csv).
 # Check these lines: the date decides the month, the place the org unit (org_units.csv).
+"""
+_LEFT = """    # pas dans la table / not in the table: {left}   (« {first}: ~ » = non demandé / not asked)
 """
 _FACTS = """
 # Rien n'est décidé : pour chaque champ, les noms les plus proches et leur ressemblance (0 à 1). Garder la ligne qui

@@ -37,6 +37,7 @@ sexe,m,Masculin,Male
 sexe,f,Féminin,Female
 tdr,pos,Positif,Positive
 tdr,neg,Négatif,Negative
+tdr,nf,Non fait,Not done
 conduite,conseil,Conseil,Advice
 conduite,reference,Référence,Referral
 on,oui,Oui,Yes
@@ -206,7 +207,9 @@ def test_option_lists_become_code_tables_that_are_proposed(tmp_path: Path) -> No
     assert {rule.name: rule.codes for rule in pack.forms["odk", "f"].facts} == {
         "sex": {"m": "male", "f": "female"}, "malaria_rdt": {"pos": "positive", "neg": "negative"},
     }  # fmt: skip
-    assert sorted(pack.concepts["sex"].answers) == ["female", "male"]
+    assert sorted(pack.concepts["sex"].answers) == ["female", "male"] and pack.concepts["sex"].name["fr"] == "Sexe"
+    text = (tmp_path / "taken/forms/odk/f.yaml").read_text("utf-8")
+    assert "# pas dans la table / not in the table: nf" in text
 
 
 def test_which_field_is_the_day_the_place_and_the_worker_is_asked(
