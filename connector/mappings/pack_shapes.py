@@ -690,8 +690,8 @@ FORM_TEST = Group(
                                                 {
                                                     "changes": Field(
                                                         ListOf(TEXT),
-                                                        ("chaque chiffre qui change, et de combien",
-                                                         "each figure that changes, and by how much"),
+                                                        ("les chiffres qui changent, et de combien",
+                                                         "the figures that change, and by how much"),
                                                     ),
                                                     "error": Field(TEXT),
                                                 }
