@@ -320,6 +320,13 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
     )
 
 
+async def org_units_of(made: House, target: TargetConfig) -> Sequence[Mapping[str, Any]]:
+    """The org units of a DHIS2, as ``org_unit_tree.units_of`` takes them. Raises TargetUnreadable, TargetRefused."""
+    own = made.connect(target.name, target.settings)
+    send_token(own, target.settings)
+    return await Dhis2Setup(own, name=target.name, needs=dhis2_needs(made.pack), names=made.engine.names).org_units()
+
+
 def _broken(errors: Sequence[Finding]) -> PackBroken:
     english = "\n".join(f"  {f.file}:{f.line}: {f.message} {f.fix}".rstrip() for f in errors)
     french = "\n".join(

@@ -107,7 +107,7 @@ def reasons_page() -> str:
     rows = [(code(k), says) for k, says in sorted(of_connections().items())]
     out.append(table(["code", "what it says"], rows))
     out.append("## Remarks on a record that was mapped all the same\n")
-    out.append("The record counts; the one fact named is left out. `relais trace` shows them.\n")
+    out.append("The record counts; the fact named is left out, if not said otherwise. `relais trace` shows them.\n")
     out.append(table(["code", "means"], [(code(k), text) for k, text in FLAGS.items()]))
     out.append("## Errors that stop a step\n")
     out.append("Each says what happened, what Relais does now and what a person should do. `exit` is the exit code.\n")
@@ -121,6 +121,8 @@ FLAGS = {
     "fact.type": "the value is not of the concept's kind",
     "fact.answer": "the value is not one of the concept's answers",
     "fact.too_long": "a text or a list is longer than allowed",
+    "fact.implausible": "the number is not `plausible` by its concept: kept and shown, neither counted nor sent",
+    "fact.implausible_counted": "the same, where the concept says that it counts all the same (`counts: true`)",
     "code.unknown": "the answer is not in the table of the mapping",
 }
 

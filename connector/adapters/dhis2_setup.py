@@ -20,6 +20,7 @@ from connector.adapters.dhis2_package import Found, Json, Plan, Row, option_comb
 from connector.errors import TargetRefused, TargetUnreadable
 from connector.identity import Names
 from connector.mappings.needs import Dhis2Needs
+from connector.mappings.org_unit_tree import FIELDS
 from connector.model import Finding, Severity, Survey, Who
 
 #: All new objects are made or none is (012). The package holds none that is there.
@@ -81,6 +82,11 @@ class Dhis2Setup:
                 findings += await self._write("PATCH", address, changes)
         return findings
 
+    async def org_units(self) -> list[Row]:
+        """The org units our account sees, as ``org_unit_tree.units_of`` takes them. Raises TargetUnreadable,
+        TargetRefused."""
+        return [row async for row in self._all("organisationUnits", FIELDS)]
+
     # ------------------------------------------------------------ reading
 
     async def _found(self) -> Found:
@@ -101,10 +107,10 @@ class Dhis2Setup:
             user=str(me.get("id") or ""),
         )
 
-    async def _all(self, collection: str) -> Any:
-        """Every object of a collection by its names, page by page."""
+    async def _all(self, collection: str, fields: str = "id,code,name,shortName") -> Any:
+        """Every object of a collection, page by page."""
         for page in range(1, _MOST_PAGES + 1):
-            query = {"fields": "id,code,name,shortName", "pageSize": str(_PAGE), "page": str(page), "order": "id:asc"}
+            query = {"fields": fields, "pageSize": str(_PAGE), "page": str(page), "order": "id:asc"}
             body = await self._get(f"/api/{collection}", query)
             rows = _rows(body, collection)
             for row in rows:

@@ -91,6 +91,7 @@ def with_commands(command: str = "") -> typer.Typer:
         looking,
         mapping,
         matches,
+        org_units,
         persons,
         reporting,
         retention,

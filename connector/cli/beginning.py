@@ -22,6 +22,9 @@ def init(
         Path | None,
         typer.Option(help="A record of it (JSON), an export (CSV), or the survey sheet of its XLSForm as CSV."),
     ] = None,
+    choices: Annotated[
+        Path | None, typer.Option(help="The choices sheet of that XLSForm as CSV: its options become code tables.")
+    ] = None,
     target: Annotated[list[str] | None, typer.Option(help="dhis2 | fhir_server; may be given several times.")] = None,
     like: Annotated[
         Path | None, typer.Option(help="A pack whose dictionary is proposed from; else the starter pack.")
@@ -34,6 +37,7 @@ def init(
     ] = None,
     date: Annotated[str | None, typer.Option(help="Field that holds the day of service.")] = None,
     place: Annotated[str | None, typer.Option(help="Field that holds the place.")] = None,
+    worker: Annotated[str | None, typer.Option(help="Field that says who recorded it; empty: none.")] = None,
     accept: Annotated[list[str] | None, typer.Option(help="FIELD=CONCEPT: take this concept for this field.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; no proposal is accepted by itself.")] = False,
     json: Json = False,
@@ -44,6 +48,6 @@ def init(
     (0 to 1). None is taken unless a person does.
     """
     new(
-        folder, starter=starter, pack_id=pack_id, source=source, form=form, sample=sample, target=target, like=like,
-        elements=elements, date=date, place=place, accept=accept, yes=yes, json=json,
+        folder, starter=starter, pack_id=pack_id, source=source, form=form, sample=sample, choices=choices, target=target,
+        like=like, elements=elements, date=date, place=place, worker=worker, accept=accept, yes=yes, json=json,
     )  # fmt: skip

@@ -63,7 +63,7 @@ def explain(
         document = lineage.explain(made.engine, *where, after, why_not=why_not)
         cell = lineage_files.cell_at(made.engine, *where)
         if document is None or cell is None:
-            found = lineage.uncounted(made.engine, *where)
+            found = lineage.uncounted(made.engine, *where, why_not=why_not)
             if why_not and found["not_counted"]:
                 Actions(made.engine).read_audit("value.explained", f"{element}/{unit_code}/{pe}", me())
             if json:
@@ -118,7 +118,7 @@ def _nothing_there(made: bootstrap.House, where: tuple[str, str, str, str], foun
         out.print("  ...")
     if why and not found["unknown"]:
         _show_not_counted(found["not_counted"])
-    elif found["not_counted"]:
+    elif found.get("more"):
         out.print(say("Pourquoi rien : ajoutez --why-not", "Why nothing: add --why-not"))
 
 

@@ -102,6 +102,11 @@ def _why(connection: dict[str, Any], reasons: Any, zone: str) -> str:
         )
     elif connection.get("reason"):
         words = sentence(reasons, connection["reason"])
+    elif reason := connection.get("waiting_reason"):
+        words = sentence(reasons, reason)
+        if connection.get("next_try"):
+            again = local(connection["next_try"], zone)
+            words += say(f" Prochain essai : {again}", f" Next try: {again}")
     elif reason := connection.get("parked_reason"):
         words = sentence(reasons, reason) + say(
             f" Les voir : relais deliveries --where target={connection['name']} --where state=parked",
@@ -383,7 +388,7 @@ def trace(
         table(
             [say("fait", "fact"), say("valeur", "value"), ""],
             [
-                [f["name"], "•••" if f["masked"] else plain(f["value"]), say("déduit", "derived") if n else ""]
+                [f["name"], "•••" if f["masked"] else plain(f["value"]), _remark(f, derived=bool(n))]
                 for n, facts in enumerate((document["facts"], document["derived"]))
                 for f in facts
             ],
@@ -397,50 +402,44 @@ def trace(
             [[d["id"], f"{d['target']} {d['kind']}", state(d["state"])] for d in document["deliveries"]],
         )
     if document["resources"]:
-        table(
+        entries(
             [say("ressource FHIR", "FHIR resource"), say("état", "state")],
-            [[r["key"], state(r["state"])] for r in document["resources"]],
+            [([escape(r["key"]), state(r["state"])], []) for r in document["resources"]],
         )
+
+
+def _remark(fact: dict[str, Any], *, derived: bool) -> str:
+    if fact.get("implausible"):
+        return say("invraisemblable", "implausible")
+    return say("déduit", "derived") if derived else ""
 
 
 def _show_cells(cells: list[dict[str, Any]], reasons: Any) -> None:
-    table(
+    entries(
+        [say("cellule", "cell"), say("unité", "org unit"), say("période", "period")],
         [
-            say("cellule", "cell"),
-            say("unité", "org unit"),
-            say("période", "period"),
-            say("compte pour", "amount"),
-            say("valeur", "value"),
-            say("accepté", "accepted"),
-            say("état", "state"),
-        ],
-        [
-            [
-                f"{c['data_element']} {c['combo']}",
-                c["org_unit"],
-                c["period"],
-                c["amount"],
-                c["value"],
-                c["accepted"],
-                state(c["state"] or ""),
-            ]
+            (
+                [escape(f"{c['data_element']} {c['combo']}"), escape(c["org_unit"]), c["period"]],
+                [
+                    say(f"compte pour {c['amount']}", f"amount {c['amount']}")
+                    + say(f" · valeur {_or(c['value'])}", f" · value {_or(c['value'])}")
+                    + say(f" · accepté {_or(c['accepted'])}", f" · accepted {_or(c['accepted'])}")
+                    + f" · {state(c['state'] or '–')}",
+                    *(
+                        say("envoyé", "sent")
+                        + f" {s['at'][:19]} · {_or(s['value'])} · {state(s['verdict'])} "
+                        + escape(sentence(reasons, s["reason"]))
+                        for s in c["sends"]
+                    ),
+                ],
+            )
             for c in cells
         ],
     )
-    sends = [(c, s) for c in cells for s in c["sends"]]
-    if sends:
-        table(
-            [say("envoi de", "sending of"), say("le", "at"), say("valeur", "value"), say("réponse", "answer")],
-            [
-                [
-                    _where(c),
-                    s["at"][:19],
-                    s["value"],
-                    f"{state(s['verdict'])} {sentence(reasons, s['reason'])}".strip(),
-                ]
-                for c, s in sends
-            ],
-        )
+
+
+def _or(value: Any) -> str:
+    return "–" if value is None else str(value)
 
 
 def _resources(engine: Any, unit: Any, record: str) -> dict[str, Any]:
@@ -506,7 +505,7 @@ def quarantine(
         rows,
         lambda r: [
             escape(sentence(reasons, r["code"])),
-            " · ".join(escape(word) for word in (r["form"], place_words(r), who(r["who"])) if word),
+            " · ".join(escape(word) for word in dict.fromkeys((r["form"], place_words(r), who(r["who"]))) if word),
         ],
     )
 

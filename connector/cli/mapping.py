@@ -163,6 +163,8 @@ def show_preview(document: dict[str, Any]) -> None:
 
 def _derived(fact: dict[str, Any]) -> str:
     """An age under a name of the form's own is no contradiction: indicators know only these two."""
+    if fact["implausible"]:
+        return say("invraisemblable", "implausible")
     if not fact["derived"]:
         return ""
     if fact["name"] == "age_known" and fact["value"] is False:

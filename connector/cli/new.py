@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,13 @@ def new(
     source: str | None = None,
     form: str | None = None,
     sample: Path | None = None,
+    choices: Path | None = None,
     target: list[str] | None = None,
     like: Path | None = None,
     elements: Path | None = None,
     date: str | None = None,
     place: str | None = None,
+    worker: str | None = None,
     accept: list[str] | None = None,
     yes: bool = False,
     json: bool = False,
@@ -71,10 +73,10 @@ def new(
         err.print(
             say(
                 "Relais va écrire un paquet : des fichiers qui disent d'où viennent les fiches, ce qu'elles disent et où vont "
-                "les chiffres. Il demande cinq choses, puis quel fait donne chaque champ du fichier d'exemple. Entrée garde "
+                "les chiffres. Il pose quelques questions, puis demande quel fait donne chaque champ du fichier d'exemple. Entrée garde "
                 "la réponse entre crochets. Tout se change ensuite dans les fichiers ; rien n'est envoyé.",
                 "Relais will write a pack: files that say where records come from, what they say and where figures go. It "
-                "asks five things, then which fact each field of the sample file gives. Enter keeps the answer in brackets. "
+                "asks a few questions, then which fact each field of the sample file gives. Enter keeps the answer in brackets. "
                 "All can be changed in the files later; nothing is sent.",
             )
         )
@@ -96,10 +98,18 @@ def new(
             say("Fichier d'exemple (vide : aucun)", "Sample file (empty: none)"), default="", show_default=False
         )
         sample = Path(given) if given.strip() else None
-    fields = fields_of(_read(sample), sample.name) if sample else []
+    if choices is None and sample is not None and not (yes or json):
+        choices = _choices_beside(sample)
+    fields = fields_of(_read(sample), sample.name, _read(choices) if choices else b"") if sample else []
     dictionary = load_pack(like or STARTER, {}, strict=False)[0].concepts
     proposals = new_pack.propose(fields, dictionary, _elements(elements) if elements else {})
-    answers = Answers(pack_id, source, form, targets, date=_path(fields, date), place=_path(fields, place))
+    answers = Answers(
+        pack_id, source, form, targets, date=_path(fields, date), place=_path(fields, place),
+        worker=None if worker is None else _path(fields, worker),
+    )  # fmt: skip
+    if not (yes or json):
+        given = {"date": date, "place": place, "worker": worker}
+        answers = _heads(answers, fields, [key for key, said in given.items() if said is None])
     chosen = new_pack.head_of(answers, fields)
     head = set(chosen.values())
     accepted = _accepted(accept or (), fields)
@@ -111,7 +121,9 @@ def new(
             dictionary,
         )
         coded = {path for path, name in accepted.items() if name not in dictionary or dictionary[name].kind == "coded"}
-        codes = _meanings(one for one in fields if one.kind == "choice" and one.path in coded)
+        codes = _meanings([one for one in fields if one.kind == "choice" and one.path in coded], accepted, dictionary)
+    else:
+        codes = _proposed(fields, accepted, dictionary)
     files = new_pack.files_of(replace(answers, accepted=accepted, codes=codes), proposals, dictionary)
     for name, text in files.items():
         path = folder / name
@@ -184,14 +196,62 @@ def _accepted(pairs: Iterable[str], fields: list[Field]) -> dict[str, str]:
     return found
 
 
+#: key of a form's file -> what it decides
+_HEADS = {
+    "date": ("le jour du service (il décide du mois)", "the day of service (it decides the month)"),
+    "place": ("le lieu, comme dans org_units.csv (il décide de l'unité)",
+              "the place, as in org_units.csv (it decides the org unit)"),
+    "worker": ("qui a saisi (pour savoir qui a rapporté) ; - : personne",
+               "who recorded it (to know who has reported); -: nobody"),
+}  # fmt: skip
+
+
+def _heads(answers: Answers, fields: list[Field], asked: Iterable[str]) -> Answers:
+    """Ask which field is the day, the place and the worker; the one that looks like it is proposed. Without a sample
+    there is nothing to choose from."""
+    known = [one for one in fields if not one.technical]
+    guesses = new_pack.head_of(answers, fields)
+    if known and asked:
+        err.print(say("Champs : ", "Fields: ") + escape(", ".join(one.path for one in known)))
+    for key in asked if known else ():
+        question = say(*_HEADS[key])
+        while True:
+            default = guesses[key] or "-"
+            said = str(typer.prompt(f"{key}: {question}", default=default, err=True)).strip()
+            path = "" if said == "-" else _path(fields, said)
+            if said == default or path in {one.path for one in fields} or (key == "worker" and not path):
+                break
+            err.print(
+                say(f"{escape(said)} : aucun champ ne s'appelle ainsi.", f"{escape(said)}: no field is called so.")
+            )
+        answers = replace(answers, **{key: path})
+    return answers
+
+
+def _choices_beside(sample: Path) -> Path | None:
+    """The choices sheet of an XLSForm whose survey sheet is the sample."""
+    if sample.suffix.lower() != ".csv" or b"select_" not in _read(sample):
+        return None
+    beside = sample.with_name("choices.csv")
+    said = typer.prompt(
+        say(
+            "Feuille choices du même XLSForm, en CSV (- : aucune)",
+            "Choices sheet of the same XLSForm, as CSV (-: none)",
+        ),
+        default=str(beside) if beside.is_file() else "-",
+        err=True,
+    ).strip()
+    return None if said == "-" else Path(said)
+
+
 def _said(head: Mapping[str, str], folder: str) -> None:
-    """The fields that were taken without asking, and where that is changed."""
+    """What the form's file says of the record itself, and where that is changed."""
     names = {"key": ("clé", "key"), "date": ("date", "date"), "place": ("lieu", "place"), "worker": ("agent", "worker")}
     taken = ", ".join(f"{say(*names[key])} = {path}" for key, path in head.items() if path)
     err.print(
         say(
-            f"Pris d'après leurs noms : {escape(taken)}. Vérifiez-les dans {folder} ; --date et --place les disent d'avance.",
-            f"Taken by their names: {escape(taken)}. Check them in {folder}; --date and --place say them beforehand.",
+            f"Écrit ainsi : {escape(taken)}. Se change dans {folder} ; --date, --place et --worker le disent d'avance.",
+            f"Written so: {escape(taken)}. Changed in {folder}; --date, --place and --worker say it beforehand.",
         )
     )
 
@@ -213,15 +273,35 @@ def _choose(proposals: list[Proposal], dictionary: Mapping[str, Concept]) -> dic
     return found
 
 
-def _meanings(fields: Iterable[Field]) -> dict[str, dict[str, str]]:
-    """What the answers of each field mean, as a person says it; Enter leaves them as text."""
-    found: dict[str, dict[str, str]] = {}
+def _proposed(
+    fields: Iterable[Field], accepted: Mapping[str, str], dictionary: Mapping[str, Concept]
+) -> dict[str, dict[str, str]]:
+    """The code table of each accepted question whose options are known, where every option is like some answer."""
+    found = {}
     for one in fields:
+        if one.kind == "choice" and one.options and one.path in accepted:
+            concept = dictionary.get(accepted[one.path])
+            if concept is None or concept.kind == "coded":
+                found[one.path] = new_pack.codes_of(one, concept, dictionary)
+    return {path: codes for path, codes in found.items() if codes}
+
+
+def _meanings(
+    fields: Sequence[Field], accepted: Mapping[str, str], dictionary: Mapping[str, Concept]
+) -> dict[str, dict[str, str]]:
+    """What the answers of each field mean, as a person says it; of known options a table is proposed. Empty: they stay
+    text."""
+    found: dict[str, dict[str, str]] = {}
+    proposed = _proposed(fields, accepted, dictionary)
+    for one in fields:
+        if one.labels:
+            err.print(escape(", ".join(f"{a} « {b} »" for a, b in zip(one.options, one.labels, strict=True) if b)))
         question = say(
-            f"{one.name} : réponses et sens (m=male f=female), ou Entrée pour garder le texte",
-            f"{one.name}: answers and meanings (m=male f=female), or Enter to keep the text",
+            f"{one.name} : réponses et sens (m=male f=female), - pour garder le texte",
+            f"{one.name}: answers and meanings (m=male f=female), - to keep the text",
         )
-        while answer := typer.prompt(question, default="", show_default=False, err=True).replace(",", " ").split():
+        default = " ".join(f"{code}={meaning}" for code, meaning in proposed.get(one.path, {}).items()) or "-"
+        while (answer := str(typer.prompt(question, default=default, err=True)).replace(",", " ").split()) != ["-"]:
             pairs = [pair.partition("=") for pair in answer]
             if all(code and FACT_NAME.fits(meaning) for code, _, meaning in pairs):
                 found[one.path] = {code: meaning for code, _, meaning in pairs}

@@ -98,24 +98,26 @@ def flagged_words(n: int) -> str:
     """How many records count without an answer of theirs, and where they are listed."""
     if n == 1:
         return say(
-            "[yellow]1 fiche[/] a une réponse qui n'a pas pu être utilisée : relais quarantine --flagged",
-            "[yellow]1 record[/] has an answer that could not be used: relais quarantine --flagged",
+            "[yellow]1 fiche[/] a une réponse à revoir : relais quarantine --flagged",
+            "[yellow]1 record[/] has an answer to look at: relais quarantine --flagged",
         )
     return say(
-        f"[yellow]{n} fiches[/] ont une réponse qui n'a pas pu être utilisée : relais quarantine --flagged",
-        f"[yellow]{n} records[/] have an answer that could not be used: relais quarantine --flagged",
+        f"[yellow]{n} fiches[/] ont une réponse à revoir : relais quarantine --flagged",
+        f"[yellow]{n} records[/] have an answer to look at: relais quarantine --flagged",
     )
 
 
 def show_flags(flags: Sequence[Mapping[str, Any]]) -> None:
-    if flags:
+    used = [one for one in flags if one["code"] == "fact.implausible_counted"]
+    unused = [one for one in flags if one not in used]
+    if unused:
         out.print(
             say(
                 "[yellow]Réponses qui n'ont pas pu être utilisées[/] (la fiche compte sans ces faits) :",
                 "[yellow]Answers that could not be used[/] (the record counts without these facts):",
             )
         )
-    for flag in flags:
+    for flag in (*unused, *used):
         out.print("  " + flag_words(flag))
 
 

@@ -55,6 +55,13 @@ def reasons(
     return sorted(found.values(), key=lambda one: (-one["n"], one["condition"]))
 
 
+def some(engine: Engine, unit: Any, cell: dict[str, Any], indicator: Indicator) -> bool:
+    """Some record of the place and period may give a reason; which one, nobody worked out."""
+    first, last = periods.bounds(cell["period"])
+    below = sorted(OrgUnits(engine.pack).below(cell["org_unit"]))
+    return bool(unit.left_out(cell, indicator.counts, below, (first.isoformat(), last.isoformat()), 1))
+
+
 def _why(said: list[NotCounted]) -> tuple[str, str, str]:
     """Code, the comparisons that failed as the pack writes them, and the values of this record in them. The values
     stand apart, so that records that fail alike are counted together."""

@@ -6,6 +6,7 @@ forwards to its facts, cells, resources and deliveries. Both read only; personal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from connector.engine.release import approved_figures
 from connector.engine.tally import parse_categories, rule_of, wanted_value
 from connector.mappings import people
 from connector.mappings.codec import activity_from
+from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.pack import Indicator
 from connector.model import Activity
 
@@ -141,9 +143,12 @@ def wanted(engine: Engine, unit: Any, cell: dict[str, Any]) -> str | None:
     return wanted_value(engine.pack, cell, config.vanished if config else "zero", sent)
 
 
-def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: str) -> dict[str, Any]:
+def uncounted(
+    engine: Engine, element: str, org_unit: str, period: str, combo: str, *, why_not: bool = True
+) -> dict[str, Any]:
     """Why nothing was ever counted at an address. ``value``: None; ``unknown``: what of it the pack does not know
-    (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``."""
+    (data_element | combo | org_unit | period), else None; ``not_counted`` as that of ``explain``. Without ``why_not``
+    only whether there is something to tell (``more``)."""
     indicator, part, unknown = _part_of(engine, element, combo)
     codes = {code for row in engine.pack.org_units for code in (row.org_unit, row.parent)}
     if unknown is None and org_unit not in codes:
@@ -152,11 +157,18 @@ def uncounted(engine: Engine, element: str, org_unit: str, period: str, combo: s
         periods.bounds(period)
     except ValueError:
         unknown = unknown or "period"
-    found: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"value": None, "unknown": unknown, "not_counted": []}
+    if not why_not:
+        result["more"] = False
     if unknown is None and indicator is not None:
         there = {"indicator": indicator.id, "part": part, "org_unit": org_unit, "period": period}
-        found = engine.store.read(lambda unit: left_out.reasons(engine, unit, there, indicator, PERSONAL))
-    return {"value": None, "unknown": unknown, "not_counted": found}
+        if why_not:
+            result["not_counted"] = engine.store.read(
+                lambda unit: left_out.reasons(engine, unit, there, indicator, PERSONAL)
+            )
+        else:
+            result["more"] = engine.store.read(lambda unit: left_out.some(engine, unit, there, indicator))
+    return result
 
 
 def _part_of(engine: Engine, element: str, combo: str) -> tuple[Indicator | None, str, str | None]:
@@ -317,14 +329,7 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
         },
         "revisions": unit.revisions(head["source"], head["stream"], head["key"]),
         "mapping": {"file": row["mapping"], "version": row["version"], "form": row["form"]} if row else None,
-        "facts": [
-            {
-                "name": name,
-                "value": None if name in PERSONAL and not unmask else value,
-                "masked": name in PERSONAL and not unmask,
-            }
-            for name, value in sorted((activity.facts if activity else {}).items())
-        ],
+        "facts": _facts(activity.facts, unmask) if activity else [],
         "derived": _derived(engine, unit, activity, unmask) if activity else [],
         "flags": [{"code": f.code, "fact": f.fact, "detail": f.detail} for f in activity.flags]
         if activity
@@ -349,6 +354,21 @@ def _trace(engine: Engine, unit: Any, record: str, unmask: bool) -> dict[str, An
         if referral is None
         else {k: referral[k] for k in ("state", "date", "urgent", "reason", "to_place", "answered_at")},
     }
+
+
+def _facts(facts: Mapping[str, Any], unmask: bool) -> list[dict[str, Any]]:
+    """Each fact, then those outside the plausible range of their concepts (``implausible``), which count nowhere."""
+    said = [(name, value, False) for name, value in sorted(facts.items()) if name != IMPLAUSIBLE]
+    said += [(name, value, True) for name, value in sorted(facts.get(IMPLAUSIBLE, {}).items())]
+    return [
+        {
+            "name": name,
+            "value": None if name in PERSONAL and not unmask else value,
+            "masked": name in PERSONAL and not unmask,
+            "implausible": implausible,
+        }
+        for name, value, implausible in said
+    ]
 
 
 def _derived(engine: Engine, unit: Any, activity: Activity, unmask: bool) -> list[dict[str, Any]]:

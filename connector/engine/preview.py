@@ -21,6 +21,7 @@ from connector.findings import nearest
 from connector.identity import Names
 from connector.mappings import people, r4, second_opinion
 from connector.mappings.codec import entity_from
+from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.explaining import NotCounted, not_counted
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
@@ -154,7 +155,11 @@ def _mapped(tried: Bench, mapped: Mapped, person: Entity | None, result: dict[st
         result["person"] = {"known": person is not None, "needed": activity.subject is not None}
         scope = tried.counter.facts(complete)
         behind = {name: value for name, value in scope.items() if name not in activity.facts}
-        result["facts"] = _facts(activity.facts, unmask) + _facts(behind, unmask, derived=True)
+        result["facts"] = [
+            *_facts(activity.facts, unmask),
+            *_facts(activity.facts.get(IMPLAUSIBLE, {}), unmask, implausible=True),
+            *_facts(behind, unmask, derived=True),
+        ]
         result["referral"] = _referral(activity, unmask)
         _counted(tried, activity, complete, result, unmask)
         built += tried.builder.activity_resources(activity, complete, person_known=person is not None)
@@ -164,7 +169,12 @@ def _mapped(tried: Bench, mapped: Mapped, person: Entity | None, result: dict[st
 
 
 def _facts(
-    facts: Mapping[str, Any], unmask: bool, *, derived: bool = False, masked: set[str] | None = None
+    facts: Mapping[str, Any],
+    unmask: bool,
+    *,
+    derived: bool = False,
+    implausible: bool = False,
+    masked: set[str] | None = None,
 ) -> list[dict[str, Any]]:
     hidden = PERSONAL | (masked or set())
     return [
@@ -173,8 +183,10 @@ def _facts(
             "value": value if unmask or name not in hidden else None,
             "masked": not unmask and name in hidden,
             "derived": derived,
+            "implausible": implausible,
         }
         for name, value in sorted(facts.items())
+        if name != IMPLAUSIBLE
     ]
 
 

@@ -133,7 +133,7 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
     if ministry := unit.waiting_for_ministry(name):
         return {**base, "state": "action_needed", "who": "ministry", "reason": max(ministry, key=lambda r: ministry[r])}
     if waiting:
-        return {**base, "state": "running" if running else "waiting"}
+        return {**base, "state": "running" if running else "waiting", "waiting_reason": unit.most_waiting(name)}
     if not row or row.get("last_try") is None:
         return {**base, "state": "never_run"}
     return {**base, "state": "ok"}

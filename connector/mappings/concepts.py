@@ -12,6 +12,9 @@ from connector.mappings.pack import Concept
 #: The biggest whole number that every reader of JSON takes unchanged.
 EXACT = 2**53 - 1
 KINDS = ("boolean", "integer", "decimal", "coded", "text", "date")
+#: Among the facts of an activity, or of an item of a list: those outside the plausible range of their concepts, by
+#: name. There nothing that counts or sends finds them.
+IMPLAUSIBLE = "implausible"
 #: Longest text kept as a fact, in characters.
 MAX_TEXT = 10_000
 

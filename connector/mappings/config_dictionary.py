@@ -5,6 +5,7 @@ What cannot be read is left out with a finding, so that one wrong line shows bes
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from connector.mappings import pack_shapes as shapes
@@ -14,6 +15,7 @@ from connector.mappings.pack import (
     ActivityKind,
     Category,
     Concept,
+    Plausible,
     Predicate,
 )
 from connector.mappings.sections import Section, mapping
@@ -36,6 +38,7 @@ def read_concepts(reading: Reading, name: str = "concepts.yaml") -> dict[str, Co
             fhir=_plain_map(entry.node("fhir")),
             at=entry.at,
             kept=entry.flag("kept"),
+            plausible=_plausible(entry),
         )
         keep(found, identifier, concept, entry)
     return found
@@ -51,6 +54,12 @@ def _answers(entry: Section) -> dict[str, str]:
     if isinstance(node, Seq):
         return {item.text: item.text for item in node.items if isinstance(item, Scalar)}
     return mapping(node)
+
+
+def _plausible(entry: Section) -> Plausible | None:
+    part = entry.section("plausible")
+    low, high = (Decimal(text) if (text := part.text(key)) else None for key in ("from", "to"))
+    return Plausible(low, high, part.flag("counts")) if "plausible" in entry else None
 
 
 def _plain_map(node: Any_ | None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ Three kinds of file, all a list under ``examples``:
 
 - beside a form: ``record`` (the document), optionally ``person``, and ``expect``: activity, date, place, worker,
   subject, facts, absent, flags, referral, entity, error, counts, and of what leaves for the servers ``resources`` and
-  ``cells``: lines that must be among those of ``example_lines`` (a line may be left out, none may be wrong);
+  ``cells``: lines that must be among those of ``example_lines`` (a line may be left out, none may be wrong). Then
+  ``then``, a list of what happens next to the same record: ``record`` as corrected, or ``deleted: true``, and in its
+  ``expect`` ``changes``, figures with their difference (lines may be left out; the empty list: none), and ``error``;
 - beside indicators: ``activity`` and ``facts`` (with ``age_months`` or a ``person``), and ``expect``: indicator ->
   list of ``part combo [amount]``, the empty list for "does not count";
 - ``categories.test.yaml``: ``category``, ``facts``, ``option``;
@@ -32,6 +34,7 @@ from connector.errors import MappingError
 from connector.identity import Names
 from connector.mappings import people
 from connector.mappings.episodes import Episode, Episodes, Member
+from connector.mappings.example_changes import adds, changes
 from connector.mappings.example_lines import cell_lines, resource_lines
 from connector.mappings.expressions import Compiled, ExpressionError, compile_expression, engine_only, second_engine
 from connector.mappings.fhir import FhirBuilder
@@ -170,6 +173,7 @@ class _Runner:
             try:
                 if name.startswith("forms/"):
                     self._form_example(entry, label, forms)
+                    self._then(entry, label, forms)
                 elif "episode" in entry:
                     self._episode_example(entry, label)
                 elif "register" in entry:
@@ -221,6 +225,33 @@ class _Runner:
                 at, label, mapped.activity, complete, expect.get("counts", {}), self.corrected.get("counts", {})
             )
             self._leaves(at, label, mapped.activity, complete, expect)
+
+    def _then(self, entry: Section, label: str, forms: Sequence[FormMapping]) -> None:
+        """What happens next to the same record: corrected, or deleted. Each change that is expected is made, none when
+        none is expected."""
+        form = _named(forms, entry.text("form"))
+        steps = entry.sections("then")
+        if form is None or not steps:
+            return
+        key, person = entry.text("key") or "example", _data(entry, "person")
+        parts = (self.pack, self.mapper, self.counter, form, key)
+        before, _ = adds(*parts, _data(entry, "record"), person)
+        for number, step in enumerate(steps, 1):
+            body = _data(step, "record")
+            if step.flag("deleted") == bool(body):
+                raise ValueError(f"then, step {number}: give the corrected record, or  deleted: true")
+            after, error = adds(*parts, body, person) if body else ({}, "")
+            if body:
+                self._engines_agree(step.at, label, form, body)
+            expect, found = _data(step, "expect"), changes(before, after)
+            lines = expect.get("changes")
+            wanted = sorted(" ".join(str(line).split()) for line in lines or [])
+            if not set(wanted) <= set(found) or (lines == [] and found):
+                self.results.fail(step.at, label, f"then {number}: expected {wanted}, found {found}", f"then {number}",
+                                  wanted, found)  # fmt: skip
+            if error != (expect.get("error") or ""):
+                self._same(step.at, label, "error", error or None, expect.get("error"))
+            before = after
 
     def _leaves(
         self, at: Place, label: str, activity: Activity, facts: Mapping[str, Any], expect: Mapping[str, Any]

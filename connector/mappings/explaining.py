@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.expressions import Compiled
 from connector.mappings.indicators import Counter, Step
 from connector.mappings.pack import Indicator, Place
@@ -115,9 +116,12 @@ def _of_indicator(
 def _comparisons(
     counter: Counter, lines: Iterable[str], scope: Mapping[str, Any], hide: frozenset[str], depth: int
 ) -> Iterator[Comparison]:
+    odd = scope.get(IMPLAUSIBLE) or {}
     for line in lines:
         one = _parsed(line, depth)
         words = set(_WORD.findall(_TEXT.sub("", one.text)))
+        if left := sorted(words & odd.keys()):  # absent here, and yet the record says it
+            one = replace(one, values=", ".join(f"{name} = {odd[name]} ∉ plausible" for name in left))
         yield Comparison(one.text, one.result, "", depth) if words & hide else one
         if depth >= DEPTH:
             continue

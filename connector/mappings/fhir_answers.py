@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.fhir_terms import (
     CONCEPT,
     MAX_INTEGER,
@@ -24,6 +25,8 @@ def items(facts: Mapping[str, Any], concepts: Mapping[str, Concept], terms: Term
     link id of the list; what is absent has no item."""
     out: list[Json] = []
     for name, value in facts.items():
+        if name == IMPLAUSIBLE:
+            continue  # kept for people, sent to nobody
         concept = concepts.get(name)
         head: Json = {"linkId": name}
         if concept is not None and (text := terms.words(concept.name)):

@@ -245,6 +245,12 @@ class _Rules:
         except concepts.WrongValue as error:
             flags.append(Flag(error.code, under + rule.name, str(error)))
             return
+        if concept is not None and concept.plausible is not None and not concept.plausible.holds(value):
+            counts = concept.plausible.counts
+            flags.append(Flag("fact.implausible_counted" if counts else "fact.implausible", under + rule.name))
+            if not counts:
+                facts.setdefault(concepts.IMPLAUSIBLE, {})[rule.name] = value
+                return
         facts[rule.name] = value
 
     def _items(self, name: str, value: Any, flags: list[Flag], under: str) -> list[dict[str, Any]]:
@@ -265,7 +271,8 @@ class _Rules:
         found = []
         for rules in self.rows[name]:
             item = rules.values(document, flags, f"{under}{name}.")
-            if any(rule.expression is not None and rule.name in item for rule in rules.rules):
+            said = item.keys() | item.get(concepts.IMPLAUSIBLE, {}).keys()
+            if any(rule.expression is not None and rule.name in said for rule in rules.rules):
                 found.append(item)
         return found
 
@@ -296,7 +303,7 @@ def _several(values: list[Any], codes: Mapping[str, str | None]) -> tuple[list[s
 
 def _kept_as_is(rule: FactRule, concept: Concept | None) -> type | None:
     """The Python type that is right for this fact as it comes, so that most values need no further look."""
-    if rule.codes is not None:
+    if rule.codes is not None or (concept is not None and concept.plausible is not None):
         return None
     return str if concept is None else {"boolean": bool, "integer": int}.get(concept.kind)
 

@@ -79,6 +79,22 @@ MAPPING: Mapping[str, Code] = {
         ),
         ("Recopiez le code depuis sa source.", "Copy the code again from where it comes."),
     ),
+    "plausible.not_number": Code(
+        ("{name} est {kind} : plausible est pour des nombres", "{name} is {kind}: plausible is for numbers"),
+        ("Rien n'en serait vérifié.", "Nothing of it would be checked."),
+        ("Ôtez plausible, ou écrivez kind: integer.", "Remove plausible, or write kind: integer."),
+    ),
+    "plausible.empty": Code(
+        ("{name} : plausible va de {low} à {high}", "{name}: plausible goes from {low} to {high}"),
+        (
+            "Toutes les valeurs seraient invraisemblables, ou aucune.",
+            "Every value would be implausible, or none.",
+        ),
+        (
+            "Écrivez from, to ou les deux ; to n'est pas plus petit.",
+            "Write from, to or both; to is not the smaller one.",
+        ),
+    ),
     "coding.twice": Code(
         ("{system} {code} est déjà le code de {other}", "{system} {code} is already the code of {other}"),
         (

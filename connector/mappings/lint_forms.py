@@ -166,6 +166,7 @@ def _concepts(one: Checking) -> None:
             near = nearest(str(condition), pack.concepts)
             one.add("concept.unknown", place, what=of(concept.id), name=str(condition), nearest=near)
         _when(one, concept)
+        _plausible(one, concept)
         for system, code in concept.codings.items():
             place = where.value(file, *steps, "codings", system)
             if not check_digit(system, code):
@@ -174,6 +175,21 @@ def _concepts(one: Checking) -> None:
                 first = owner.setdefault((system, code), concept.id)
                 if first != concept.id:
                     one.add("coding.twice", place, system=system.upper(), code=code, other=first)
+
+
+def _plausible(one: Checking, concept: Concept) -> None:
+    """A range is of numbers, and some number lies in it."""
+    found = concept.plausible
+    if found is None:
+        return
+    place = one.where.value("concepts.yaml", "concepts", concept.id, "plausible")
+    if concept.kind not in ("integer", "decimal"):
+        one.add("plausible.not_number", place, name=concept.id, kind=concept.kind)
+    elif found.low is None and found.high is None:
+        one.add("plausible.empty", place, name=concept.id, low="–", high="–")
+    elif found.low is not None and found.high is not None and found.high < found.low:
+        place = one.where.value("concepts.yaml", "concepts", concept.id, "plausible", "to")
+        one.add("plausible.empty", place, name=concept.id, low=str(found.low), high=str(found.high))
 
 
 def _kinds(one: Checking) -> None:

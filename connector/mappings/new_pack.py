@@ -7,6 +7,7 @@ For each field of the form the nearest names are written beside it as comments: 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import orjson
 
 from connector.mappings.pack import Concept
-from connector.mappings.samples import Field
+from connector.mappings.samples import SEXES, Field
 from connector.mappings.similar import Likeness, Similar
 
 SOURCES = ("odk", "kobo", "csv", "cht")
@@ -49,7 +50,7 @@ class Answers:
     zone: str = "Africa/Bamako"
     date: str = ""  #: path of the day of service; found among the fields when empty
     place: str = ""
-    worker: str = ""
+    worker: str | None = None  #: empty: the form does not say who
     key: str = ""
     accepted: Mapping[str, str] = field(default_factory=dict)  #: path of a field -> concept
     #: path of an accepted field -> answer of the form -> answer of the concept, which is then coded
@@ -82,8 +83,33 @@ def head_of(answers: Answers, fields: Sequence[Field]) -> dict[str, str]:
         "key": answers.key or KEYS[answers.source],
         "date": answers.date or guesses["date"] or "date",
         "place": answers.place or guesses["place"] or "site",
-        "worker": answers.worker or guesses["worker"],
+        "worker": guesses["worker"] if answers.worker is None else answers.worker,
     }
+
+
+def codes_of(one: Field, concept: Concept | None, dictionary: Mapping[str, Concept]) -> dict[str, str]:
+    """A code table proposed for a question whose options are known: option -> answer of the concept (``None``: a new
+    concept, whose answers are called as the options are). Options that are like no answer are left out."""
+    if concept is None:
+        sexes = next((pair for pair in SEXES if {option.lower() for option in one.options} == set(pair)), ())
+        known = dict(zip(sexes, ("female", "male"), strict=True)) if sexes else {}
+        return {option: known.get(option.lower()) or _slug(option) for option in one.options}
+    answers = {
+        answer: " ".join((answer, *(dictionary[id].name.values() if id in dictionary else ())))
+        for answer, id in concept.answers.items()
+    }
+    like = Similar(answers)
+    found = {}
+    for option, label in zip(one.options, one.labels or [""] * len(one.options), strict=True):
+        letter = [answer for answer in answers if answer.startswith(option.lower())]
+        near = [one for one in like.top(f"{option} {label}", 1) if one.score >= LEAST]
+        if option in answers:
+            found[option] = option
+        elif len(letter) == 1:
+            found[option] = letter[0]
+        elif near:
+            found[option] = near[0].name
+    return found
 
 
 def _first(
@@ -109,7 +135,7 @@ def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappin
         "concepts.yaml": _concepts(answers, proposals, dictionary),
         "activities.yaml": _ACTIVITIES.format(slug=slug, name=_names(answers.form, answers.form)),
         "categories.yaml": _CATEGORIES,
-        f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug),
+        f"forms/{answers.source}/{slug}.yaml": _form(answers, proposals, head, slug, dictionary),
         f"forms/{answers.source}/{slug}.test.yaml": _example(head, slug, _with_known_answers(answers, proposals)),
         "indicators/indicators.yaml": _INDICATORS.format(
             slug=slug, code=code, name=_names(f"Fiches {answers.form}", f"Records {answers.form}")
@@ -122,7 +148,8 @@ def files_of(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappin
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "form"
+    plain = unicodedata.normalize("NFKD", text.lower().replace("œ", "oe")).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "form"
 
 
 def _connector(answers: Answers) -> str:
@@ -155,14 +182,15 @@ def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappi
     lines = [_CONCEPTS]
     for path, name in answers.accepted.items():
         known = dictionary.get(name)
-        kind = next((one.field.kind for one in proposals if one.field.path == path), "text")
+        asked = next((one.field for one in proposals if one.field.path == path), None)
+        kind, label = (asked.kind, asked.label or name) if asked else ("text", name)
         lines.append(f"  - id: {name}\n")
         meanings = list(dict.fromkeys(answers.codes.get(path, {}).values()))
         made = "coded" if meanings else _FACT_KINDS.get(kind, kind)
         lines.append(f"    kind: {known.kind if known else made}\n")
         if known and known.unit:
             lines.append(f"    unit: {_text(known.unit)}\n")
-        names = known.name if known else {"fr": name, "en": name}
+        names = known.name if known else {"fr": label, "en": label}
         lines.append(f"    name: {{{', '.join(f'{k}: {_text(v)}' for k, v in names.items())}}}\n")
         if known and known.answers:
             lines.append(f"    answers: [{', '.join(known.answers)}]\n")
@@ -173,7 +201,13 @@ def _concepts(answers: Answers, proposals: Sequence[Proposal], dictionary: Mappi
     return "".join(lines)
 
 
-def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, str], slug: str) -> str:
+def _form(
+    answers: Answers,
+    proposals: Sequence[Proposal],
+    head: Mapping[str, str],
+    slug: str,
+    dictionary: Mapping[str, Concept],
+) -> str:
     lines = [_FORM.format(source=answers.source, form=_text(answers.form), slug=slug)]
     lines += [f"{key}: {_quoted(value)}\n" for key, value in head.items() if value]
     lines.append(_FACTS)
@@ -188,27 +222,45 @@ def _form(answers: Answers, proposals: Sequence[Proposal], head: Mapping[str, st
             lines.append(f"  #   {title}: {' · '.join(f'{like.name} {like.score:.2f}' for like in likes)}\n")
         if not near:
             lines.append("  #   pas de nom proche / no name near\n")
+        if one.field.options:
+            lines.append(f"  #   réponses / answers: {_listed(one.field)}\n")
         lines += [f"  #   {note}\n" for note in _NOTES.get(one.field.kind, ())]
         name = answers.accepted.get(one.field.path)
         codes = answers.codes.get(one.field.path)
         if name and codes:
             pairs = ", ".join(f"{_text(answer)}: {_text(meaning)}" for answer, meaning in codes.items())
             lines.append(f"  {name}:\n    value: {_quoted(one.field.expression)}\n    codes: {{{pairs}}}\n")
+            if left := [option for option in one.field.options if option not in codes]:
+                lines.append(_LEFT.format(left=", ".join(left), first=left[0]))
         elif name:
             lines.append(f"  {name}: {_quoted(one.field.expression)}\n")
         else:
-            lines += [f"  #{fact}: {_quoted(expression)}\n" for fact, expression in _open(one)]
+            lines += [f"  #{fact}: {expression}\n" for fact, expression in _open(one, dictionary)]
     return "".join(lines)
 
 
-def _open(one: Proposal) -> list[tuple[str, str]]:
-    """Fact and expression of the lines that a person may take for a field."""
+def _listed(one: Field) -> str:
+    labels = one.labels or ("",) * len(one.options)
+    pairs = zip(one.options, labels, strict=True)
+    return " · ".join(f"{option} « {label} »" if label else option for option, label in pairs)
+
+
+def _open(one: Proposal, dictionary: Mapping[str, Concept]) -> list[tuple[str, str]]:
+    """Fact and expression, as YAML, of the lines that a person may take for a field."""
     fact = one.concepts[0].name if one.concepts else _slug(one.field.name)
     if one.field.kind == "choices" and one.field.options:
-        return [(f"{_slug(one.field.name)}_{option}", one.field.chosen(option)) for option in one.field.options]
+        return [
+            (f"{_slug(one.field.name)}_{_slug(option)}", _quoted(one.field.chosen(option)))
+            for option in one.field.options
+        ]
     if one.field.kind == "zero_one":
-        return [(fact, one.field.expression), (fact, f"$num({one.field.path})")]
-    return [(fact, one.field.expression)]
+        return [(fact, _quoted(one.field.expression)), (fact, _quoted(f"$num({one.field.path})"))]
+    if one.field.kind == "choice" and one.field.options:
+        concept = dictionary.get(fact)
+        codes = codes_of(one.field, concept if concept and concept.answers else None, dictionary)
+        pairs = ", ".join(f"{_text(option)}: {_text(meaning)}" for option, meaning in codes.items())
+        return [(fact, f"{{value: {_text(one.field.expression)}, codes: {{{pairs}}}}}")]
+    return [(fact, _quoted(one.field.expression))]
 
 
 def _quoted(expression: str) -> str:
@@ -366,6 +418,8 @@ activity: {slug}
 
 # Vérifier ces lignes : la date décide du mois, le lieu de l'unité (org_units.csv).
 # Check these lines: the date decides the month, the place the org unit (org_units.csv).
+"""
+_LEFT = """    # pas dans la table / not in the table: {left}   (« {first}: ~ » = non demandé / not asked)
 """
 _FACTS = """
 # Rien n'est décidé : pour chaque champ, les noms les plus proches et leur ressemblance (0 à 1). Garder la ligne qui

@@ -52,12 +52,26 @@ class TargetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Plausible:
+    """The numbers a fact may likely be, both ends included; None: no end. ``counts``: what lies outside counts all the
+    same."""
+
+    low: Decimal | None
+    high: Decimal | None
+    counts: bool = False
+
+    def holds(self, value: int | Decimal) -> bool:
+        return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
+
+
+@dataclass(frozen=True, slots=True)
 class Concept:
     """One entry of the dictionary. ``kind``: boolean | integer | decimal | coded | text | date.
 
     ``codings``: system -> code with system in ciel, loinc, snomed, icd11, who. ``answers``: option -> concept id for
     coded concepts. ``unit``: UCUM code stored inside; ``fhir``: {resource, category, ...}, where it goes.
     ``kept``: wanted although nothing counts or sends it yet, so that ``relais check`` is silent about it.
+    ``plausible``: of numbers; what lies outside is kept, flagged and shown, and neither counted nor sent.
     """
 
     id: str
@@ -69,6 +83,7 @@ class Concept:
     fhir: Mapping[str, Any] = field(default_factory=dict)
     at: Place | None = None
     kept: bool = False
+    plausible: Plausible | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,14 @@ CONCEPTS = Group(
                             ),
                             ("ce qu'il devient en FHIR", "what it becomes in FHIR"),
                         ),
+                        "plausible": Field(
+                            Group({"from": Field(Number(), ("à partir de (compris)", "from (included)")),
+                                   "to": Field(Number(), ("jusqu'à (compris)", "to (included)")),
+                                   "counts": Field(FLAG, ("hors de là il compte quand même",
+                                                          "outside it counts all the same"), default="false")}),
+                            ("les nombres vraisemblables : ailleurs il est gardé, signalé, ni compté ni envoyé",
+                             "the likely numbers: elsewhere it is kept, flagged, neither counted nor sent"),
+                        ),
                         "kept": Field(FLAG, ("gardé exprès, même si rien ne le compte ni ne l'envoie encore",
                                              "kept on purpose, even if nothing counts or sends it yet")),
                     }
@@ -668,6 +676,33 @@ FORM_TEST = Group(
                                 }
                             ),
                             ("ce qui doit en sortir", "what must come of it"),
+                        ),
+                        "then": Field(
+                            ListOf(
+                                Group(
+                                    {
+                                        "record": Field(MapOf(Anything(), holes=True),
+                                                        ("la fiche corrigée", "the record as corrected")),
+                                        "deleted": Field(FLAG, ("ou la fiche est supprimée",
+                                                                "or the record is deleted"), default="false"),
+                                        "expect": Field(
+                                            Group(
+                                                {
+                                                    "changes": Field(
+                                                        ListOf(TEXT),
+                                                        ("les chiffres qui changent, et de combien",
+                                                         "the figures that change, and by how much"),
+                                                    ),
+                                                    "error": Field(TEXT),
+                                                }
+                                            ),
+                                            ("ce que cela change", "what that changes"),
+                                            required=True,
+                                        ),
+                                    }
+                                )
+                            ),
+                            ("ce qui arrive ensuite à la même fiche", "what happens next to the same record"),
                         ),
                     }
                 )

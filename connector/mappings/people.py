@@ -6,6 +6,7 @@ Identity (sex, birth date) is the latest known and holds for all activities of t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -16,6 +17,8 @@ DAYS_PER_MONTH = 30.4375
 SEXES = ("female", "male")
 #: The fact an app may give when no birth date is known.
 REPORTED_AGE = "reported_age_months"
+#: What a registration may say instead of a birth date: completed months, and the day they were guessed on.
+ESTIMATED_AGE, ESTIMATED_ON = "estimated_age_months", "estimated_on"
 #: The role of a place that is a household, and what the registry says of its kind.
 HOUSEHOLD, HOUSEHOLD_TYPE = "household", "household_type"
 
@@ -28,15 +31,16 @@ def household_of(activity: Activity, person: Entity | None) -> str | None:
 
 def complete(activity: Activity, person: Entity | None, household: Entity | None = None) -> dict[str, Any]:
     """The facts to count by: those of the activity, with ``age_days``, ``age_months``, ``age_years`` (completed, at
-    the date of service), ``age_known``, ``sex``, ``born`` (a birth date known to the day, not after it), ``household``
+    the date of service; by the birth date, else the age guessed at the registration, else the age the record
+    tells), ``age_known``, ``sex``, ``born`` (a birth date known to the day, not after it), ``household``
     (its id), and of a household that is registered ``household_registered`` and ``household_type``. What is not known
     is absent.
     """
     facts = dict(activity.facts)
     data = person.data if person is not None else {}
     birth = data.get("birth_date")
-    ages = ages_at(activity.date, birth)
-    if ages is not None and isinstance(birth, str) and len(birth) == 10:
+    ages = ages_of(data, activity.date)
+    if isinstance(birth, str) and len(birth) == 10 and ages_at(activity.date, birth) is not None:
         facts["born"] = birth
     home = household_of(activity, person)
     if home is not None:
@@ -73,6 +77,18 @@ def ages_at(day: date, birth_date: Any) -> tuple[int, int, int] | None:
         return None
     months = (day.year - born.year) * 12 + day.month - born.month - (1 if day.day < born.day else 0)
     return (day - born).days, months, months // 12
+
+
+def ages_of(data: Mapping[str, Any], day: date) -> tuple[int, int, int] | None:
+    """The same of a person of the registry: by the birth date, else by the age that was guessed at the registration,
+    as much older as has passed since. None when neither is known."""
+    known = ages_at(day, data.get("birth_date"))
+    guessed = ages_from_months(data.get(ESTIMATED_AGE))
+    since = ages_at(day, data.get(ESTIMATED_ON))
+    if known is not None or guessed is None or since is None:
+        return known
+    months = guessed[1] + since[1]
+    return guessed[0] + since[0], months, months // 12
 
 
 def ages_from_months(months: Any) -> tuple[int, int, int] | None:

@@ -102,7 +102,7 @@ class _Kind:
             "records": line.records,
             "members": [self._scope(one.activity, one.facts) for one in line.members],
         }
-        ages = people.ages_at(last, line.data.get("birth_date"))
+        ages = people.ages_of(line.data, last)
         if ages is not None:
             scope["age_days"], scope["age_months"], scope["age_years"] = ages
         if self.when is not None and not _holds(self.when, scope):

@@ -346,6 +346,15 @@ class TrailQueries:
         )
         return found[0] if found else {}
 
+    def most_waiting(self, target: str) -> str | None:
+        """The reason of most of what waits at a target; None when nothing that waits has one."""
+        found = self._rows(
+            "SELECT reason FROM delivery WHERE target=:t AND state IN ('pending', 'deferred', 'unknown') AND reason IS NOT "
+            "NULL AND reason <> '' GROUP BY reason ORDER BY COUNT(*) DESC, reason LIMIT 1",
+            t=target,
+        )
+        return str(found[0]["reason"]) if found else None
+
     # -- reconcile
 
     def cell_blocks(self, period: str | None) -> list[tuple[str, str, str]]:

@@ -33,7 +33,7 @@ def read(relais: Relais, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rel
 
 
 def test_what_could_not_be_used_is_said_everywhere(read: Relais, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "1 record has an answer that could not be used: relais quarantine --flagged"
+    said = "1 record has an answer to look at: relais quarantine --flagged"
     assert said in read.first.out and said in read("status").out  # type: ignore[attr-defined]
     assert "1 record in quarantine" in read.first.out  # type: ignore[attr-defined]
     assert read("status", "--json").document["flagged"] == 1
@@ -59,6 +59,9 @@ def test_a_place_that_is_not_known_is_named_and_keys_stay_whole(
     shown = read("quarantine").out
     assert lost in shown and "org_units.csv place GE-UNKNOWN" in shown
     assert max(map(len, shown.splitlines())) <= int(columns)
+    counted = [" ".join(line.split()) for line in read("trace", RECORD).out.splitlines()]
+    cells = read("trace", RECORD, "--json").document["cells"]
+    assert cells and {f"{c['data_element']} {c['combo']} {c['org_unit']} {c['period']}" for c in cells} <= set(counted)
     traced = read("trace", lost).out
     assert "place GE-UNKNOWN" in traced and "fact" not in traced and "cell" not in traced
 
@@ -69,12 +72,22 @@ def test_a_source_that_is_silent_says_since_when_and_what_is_allowed(read: Relai
     assert "silent_after allows 35d" in " ".join(read("status").out.split())
 
 
+def test_a_form_that_nobody_mapped_is_named_once(read: Relais, tmp_path: Path) -> None:
+    (tmp_path / "files" / "odk" / "inconnu-1.ndjson").write_bytes(orjson.dumps({"__id": "uuid:9"}) + b"\n")
+    read("run", "--dry-run", "--source", "odk")
+    (line,) = [one for one in read("quarantine", "--code", "form.unknown").out.splitlines() if "inconnu ·" in one]
+    assert line.strip() == "inconnu · Mapping"
+
+
 def test_why_a_target_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.cli.output.FRENCH", False)
     parked = {"name": "dhis2", "state": "action_needed", "who": "target_admin", "reason": None}
     words = looking._why({**parked, "parked_reason": "dhis2.E7617"}, {}, "UTC")
     assert "dhis2.E7617" in words and "--where state=parked" in words and "Target administrator" in words
     assert looking._why({**parked, "state": "ok", "who": "nobody"}, {}, "UTC") == ""
+    waits = {**parked, "state": "waiting", "who": "nobody", "next_try": "2026-11-30T06:00:00Z"}
+    words = looking._why({**waits, "waiting_reason": "dhis2.period_not_open"}, {}, "Africa/Nairobi")
+    assert words == "dhis2.period_not_open Next try: 2026-11-30 09:00"
 
 
 def test_what_is_missing_at_a_target(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

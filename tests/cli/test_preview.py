@@ -45,6 +45,20 @@ def test_what_counts_and_which_comparison_kept_the_rest_out(relais: Relais) -> N
     assert all(not r["problems"] and not r["second_opinion"] for r in found["resources"]) and found["resources"]
 
 
+def test_a_number_that_cannot_be_is_shown_and_counts_nowhere(relais: Relais) -> None:
+    """An arm circumference in centimetres makes no severe malnutrition, neither at DHIS2 nor in a resource."""
+    record = {**VISIT, "fields": {**VISIT["fields"], "group_nutrition": {"muac_score": "11"}}}
+    found = relais("preview", "assessment", "--json", stdin=text(record)).document
+    assert [(f["name"], f["value"]) for f in found["facts"] if f["implausible"]] == [("muac_mm", 11)]
+    assert [(f["code"], f["fact"]) for f in found["flags"]] == [("fact.implausible", "muac_mm")]
+    assert not {"E04", "E05", "E06"} & {c["indicator"] for c in found["cells"]}
+    why = {one["indicator"]: one for one in found["not_counted"]}
+    assert why["E05"]["comparisons"][1]["values"] == "muac_mm = 11 ∉ plausible"
+    assert {r["key"].partition("/")[0] for r in found["resources"]} == {"Encounter", "Observation"}, "no diagnosis"
+    said = " ".join(relais("preview", "assessment", stdin=text(record)).out.split())
+    assert "muac_mm 11 implausible" in said and "neither counted nor sent: muac_mm" in said
+
+
 def test_with_the_person_the_bands_are_hers(relais: Relais, tmp_path: Path) -> None:
     file = tmp_path / "person.json"
     file.write_text(text(CHILD), "utf-8")

@@ -50,5 +50,5 @@ def test_one_is_not_many_and_times_are_local(
     working.show_run(summary, zone="Africa/Lagos")
     said = capsys.readouterr().out
     assert "1 fiche en quarantaine, 2 envois mis de côté" in said
-    assert "2 fiches ont une réponse qui n'a pas pu être utilisée" in " ".join(said.split())
+    assert "2 fiches ont une réponse à revoir" in " ".join(said.split())
     assert said.rstrip().endswith("Prochain essai : 2026-11-30 13:12")

@@ -25,6 +25,7 @@ from connector.identity import Names
 from connector.mappings.config import load_pack
 from connector.mappings.expected import expected_metadata
 from connector.mappings.needs import dhis2_needs
+from connector.mappings.org_unit_tree import units_of
 from connector.mappings.pack import Pack
 from connector.model import Delivery, Finding, Lack, Severity, Survey, Verdict
 from connector.sandbox.dhis2 import DHIS2Sim
@@ -382,3 +383,20 @@ def test_the_package_refers_only_to_what_is_there_or_in_it() -> None:
                         for k, v in package.items()})  # fmt: skip
     named = {part.split('"')[0] for part in links.split('"id": "')[1:]}
     assert named and named <= ids
+
+
+def test_the_tree_of_org_units_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    monkeypatch.setattr("connector.adapters.dhis2_setup._PAGE", 2)
+
+    async def work() -> Any:
+        return await Dhis2Setup(
+            house.client("relais"), name="dhis2", needs=dhis2_needs(pack()), names=Names("mali-health")
+        ).org_units()
+
+    units, without = units_of(asyncio.run(work()))
+    there = house.sim.metadata.lists["orgUnits"]
+    assert len(there) > 4 and without == []
+    assert {(u.code, u.name, u.parent, u.level, u.opened) for u in units} == {
+        (o["code"], o["name"], o.get("parent") or "", o["path"].count("/"), o["opening"]) for o in there
+    }

@@ -134,6 +134,9 @@ def test_why_nothing_was_ever_counted_there(make_road: Make) -> None:
     wrong = [("MH_X", *where[1:]), (where[0], "ML-X9", *where[2:]), (*where[:2], "209", where[3]), (*where[:3], "A3")]
     for one, what in zip(wrong, ("data_element", "org_unit", "period", "combo"), strict=True):
         assert lineage.uncounted(road.engine, *one) == {"value": None, "unknown": what, "not_counted": []}
+    hint = {"value": None, "unknown": None, "not_counted": []}
+    assert lineage.uncounted(road.engine, *where, why_not=False) == {**hint, "more": True}
+    assert lineage.uncounted(road.engine, *where[:2], "202511", where[3], why_not=False) == {**hint, "more": False}
 
 
 @pytest.mark.again

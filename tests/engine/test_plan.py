@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from connector.engine import approving, kept_plans, runs
 from connector.engine import plan as planning
 from connector.errors import PlanChanged, PlanUnknown
 from connector.mappings.pack import Pack, Release
-from tests.engine.house import SITE, UNIT, WORKERS, Make, Road, a_few, visit
+from tests.engine.house import ANNA, SITE, UNIT, WORKERS, Make, Road, a_few, person, place, visit
 
+A1 = "ML-KKO-D1-A1"
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 
 
@@ -104,6 +106,48 @@ def test_a_changed_input_is_refused_and_nothing_leaves(make_road: Make) -> None:
     with pytest.raises(PlanChanged, match=r"block/MH_SEC/.*another state is wanted now.*Nothing was sent"):
         carry_out(road, document["id"])
     assert road.values() == {} and PlanChanged.exit_code == 3
+
+
+def replaced(pack: Pack) -> Pack:
+    """From 15 August site 1 is what was site 4, site 2 is closed, and site 3 is another CSCom's site."""
+    half, rows = date(2026, 8, 14), []
+    for row in pack.org_units:
+        if (row.source, row.place) in (("cht", "site-1"), ("cht", "site-2"), ("cht", "site-3")):
+            rows.append(replace(row, valid_to=half))
+            unit = {"site-1": f"{A1}-S4", "site-3": "ML-KKO-D1-A2-S1"}.get(row.place)
+            if unit is not None:
+                rows.append(replace(row, org_unit=unit, parent=unit[:-3], valid_from=half + timedelta(days=1)))
+        else:
+            rows.append(row)
+    return replace(pack, version="replaced", org_units=tuple(rows))
+
+
+def test_a_place_that_moves_one_that_closes_and_one_that_changes_its_area_stand_in_one_plan(make_road: Make) -> None:
+    """Both sides of each are told together, and carried out together."""
+    sites = [place(f"site-{n}", "site", "area-1") for n in (1, 2, 3)]
+    visits = [
+        visit(f"{site}-{day}", f"2026-08-{day}", site=f"site-{site}")
+        for site in (1, 2, 3)
+        for day in ("05", "10", "20")
+    ]
+    road = make_road([place("area-1", "area", "district-1"), *sites, person(ANNA), *visits])
+    road.settle()
+    before = {unit: road.value(*A04, unit=unit) for unit in (f"{A1}-S1", f"{A1}-S2", f"{A1}-S3", f"{A1}-S4")}
+    assert before == {f"{A1}-S1": "3", f"{A1}-S2": "3", f"{A1}-S3": "3", f"{A1}-S4": None}
+    road.again(replaced)
+    road.run(targets=[])
+    document = kept_plans.keep(road.engine, "awa", "dhis2", "202608")
+    told = {
+        i["org_unit"]: (i["what"], i["accepted"], i["sends"])
+        for i in document["items"] if (i.get("data_element"), i.get("combo")) == A04
+    }  # fmt: skip
+    assert told == {
+        f"{A1}-S1": ("changed", "3", "2"), f"{A1}-S2": ("changed", "3", "2"), f"{A1}-S3": ("changed", "3", "2"),
+        f"{A1}-S4": ("new", None, "1"), "ML-KKO-D1-A2-S1": ("new", None, "1"),
+    }  # fmt: skip
+    assert road.quarantined() == {"2-20": "place.closed_at_date"}
+    carry_out(road, document["id"])
+    assert {unit: road.value(*A04, unit=unit) for unit in told} == {unit: sends for unit, (_, _, sends) in told.items()}
 
 
 def test_records_not_counted_yet_are_a_changed_input_too(make_road: Make) -> None:

@@ -530,6 +530,14 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
 
     assert store.read(lambda unit: unit.most_parked("dhis2")) == {"who": "mapping", "reason": ODD}
     assert store.read(lambda unit: unit.most_parked("fhir")) == {}
+    assert store.read(lambda unit: unit.most_waiting("dhis2")) is None
+    store.write(
+        lambda unit: unit.connection.execute(
+            text("UPDATE delivery SET reason='dhis2.period_not_open' WHERE key='overtaken'")
+        )
+    )
+    assert store.read(lambda unit: unit.most_waiting("dhis2")) == "dhis2.period_not_open"
+    assert store.read(lambda unit: unit.most_waiting("fhir")) is None
     assert [d["key"] for d in store.read(lambda unit: unit.accepted_deliveries("dhis2", 0, 10))] == ["good"]
     assert [d["key"] for d in store.read(lambda unit: unit.open_deliveries("dhis2", 10))] == ["bad", "overtaken"]
     for reason, who in (("fhir.changed_by_hand", "target_admin"), (None, None)):

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.errors import MappingError
+from connector.mappings.codec import activity_from, activity_to
 from connector.mappings.config import load_pack
 from connector.mappings.forms import MAX_ITEMS, Mapper
-from connector.mappings.pack import Concept, FactRule, Pack
-from connector.model import Activity, Record
+from connector.mappings.indicators import Counter
+from connector.mappings.pack import Concept, FactRule, Pack, Plausible
+from connector.model import Activity, Mapped, Record
 
 PACK = Path(__file__).parents[2] / "config" / "mali-health"
 JULY_23 = 1784800000000  # 2026-07-23 09:46:40 UTC
@@ -232,6 +234,42 @@ def test_money_is_never_a_binary_float() -> None:
 def test_rows_that_were_not_filled_in_are_left_out() -> None:
     stock = activity(report("stock_count", tdr={"on_hand": 0}, zinc={"stockout_days": "2"}, sro={})).facts["stock"]
     assert stock == [{"product": "tdr", "on_hand": 0}, {"product": "zinc", "stockout_days": 2}]
+
+
+def loaned(counts: bool, *amounts: int) -> Mapped:
+    """Loans of these amounts, of which 1,000 to 50,000 are plausible."""
+    whole = pack()
+    amount = replace(whole.concepts["amount"], plausible=Plausible(Decimal(1000), Decimal(50_000), counts))
+    loans = [{"objet": "sante", "montant_xof": str(one)} for one in amounts]
+    return Mapper(replace(whole, concepts={**whole.concepts, "amount": amount})).apply(savings(prets=loans))
+
+
+def test_an_implausible_value_is_kept_and_flagged_where_nothing_counts_it() -> None:
+    mapped = loaned(False, 999, 1000, 50_000, 50_001)
+    assert mapped.activity is not None
+    assert mapped.activity.facts["loans"] == [
+        {"objet": "sante", "implausible": {"amount": 999}}, {"objet": "sante", "amount": 1000},
+        {"objet": "sante", "amount": 50_000}, {"objet": "sante", "implausible": {"amount": 50_001}},
+    ]  # fmt: skip
+    assert {(flag.code, flag.fact) for flag in mapped.flags} == {("fact.implausible", "loans.amount")}
+    assert activity_from(activity_to(mapped.activity)) == mapped.activity
+    counted = Counter(pack()).contributions(mapped.activity, mapped.activity.facts, lambda level: "ML-KKO")
+    assert [one.amount for one in counted if one.indicator == "G07_XOF"] == [1000, 50_000]
+
+
+def test_an_implausible_value_counts_where_the_pack_says_so() -> None:
+    mapped = loaned(True, 999)
+    assert mapped.activity is not None and mapped.activity.facts["loans"] == [{"objet": "sante", "amount": 999}]
+    assert [(flag.code, flag.fact) for flag in mapped.flags] == [("fact.implausible_counted", "loans.amount")]
+
+
+def test_a_row_that_says_something_implausible_is_a_row() -> None:
+    whole = pack()
+    on_hand = replace(whole.concepts["on_hand"], plausible=Plausible(None, Decimal(500)))
+    changed = replace(whole, concepts={**whole.concepts, "on_hand": on_hand})
+    mapped = Mapper(changed).apply(report("stock_count", tdr={"on_hand": 501}, sro={}))
+    assert mapped.activity is not None
+    assert mapped.activity.facts["stock"] == [{"product": "tdr", "implausible": {"on_hand": 501}}]
 
 
 # ---------------------------------------------------------------- referrals

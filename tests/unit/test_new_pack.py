@@ -30,6 +30,19 @@ RECORDS = {
     "kobo": {"meta/rootUuid": "1", "reunion/date": "2026-07-09", "reunion/structure": "a", "reunion/femmes": "3"},
     "cht": {"_id": "1", "reported_date": 1, "fields": {"fever": "yes"}},
 }
+#: How the questions begin whose proposal is taken here.
+HEADS = ("date:", "place:", "worker:", "Choices sheet", "Feuille choices")
+CHOICES = """list name,name,label::fr,label::en
+sexe,m,Masculin,Male
+sexe,f,Féminin,Female
+tdr,pos,Positif,Positive
+tdr,neg,Négatif,Negative
+tdr,nf,Non fait,Not done
+conduite,conseil,Conseil,Advice
+conduite,reference,Référence,Referral
+on,oui,Oui,Yes
+on,non,Non,No
+"""
 SURVEY = """type,name,label::fr
 start,start,
 date,date_depistage,Date du dépistage
@@ -111,7 +124,9 @@ def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: py
     answers = iter(["1", "", "bras"])
     asked: list[str] = []
 
-    def prompt(text: str, **_: Any) -> str:
+    def prompt(text: str, default: str = "", **_: Any) -> str:
+        if text.startswith(HEADS):
+            return default
         asked.append(text)
         return next(answers)
 
@@ -130,7 +145,9 @@ def test_who_is_asked_is_told_what_for_and_asked_again_what_cannot_be(
     answers = iter(["1", "un fait", "zzz_said"])
     asked: list[str] = []
 
-    def prompt(text: str, **_: Any) -> str:
+    def prompt(text: str, default: str = "", **_: Any) -> str:
+        if text.startswith(HEADS):
+            return default
         asked.append(text)
         return next(answers)
 
@@ -140,7 +157,12 @@ def test_who_is_asked_is_told_what_for_and_asked_again_what_cannot_be(
     said = " ".join(capsys.readouterr().err.split())
     assert "1, 2, 3" not in asked[0] and len(asked) == 3, "1 is no answer where nothing is proposed"
     assert "1 : ni un des numéros" in said and "un fait : ni un des numéros" in said
-    assert "va écrire un paquet" in said and "date = date_v, lieu = site" in said and "(oui ou non)" in said
+    assert (
+        "va écrire un paquet" in said
+        and "date = date_v, lieu = site" in said
+        and "Champs : date_v, site, zzz" in said
+        and "(oui ou non)" in said
+    )
     assert {rule.name for rule in whole(tmp_path / "pack").forms["odk", "f"].facts} == {"zzz_said"}
     assert '"zzz": "oui"' in (tmp_path / "pack/forms/odk/f.test.yaml").read_text("utf-8")
 
@@ -149,13 +171,96 @@ def test_one_answer_of_a_list_becomes_a_coded_fact(tmp_path: Path, monkeypatch: 
     sample = tmp_path / "survey.csv"
     sample.write_text("type,name\ndate,date_v\nselect_one sites,site\nselect_one sexe,qqq\n", "utf-8")
     answers = iter(["gender", "m f", "m=male f=female"])
-    monkeypatch.setattr(typer, "prompt", lambda *_, **__: next(answers))
+    monkeypatch.setattr(
+        typer, "prompt", lambda text, default="", **_: default if text.startswith(HEADS) else next(answers)
+    )
     new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
     pack = whole(tmp_path / "pack")
     assert (pack.concepts["gender"].kind, list(pack.concepts["gender"].answers)) == ("coded", ["male", "female"])
     (rule,) = pack.forms["odk", "f"].facts
     assert (rule.name, rule.codes) == ("gender", {"m": "male", "f": "female"})
     assert '"qqq": "m"' in (tmp_path / "pack/forms/odk/f.test.yaml").read_text("utf-8")
+
+
+def with_choices(tmp_path: Path) -> tuple[Path, Path]:
+    sample, choices = tmp_path / "survey.csv", tmp_path / "choices.csv"
+    sample.write_text(
+        "type,name,label\ndate,jour,Jour\nselect_one sites,site,Site\ntext,saisi_par,Qui\nselect_one sexe,genre,Sexe\n"
+        "select_one tdr,tdr,TDR\nselect_one on,oedemes,Oedèmes\nselect_multiple conduite,conduite,Conduite\n",
+        "utf-8",
+    )
+    choices.write_text(CHOICES, "utf-8")
+    return sample, choices
+
+
+def test_option_lists_become_code_tables_that_are_proposed(tmp_path: Path) -> None:
+    sample, choices = with_choices(tmp_path)
+    init(tmp_path / "open", form="f", sample=sample, choices=choices)
+    text = (tmp_path / "open/forms/odk/f.yaml").read_text("utf-8")
+    assert '#genre: {value: "genre", codes: {"m": "male", "f": "female"}}' in text and "m « Masculin Male »" in text
+    assert '#malaria_rdt: {value: "tdr", codes: {"pos": "positive", "neg": "negative"}}' in text
+    assert "#conduite_conseil: $chosen(conduite, 'conseil')" in text and ": $yes(oedemes)" in text
+    assert whole(tmp_path / "open").forms["odk", "f"].facts == (), "none is taken by itself"
+    accept = ["genre=sex", "tdr=malaria_rdt"]
+    init(tmp_path / "taken", form="f", sample=sample, choices=choices, accept=accept)
+    pack = whole(tmp_path / "taken")
+    assert {rule.name: rule.codes for rule in pack.forms["odk", "f"].facts} == {
+        "sex": {"m": "male", "f": "female"}, "malaria_rdt": {"pos": "positive", "neg": "negative"},
+    }  # fmt: skip
+    assert sorted(pack.concepts["sex"].answers) == ["female", "male"] and pack.concepts["sex"].name["fr"] == "Sexe"
+    text = (tmp_path / "taken/forms/odk/f.yaml").read_text("utf-8")
+    assert "# pas dans la table / not in the table: nf" in text
+
+
+def test_which_field_is_the_day_the_place_and_the_worker_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample, choices = with_choices(tmp_path)
+    proposed: dict[str, str] = {}
+    said = {"date": ["jour"], "place": ["nowhere", "site"], "worker": ["saisi_par"], "genre": ["m=male f=female"]}
+
+    def prompt(text: str, default: str = "", **_: Any) -> str:
+        key = text.replace("\u00a0", " ").partition(":")[0].strip()
+        proposed.setdefault(key, default)
+        return said[key].pop(0) if said.get(key) else default
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    monkeypatch.setattr("connector.cli.output.FRENCH", True)
+    new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
+    form = whole(tmp_path / "pack").forms["odk", "f"]
+    assert form.date and form.place and form.worker
+    assert [one.source for one in (form.date, form.place, form.worker)] == ["jour", "site", "saisi_par"]
+    assert (proposed["place"], proposed["worker"]) == ("site", "-")
+    assert str(choices) in proposed.values()
+    assert "nowhere : aucun champ ne s'appelle ainsi" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_form_that_does_not_say_who_recorded_it(tmp_path: Path) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text("type,name\ndate,jour\ntext,site\ntext,agent\n", "utf-8")
+    init(tmp_path / "guessed", form="f", sample=sample)
+    init(tmp_path / "none", form="f", sample=sample, worker="")
+    workers = [whole(tmp_path / one).forms["odk", "f"].worker for one in ("guessed", "none")]
+    assert workers[0] is not None and workers[0].source == "agent" and workers[1] is None
+
+
+def test_a_sheet_without_lists_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="list_name"):
+        fields_of(SURVEY.encode(), "s.csv", b"type,name\n")
+
+
+def test_a_long_list_of_options_is_no_code_table() -> None:
+    choices = "list_name,name\n" + "".join(f"sites,s{n}\n" for n in range(41))
+    (one,) = fields_of(b"type,name\nselect_one sites,site\n", "s.csv", choices.encode())
+    assert (one.kind, one.options, one.made) == ("text", (), "s0")
+
+
+@pytest.mark.parametrize(
+    ("value", "options"), [("m", ("f", "m")), ("Féminin", ("féminin", "masculin")), ("moussa", ())]
+)
+def test_a_sex_in_a_sample_is_a_coded_answer(value: str, options: tuple[str, ...]) -> None:
+    (one,) = fields_of(json.dumps({"sexe": value}).encode(), "s.json")
+    assert (one.kind, one.options) == ("choice" if options else "text", options)
 
 
 def test_nothing_that_is_there_is_written_over(tmp_path: Path) -> None:

@@ -79,6 +79,30 @@ def test_the_registry_is_believed_before_the_age_told() -> None:
     assert facts["age_months"] == 2
 
 
+@pytest.mark.parametrize(
+    ("day", "ages"),
+    [
+        ("2026-01-10", (547, 18, 1)),
+        ("2026-02-09", (577, 18, 1)),
+        ("2026-02-10", (578, 19, 1)),
+        ("2026-07-10", (728, 24, 2)),
+    ],
+)
+def test_an_age_guessed_at_the_registration_grows(day: str, ages: tuple[int, int, int]) -> None:
+    """18 months on 10 January 2026; believed before the age told at the visit."""
+    guessed = person(estimated_age_months=18, estimated_on="2026-01-10")
+    facts = people.complete(visit(day, reported_age_months=50), guessed)
+    assert (facts["age_days"], facts["age_months"], facts["age_years"]) == ages and "born" not in facts
+
+
+def test_a_birth_date_is_believed_before_a_guess_and_a_guess_of_later_says_nothing() -> None:
+    known = person(birth_date="2026-05-15", estimated_age_months=18, estimated_on="2026-01-10")
+    assert people.complete(visit("2026-07-15"), known)["age_months"] == 2
+    for data in ({"estimated_on": "2026-08-01"}, {"estimated_on": None}, {"estimated_age_months": "18"}):
+        guess = person(**{"estimated_age_months": 18, "estimated_on": "2026-01-10", **data})
+        assert people.complete(visit("2026-07-15"), guess) == {"age_known": False}
+
+
 @pytest.mark.parametrize("months", [-1, True, "7", 7.5])
 def test_an_age_told_that_is_none_is_not_believed(months: Any) -> None:
     assert people.complete(visit("2026-07-15", reported_age_months=months), None)["age_known"] is False

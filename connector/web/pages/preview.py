@@ -97,6 +97,7 @@ def _fact(view: View, fact: Mapping[str, Any]) -> dict[str, Any]:
         "id": fact["name"],
         "masked": fact["masked"],
         "derived": fact["derived"],
+        "implausible": fact["implausible"],
         "value": _plain(view, fact["value"], fact["name"]),
     }
 

@@ -113,6 +113,7 @@ def _fact(view: View, fact: Row) -> dict[str, Any]:
         "name": view.names.concept(fact["name"]),
         "id": fact["name"],
         "masked": bool(fact.get("masked")) and fact.get("value") is None,
+        "implausible": bool(fact.get("implausible")),
         "value": _plain(view, fact.get("value"), fact["name"]),
     }
 
