@@ -261,7 +261,7 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
             now=clock.now,
         )
     return (
-        FhirServerTarget(client, target.name, values)
+        FhirServerTarget(client, target.name, {**values, "on_existing": target.on_existing})
         if target.kind == "fhir_server"
         else ChtAnswersTarget(client, target.name, values)
     )

@@ -163,7 +163,7 @@ def write_there(road: Road, key: str, content: dict[str, Any]) -> None:
     held.content, held.canonical, held.version = content, b"", held.version + 1
 
 
-def test_a_resource_changed_there_is_shown_and_kept_until_its_record_changes(road: Road) -> None:
+def test_a_resource_changed_there_is_shown_and_kept_until_a_person_says_otherwise(road: Road) -> None:
     road.settle()
     key = patient_of(road)
     theirs = {**road.fhir._held[key].content, "active": False}
@@ -182,6 +182,12 @@ def test_a_resource_changed_there_is_shown_and_kept_until_its_record_changes(roa
     write_there(road, key, theirs)
     road.reconcile("fhir")
     road.cht.edit(MODIBO, {"name": "Modibo Deux"})
+    road.settle()
+    assert road.fhir._held[key].content == theirs, "a change of the record overwrites nobody's work unseen"
+    row = road.one("SELECT * FROM delivery WHERE key=:k", k=key)
+    assert (row["state"], row["reason"], row["who"]) == ("parked", "fhir.changed_there", "target_admin")
+    said(road, row["reason"])
+    road.actions.retry([row["id"]], by="admin")
     road.settle()
     assert "Deux" in str(road.fhir._held[key].content) and "active" not in road.fhir._held[key].content
     assert road.one("SELECT reason FROM delivery WHERE key=:k", k=key)["reason"] is None
