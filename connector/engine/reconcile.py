@@ -164,9 +164,7 @@ async def _by_key(engine: Engine, target: str, result: dict[str, Any], reopen: b
                 who = engine.who(CHANGED)
                 engine.store.write(lambda unit, r=row, w=who: unit.accepted_but(r["id"], CHANGED, w, engine.now()))
             elif gone or row["kind"] == "resource":
-                # The versions of before the restore are not those there: what is there is replaced, whichever it is.
-                afresh = gone or (restored and row["kind"] == "resource")
-                engine.store.write(lambda unit, r=row, a=afresh: _again(engine, unit, r, a))
+                engine.store.write(lambda unit, r=row, g=gone: _again(engine, unit, r, g))
 
 
 def _again(engine: Engine, unit: Any, row: dict[str, Any], gone: bool) -> None:

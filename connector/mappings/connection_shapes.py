@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from connector.mappings.fhir_sharing import TYPES
 from connector.mappings.shapes import FLAG, TEXT, Field, Group, Number, Whole, Word, Words
 
 SPAN = Word(
@@ -105,6 +106,17 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "password": _PASSWORD,
         "token": _TOKEN,
         "bundle": Field(Whole(), ("ressources par requête", "resources per request")),
+        "types": Field(
+            Words(Word(among=TYPES)),
+            ("types de ressources qui y vont ; sans cette ligne tous",
+             "types of resources that go there, each with those it refers to; without it all of them"),
+        ),
+        "persons": Field(
+            Word(among=("named", "pseudonymous")),
+            ("pseudonymous : ni nom, ni jour de naissance, ni texte libre",
+             "`pseudonymous`: no name, of the birth date the year alone, nothing that somebody wrote in own words"),
+            default="named",
+        ),
         "settles_within": _SETTLES,
         "max_answer_bytes": _ANSWER,
     },

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector.engine import runs
+from connector.mappings.pack import Pack
 from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, a_few, said, target, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
@@ -312,3 +313,18 @@ def test_an_earlier_live_from_sends_the_older_months(make_road: Make) -> None:
     road.again(target("dhis2", live_from="202606"))
     road.settle()
     assert road.value(*A04, "202606") == "1"
+
+
+def test_a_server_gets_the_types_that_the_pack_shares_and_no_names(make_road: Make) -> None:
+    sharing = ["Patient", "Group", "Encounter", "Observation"]
+
+    def some(pack: Pack) -> Pack:
+        settings = {**pack.targets["fhir"].settings, "types": sharing, "persons": "pseudonymous"}
+        return target("fhir", settings=settings)(pack)
+
+    road = make_road([*a_few(), visit("told", "2026-08-14", refer=True)], some)
+    road.run(targets=["fhir"])
+    held = road.fhir.state()["resources"]
+    assert {one["resourceType"] for one in held.values()} == {"Patient", "Encounter", "Observation"}
+    assert "Fictive" not in str(held) and {len(p.get("birthDate", "2024")) for p in held.values()} == {4}
+    assert road.rows("SELECT key FROM delivery WHERE target='fhir' AND state <> 'accepted'") == []
