@@ -10,6 +10,7 @@ Everything here rests on findings-fhir-server (numbers in brackets): PUT with ou
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,7 +190,8 @@ class FhirServerTarget:
     (``fhir.changed_there``) until a person sends ours again, which then replaces just the version she was shown.
 
     ``settings``: ``bundle`` entries at a time (200), ``settles_within`` seconds (120: twice the time-out advised),
-    ``on_existing`` (ask | keep | overwrite), ``expected_types`` (what ``probe`` looks for).
+    ``gzip`` (``true``: requests are compressed; R4 does not ask servers to take that, HAPI does: 100), ``on_existing``
+    (ask | keep | overwrite), ``expected_types`` (what ``probe`` looks for).
     """
 
     def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -197,6 +199,7 @@ class FhirServerTarget:
         self.name = name
         self._client = client
         self._base = str(client.base_url).rstrip("/")
+        self._gzip = str(settings.get("gzip", "false")).lower() == "true"
         self._on_existing = str(settings.get("on_existing", "ask"))
         self._expected = frozenset(settings.get("expected_types") or ())
         self._able: _Able | None = None  #: None: not read yet
@@ -272,7 +275,7 @@ class FhirServerTarget:
                 return Outcome(Verdict.ACCEPTED, "fhir.unchanged", remote_id=f"{_name(put.payload)}/_history/{version}")
             if version is None or version == put.version:  # a race of two writers (19): nobody changed anything yet
                 return Outcome(Verdict.DEFERRED, "fhir.conflict")
-            if sent is not None and not any(str(seen.digest).startswith(mark) for mark in sent):
+            if sent is not None and not any(mark and str(seen.digest).startswith(mark) for mark in sent):
                 if self._on_existing == "keep":
                     return Outcome(Verdict.ACCEPTED, "fhir.kept")
                 shown = {"version": version, "generation": delivery.generation}
@@ -392,6 +395,9 @@ class FhirServerTarget:
         bundle = {"resourceType": "Bundle", "type": kind, "entry": entries}
         headers = {"Content-Type": _FHIR, "Accept": _FHIR}
         body = orjson.dumps(bundle, default=str)
+        if self._gzip:  # 100: a twentieth of the bytes
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, 6)
         answer = await request(self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES)
         if answer.ok:
             document = answer.json()

@@ -23,6 +23,7 @@ from connector import retry
 from connector.engine import audit, match_review, pauses, proof, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
+from connector.identity import digest
 from connector.model import Delivery, Outcome, State, Verdict, Who
 
 #: A lease outlives the longest request; after it another worker takes over and looks up first.
@@ -364,7 +365,7 @@ def _settle(
         live = current[row["id"]]
         remote = live["remote"]
         if outcome.remote_id or row["kind"] == "resource":
-            remote = _told(remote, row, outcome)
+            remote = _told(remote, item, outcome)
         counts[str(outcome.verdict)] += 1
         judged.append(
             {
@@ -434,14 +435,14 @@ def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: s
     return len(good)
 
 
-def _told(remote: str, row: Mapping[str, Any], outcome: Outcome) -> str:
-    """``remote`` with the id the target told, and of a resource what was sent lately, so that ``reconcile`` tells what
-    a person wrote from what is ours."""
+def _told(remote: str, item: Item, outcome: Outcome) -> str:
+    """``remote`` with the id the target told, and of a resource what was sent lately, so that what a person wrote is
+    told from what is ours."""
     known = orjson.loads(remote)
     if outcome.remote_id:
         known["id"] = outcome.remote_id
-    if row["kind"] == "resource":
-        mark = row["digest"][:MARK]
+    if item.row["kind"] == "resource":
+        mark = (item.row["digest"] or digest(item.delivery.payload))[:MARK]
         known["sent"] = [*(one for one in known.get("sent", ()) if one != mark), mark][-SENT:]
     return orjson.dumps(known).decode()
 

@@ -129,9 +129,12 @@ def _vanished(
     unit.unwant(forget)
 
 
-def removal(key: str) -> dict[str, Any]:
+def removal(engine: Engine, key: str) -> dict[str, Any]:
+    """What is sent of a resource that is wanted gone."""
+    config = engine.target_of("fhir_server")
     kind, _, id = key.partition("/")
-    return {"deleted": True, "resourceType": kind, "id": id}
+    retracted = fhir_sharing.retracted(config.settings if config is not None else {}, kind, id)
+    return retracted or {"deleted": True, "resourceType": kind, "id": id}
 
 
 def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -140,7 +143,7 @@ def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dic
     missing: set[str] = set()
     for row in rows:
         if row["digest"] == "":
-            found[row["key"]] = removal(row["key"])
+            found[row["key"]] = removal(engine, row["key"])
         elif row["payload_enc"] is not None:
             found[row["key"]] = unit.open("delivery", row["payload_enc"])
         else:

@@ -106,10 +106,20 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "password": _PASSWORD,
         "token": _TOKEN,
         "bundle": Field(Whole(), ("ressources par requête", "resources per request")),
+        "gzip": Field(
+            FLAG, ("comprimer ce qui est envoyé, si le serveur le prend",
+                   "compress what is sent, for a weak line, where the server takes that (HAPI does)"), default="false",
+        ),
         "types": Field(
             Words(Word(among=TYPES)),
             ("types de ressources qui y vont ; sans cette ligne tous",
              "types of resources that go there, each with those it refers to; without it all of them"),
+        ),
+        "retract": Field(
+            Word(among=("delete", "entered_in_error")),
+            ("delete : ce qui est retiré y est supprimé ; entered_in_error : il y reste, vide, avec cet état",
+             "`delete`: what is taken back is deleted there; `entered_in_error`: it stays, empty, with that status"),
+            default="delete",
         ),
         "persons": Field(
             Word(among=("named", "pseudonymous")),

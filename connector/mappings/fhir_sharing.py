@@ -1,4 +1,5 @@
-"""What a pack shares with its FHIR server: which types of resources, and how much they say of a person. Pure.
+"""What a pack shares with its FHIR server: which types of resources, how much they say of a person, and what is left of
+one that was taken back. Pure.
 
 ``types`` of the target names the types that go there (all, unless it is given); ``persons: pseudonymous`` leaves out of
 them what names a person: her name, all of her birth date but the year, and whatever somebody wrote in words of her own,
@@ -30,6 +31,31 @@ TYPES = tuple(REFERS)
 #: Of an Observation that says something in words: why its value is not there (R4, obs-6 and value set
 #: data-absent-reason).
 _MASKED = coded("http://terminology.hl7.org/CodeSystem/data-absent-reason", "masked")
+
+_NOBODY = {"display": "entered in error"}
+_NO_CODE = coded("http://terminology.hl7.org/CodeSystem/data-absent-reason", "unknown")
+#: What stays of a resource that was entered in error: its status and what R4 demands beside it. Nothing that it said,
+#: and no reference, so that whom it was about may be removed. Of a Condition the status of its verification (R4, con-5:
+#: then no clinical status). Other types have no such status.
+_RETRACTED: Mapping[str, Json] = {
+    "Encounter": {"class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "FLD"}},
+    "Observation": {"code": _NO_CODE},
+    "Condition": {
+        "verificationStatus": coded("http://terminology.hl7.org/CodeSystem/condition-ver-status", "entered-in-error"),
+        "subject": _NOBODY,
+    },
+    "ServiceRequest": {"intent": "order", "subject": _NOBODY},
+    "Task": {"intent": "order"},
+    "QuestionnaireResponse": {},
+}
+
+
+def retracted(settings: Mapping[str, Any], kind: str, id: str) -> Json | None:
+    """The resource that says that this one was entered in error; None where it is deleted at the server."""
+    if settings.get("retract") != "entered_in_error" or kind not in _RETRACTED:
+        return None
+    status = {} if kind == "Condition" else {"status": "entered-in-error"}
+    return {"resourceType": kind, "id": id, **status, **_RETRACTED[kind]}
 
 
 def types_of(settings: Mapping[str, Any]) -> frozenset[str]:

@@ -423,6 +423,22 @@ def test_a_server_that_keeps_no_versions_is_not_asked_for_one() -> None:
     assert send(sim, again(patient("p-1", active=True), 1, patient("p-1")))[0] == ["updated"]
 
 
+def test_requests_may_be_compressed(sim: FHIRSim) -> None:
+    sizes = []
+
+    class Measured(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                sizes.append((request.headers.get("content-encoding"), len(request.content)))
+            return await super().handle_async_request(request)
+
+    batch = [patient(f"p-{n}") for n in range(50)]
+    assert set(reasons(deliver(Measured(app=sim.app), *batch, gzip="true"))) == {"created"}
+    assert set(reasons(deliver(Measured(app=sim.app), *batch))) == {"unchanged"}
+    (how, small), (plain, whole) = sizes
+    assert (how, plain) == ("gzip", None) and small < whole / 8
+
+
 def test_probe_names_what_the_server_cannot_do() -> None:
     def probe(sim: FHIRSim) -> list[tuple[str, str]]:
         found = using(sim, lambda target: target.probe(), expected_types=["Patient", "Basic"])

@@ -328,3 +328,29 @@ def test_a_server_gets_the_types_that_the_pack_shares_and_no_names(make_road: Ma
     assert {one["resourceType"] for one in held.values()} == {"Patient", "Encounter", "Observation"}
     assert "Fictive" not in str(held) and {len(p.get("birthDate", "2024")) for p in held.values()} == {4}
     assert road.rows("SELECT key FROM delivery WHERE target='fhir' AND state <> 'accepted'") == []
+
+
+def test_what_is_taken_back_may_stay_as_entered_in_error(make_road: Make) -> None:
+    def retracting(pack: Pack) -> Pack:
+        return target("fhir", settings={**pack.targets["fhir"].settings, "retract": "entered_in_error"})(pack)
+
+    road = make_road(change=retracting)
+    road.run(targets=["fhir"])
+    before = road.fhir.state()["resources"]
+    of_visit = {
+        row["key"] for row in road.rows("SELECT key FROM delivery WHERE target='fhir' AND record LIKE '%/visit-08-1'")
+    }
+    kinds = {key.partition("/")[0] for key in of_visit}
+    assert kinds >= {"Encounter", "Observation", "Condition", "ServiceRequest", "Task"} and of_visit <= before.keys()
+    road.cht.delete("visit-08-1")
+    road.run(targets=["fhir"])
+    after = road.fhir.state()["resources"]
+    assert all("entered-in-error" in str(after[key]) and "reference" not in str(after[key]) for key in of_visit)
+    assert {k: v for k, v in after.items() if k not in of_visit and "MeasureReport" not in k} == {
+        k: v for k, v in before.items() if k not in of_visit and "MeasureReport" not in k
+    }
+    found = road.reconcile("fhir")
+    assert found["different"] == found["missing"] == 0
+    road.cht.put(visit("visit-08-1", "2026-08-10", refer=True))
+    road.run(targets=["fhir"])
+    assert {key: road.fhir.state()["resources"][key] for key in of_visit} == {key: before[key] for key in of_visit}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from connector.mappings import r4, second_opinion
-from connector.mappings.fhir_sharing import REFERS, TYPES, shared, types_made, types_of, without_names
+from connector.mappings.fhir_sharing import REFERS, TYPES, retracted, shared, types_made, types_of, without_names
 from connector.sandbox.fhir_rules import TYPES as TAKEN
+from connector.sandbox.fhir_rules import invalid
 from tests.unit.fhir_pack import PACK
 
 NAME, WORDS = "Aminata Fictive", "seen with Aminata Fictive at the market"
@@ -66,3 +67,14 @@ def test_the_types_a_pack_makes_are_those_of_its_shapes() -> None:
     made = types_made(PACK)
     assert {"Encounter", "Observation", "Patient", "MeasureReport"} <= made <= frozenset(TYPES)
     assert all(needed in REFERS for needs in REFERS.values() for needed in needs)
+
+
+def test_what_was_entered_in_error_says_just_that() -> None:
+    settings = {"retract": "entered_in_error"}
+    for kind in ("Encounter", "Observation", "Condition", "ServiceRequest", "Task", "QuestionnaireResponse"):
+        one = retracted(settings, kind, "x")
+        assert one is not None and r4.problems(one) == [] and second_opinion.problems(one) == []
+        assert list(invalid(one, kind)) == [], "a server that validates takes it"
+        assert "entered-in-error" in str(one) and "reference" not in str(one) and "clinicalStatus" not in one
+        assert retracted({}, kind, "x") is None
+    assert [retracted(settings, kind, "x") for kind in ("Patient", "Group", "MeasureReport")] == [None] * 3
