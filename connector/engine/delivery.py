@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -236,7 +236,10 @@ def _claim(
             payload = found
         else:
             payload = unit.open("delivery", row["payload_enc"])
-        items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
+        delivery = _delivery(row, payload, unsure)
+        if unsure and row["kind"] == "resource":
+            delivery = replace(delivery, remote=_all_sent(engine, unit, row))
+        items.append(Item(row, delivery, cells, payload.get("values", []) if cells else []))
     unit.settle_accepted([_accepted(r, now, engine.holder) for r in nothing])
     unit.settle_other([_put_back(engine, r, **release.waiting_fields(engine, r["key"])) for r in waiting])
     lost = {"state": State.PARKED, "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN)}
@@ -266,6 +269,16 @@ def _claim(
         },
     )
     return items, attempt
+
+
+def _all_sent(engine: Engine, unit: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """``remote`` of a resource with the versions of which no answer was ever settled among those sent: one of them may
+    be what is there."""
+    remote: dict[str, Any] = orjson.loads(row["remote"])
+    if "sent" not in remote:
+        return remote
+    doubtful = [mark or digest(resources.removal(engine, row["key"])) for mark in unit.digests_in_doubt(row["id"])]
+    return {**remote, "sent": [*remote["sent"], *(mark[:MARK] for mark in doubtful)]}
 
 
 def _put_back(engine: Engine, row: Mapping[str, Any], **fields: Any) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connector.engine import delivery as delivering
 from connector.engine import runs
 from connector.mappings.pack import Pack
 from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, a_few, said, target, visit
@@ -207,6 +209,27 @@ def test_an_older_version_of_ours_there_is_put_right(road: Road) -> None:
     assert road.reconcile("fhir")["items"] == [{"what": "different", "key": key}]
     road.settle()
     assert road.fhir._held[key].content == now
+
+
+def test_what_we_sent_before_we_were_killed_is_no_work_of_somebody_else(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road.run(targets=["fhir"])
+    key = patient_of(road)
+    road.cht.edit(MODIBO, {"name": "Modibo Deux"})
+
+    def killed(*_: Any) -> Any:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(delivering, "_settle", killed)
+        road.run(targets=["fhir"])
+    assert "Deux" in str(road.fhir._held[key].content), "it is there, and nobody wrote that down"
+    road.cht.edit(MODIBO, {"name": "Modibo Trois"})
+    road.again()
+    road.run(targets=["fhir"], wait=timedelta(hours=2))
+    row = road.one("SELECT * FROM delivery WHERE key=:k", k=key)
+    assert row["state"] == "accepted" and "Trois" in str(road.fhir._held[key].content), row["reason"]
 
 
 def test_where_ours_win_a_resource_changed_there_is_put_right(make_road: Make) -> None:
