@@ -77,7 +77,7 @@ def _block(engine: Engine, unit: Any, data_set: DataSet, org_unit: str, period: 
     values = [(cell, tally.wanted_value(engine.pack, cell, vanished, cell["id"] in sent)) for cell in cells]
     wanted = [(cell, value) for cell, value in values if value is not None]
     whole = _stays_whole(engine, unit, config, block, wanted)
-    leaving, behind, partial = [], Counter[str](), set()
+    leaving, behind, partial = [], Counter[str](), set[str]()
     for cell, value in wanted:
         typed = cell["state"] in ("held", "kept")
         why = whole or (cell["state"] if typed else None if value else "deleted")
