@@ -41,6 +41,7 @@ from connector.errors import ConfigError, PackBroken
 from connector.http import make_client
 from connector.identity import Names
 from connector.loading import load
+from connector.mappings import fhir_sharing
 from connector.mappings.expected import expected_metadata
 from connector.mappings.fhir import FhirBuilder
 from connector.mappings.forms import Mapper
@@ -260,11 +261,12 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
             zone=pack.zone,
             now=clock.now,
         )
-    return (
-        FhirServerTarget(client, target.name, values)
-        if target.kind == "fhir_server"
-        else ChtAnswersTarget(client, target.name, values)
-    )
+    if target.kind == "fhir_server":
+        types = fhir_sharing.types_made(pack) & fhir_sharing.types_of(values)
+        return FhirServerTarget(
+            client, target.name, {**values, "on_existing": target.on_existing, "expected_types": types}
+        )
+    return ChtAnswersTarget(client, target.name, values)
 
 
 @contextmanager

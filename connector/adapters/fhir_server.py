@@ -1,5 +1,8 @@
 """Any FHIR R4 server as a target: one transaction of PUTs (and DELETEs) per batch, under ids of ours.
 
+What the server can do is read from its CapabilityStatement before the first bundle. A version that it told is sent
+back as ``If-Match``, so that what somebody else changed there is seen before it is overwritten.
+
 Everything here rests on findings-fhir-server (numbers in brackets): PUT with our own id may be repeated at will (1),
 ``fullUrl`` is always sent (12), a refused transaction stores nothing and often does not name the entry (9), 400 mixes
 "the parent is not there yet" with "never" and only HAPI's code tells (15).
@@ -7,8 +10,10 @@ Everything here rests on findings-fhir-server (numbers in brackets): PUT with ou
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +40,9 @@ _HAPI = re.compile(r"HAPI-(\d{4})", re.ASCII)
 _ENTRY = re.compile(r"Bundle\.entry\[(\d{1,6})\]", re.ASCII)
 #: Answers about a reference: sent again once other resources are there, or gone.
 _NEEDS_OTHERS = frozenset({"fhir.reference_missing", "fhir.still_referenced"})
+#: What a server says of an ``If-Match`` that no longer holds: HAPI 409 (69), R4 412.
+_OTHER_VERSION = frozenset({"fhir.conflict", "fhir.duplicates"})
+_HISTORY = re.compile(r"/_history/([A-Za-z0-9.\-]{1,64})$", re.ASCII)
 _MISSING = {"1094", "1096"}  # absent or deleted target of a reference (15)
 
 REASONS: dict[str, Reason] = {
@@ -67,6 +75,41 @@ REASONS: dict[str, Reason] = {
         Who.MAPPING,
         "Une ressource citée n'est pas encore sur le serveur FHIR. Relais réessaie après elle.",
         "A resource referred to is not on the FHIR server yet. Relais tries again after it.",
+    ),
+    "fhir.changed_there": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Quelqu'un a changé la ressource sur le serveur FHIR après Relais ; la sienne y reste et la nôtre n'est pas "
+        "envoyée. Pour remettre celle de Relais : relais retry ; pour laisser l'autre : relais resolve.",
+        "Somebody changed the resource on the FHIR server after Relais; theirs stays there and ours is not sent. To "
+        "put ours back: relais retry; to leave theirs: relais resolve.",
+    ),
+    "fhir.kept": Reason(
+        Verdict.ACCEPTED,
+        Who.TARGET_ADMIN,
+        "Quelqu'un a changé la ressource sur le serveur FHIR ; elle y reste ainsi, le paquet dit on_existing: keep.",
+        "Somebody changed the resource on the FHIR server; it stays so, the pack says on_existing: keep.",
+    ),
+    "fhir.no_bundles": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR ne prend ni transaction ni batch : Relais ne peut rien y envoyer. Les y permettre.",
+        "The FHIR server takes neither transaction nor batch: Relais can send nothing there. Allow them.",
+    ),
+    "fhir.type_missing": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR n'a pas ce type de ressource. L'y ajouter, ou le retirer de types dans connector.yaml.",
+        "The FHIR server does not have this type of resource. Add it there, or leave it out of types in "
+        "connector.yaml.",
+    ),
+    "fhir.no_client_ids": Reason(
+        Verdict.REJECTED,
+        Who.TARGET_ADMIN,
+        "Le serveur FHIR choisit lui-même les identifiants (updateCreate est false) : Relais ne peut rien y créer. "
+        "Permettre au client de les choisir.",
+        "The FHIR server chooses ids itself (updateCreate is false): Relais can create nothing there. Allow clients to "
+        "choose them.",
     ),
     "fhir.still_referenced": Reason(
         Verdict.DEFERRED,
@@ -114,6 +157,26 @@ REASONS: dict[str, Reason] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """``version``: the one there that this replaces; None: whichever is there."""
+
+    payload: Mapping[str, Any]
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Able:
+    """What a server says it can do (R4, CapabilityStatement.rest). What it does not say is taken to work: HAPI's
+    statement names everything, others little."""
+
+    transaction: bool = True
+    batch: bool = True
+    types: frozenset[str] | None = None  #: None: it does not say
+    unversioned: frozenset[str] = frozenset()  #: types with ``versioning: no-version``
+    own_ids: frozenset[str] = frozenset()  #: types with ``updateCreate: false``
+
+
 class FhirServerTarget:
     """``ports.Target`` for kind ``resource``: the payload is the resource, or ``{"deleted": true, "resourceType",
     "id"}``.
@@ -122,7 +185,13 @@ class FhirServerTarget:
     what is wrong; if that is refused whole too, in halves. So one bad entry never holds back the others. What was
     done (created, updated, unchanged, deleted) is the outcome's reason, the version its ``remote_id``.
 
-    ``settings``: ``bundle`` entries at a time (200), ``settles_within`` seconds (120: twice the time-out advised).
+    A version told before goes along as ``If-Match`` (R4, http.html#concurrency). Where another one is there by now,
+    it is looked at: what we sent ourselves is replaced; what somebody else wrote is kept and shown
+    (``fhir.changed_there``) until a person sends ours again, which then replaces just the version she was shown.
+
+    ``settings``: ``bundle`` entries at a time (200), ``settles_within`` seconds (120: twice the time-out advised),
+    ``gzip`` (``true``: requests are compressed; R4 does not ask servers to take that, HAPI does: 100), ``on_existing``
+    (ask | keep | overwrite), ``expected_types`` (what ``probe`` looks for).
     """
 
     def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -130,6 +199,10 @@ class FhirServerTarget:
         self.name = name
         self._client = client
         self._base = str(client.base_url).rstrip("/")
+        self._gzip = str(settings.get("gzip", "false")).lower() == "true"
+        self._on_existing = str(settings.get("on_existing", "ask"))
+        self._expected = frozenset(settings.get("expected_types") or ())
+        self._able: _Able | None = None  #: None: not read yet
         settles = timedelta(seconds=float(settings.get("settles_within", 120)))
         size = int(settings.get("bundle", 200))
         self.capabilities = Capabilities(
@@ -138,6 +211,8 @@ class FhirServerTarget:
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""
+        if (trouble := await self._ask()) is not None:
+            return [trouble] * len(batch)
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(batch)))
         while waiting:
@@ -145,10 +220,72 @@ class FhirServerTarget:
             for n in waiting:
                 bundle.setdefault(_name(batch[n].payload), n)
             order = sorted(bundle.values(), key=lambda n: _place(batch[n].payload))
-            for n, outcome in zip(order, await self._send([batch[n].payload for n in order]), strict=True):
+            puts = [_Put(batch[n].payload, self._version(batch[n])) for n in order]
+            for n, put, outcome in zip(order, puts, await self._send(puts), strict=True):
+                if put.version is not None and outcome.reason in _OTHER_VERSION:
+                    outcome = await self._decide(batch[n], put, progress)
                 outcomes[n] = outcome
             waiting = [n for n in waiting if n not in outcomes]
+        if any(outcome.of_target for outcome in outcomes.values()):
+            self._able = None  # it was away: it may come back as another
         return [outcomes[n] for n in range(len(batch))]
+
+    async def _ask(self) -> Outcome | None:
+        """Read once what the server can do. The outcome when it refuses us or is away; any other trouble is left for
+        the bundle itself to meet, as some gateways hide ``/metadata``."""
+        if self._able is not None:
+            return None
+        try:
+            answer = await request(
+                self._client, "GET", f"{self._base}/metadata", headers={"Accept": _FHIR}, max_bytes=_MAX_BYTES
+            )
+            if not answer.ok:
+                outcome = _whole(answer)
+                return outcome if outcome.reason in ("fhir.credentials", "fhir.busy") else None
+            self._able = _able(answer.json())
+        except NotSent:
+            return Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)
+        except HttpTrouble:
+            pass
+        return None
+
+    def _version(self, delivery: Delivery) -> str | None:
+        """The version there that this delivery may replace; None where any may be."""
+        kind = delivery.payload["resourceType"]
+        unversioned = self._able is not None and kind in self._able.unversioned
+        if self._on_existing == "overwrite" or delivery.payload.get("deleted") or unversioned:
+            return None
+        shown = delivery.remote.get("shown") or {}
+        if shown.get("generation") == delivery.generation:  # a person was shown it, and sends ours again
+            return str(shown["version"])
+        found = _HISTORY.search(str(delivery.remote.get("id", "")))
+        return found[1] if found else None
+
+    async def _decide(self, delivery: Delivery, put: _Put, progress: Progress) -> Outcome:
+        """Another version is there than the one we replace (409 at HAPI, 69; 412 by R4)."""
+        try:
+            seen = await self._look_up(put.payload)
+        except TargetUnreadable:
+            return Outcome(Verdict.DEFERRED, "fhir.conflict")
+        again = _Put(put.payload)  # somebody removed it
+        if seen is not None:
+            version = seen.remote.get("version")
+            sent = delivery.remote.get("sent")
+            if seen.matches:
+                return Outcome(Verdict.ACCEPTED, "fhir.unchanged", remote_id=f"{_name(put.payload)}/_history/{version}")
+            if version is None or version == put.version:  # a race of two writers (19): nobody changed anything yet
+                return Outcome(Verdict.DEFERRED, "fhir.conflict")
+            if sent is not None and not any(mark and str(seen.digest).startswith(mark) for mark in sent):
+                if self._on_existing == "keep":
+                    return Outcome(Verdict.ACCEPTED, "fhir.kept")
+                shown = {"version": version, "generation": delivery.generation}
+                progress.note(delivery, step=delivery.step, remote={**delivery.remote, "shown": shown})
+                return Outcome(Verdict.REJECTED, "fhir.changed_there")
+            again = _Put(put.payload, version)
+        (outcome,) = await self._send([again])
+        if outcome.reason in _OTHER_VERSION:
+            return Outcome(Verdict.DEFERRED, "fhir.conflict", http_status=outcome.http_status, answer=outcome.answer)
+        return outcome
 
     async def look_up(self, delivery: Delivery) -> Observed | None:
         """What is there under this id, compared without ``meta``. A wanted deletion matches when nothing is there.
@@ -194,7 +331,18 @@ class FhirServerTarget:
             return [
                 self._finding("fhir.wrong_address", f"parle FHIR {spoken}, pas 4.0", f"speaks FHIR {spoken}, not 4.0")
             ]
-        return []
+        self._able = able = _able(statement)
+        found = []
+        if not able.transaction and not able.batch:
+            found.append(self._finding("fhir.no_bundles", "ni transaction ni batch", "neither transaction nor batch"))
+        absent = sorted(self._expected - able.types) if able.types is not None else []
+        for code, kinds in (
+            ("fhir.type_missing", absent),
+            ("fhir.no_client_ids", sorted(self._expected & able.own_ids)),
+        ):
+            if kinds:
+                found.append(self._finding(code, ", ".join(kinds), ", ".join(kinds)))
+        return found
 
     def _finding(self, code: str, french: str, english: str) -> Finding:
         why = REASONS[code]
@@ -203,66 +351,69 @@ class FhirServerTarget:
 
     # ------------------------------------------------------------ bundles
 
-    async def _send(self, payloads: Sequence[Mapping[str, Any]], kind: str = "transaction") -> list[Outcome]:
-        """Outcomes of one bundle of unlike resources, cut smaller as long as that helps."""
+    async def _send(self, puts: Sequence[_Put], kind: str | None = None) -> list[Outcome]:
+        """Outcomes of one bundle of unlike resources, cut smaller as long as that helps. ``kind``: a transaction,
+        where the server takes them."""
+        kind = kind or ("batch" if self._able is not None and not self._able.transaction else "transaction")
         try:
-            answer = await self._post(payloads, kind)
+            answer = await self._post(puts, kind)
             if answer.ok:
-                return await self._per_entry(answer, payloads)
+                return await self._per_entry(answer, puts)
             outcome = _whole(answer)
         except NotSent:
-            return [Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)] * len(payloads)
+            return [Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)] * len(puts)
         except Lost as error:
-            return [Outcome(Verdict.UNKNOWN, "fhir.no_answer", http_status=error.status)] * len(payloads)
-        if len(payloads) == 1 or outcome.of_target or outcome.verdict is Verdict.UNKNOWN:
-            return [outcome] * len(payloads)
+            return [Outcome(Verdict.UNKNOWN, "fhir.no_answer", http_status=error.status)] * len(puts)
+        if len(puts) == 1 or outcome.of_target or outcome.verdict is Verdict.UNKNOWN:
+            return [outcome] * len(puts)
         if kind == "transaction":
-            if named := _named(answer, len(payloads)):
-                return await self._without(named, payloads, outcome)
+            if named := _named(answer, len(puts)):
+                return await self._without(named, puts, outcome)
             if "0450" not in _codes(answer) and answer.status != 413:  # unparsable: a batch is refused whole too (93)
-                return await self._send(payloads, "batch")
+                return await self._send(puts, "batch")
         if answer.status in (409, 500):
-            return [outcome] * len(payloads)  # a batch names its entries; this is the server's own trouble
-        half = len(payloads) // 2
-        first = await self._send(payloads[:half])
+            return [outcome] * len(puts)  # a batch names its entries; this is the server's own trouble
+        half = len(puts) // 2
+        first = await self._send(puts[:half])
         if first[0].of_target:
-            return [first[0]] * len(payloads)
-        return first + await self._send(payloads[half:])
+            return [first[0]] * len(puts)
+        return first + await self._send(puts[half:])
 
-    async def _without(
-        self, named: Mapping[int, str], payloads: Sequence[Mapping[str, Any]], refusal: Outcome
-    ) -> list[Outcome]:
+    async def _without(self, named: Mapping[int, str], puts: Sequence[_Put], refusal: Outcome) -> list[Outcome]:
         """The entries the server named are refused, the others sent again."""
-        others = [n for n in range(len(payloads)) if n not in named]
-        sent = await self._send([payloads[n] for n in others]) if others else []
+        others = [n for n in range(len(puts)) if n not in named]
+        sent = await self._send([puts[n] for n in others]) if others else []
         outcomes = dict(zip(others, sent, strict=True))
         for n, text in named.items():
             outcomes[n] = Outcome(
                 refusal.verdict, refusal.reason, http_status=refusal.http_status, answer=text or refusal.answer
             )
-        return [outcomes[n] for n in range(len(payloads))]
+        return [outcomes[n] for n in range(len(puts))]
 
-    async def _post(self, payloads: Sequence[Mapping[str, Any]], kind: str) -> Answer:
-        entries = [self._entry(payload) for payload in payloads]
+    async def _post(self, puts: Sequence[_Put], kind: str) -> Answer:
+        entries = [self._entry(put) for put in puts]
         bundle = {"resourceType": "Bundle", "type": kind, "entry": entries}
         headers = {"Content-Type": _FHIR, "Accept": _FHIR}
         body = orjson.dumps(bundle, default=str)
+        if self._gzip:  # 100: a twentieth of the bytes
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, 6)
         answer = await request(self._client, "POST", self._base, content=body, headers=headers, max_bytes=_MAX_BYTES)
         if answer.ok:
             document = answer.json()
             rows = document.get("entry") if isinstance(document, dict) else None
-            if not isinstance(rows, list) or document.get("type") != f"{kind}-response" or len(rows) != len(payloads):
+            if not isinstance(rows, list) or document.get("type") != f"{kind}-response" or len(rows) != len(puts):
                 raise NotJson("not the answer to this bundle", status=answer.status)
             if not all(isinstance(row, dict) and isinstance(row.get("response"), dict) for row in rows):
                 raise NotJson("an entry without its answer", status=answer.status)
         return answer
 
-    async def _per_entry(self, answer: Answer, payloads: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    async def _per_entry(self, answer: Answer, puts: Sequence[_Put]) -> list[Outcome]:
         """The entries one by one. A resource whose place is not told (HAPI always tells it) is read before it is
         believed; one that is told to be another is not."""
         outcomes = []
-        for entry, payload in zip(answer.json()["entry"], payloads, strict=True):
-            row = entry["response"]
+        for entry, put in zip(answer.json()["entry"], puts, strict=True):
+            row, payload = entry["response"], put.payload
             outcome = _entry_outcome(row, payload)
             if outcome.verdict is Verdict.ACCEPTED and not _is_place_of(row.get("location"), payload):
                 told = row.get("location") is not None
@@ -278,12 +429,32 @@ class FhirServerTarget:
             return False
         return seen is not None and seen.matches
 
-    def _entry(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        name = _name(payload)
+    def _entry(self, put: _Put) -> dict[str, Any]:
+        payload, name = put.payload, _name(put.payload)
         entry: dict[str, Any] = {"fullUrl": f"{self._base}/{name}"}
         if payload.get("deleted"):
             return {**entry, "request": {"method": "DELETE", "url": name}}
-        return {**entry, "resource": payload, "request": {"method": "PUT", "url": name}}
+        condition = {} if put.version is None else {"ifMatch": f'W/"{put.version}"'}
+        return {**entry, "resource": payload, "request": {"method": "PUT", "url": name, **condition}}
+
+
+def _able(statement: Any) -> _Able:
+    """From a CapabilityStatement; whatever in it cannot be read says nothing."""
+    listed = statement.get("rest") if isinstance(statement, dict) else None
+    rest = next((one for one in _dicts(listed) if one.get("mode") == "server"), {})
+    codes = {one.get("code") for one in _dicts(rest.get("interaction"))}
+    resources = [one for one in _dicts(rest.get("resource")) if isinstance(one.get("type"), str)]
+    return _Able(
+        transaction=not codes or "transaction" in codes,
+        batch=not codes or "batch" in codes,
+        types=frozenset(one["type"] for one in resources) if resources else None,
+        unversioned=frozenset(one["type"] for one in resources if one.get("versioning") == "no-version"),
+        own_ids=frozenset(one["type"] for one in resources if one.get("updateCreate") is False),
+    )
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _name(payload: Mapping[str, Any]) -> str:

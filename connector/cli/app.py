@@ -87,6 +87,7 @@ def with_commands(command: str = "") -> typer.Typer:
         checking,
         doctor,
         explaining,
+        exporting,
         keeping,
         looking,
         mapping,

@@ -25,7 +25,7 @@ OrgUnit = Annotated[str | None, typer.Option(help="Code of an org unit; what lie
 
 
 @contextmanager
-def _period(text: str | None) -> Iterator[None]:
+def period_given(text: str | None) -> Iterator[None]:
     try:
         if text is not None:
             periods.period_type(text)
@@ -34,7 +34,7 @@ def _period(text: str | None) -> Iterator[None]:
     yield
 
 
-def _known(engine: Engine, data_set: str | None, org_unit: str | None) -> None:
+def known(engine: Engine, data_set: str | None, org_unit: str | None) -> None:
     if data_set is not None and data_set not in engine.pack.data_sets:
         raise typer.BadParameter(f"--data-set: {', '.join(engine.pack.data_sets)}")
     if org_unit is not None and not any(row.org_unit == org_unit for row in engine.pack.org_units):
@@ -56,8 +56,8 @@ def completeness(
 
     Missing is not zero: a unit with somebody missing is not declared complete. Without --period: the last one over.
     """
-    with _period(period), house() as made:
-        _known(made.engine, data_set, org_unit)
+    with period_given(period), house() as made:
+        known(made.engine, data_set, org_unit)
         document = reporting.completeness(made.engine, period, data_set, org_unit)
         names = {row.org_unit: row.name for row in made.pack.org_units}
     if json:
@@ -102,8 +102,8 @@ def slip(
 
     Without --org-unit: one after the other of every CSCom.
     """
-    with _period(period), house() as made:
-        _known(made.engine, None, org_unit)
+    with period_given(period), house() as made:
+        known(made.engine, None, org_unit)
         found = slips.slips(made.engine, period, org_unit)
         if json:
             json_out([{**one, "data_sets": [_plain(d) for d in one["data_sets"]]} for one in found])
@@ -206,8 +206,8 @@ def approve(
     --held for all of the choice) sends ours over it, `relais keep` leaves theirs. In data sets without release, --period
     settles held values, as --org-unit alone does; where figures are approved first, it never writes over a typed one.
     """
-    with _period(period), house() as made:
-        _known(made.engine, None, org_unit if period else None)
+    with period_given(period), house() as made:
+        known(made.engine, None, org_unit if period else None)
         engine = made.engine
         found = [] if cell or period is None else approving.waiting(engine, period, org_unit)
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from connector import retry
 from connector.engine import audit, match_review, pauses, proof, referrals, release, resources, tally, timekeeping
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
+from connector.identity import digest
 from connector.model import Delivery, Outcome, State, Verdict, Who
 
 #: A lease outlives the longest request; after it another worker takes over and looks up first.
@@ -235,7 +236,10 @@ def _claim(
             payload = found
         else:
             payload = unit.open("delivery", row["payload_enc"])
-        items.append(Item(row, _delivery(row, payload, unsure), cells, payload.get("values", []) if cells else []))
+        delivery = _delivery(row, payload, unsure)
+        if unsure and row["kind"] == "resource":
+            delivery = replace(delivery, remote=_all_sent(engine, unit, row))
+        items.append(Item(row, delivery, cells, payload.get("values", []) if cells else []))
     unit.settle_accepted([_accepted(r, now, engine.holder) for r in nothing])
     unit.settle_other([_put_back(engine, r, **release.waiting_fields(engine, r["key"])) for r in waiting])
     lost = {"state": State.PARKED, "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN)}
@@ -265,6 +269,16 @@ def _claim(
         },
     )
     return items, attempt
+
+
+def _all_sent(engine: Engine, unit: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """``remote`` of a resource with the versions of which no answer was ever settled among those sent: one of them may
+    be what is there."""
+    remote: dict[str, Any] = orjson.loads(row["remote"])
+    if "sent" not in remote:
+        return remote
+    doubtful = [mark or digest(resources.removal(engine, row["key"])) for mark in unit.digests_in_doubt(row["id"])]
+    return {**remote, "sent": [*remote["sent"], *(mark[:MARK] for mark in doubtful)]}
 
 
 def _put_back(engine: Engine, row: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
@@ -364,7 +378,7 @@ def _settle(
         live = current[row["id"]]
         remote = live["remote"]
         if outcome.remote_id or row["kind"] == "resource":
-            remote = _told(remote, row, outcome)
+            remote = _told(remote, item, outcome)
         counts[str(outcome.verdict)] += 1
         judged.append(
             {
@@ -434,14 +448,14 @@ def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: s
     return len(good)
 
 
-def _told(remote: str, row: Mapping[str, Any], outcome: Outcome) -> str:
-    """``remote`` with the id the target told, and of a resource what was sent lately, so that ``reconcile`` tells what
-    a person wrote from what is ours."""
+def _told(remote: str, item: Item, outcome: Outcome) -> str:
+    """``remote`` with the id the target told, and of a resource what was sent lately, so that what a person wrote is
+    told from what is ours."""
     known = orjson.loads(remote)
     if outcome.remote_id:
         known["id"] = outcome.remote_id
-    if row["kind"] == "resource":
-        mark = row["digest"][:MARK]
+    if item.row["kind"] == "resource":
+        mark = (item.row["digest"] or digest(item.delivery.payload))[:MARK]
         known["sent"] = [*(one for one in known.get("sent", ()) if one != mark), mark][-SENT:]
     return orjson.dumps(known).decode()
 

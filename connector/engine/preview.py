@@ -19,7 +19,7 @@ from connector.engine.places import OrgUnits
 from connector.errors import MappingError
 from connector.findings import nearest
 from connector.identity import Names
-from connector.mappings import people, r4, second_opinion
+from connector.mappings import fhir_sharing, people, r4, second_opinion
 from connector.mappings.codec import entity_from
 from connector.mappings.concepts import IMPLAUSIBLE
 from connector.mappings.explaining import NotCounted, not_counted
@@ -165,7 +165,9 @@ def _mapped(tried: Bench, mapped: Mapped, person: Entity | None, result: dict[st
         built += tried.builder.activity_resources(activity, complete, person_known=person is not None)
         shared = tried.builder.group_of(activity, complete)
         built += [shared] if shared is not None else []
-    result["resources"] = [_resource(one, unmask) for one in built]
+    server = next((one for one in tried.pack.targets.values() if one.kind == "fhir_server"), None)
+    shared_there = fhir_sharing.shared(server.settings if server is not None else {}, built)
+    result["resources"] = [_resource(one, unmask) for one in shared_there]
 
 
 def _facts(

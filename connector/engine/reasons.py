@@ -111,10 +111,10 @@ OWN_REASONS = {
     "fhir.changed_by_hand": OwnReason(
         Verdict.ACCEPTED,
         Who.TARGET_ADMIN,
-        "Quelqu'un a changé la ressource sur le serveur FHIR ; elle reste ainsi jusqu'au prochain changement de sa "
-        "fiche. Pour remettre celle de Relais : on_existing: overwrite dans connector.yaml, puis relais reconcile.",
-        "Somebody changed the resource on the FHIR server; it stays so until its record changes. To put ours back: "
-        "on_existing: overwrite in connector.yaml, then relais reconcile.",
+        "Quelqu'un a changé la ressource sur le serveur FHIR ; elle reste ainsi. Quand sa fiche changera, une personne "
+        "choisira. Pour remettre celle de Relais : on_existing: overwrite dans connector.yaml, puis relais reconcile.",
+        "Somebody changed the resource on the FHIR server; it stays so. When its record changes a person chooses. To "
+        "put ours back: on_existing: overwrite in connector.yaml, then relais reconcile.",
     ),
     "asked.too_slow": OwnReason(
         Verdict.UNKNOWN,

@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.engine.engine import Engine
 from connector.identity import digest
-from connector.mappings import people, r4
+from connector.mappings import fhir_sharing, people, r4
 from connector.mappings.codec import activity_from, entity_from
 from connector.model import Activity, Entity
 
@@ -19,13 +19,20 @@ def of_activity(
     engine: Engine, activity: Activity, facts: Mapping[str, Any], subject: Entity | None
 ) -> list[dict[str, Any]]:
     """``subject``: who the activity is about as the registry knows her, under the id that is kept of hers."""
-    return engine.builder.activity_resources(activity, facts, person_known=subject is not None, subject=subject)
+    made = engine.builder.activity_resources(activity, facts, person_known=subject is not None, subject=subject)
+    return shared(engine, made)
 
 
 def of_entity(engine: Engine, entity: Entity, kept: Mapping[str, Entity]) -> list[dict[str, Any]]:
     """``kept``: from ``kept_persons``."""
     other = kept.get(f"{entity.source}/{entity.key}") if entity.kind == "person" else None
-    return engine.builder.entity_resources(entity, replaced_by=other)
+    return shared(engine, engine.builder.entity_resources(entity, replaced_by=other))
+
+
+def shared(engine: Engine, made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What of these resources goes to the FHIR server of the pack, as it goes there; all where there is no server."""
+    config = engine.target_of("fhir_server")
+    return fhir_sharing.shared(config.settings if config is not None else {}, made)
 
 
 def key_of(resource: Mapping[str, Any]) -> str:
@@ -66,10 +73,10 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
         if work.activity is not None:
             person = known.get(f"{work.activity.source}/{work.activity.subject}")
             made += of_activity(engine, work.activity, work.facts, person)
-            shared = engine.builder.group_of(work.activity, work.facts)
-            if shared is not None:
-                wanted[key_of(shared)] = (digest(shared), shared, None)
-                known_before.append(key_of(shared))
+            group = engine.builder.group_of(work.activity, work.facts)
+            for one in shared(engine, [group] if group is not None else []):
+                wanted[key_of(one)] = (digest(one), one, None)
+                known_before.append(key_of(one))
         for resource in made:
             key = key_of(resource)
             wanted[key] = (digest(resource), resource, work.record.id)
@@ -122,9 +129,12 @@ def _vanished(
     unit.unwant(forget)
 
 
-def removal(key: str) -> dict[str, Any]:
+def removal(engine: Engine, key: str) -> dict[str, Any]:
+    """What is sent of a resource that is wanted gone."""
+    config = engine.target_of("fhir_server")
     kind, _, id = key.partition("/")
-    return {"deleted": True, "resourceType": kind, "id": id}
+    retracted = fhir_sharing.retracted(config.settings if config is not None else {}, kind, id)
+    return retracted or {"deleted": True, "resourceType": kind, "id": id}
 
 
 def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -133,7 +143,7 @@ def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dic
     missing: set[str] = set()
     for row in rows:
         if row["digest"] == "":
-            found[row["key"]] = removal(row["key"])
+            found[row["key"]] = removal(engine, row["key"])
         elif row["payload_enc"] is not None:
             found[row["key"]] = unit.open("delivery", row["payload_enc"])
         else:

@@ -62,6 +62,7 @@ async def compare(engine: Engine) -> dict[str, str]:
             if engine.pack.targets[name].kind == "dhis2":
                 await _values(engine, name)
             else:
+                engine.store.write(lambda unit, n=name: unit.forget_versions(n))
                 await _keys(engine, name)
             await reconcile.reconcile(engine, name, restored=True)
         except TargetUnreadable as error:

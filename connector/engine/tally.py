@@ -14,7 +14,7 @@ from connector.engine import audit, backfilling, deriving, release
 from connector.engine.engine import Engine
 from connector.engine.keys import block_key
 from connector.identity import digest
-from connector.mappings import indicators
+from connector.mappings import fhir_sharing, indicators
 from connector.mappings.pack import Indicator, Pack, PartRule
 from connector.model import ADDRESS
 
@@ -268,7 +268,7 @@ def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None
     from connector.engine import resources
 
     config = engine.target_of("fhir_server")
-    if config is None:
+    if config is None or "MeasureReport" not in fhir_sharing.types_of(config.settings):
         return
     cells = [
         (c["indicator"], c["part"], parse_categories(c["categories"]), c["value"])

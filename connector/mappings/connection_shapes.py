@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from connector.mappings.fhir_sharing import TYPES
 from connector.mappings.shapes import FLAG, TEXT, Field, Group, Number, Whole, Word, Words
 
 SPAN = Word(
@@ -105,6 +106,27 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "password": _PASSWORD,
         "token": _TOKEN,
         "bundle": Field(Whole(), ("ressources par requête", "resources per request")),
+        "gzip": Field(
+            FLAG, ("comprimer ce qui est envoyé, si le serveur le prend",
+                   "compress what is sent, for a weak line, where the server takes that (HAPI does)"), default="false",
+        ),
+        "types": Field(
+            Words(Word(among=TYPES)),
+            ("types de ressources qui y vont ; sans cette ligne tous",
+             "types of resources that go there, each with those it refers to; without it all of them"),
+        ),
+        "retract": Field(
+            Word(among=("delete", "entered_in_error")),
+            ("delete : ce qui est retiré y est supprimé ; entered_in_error : il y reste, vide, avec cet état",
+             "`delete`: what is taken back is deleted there; `entered_in_error`: it stays, empty, with that status"),
+            default="delete",
+        ),
+        "persons": Field(
+            Word(among=("named", "pseudonymous")),
+            ("pseudonymous : ni nom, ni jour de naissance, ni texte libre",
+             "`pseudonymous`: no name, of the birth date the year alone, nothing that somebody wrote in own words"),
+            default="named",
+        ),
         "settles_within": _SETTLES,
         "max_answer_bytes": _ANSWER,
     },

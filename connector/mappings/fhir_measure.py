@@ -43,6 +43,7 @@ def measure_report(
         "type": "summary",
         "measure": f"{MEASURE}:{code}",
         "subject": logical("Location", ORG_UNIT, org_unit),
+        "reporter": logical("Location", ORG_UNIT, org_unit),
         "period": {"start": first.isoformat(), "end": last.isoformat()},
     }
     strata: dict[str, dict[Categories, dict[str, Decimal]]] = {}

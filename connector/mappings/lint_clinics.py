@@ -1,8 +1,10 @@
-"""``openmrs.yaml``: its findings are facts of the dictionary, its answers their answers, its places ours."""
+"""``openmrs.yaml``: its findings are facts of the dictionary, its answers their answers, its places ours; and what goes
+to a FHIR server refers to nothing that does not."""
 
 from __future__ import annotations
 
 from connector.findings import nearest
+from connector.mappings.fhir_sharing import REFERS, types_made, types_of
 from connector.mappings.linting import Checking
 from connector.mappings.yaml_nodes import Map, Scalar
 
@@ -27,6 +29,7 @@ def check(one: Checking) -> None:
         _answers(one, where.node(_FILE, "answers", "reason"), ("answers", "reason"), reason.id, list(reason.answers))
     _places(one)
     _profile(one)
+    _types(one)
 
 
 def _answers(one: Checking, node: object, steps: tuple[str, ...], concept: str, known: list[str]) -> None:
@@ -55,3 +58,15 @@ def _profile(one: Checking) -> None:
         if target.kind == "openmrs" and isinstance(said, Scalar) and profile and profile != said.text:
             place = one.where.value("connector.yaml", "targets", name, "profile")
             one.add("profile.differs", place, target=name, one=str(profile), other=said.text)
+
+
+def _types(one: Checking) -> None:
+    """Of the types that a FHIR server is sent none refers to one that it is not sent."""
+    made = types_made(one.pack)
+    for name, target in one.pack.targets.items():
+        sent = types_of(target.settings) & made if target.kind == "fhir_server" else frozenset()
+        for kind in sorted(sent & REFERS.keys()):
+            missing = [needed for needed in REFERS[kind] if needed in made - sent]
+            if missing:
+                place = one.where.key("connector.yaml", "targets", name, "types")
+                one.add("fhir.type_needed", place, target=name, kind=kind, needed=", ".join(missing))

@@ -42,6 +42,15 @@ FILES: Mapping[str, Code] = {
         ),
         Severity.WARNING,
     ),
+    "fhir.type_needed": Code(
+        ("{target} : {kind} renvoie à {needed}, qui n'y va pas", "{target}: {kind} refers to {needed}, not sent there"),
+        (
+            "Un serveur FHIR refuse ce qui renvoie à ce qu'il n'a pas : ces ressources attendraient toujours.",
+            "A FHIR server refuses what refers to what it does not have: these resources would wait for ever.",
+        ),
+        ("Ajoutez {needed} à types, ou retirez-en {kind}.", "Add {needed} to types, or leave {kind} out."),
+        who=Who.SYSADMIN,
+    ),
     # ---------------------------------------------------------------- files
     "file.missing": Code(
         ("{name} n'existe pas", "{name} does not exist"),

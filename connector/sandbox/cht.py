@@ -108,6 +108,17 @@ class CHTSim:
         """Delete as a CHT phone does (the body stays in the tombstone) or as HTTP DELETE does (finding 18)."""
         return self._save(id, self._docs[id].body if keep_body else {}, deleted=True).rev
 
+    def flip(self, id: str, loser: Mapping[str, Any]) -> str:
+        """Two replicas wrote a document, and now the other revision wins, because somebody deleted the winner or for
+        no reason of a user (finding 21): the row is no deletion, the document is as the former loser said, under a
+        revision with a number that is not higher (47)."""
+        old = self._docs[id]
+        body = {key: value for key, value in loser.items() if key not in ("_id", "_rev", "_deleted")}
+        self._feed[old.shard][old.place] = None
+        digest = hashlib.md5(orjson.dumps([old.number, body]), usedforsecurity=False).hexdigest()
+        self._place(_Doc(id, old.number, f"{old.number}-{digest}", body, False, old.shard, 0))
+        return self._docs[id].rev
+
     def purge(self, id: str) -> None:
         """Remove without a trace, as archiving does (findings 20)."""
         doc = self._docs.pop(id)

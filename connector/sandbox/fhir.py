@@ -10,7 +10,7 @@ import gzip
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,10 +93,19 @@ def _as_written(value: Any) -> Any:
 
 class FHIRSim:
     """``validating``: ``hapi.fhir.validation.requests_enabled`` (findings 12, 21). ``authorization``: the header value
-    demanded, if any."""
+    demanded, if any.
 
-    def __init__(self, plane: Plane, *, validating: bool = True, authorization: str | None = None) -> None:
+    Servers other than HAPI: ``stale`` is the status for an ``If-Match`` that no longer holds (409 at HAPI, 69; 412 by
+    R4, http.html#concurrency); ``bundles`` the kinds taken (R4, http.html#transaction: a server may take one, both or
+    none, and its CapabilityStatement says so); ``resource`` goes into what that says of each type (R4,
+    CapabilityStatement.rest.resource: ``versioning``, ``updateCreate``)."""
+
+    def __init__(
+        self, plane: Plane, *, validating: bool = True, authorization: str | None = None, stale: int = 409,
+        bundles: Sequence[str] = ("transaction", "batch"), resource: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.plane = plane
+        self.stale, self.bundles, self.resource = stale, bundles, dict(resource or {})
         self.validating = validating
         self.authorization = authorization
         self.reset()
@@ -131,7 +140,7 @@ class FHIRSim:
             if not request.scope["path"].startswith(_BASE):
                 raise Refused(404, "HAPI-0000: no such path")
             if path == "metadata":
-                return _json(200, _CAPABILITIES)
+                return _json(200, _capabilities(self.bundles, self.resource))
             if path == "" and method == "POST":
                 return self._bundle(self._parsed(request, await request.body()), base)
             kind, _, id = path.partition("/")
@@ -255,6 +264,9 @@ class FHIRSim:
         kind = bundle.get("type")
         if kind not in ("transaction", "batch"):
             raise Refused(400, f"HAPI-0527: Unable to process transaction where incoming Bundle.type = {kind}")  # 97
+        if kind not in self.bundles:
+            issue = {"severity": "error", "code": "not-supported", "diagnostics": f"{kind} is not supported"}
+            raise Refused(400, "", [issue])
         entries = bundle.get("entry") or []
         for entry in entries:
             if "resource" in entry:
@@ -373,7 +385,7 @@ class FHIRSim:
                 raise Refused(500, f'HAPI-2223: For input string: "{if_match}"')  # 72
             if named[2] != str(held.version):
                 text = f"Trying to update {key}/_history/{named[2]} but this is not the current version"
-                raise Refused(409, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
+                raise Refused(self.stale, f"HAPI-0550: HAPI-0989: {text}")  # 69, 73
         content = stored({name: value for name, value in resource.items() if name != "meta"})
         refers = frozenset(references(content))
         if names and not refers.isdisjoint(names):
@@ -469,24 +481,28 @@ _STATUS = {
     404: "404 Not Found",
     409: "409 Conflict",
     410: "410 Gone",
+    412: "412 Precondition Failed",
     422: "422 Unprocessable Entity",
     501: "501 Not Implemented",
 }
-_CAPABILITIES = {
-    "resourceType": "CapabilityStatement",
-    "status": "active",
-    "kind": "instance",
-    "software": {"name": "HAPI FHIR Server", "version": "8.8.0"},
-    "fhirVersion": "4.0.1",
-    "format": ["application/fhir+json", "json"],
-    "rest": [
-        {
-            "mode": "server",
-            "interaction": [{"code": "transaction"}, {"code": "batch"}],
-            "resource": [{"type": kind, "updateCreate": True} for kind in sorted(TYPES)],
-        }
-    ],
-}
+
+
+def _capabilities(bundles: Sequence[str], resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "kind": "instance",
+        "software": {"name": "HAPI FHIR Server", "version": "8.8.0"},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [
+            {
+                "mode": "server",
+                "interaction": [{"code": kind} for kind in (*bundles, "search-system")],
+                "resource": [{"type": kind, "updateCreate": True, **resource} for kind in sorted(TYPES)],
+            }
+        ],
+    }
 
 
 def _request(index: int, entry: dict[str, Any]) -> tuple[str, str]:

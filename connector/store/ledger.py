@@ -183,6 +183,17 @@ class LedgerQueries:
         )
         return int(attempt)
 
+    def digests_in_doubt(self, delivery: int) -> list[str]:
+        """What was sent of a delivery without an answer to trust; "" for its removal."""
+        found = self.connection.execute(
+            text(
+                "SELECT DISTINCT digest FROM attempt_delivery WHERE delivery=:d AND verdict IN ('open', 'unknown') "
+                "ORDER BY digest"
+            ),
+            {"d": delivery},
+        )
+        return [str(row[0]) for row in found]
+
     def take_over_leases(self, target: str, holder: str, due: str, now: str) -> int:
         """Leases of processes that are gone: what they sent is uncertain until the quiet time is over."""
         done = self.connection.execute(

@@ -433,6 +433,13 @@ class TrailQueries:
             {"i": id, "n": now},
         )
 
+    def forget_versions(self, target: str) -> None:
+        """The versions of resources that a backup knows of are not those there now, nor does it know all that was sent:
+        whichever version is there is replaced."""
+        self.connection.execute(
+            text("UPDATE delivery SET remote='{}' WHERE target=:t AND kind='resource'"), {"t": target}
+        )
+
     def open_deliveries(self, target: str, limit: int) -> list[dict[str, Any]]:
         return self._rows(
             "SELECT id, key, kind, state, reason, digest, accepted_digest FROM delivery WHERE target=:t AND state <> 'accepted' "

@@ -112,6 +112,28 @@ def test_a_tombstone_is_a_deletion_whether_it_kept_its_body_or_not() -> None:
     ]
 
 
+def test_what_comes_back_after_its_deletion_is_there_again() -> None:
+    """findings-cht 19: the same id, the revision goes on (36)."""
+    sim = filled(2)
+    sim.delete("r-0000")
+    cursor = pull(sim)[-1].cursor
+    sim.put(report("r-0000", n=7))
+    (record,) = records(pull(sim, cursor))
+    assert (record.key, record.deleted, record.revision[:2], record.body["fields"]["n"]) == ("r-0000", False, "3-", 7)
+
+
+def test_the_other_of_two_conflicting_revisions_may_win_later() -> None:
+    """findings-cht 19 and 21: no deletion, another body, and a revision that is not higher."""
+    sim = filled(2)
+    sim.edit("r-0000", {"fields.n": 5})
+    first = pull(sim)
+    (before,) = [r for r in records(first) if r.key == "r-0000"]
+    sim.flip("r-0000", report("r-0000", n=8))
+    (record,) = records(pull(sim, first[-1].cursor))
+    assert (record.key, record.deleted, record.body["fields"]["n"]) == ("r-0000", False, 8)
+    assert record.revision != before.revision and record.revision[:2] == before.revision[:2] == "2-"
+
+
 def test_a_database_made_again_is_read_from_the_start_and_said_to_be() -> None:
     sim = filled(6)
     cursor = pull(sim)[-1].cursor

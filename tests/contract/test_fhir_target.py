@@ -89,7 +89,9 @@ def sim(request: pytest.FixtureRequest) -> FHIRSim:
 def test_children_before_parents_in_one_request_with_what_was_done_for_each(sim: FHIRSim) -> None:
     outcomes = deliver(sim, observation("o-1"), patient("p-1"))
     assert reasons(outcomes) == ["created", "created"]
-    assert outcomes[0].remote_id == "Observation/o-1/_history/1" and sim.plane.requests == 1
+    assert outcomes[0].remote_id == "Observation/o-1/_history/1" and sim.plane.requests == 2, (
+        "the statement, then one bundle"
+    )
     assert held(sim) == {"Observation/o-1": observation("o-1"), "Patient/p-1": patient("p-1")}
     assert reasons(deliver(sim, observation("o-1"), patient("p-1", active=True))) == ["unchanged", "updated"]
     assert sim.state()["versions"] == {"Observation/o-1": 1, "Patient/p-1": 2}
@@ -118,13 +120,13 @@ def test_entries_named_by_the_validator_are_left_out() -> None:
     outcomes = deliver(sim, patient("p-1"), observation("o-1"), no_code, patient("p-3", birthDay="2001-01-01"))
     assert reasons(outcomes) == ["created", "created", "refused", "refused"]
     assert "Observation.code" in outcomes[2].answer and "birthDay" in outcomes[3].answer
-    assert sim.plane.requests == 2
+    assert sim.plane.requests == 3
 
 
 def test_a_reference_to_nobody_waits_and_the_rest_goes(sim: FHIRSim) -> None:
     outcomes = deliver(sim, observation("o-1", subject="later"), patient("p-1"), observation("o-2"))
     assert reasons(outcomes) == ["reference_missing", "created", "created"]  # 28, 30
-    assert sim.plane.requests == 2
+    assert sim.plane.requests == 3
     assert reasons(deliver(sim, observation("o-1", subject="later"), patient("later"))) == ["created", "created"]
 
 
@@ -174,7 +176,7 @@ def test_trouble_is_an_outcome_for_all_and_few_requests(
     batch = [patient("p-1"), *[observation(f"o-{n}") for n in range(20)]]
     outcomes = deliver(sim, *batch)
     assert reasons(outcomes) == [reason] * 21 and {o.of_target for o in outcomes} == {of_target}
-    assert sim.plane.requests <= 2
+    assert sim.plane.requests <= 3
     assert (len(held(sim)) == 21) is applied
     if "retry_after" in fault:
         assert outcomes[0].retry_after is not None and outcomes[0].retry_after.total_seconds() == 30
@@ -200,7 +202,8 @@ def test_under_changing_trouble_the_server_ends_with_what_was_wanted() -> None:
 
 
 def only(router: respx.MockRouter) -> httpx.MockTransport:
-    """A server that knows the router's exchanges and nothing else."""
+    """A server that knows the router's exchanges and nothing else, nor says what it can do."""
+    router.get(path="/fhir/metadata").respond(404)
     return httpx.MockTransport(router.async_handler)
 
 
@@ -290,6 +293,161 @@ def test_probe() -> None:
         router = respx.MockRouter()
         router.get(path="/fhir/metadata").respond(json=answer)
         assert probe(only(router)) == ["fhir.wrong_address"]
+
+
+# ---------------------------------------------------------------- what somebody else changed there
+
+
+class Notes:
+    """``ports.Progress`` that remembers."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, Any]] = []
+
+    def note(self, delivery: Delivery, *, step: str, remote: Any) -> None:
+        self.kept.append(dict(remote))
+
+
+def again(payload: dict[str, Any], version: int, *ours: dict[str, Any], generation: int = 2, **remote: Any) -> Delivery:
+    """A delivery of which this version was told, and these contents were sent before."""
+    name = f"{payload['resourceType']}/{payload['id']}"
+    known = {"id": f"{name}/_history/{version}", "sent": [digest(one)[:16] for one in ours], **remote}
+    return Delivery(1, "fhir", name, "resource", generation, "d", payload, remote=known)
+
+
+def put(sim: FHIRSim, *resources: dict[str, Any]) -> None:
+    """Somebody else writes."""
+    assert {o.verdict for o in deliver(sim, *resources)} == {Verdict.ACCEPTED}
+
+
+def send(sim: Any, *of: Delivery, **settings: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    notes: Any = Notes()
+    outcomes = using(sim, lambda target: target.deliver(of, notes), **settings)
+    return reasons(outcomes), notes.kept
+
+
+@pytest.fixture(params=[409, 412], ids=["hapi", "r4"])
+def versioned(request: pytest.FixtureRequest) -> FHIRSim:
+    sim = FHIRSim(Plane(), stale=request.param)
+    put(sim, patient("p-1"), patient("p-2"))
+    return sim
+
+
+def test_what_somebody_changed_there_stays_and_is_shown_and_the_rest_goes(versioned: FHIRSim) -> None:
+    put(versioned, patient("p-1", active=False))  # not ours
+    wanted = patient("p-1", birthDate="2020-01-01")
+    of = again(wanted, 1, patient("p-1")), again(patient("p-2", active=True), 1, patient("p-2"))
+    found, notes = send(versioned, *of)
+    assert found == ["changed_there", "updated"]
+    assert held(versioned)["Patient/p-1"] == patient("p-1", active=False), "not overwritten"
+    assert held(versioned)["Patient/p-2"]["active"] is True
+    (note,) = notes
+    assert note["shown"] == {"version": "2", "generation": 2} and note["sent"] == [digest(patient("p-1"))[:16]]
+    later = again(wanted, 1, patient("p-1"), generation=3, shown=note["shown"])
+    assert send(versioned, later)[0] == ["changed_there"], "of this change nobody has said anything yet"
+    told = again(wanted, 1, patient("p-1"), shown=note["shown"])
+    put(versioned, patient("p-1", active=True))
+    assert send(versioned, told)[0] == ["changed_there"], "changed once more since a person was shown it"
+    told = again(wanted, 1, patient("p-1"), shown={"version": "3", "generation": 2})
+    assert send(versioned, told)[0] == ["updated"] and held(versioned)["Patient/p-1"] == wanted
+
+
+def test_the_pack_may_say_who_wins(versioned: FHIRSim) -> None:
+    put(versioned, patient("p-1", active=False))
+    mine = again(patient("p-1", birthDate="2020-01-01"), 1, patient("p-1"))
+    assert send(versioned, mine, on_existing="keep") == (["kept"], [])
+    assert held(versioned)["Patient/p-1"] == patient("p-1", active=False)
+    assert send(versioned, mine, on_existing="overwrite") == (["updated"], [])
+    assert held(versioned)["Patient/p-1"] == mine.payload
+
+
+def test_a_version_that_is_ours_is_replaced(versioned: FHIRSim) -> None:
+    """Its answer was lost, or an older one of ours came back with the server's backup."""
+    put(versioned, patient("p-1", active=False))
+    mine = again(patient("p-1", birthDate="2020-01-01"), 1, patient("p-1"), patient("p-1", active=False))
+    assert send(versioned, mine) == (["updated"], [])
+    assert held(versioned)["Patient/p-1"] == mine.payload
+    assert send(versioned, again(mine.payload, 1)) == (["unchanged"], []), "it is there already"
+
+
+def test_what_was_removed_there_is_put_again(versioned: FHIRSim) -> None:
+    put(versioned, gone("Patient", "p-1"))
+    assert send(versioned, again(patient("p-1", active=True), 1, patient("p-1")))[0] == ["created"]
+
+
+def test_two_writers_at_once_are_no_change_of_content(versioned: FHIRSim) -> None:
+    """409 without another version there (19, 116): sent again later."""
+    versioned.plane.arm({"every": 1, "status": 409, "only": "writes"})
+    for ours in (patient("p-1"), patient("p-1", note="the server keeps it otherwise than it was sent")):
+        assert send(versioned, again(patient("p-1", active=True), 1, ours))[0] == ["conflict"]
+    versioned.plane.arm({})
+    put(versioned, patient("p-1", active=False))
+    mine = again(patient("p-1", birthDate="2020-01-01"), 1, patient("p-1"))
+
+    class Blind(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET" and "Patient" in request.url.path:
+                return httpx.Response(500)
+            return await super().handle_async_request(request)
+
+    assert send(Blind(app=versioned.app), mine)[0] == ["conflict"], (
+        "what is there could not be read: nothing is guessed"
+    )
+    assert held(versioned)["Patient/p-1"] == patient("p-1", active=False)
+
+
+# ---------------------------------------------------------------- what the server says it can do
+
+
+def test_a_server_without_transactions_is_sent_batches() -> None:
+    sim = FHIRSim(Plane(), bundles=["batch"])
+    bad = observation("o-2", subject="nobody")
+    assert reasons(deliver(sim, observation("o-1"), patient("p-1"), bad)) == ["created", "created", "reference_missing"]
+    assert sim.plane.requests == 2, "no transaction was tried"
+    hidden = Hidden(app=FHIRSim(Plane(), bundles=["batch"]).app)
+    assert reasons(deliver(hidden, observation("o-1"), patient("p-1"))) == ["created", "created"], "tried, and refused"
+
+
+class Hidden(httpx.ASGITransport):
+    """A gateway that does not let the statement through."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/metadata"):
+            return httpx.Response(404)
+        return await super().handle_async_request(request)
+
+
+def test_a_server_that_keeps_no_versions_is_not_asked_for_one() -> None:
+    sim = FHIRSim(Plane(), resource={"versioning": "no-version"})
+    put(sim, patient("p-1"))
+    put(sim, patient("p-1", active=False))
+    assert send(sim, again(patient("p-1", active=True), 1, patient("p-1")))[0] == ["updated"]
+
+
+def test_requests_may_be_compressed(sim: FHIRSim) -> None:
+    sizes = []
+
+    class Measured(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                sizes.append((request.headers.get("content-encoding"), len(request.content)))
+            return await super().handle_async_request(request)
+
+    batch = [patient(f"p-{n}") for n in range(50)]
+    assert set(reasons(deliver(Measured(app=sim.app), *batch, gzip="true"))) == {"created"}
+    assert set(reasons(deliver(Measured(app=sim.app), *batch))) == {"unchanged"}
+    (how, small), (plain, whole) = sizes
+    assert (how, plain) == ("gzip", None) and small < whole / 8
+
+
+def test_probe_names_what_the_server_cannot_do() -> None:
+    def probe(sim: FHIRSim) -> list[tuple[str, str]]:
+        found = using(sim, lambda target: target.probe(), expected_types=["Patient", "Basic"])
+        return [(one.code, one.message) for one in found]
+
+    assert probe(FHIRSim(Plane())) == [("fhir.type_missing", "fhir: Basic")]
+    codes = [code for code, _ in probe(FHIRSim(Plane(), bundles=[], resource={"updateCreate": False}))]
+    assert codes == ["fhir.no_bundles", "fhir.type_missing", "fhir.no_client_ids"]
 
 
 def test_capabilities_follow_the_settings() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connector.engine import delivery as delivering
 from connector.engine import runs
+from connector.mappings.pack import Pack
 from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, a_few, said, target, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
@@ -163,7 +166,7 @@ def write_there(road: Road, key: str, content: dict[str, Any]) -> None:
     held.content, held.canonical, held.version = content, b"", held.version + 1
 
 
-def test_a_resource_changed_there_is_shown_and_kept_until_its_record_changes(road: Road) -> None:
+def test_a_resource_changed_there_is_shown_and_kept_until_a_person_says_otherwise(road: Road) -> None:
     road.settle()
     key = patient_of(road)
     theirs = {**road.fhir._held[key].content, "active": False}
@@ -183,6 +186,12 @@ def test_a_resource_changed_there_is_shown_and_kept_until_its_record_changes(roa
     road.reconcile("fhir")
     road.cht.edit(MODIBO, {"name": "Modibo Deux"})
     road.settle()
+    assert road.fhir._held[key].content == theirs, "a change of the record overwrites nobody's work unseen"
+    row = road.one("SELECT * FROM delivery WHERE key=:k", k=key)
+    assert (row["state"], row["reason"], row["who"]) == ("parked", "fhir.changed_there", "target_admin")
+    said(road, row["reason"])
+    road.actions.retry([row["id"]], by="admin")
+    road.settle()
     assert "Deux" in str(road.fhir._held[key].content) and "active" not in road.fhir._held[key].content
     assert road.one("SELECT reason FROM delivery WHERE key=:k", k=key)["reason"] is None
 
@@ -200,6 +209,27 @@ def test_an_older_version_of_ours_there_is_put_right(road: Road) -> None:
     assert road.reconcile("fhir")["items"] == [{"what": "different", "key": key}]
     road.settle()
     assert road.fhir._held[key].content == now
+
+
+def test_what_we_sent_before_we_were_killed_is_no_work_of_somebody_else(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road.run(targets=["fhir"])
+    key = patient_of(road)
+    road.cht.edit(MODIBO, {"name": "Modibo Deux"})
+
+    def killed(*_: Any) -> Any:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(delivering, "_settle", killed)
+        road.run(targets=["fhir"])
+    assert "Deux" in str(road.fhir._held[key].content), "it is there, and nobody wrote that down"
+    road.cht.edit(MODIBO, {"name": "Modibo Trois"})
+    road.again()
+    road.run(targets=["fhir"], wait=timedelta(hours=2))
+    row = road.one("SELECT * FROM delivery WHERE key=:k", k=key)
+    assert row["state"] == "accepted" and "Trois" in str(road.fhir._held[key].content), row["reason"]
 
 
 def test_where_ours_win_a_resource_changed_there_is_put_right(make_road: Make) -> None:
@@ -306,3 +336,44 @@ def test_an_earlier_live_from_sends_the_older_months(make_road: Make) -> None:
     road.again(target("dhis2", live_from="202606"))
     road.settle()
     assert road.value(*A04, "202606") == "1"
+
+
+def test_a_server_gets_the_types_that_the_pack_shares_and_no_names(make_road: Make) -> None:
+    sharing = ["Patient", "Group", "Encounter", "Observation"]
+
+    def some(pack: Pack) -> Pack:
+        settings = {**pack.targets["fhir"].settings, "types": sharing, "persons": "pseudonymous"}
+        return target("fhir", settings=settings)(pack)
+
+    road = make_road([*a_few(), visit("told", "2026-08-14", refer=True)], some)
+    road.run(targets=["fhir"])
+    held = road.fhir.state()["resources"]
+    assert {one["resourceType"] for one in held.values()} == {"Patient", "Encounter", "Observation"}
+    assert "Fictive" not in str(held) and {len(p.get("birthDate", "2024")) for p in held.values()} == {4}
+    assert road.rows("SELECT key FROM delivery WHERE target='fhir' AND state <> 'accepted'") == []
+
+
+def test_what_is_taken_back_may_stay_as_entered_in_error(make_road: Make) -> None:
+    def retracting(pack: Pack) -> Pack:
+        return target("fhir", settings={**pack.targets["fhir"].settings, "retract": "entered_in_error"})(pack)
+
+    road = make_road(change=retracting)
+    road.run(targets=["fhir"])
+    before = road.fhir.state()["resources"]
+    of_visit = {
+        row["key"] for row in road.rows("SELECT key FROM delivery WHERE target='fhir' AND record LIKE '%/visit-08-1'")
+    }
+    kinds = {key.partition("/")[0] for key in of_visit}
+    assert kinds >= {"Encounter", "Observation", "Condition", "ServiceRequest", "Task"} and of_visit <= before.keys()
+    road.cht.delete("visit-08-1")
+    road.run(targets=["fhir"])
+    after = road.fhir.state()["resources"]
+    assert all("entered-in-error" in str(after[key]) and "reference" not in str(after[key]) for key in of_visit)
+    assert {k: v for k, v in after.items() if k not in of_visit and "MeasureReport" not in k} == {
+        k: v for k, v in before.items() if k not in of_visit and "MeasureReport" not in k
+    }
+    found = road.reconcile("fhir")
+    assert found["different"] == found["missing"] == 0
+    road.cht.put(visit("visit-08-1", "2026-08-10", refer=True))
+    road.run(targets=["fhir"])
+    assert {key: road.fhir.state()["resources"][key] for key in of_visit} == {key: before[key] for key in of_visit}

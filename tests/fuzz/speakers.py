@@ -507,6 +507,7 @@ class Completions(Blocks):
 
 class Bundles(TargetSpeaker):
     name = "fhir_bundles"
+    requests = 2  # what the server can do, the bundle
     reasons = fhir_server.REASONS
     base = "http://127.0.0.1:8087/fhir"
 

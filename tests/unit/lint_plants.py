@@ -95,6 +95,8 @@ PLANTS: tuple[Plant, ...] = (
     Plant("url.invalid", "connector.yaml", "    url: ${RELAIS_DHIS2_URL}", "    url: «dhis2.example.org"),
     Plant("url.insecure", "connector.yaml", "    url: ${RELAIS_DHIS2_URL}", "    url: «http://dhis2.example.org"),
     Plant("column.unseen", "connector.yaml", "    key: record_id", "    key: «record_d"),
+    Plant("fhir.type_needed", "connector.yaml", "    live_from: 2000-01-01    # everything",
+          "    live_from: 2000-01-01\n    «types: [Patient, Group, Encounter, ServiceRequest, Task]"),
     Plant("target.slip", "connector.yaml", "  dhis2:   ", "  «dhiss2:   "),
     # ---------------------------------------------------------------- names
     Plant("source.unknown", FORM, "form: {source: cht,", "form: {source: «chtt,"),

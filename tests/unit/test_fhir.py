@@ -562,6 +562,7 @@ def test_a_block_is_a_measure_report() -> None:
     assert (report["status"], report["type"]) == ("complete", "summary")
     assert report["measure"] == "urn:relais:measure:MH_SEC"
     assert report["subject"]["identifier"] == {"system": "urn:relais:org-unit", "value": "S1"}
+    assert report["reporter"] == report["subject"]
     assert report["period"] == {"start": "2026-07-01", "end": "2026-07-31"}
     groups = {g["code"]["coding"][0]["code"]: g for g in report["group"]}
     assert list(groups) == ["A04", "B02", "F01", "F02", "G05"]
