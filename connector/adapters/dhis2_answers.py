@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.adapters.dhis2_codes import CODES
+from connector.adapters.dhis2_codes import CODES, NOW, Row
 from connector.adapters.reasons import Reason
 from connector.model import Verdict, Who
 
@@ -291,10 +291,14 @@ REASONS: dict[str, Reason] = {
     ),
 }
 
-REASONS |= {
-    f"dhis2.{code}": Reason(verdict, who, f"DHIS2 ({code}) : {fr}.", f"DHIS2 ({code}): {en}.")
-    for code, (verdict, who, fr, en) in CODES.items()
-}
+
+def _with_words(code: str, row: Row) -> Reason:
+    verdict, who, fr, en = row
+    now_fr, now_en = NOW.get((verdict, who), ("", ""))
+    return Reason(verdict, who, f"DHIS2 ({code}) : {fr}. {now_fr}".strip(), f"DHIS2 ({code}): {en}. {now_en}".strip())
+
+
+REASONS |= {f"dhis2.{code}": _with_words(code, row) for code, row in CODES.items()}
 
 
 #: Codes that say: DHIS2 takes no more for this period (expired, approved, outside its input window).
@@ -306,7 +310,15 @@ ENDLESS = frozenset({"dhis2.period_closed", "dhis2.period_not_open", "dhis2.E764
 def reason(code: str) -> Reason:
     """The row for a code; one that DHIS2 made up later is a refusal for its administrator."""
     known = REASONS.get(code)
-    return known or Reason(_R, Who.TARGET_ADMIN, f"DHIS2 refuse ({code}).", f"DHIS2 refuses ({code}).")
+    return known or _with_words(
+        code.removeprefix("dhis2."),
+        (
+            _R,
+            Who.TARGET_ADMIN,
+            "refusé pour une raison que Relais ne connaît pas",
+            "refused for a reason new to Relais",
+        ),
+    )
 
 
 def server_code(code: object, otherwise: str = "dhis2.row_refused") -> str:

@@ -103,6 +103,14 @@ REASONS: dict[str, Reason] = {
         "The Relais account lacks a privilege in OpenMRS. The administrator should add it to the role "
         "(roles are read again after an hour).",
     ),
+    "openmrs.address_refused": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "OpenMRS refuse les requêtes de cette machine. Relais s'arrête pour ce serveur et réessaie ; ajoutez son "
+        "adresse à webservices.rest.allowedips.",
+        "OpenMRS refuses requests from this machine. Relais stopped for this server and tries again; add its address "
+        "to webservices.rest.allowedips.",
+    ),
     "openmrs.module_missing": Reason(
         _D,
         Who.TARGET_ADMIN,
@@ -231,7 +239,7 @@ REASONS: dict[str, Reason] = {
 #: These stop the target: nothing about the referral itself failed, so no try is counted.
 OF_TARGET = frozenset({
     "openmrs.unreachable", "openmrs.busy", "openmrs.not_json", "openmrs.not_installed", "openmrs.credentials",
-    "openmrs.locked", "openmrs.privilege", "openmrs.module_missing",
+    "openmrs.locked", "openmrs.privilege", "openmrs.address_refused", "openmrs.module_missing",
 })  # fmt: skip
 
 #: Words of a refusal -> code, in this order. Words of OpenMRS itself are translated by language packs, those of Java
@@ -256,6 +264,13 @@ _WORDS = tuple(
         (r"Incorrect string value|Illegal mix of collations|Data too long|too long for column", "openmrs.text_refused"),
         (r"(obs|value|concept) on class org\.openmrs\.(Encounter|Obs)", "openmrs.obs_refused"),
         (r"datetimeShouldBeBeforeCurrent", "openmrs.in_future"),
+        # 500s that no waiting mends (findings, "Status to class"), and what only a request of ours can be guilty of.
+        (
+            r"Editing the fields|StartDate is not provided|absolute limit|number of results to return"
+            r"|Content type .* not supported|query must not be null|not allowed to be set|JSON parse error",
+            "openmrs.wrong_method",
+        ),
+        (r"status can not be changed|Appointment does not exist|TransientObjectException", "openmrs.refused"),
     )
 )
 #: Characters of a refusal that are read: its words are searched with patterns, and millions of them would take hours.
@@ -283,7 +298,8 @@ def classify(status: int, body: Any, *, html: bool = False) -> str | None:
     if status == 401:
         return "openmrs.locked" if "locked" in _text(body).lower() else "openmrs.credentials"
     if status == 403:
-        return "openmrs.privilege"
+        # The list of addresses is kept by a filter before OpenMRS itself, which answers with a page (704).
+        return "openmrs.address_refused" if html else "openmrs.privilege"
     if html or (body is None and status != 204):
         return "openmrs.server_error" if status >= 500 else "openmrs.not_json" if status < 400 else "openmrs.refused"
     if status < 300:
