@@ -249,7 +249,8 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     """The adapter of a target over an HTTP client. Raises ConfigError."""
     values = target.settings
     if target.kind == "dhis2":
-        return Dhis2Target(client, name=target.name, settings={**values, "expected": expected_metadata(pack)})
+        wanted = {**values, "expected": expected_metadata(pack)}
+        return Dhis2Target(client, name=target.name, settings=wanted, look_first=True)
     if target.kind == "openmrs":
         return OpenmrsTarget(
             client,
@@ -259,9 +260,10 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
             names=names,
             zone=pack.zone,
             now=clock.now,
+            look_first=True,
         )
     return (
-        FhirServerTarget(client, target.name, values)
+        FhirServerTarget(client, target.name, values, look_first=True)
         if target.kind == "fhir_server"
         else ChtAnswersTarget(client, target.name, values)
     )

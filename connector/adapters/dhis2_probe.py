@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from connector.adapters.dhis2_metadata import DataSet
@@ -49,7 +50,10 @@ FINDINGS: Mapping[str, Code] = {
     "dhis2.credentials_no_authority": Code(
         ("{name} : notre utilisateur ne peut pas saisir de données", "{name}: our user may not enter data"),
         _REFUSED,
-        ("Donnez-lui un rôle avec F_DATAVALUE_ADD.", "Give it a role with F_DATAVALUE_ADD."),
+        (
+            "Utilisateurs → rôle de notre compte → autorités : « Ajouter/Modifier des valeurs » (F_DATAVALUE_ADD).",
+            "Users → role of our account → authorities: \"Add/Update Data Value\" (F_DATAVALUE_ADD).",
+        ),
         who=Who.TARGET_ADMIN,
     ),
     "dhis2.E7617": Code(
@@ -59,8 +63,8 @@ FINDINGS: Mapping[str, Code] = {
         ),
         _REFUSED,
         (
-            "Donnez à notre utilisateur une unité au-dessus d'elle.",
-            "Give our user an org unit above it.",
+            "Utilisateurs → notre compte → unités de saisie : ajoutez une unité au-dessus d'elle.",
+            "Users → our account → Data capture organisation units: add one above it.",
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -73,8 +77,8 @@ FINDINGS: Mapping[str, Code] = {
         ("notre utilisateur ne peut pas écrire les données de {name}", "our user may not write data of {name}"),
         _REFUSED,
         (
-            "Partagez le jeu de données avec le droit d'écrire ses données.",
-            "Share the data set with data write access.",
+            "Maintenance → Ensembles de données → Partage : données « Peut saisir et voir » pour notre compte.",
+            "Maintenance → Data sets → Sharing settings: data \"Can capture and view\" for our account.",
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -92,8 +96,9 @@ FINDINGS: Mapping[str, Code] = {
         ("l'élément de données {name} n'est pas dans {data_set}", "data element {name} is not in {data_set}"),
         _REFUSED,
         (
-            "Ajoutez-le au jeu de données dans DHIS2, ou corrigez data_set de l'indicateur.",
-            "Add it to the data set in DHIS2, or mend data_set of the indicator.",
+            "Maintenance → Ensembles de données → éléments de données : ajoutez-le ; ou corrigez data_set de "
+            "l'indicateur.",
+            "Maintenance → Data sets → Data elements: add it; or mend data_set of the indicator.",
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -104,16 +109,17 @@ FINDINGS: Mapping[str, Code] = {
         ),
         _REFUSED,
         (
-            "Corrigez les codes des options ou l'ordre de by, ou la combinaison de catégories dans DHIS2.",
-            "Mend the option codes or the order of by, or the element's category combination in DHIS2.",
+            "Corrigez les codes des options ou l'ordre de by ; ou Maintenance → Éléments de données → combinaison de "
+            "catégories.",
+            "Mend the option codes or the order of by; or Maintenance → Data elements → Category combination.",
         ),
     ),
     "dhis2.value_type": Code(
         ("l'élément de données {name} prend {kind}, pas un nombre", "data element {name} takes {kind}, not a number"),
         _REFUSED,
         (
-            "Donnez-lui un type numérique, par exemple INTEGER_ZERO_OR_POSITIVE.",
-            "Give it a type of number, such as INTEGER_ZERO_OR_POSITIVE.",
+            "Maintenance → Éléments de données → type de valeur : un nombre, par exemple INTEGER_ZERO_OR_POSITIVE.",
+            "Maintenance → Data elements → Value type: a number, such as INTEGER_ZERO_OR_POSITIVE.",
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -123,7 +129,10 @@ FINDINGS: Mapping[str, Code] = {
             "Un chiffre qui retombe à 0 disparaît au lieu de devenir 0.",
             "A figure that falls to 0 disappears instead of becoming 0.",
         ),
-        ("Cochez zeroIsSignificant sur l'élément.", "Set zeroIsSignificant on the data element."),
+        (
+            "Maintenance → Éléments de données → « Stocker les zéros » (zeroIsSignificant) : cochez.",
+            "Maintenance → Data elements → \"Store zero data values\" (zeroIsSignificant): tick it.",
+        ),
         Severity.WARNING,
         Who.TARGET_ADMIN,
     ),
@@ -135,7 +144,10 @@ FINDINGS: Mapping[str, Code] = {
     "dhis2.org_unit_not_assigned": Code(
         ("l'unité {name} n'est pas affectée à {data_set}", "org unit {name} is not assigned to {data_set}"),
         _REFUSED,
-        ("Affectez-la dans DHIS2, ou corrigez org_units.csv.", "Assign it in DHIS2, or mend org_units.csv."),
+        (
+            "Maintenance → Ensembles de données → unités d'organisation : affectez-la ; ou corrigez org_units.csv.",
+            "Maintenance → Data sets → Organisation units: assign it; or mend org_units.csv.",
+        ),
         who=Who.TARGET_ADMIN,
     ),
     "dhis2.org_unit_closed": Code(
@@ -144,7 +156,11 @@ FINDINGS: Mapping[str, Code] = {
             "Les chiffres d'après cette date n'y sont pas attendus.",
             "Figures of after that day are not expected there.",
         ),
-        ("Terminez sa ligne dans org_units.csv (valid_to).", "End its line in org_units.csv (valid_to)."),
+        (
+            "Terminez sa ligne dans org_units.csv (valid_to) ; ou Maintenance → Unités d'organisation → date de "
+            "fermeture.",
+            "End its line in org_units.csv (valid_to); or Maintenance → Organisation units → Closed date.",
+        ),
         Severity.WARNING,
         Who.TARGET_ADMIN,
     ),
@@ -177,7 +193,8 @@ def examine(
     """Findings for the server's version, our user and each expected data set. ``elsewhere``: codes of data elements and
     org units that are in DHIS2, though not in their data set."""
     roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
-    findings = [*_server(name, info), *_user(name, me, roots)]
+    roots = roots if not _writes_anywhere(info, me) else set()
+    findings = [*_server(name, info), *_user(name, info, me, roots)]
     for code, wanted in expected.items():
         data_set = sets.get(code)
         if data_set is None:
@@ -219,10 +236,36 @@ def _listed(body: Mapping[str, Any], name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _user(name: str, me: Mapping[str, Any], roots: set[str]) -> Iterator[Finding]:
-    if not {"ALL", "F_DATAVALUE_ADD"} & set(map(str, _listed(me, "authorities"))):
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What our user may do. ``roots``: UIDs of the org units it enters data for, with all below; None: everywhere."""
+
+    may_enter: bool
+    roots: frozenset[str] | None
+
+    def covers(self, path: str) -> bool:
+        return self.roots is None or not self.roots.isdisjoint(path.split("/"))
+
+
+def account_of(info: Mapping[str, Any], me: Mapping[str, Any]) -> Account:
+    """From ``/api/system/info`` and ``/api/me``."""
+    roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
+    return Account(_may_enter(me), None if _writes_anywhere(info, me) else frozenset(roots))
+
+
+def _may_enter(me: Mapping[str, Any]) -> bool:
+    return bool({"ALL", "F_DATAVALUE_ADD"} & set(map(str, _listed(me, "authorities"))))
+
+
+def _writes_anywhere(info: Mapping[str, Any], me: Mapping[str, Any]) -> bool:
+    """From 2.43 on a superuser is not asked for its org units; before, it is (findings-dhis2 1, E7617)."""
+    return _minor(info) >= 43 and "ALL" in _listed(me, "authorities")
+
+
+def _user(name: str, info: Mapping[str, Any], me: Mapping[str, Any], roots: set[str]) -> Iterator[Finding]:
+    if not _may_enter(me):
         yield _found("dhis2.credentials_no_authority", name=name)
-    if not roots:
+    if not roots and not _writes_anywhere(info, me):
         yield _found("dhis2.E7617", name=("toute unité", "every org unit"))
 
 

@@ -89,8 +89,10 @@ REASONS: dict[str, Reason] = {
     "fhir.credentials": Reason(
         Verdict.DEFERRED,
         Who.CREDENTIALS,
-        "Le serveur FHIR refuse l'accès. Vérifier l'utilisateur ou le jeton.",
-        "The FHIR server refuses access. Check the user or token.",
+        "Le serveur FHIR refuse l'accès : jeton expiré, ou compte inconnu. Relais n'envoie rien ; donnez-lui un nouveau "
+        "jeton (token dans connector.yaml), puis relais doctor.",
+        "The FHIR server refuses access: an expired token, or an unknown account. Relais sends nothing; give it a new "
+        "token (token in connector.yaml), then relais doctor.",
     ),
     "fhir.busy": Reason(Verdict.DEFERRED, Who.NOBODY, "Le serveur FHIR fait attendre.", "The server asks to wait."),
     "fhir.unreachable": Reason(
@@ -125,8 +127,17 @@ class FhirServerTarget:
     ``settings``: ``bundle`` entries at a time (200), ``settles_within`` seconds (120: twice the time-out advised).
     """
 
-    def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        look_first: bool = False,
+    ) -> None:
+        """``look_first``: read something before the first send, so that an expired token sends nothing."""
         settings = settings or {}
+        self._look_first = look_first
         self.name = name
         self._client = client
         self._base = str(client.base_url).rstrip("/")
@@ -138,6 +149,11 @@ class FhirServerTarget:
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""
+        if self._look_first:
+            refused = await self._refused()
+            if refused is not None:
+                return [refused] * len(batch)
+            self._look_first = False
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(batch)))
         while waiting:
@@ -149,6 +165,16 @@ class FhirServerTarget:
                 outcomes[n] = outcome
             waiting = [n for n in waiting if n not in outcomes]
         return [outcomes[n] for n in range(len(batch))]
+
+    async def _refused(self) -> Outcome | None:
+        """The outcome of a send that our credentials would not get through; None: they do, or it cannot be told. A
+        server may show ``/metadata`` to everybody, and forbid a search to who may write: only 401 counts."""
+        headers = {"Accept": _FHIR}
+        try:
+            answer = await read_with_retries(self._client, f"{self._base}/Patient?_summary=count", headers=headers)
+        except HttpTrouble:
+            return None
+        return _whole(answer) if answer.status == 401 else None
 
     async def look_up(self, delivery: Delivery) -> Observed | None:
         """What is there under this id, compared without ``meta``. A wanted deletion matches when nothing is there.
@@ -194,6 +220,8 @@ class FhirServerTarget:
             return [
                 self._finding("fhir.wrong_address", f"parle FHIR {spoken}, pas 4.0", f"speaks FHIR {spoken}, not 4.0")
             ]
+        if await self._refused() is not None:
+            return [self._finding("fhir.credentials", "répond 401", "answers 401")]
         return []
 
     def _finding(self, code: str, french: str, english: str) -> Finding:

@@ -117,6 +117,38 @@ REASONS: dict[str, Reason] = {
         "Le module des rendez-vous manque dans OpenMRS. L'installer, ou choisir le profil platform2.",
         "OpenMRS has no appointments module. Install it, or choose the profile platform2.",
     ),
+    # ---- held back before anything is sent
+    "openmrs.metadata_awaited": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "OpenMRS n'a pas une chose que cette référence demande (type de consultation, lieu, service, concept…). Relais "
+        "n'envoie rien et regarde à chaque passage : relais doctor la nomme ; à créer dans l'administration d'OpenMRS "
+        "ou par relais setup openmrs.",
+        "OpenMRS lacks something this referral needs (encounter type, location, service, concept…). Relais sends "
+        "nothing and looks again in each run: relais doctor names it; make it in the administration of OpenMRS or with "
+        "relais setup openmrs.",
+        held=True,
+    ),
+    "openmrs.datatype_awaited": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Un concept est d'un autre type dans OpenMRS que ce que cette référence y écrirait. Relais n'envoie rien et "
+        "regarde à chaque passage : relais doctor le nomme ; Dictionnaire → concept → type de données, ou "
+        "openmrs.yaml.",
+        "A concept is of another datatype in OpenMRS than what this referral would write. Relais sends nothing and "
+        "looks again in each run: relais doctor names it; Dictionary → concept → Datatype, or openmrs.yaml.",
+        held=True,
+    ),
+    "openmrs.identifier_format": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Le numéro de cette personne dans l'application n'a pas la forme que demande son type d'identifiant dans "
+        "OpenMRS. Relais n'envoie rien et regarde à chaque passage : Administration → types d'identifiants → format et "
+        "validateur.",
+        "The number of this person in the app is not of the form its identifier type asks for in OpenMRS. Relais sends "
+        "nothing and looks again in each run: Administration → Patient identifier types → Format and Validator.",
+        held=True,
+    ),
     # ---- waiting its turn
     "lane.busy": Reason(
         _D,

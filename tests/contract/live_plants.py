@@ -100,6 +100,8 @@ LIVE: tuple[Live, ...] = (
          (CLINICS, "encounter_type: «87dcc3ac"), lambda data, _: data["encounter_types"][0].update(retired=True)),
     Live("openmrs.datatype", "openmrs", "the concept of the referral number is Numeric", "it is Text",
          (CLINICS, "number: «3c879b04"), lambda data, _: _concept(data, _NUMBER).update(datatype="Numeric")),
+    Live("openmrs.identifier_format", "openmrs", "the identifier type takes MR-[0-9]{6} only", "it has no format",
+         (CLINICS, "chw: «01ac1acd"), lambda data, _: data["identifier_types"][1].update(format="MR-[0-9]{6}")),
     Live("openmrs.clock", "openmrs", "the clinic's clock is two minutes slow", "both machines keep their time by NTP",
          (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(slow=True)),
 )  # fmt: skip
