@@ -89,8 +89,8 @@ REASONS: dict[str, Reason] = {
     "fhir.credentials": Reason(
         Verdict.DEFERRED,
         Who.CREDENTIALS,
-        "Le serveur FHIR refuse l'accès : jeton expiré, ou compte inconnu. Relais n'envoie rien ; donnez-lui un nouveau "
-        "jeton (token dans connector.yaml), puis relais doctor.",
+        "Le serveur FHIR refuse l'accès : jeton expiré, ou compte inconnu. Relais n'envoie rien ; donnez-lui un "
+        "nouveau jeton (token dans connector.yaml), puis relais doctor.",
         "The FHIR server refuses access: an expired token, or an unknown account. Relais sends nothing; give it a new "
         "token (token in connector.yaml), then relais doctor.",
     ),
