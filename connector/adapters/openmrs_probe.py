@@ -25,9 +25,38 @@ from connector.model import Finding, Severity, Who
 _SKEW_SECONDS = 60
 #: The role that may do everything, and shows no privileges of its own (036).
 _SUPERUSER = "System Developer"
-#: What writing a referral needs, found by trial (findings-openmrs 7.11); the last three with appointments (679).
-_PRIVILEGES = ("Get Patients", "Add Patients", "Get Encounters", "Add Encounters", "Get Concepts", "Get Locations")
-_APPOINTMENTS = ("View Appointments", "Manage Appointments", "View Appointment Services")
+#: Without one of each no referral goes; the first is what we ask for, the server takes any (059, 073, 753).
+NEEDED: tuple[tuple[str, ...], ...] = (
+    ("Get Patients",),
+    ("Add Patients",),
+    ("Edit Patient Identifiers",),
+    ("Get Encounters",),
+    ("Add Encounters", "Edit Encounters"),
+    ("Get Concepts",),
+    ("Get Locations",),
+)
+#: With appointments (635, 636, 679, 681).
+APPOINTMENTS: tuple[tuple[str, ...], ...] = (
+    ("View Appointments",),
+    ("Manage Appointments", "Manage Own Appointments"),
+    ("View Appointment Services", "Manage Appointment Services"),
+)
+#: What else the account has that carried the whole flow (findings-openmrs 7.11; 725-731): corrections, withdrawals, the
+#: clinic's answers (741) and this check. Not stopped for: a server may ask for less.
+ADVISED = (
+    "Edit Encounters",
+    "Get Observations",
+    "Add Observations",
+    "Get Visits",
+    "Get Providers",
+    "Get Encounter Types",
+    "Get Encounter Roles",
+    "Get Identifier Types",
+    "Get Patient Identifiers",
+    "Add Patient Identifiers",
+    "Get People",
+    "Get Diagnoses",
+)
 #: What is asked of a row; "": the resource knows no custom view (069).
 _VIEWS = {"idgen/identifiersource": "", "patientidentifiertype": "custom:(uuid,display,retired,format,validator)"}
 #: A number longer than an identifier may be (patient_identifier.identifier) is not looked at further.
@@ -54,6 +83,19 @@ FINDINGS: Mapping[str, Code] = {
             "Administration → Roles → the role of our account: tick it (read again after an hour at most).",
         ),
         who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.privilege_advised": Code(
+        ("notre compte n'a pas le droit {name}", "our account lacks the privilege {name}"),
+        (
+            "Corrections, retraits, réponses de la clinique ou ce contrôle peuvent échouer.",
+            "Corrections, withdrawals, the clinic's answers or this check may fail.",
+        ),
+        (
+            "Administration → rôles → le rôle de notre compte : cochez-le (relu après une heure au plus).",
+            "Administration → Roles → the role of our account: tick it (read again after an hour at most).",
+        ),
+        Severity.WARNING,
+        Who.TARGET_ADMIN,
     ),
     "openmrs.metadata_missing": Code(
         ("{place} : OpenMRS n'a pas de {kind} {uuid}", "{place}: OpenMRS has no {kind} {uuid}"),
@@ -171,7 +213,8 @@ async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[li
     modules = await rest.get("module", v="custom:(moduleId,started)", limit="100")
     without, denied = list(_modules(modules or {}, profile)), list(_privileges(session, profile))
     findings = [*without, *denied]
-    stop = "openmrs.module_missing" if without else "openmrs.privilege" if denied else None
+    denies = any(one.severity is Severity.ERROR for one in denied)
+    stop = "openmrs.module_missing" if without else "openmrs.privilege" if denies else None
     missing: set[str] = set()
     formats: dict[str, re.Pattern[str] | None] = {}
     try:
@@ -189,9 +232,11 @@ async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[li
             missing |= unknown.keys()
             findings += unknown.values()
     except Stop as trouble:
-        if stop is None or trouble.code not in ("openmrs.privilege", "openmrs.module_missing"):
+        if trouble.code not in ("openmrs.privilege", "openmrs.module_missing"):
             raise
-        return findings, Lacks(stop)  # the rest cannot be read without what is missing
+        # The rest cannot be read; that is no reason not to send, only one that nobody was told.
+        lost, datatype = set(), set()
+        findings = findings or [_stopped(trouble.code)]
     return findings, Lacks(stop, frozenset(missing | lost), frozenset(datatype), formats)
 
 
@@ -235,9 +280,13 @@ def _privileges(session: Mapping[str, Any], profile: str) -> Iterator[Finding]:
     held = {str(one.get("display")) for one in listed(user.get("privileges") or [])}
     if _SUPERUSER in roles:
         return
-    for name in (*_PRIVILEGES, *(_APPOINTMENTS if profile == "o3" else ())):
+    needed = (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
+    lacks = [names[0] for names in needed if held.isdisjoint(names)]
+    for name in lacks:
+        yield _found("openmrs.may_not_write", name=name)
+    for name in ADVISED:
         if name not in held:
-            yield _found("openmrs.may_not_write", name=name)
+            yield _found("openmrs.privilege_advised", name=name)
 
 
 def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str, str, str]]:

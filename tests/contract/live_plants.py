@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
+
 Json = dict[str, Any]
 
 
@@ -93,6 +95,10 @@ LIVE: tuple[Live, ...] = (
     Live("openmrs.may_not_write", "openmrs", "our account has no privilege Add Encounters", "it has it",
          (CONNECTOR, "  «openmrs:                   # the clinics"),
          lambda data, _: data["users"][0].update(privileges=["Get Patients", "Add Patients", "Get Encounters"])),
+    Live("openmrs.privilege_advised", "openmrs", "our account has no privilege Get Diagnoses", "it has it",
+         (CONNECTOR, "  «openmrs:                   # the clinics"),
+         lambda data, _: data["users"][0].update(privileges=[
+             one for one in (*(names[0] for names in (*NEEDED, *APPOINTMENTS)), *ADVISED) if one != "Get Diagnoses"])),
     Live("openmrs.metadata_missing", "openmrs", "encounter_type: a uuid the clinic does not have",
          "encounter_type: 87dcc3ac-1496-5c49-bac5-2b1cd8ffdfa4", (CLINICS, "encounter_type: «87dcc3ac"),
          lambda _, openmrs: openmrs.update(encounter_type="00000000-0000-0000-0000-000000000000")),
