@@ -250,7 +250,7 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     values = target.settings
     if target.kind == "dhis2":
         wanted = {**values, "expected": expected_metadata(pack)}
-        return Dhis2Target(client, name=target.name, settings=wanted, look_first=True)
+        return Dhis2Target(client, name=target.name, settings=wanted, look_first=True, now=clock.now)
     if target.kind == "openmrs":
         return OpenmrsTarget(
             client,

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import NoneType
 from typing import Any
@@ -23,7 +23,7 @@ import httpx
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
-from connector.adapters.dhis2_probe import Account, account_of, examine, keeps_noughts, lacking, unreachable
+from connector.adapters.dhis2_probe import Account, account_of, clock, examine, keeps_noughts, lacking, unreachable
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -106,9 +106,18 @@ class Dhis2Target:
     """``ports.Target`` for the kinds ``block`` and ``completion``."""
 
     def __init__(
-        self, client: httpx.AsyncClient, *, name: str, settings: Mapping[str, Any], look_first: bool = False
+        self,
+        client: httpx.AsyncClient,
+        *,
+        name: str,
+        settings: Mapping[str, Any],
+        look_first: bool = False,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        """``look_first``: ask what our user may do before the first send, and hold back what it may not."""
+        """``look_first``: ask what our user may do before the first send, and hold back what it may not. ``now`` is
+        asked only by the probe, to compare clocks."""
+        self._now = now
+        self._date = ""  #: ``Date`` of the last answer
         self.client = client
         self.name = name
         self.settings = settings
@@ -205,7 +214,8 @@ class Dhis2Target:
         self._data_sets.clear()
         self._account = None
         try:
-            info = await self._get("/api/system/info", {"fields": "version,calendar"})
+            info = await self._get("/api/system/info", {"fields": "version,calendar,serverDate"})
+            said_at = self._date
             self._keeps_noughts = keeps_noughts(info)
             me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
             wanted = self.settings.get("expected") or {}
@@ -214,7 +224,8 @@ class Dhis2Target:
             elsewhere = await self._there("dataElements", elements) | await self._there("organisationUnits", units)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        return examine(self.name, info, me, wanted, found, elsewhere)
+        late = clock(self.name, said_at, self._now()) if self._now else []
+        return [*examine(self.name, info, me, wanted, found, elsewhere), *late]
 
     async def _there(self, collection: str, codes: Sequence[str]) -> set[str]:
         """Which of these codes DHIS2 has, whatever data set they belong to. Raises _Stop."""
@@ -503,6 +514,7 @@ class Dhis2Target:
             if wrote:
                 raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.answer_lost", http_status=lost.status)) from lost
             raise _unavailable("dhis2.unreachable", lost.status) from lost
+        self._date = answer.headers.get("date", "")
         try:
             body = answer.json() if answer.body else None
         except http.NotJson:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+from connector import periods
 from connector.adapters.dhis2_metadata import DataSet
 from connector.adapters.reasons import Reason
 from connector.findings import Code, Pair, found, listed
@@ -19,6 +22,8 @@ from connector.model import Finding, Severity, Who
 
 _REFUSED = ("DHIS2 refuserait chacune de ces valeurs.", "DHIS2 would refuse every one of these values.")
 _SETUP = ("Corrigez le code, ou lancez relais setup dhis2.", "Mend the code, or run relais setup dhis2.")
+#: A token expires, and a day begins, to the minute.
+_SKEW_SECONDS = 60
 #: Types of data element that take the figures of an indicator (DHIS2 developer guide, "Value types").
 _NUMBERS = ("NUMBER", "INTEGER", "INTEGER_ZERO_OR_POSITIVE", "PERCENTAGE", "UNIT_INTERVAL")
 
@@ -52,7 +57,7 @@ FINDINGS: Mapping[str, Code] = {
         _REFUSED,
         (
             "Utilisateurs → rôle de notre compte → autorités : « Ajouter/Modifier des valeurs » (F_DATAVALUE_ADD).",
-            "Users → role of our account → authorities: \"Add/Update Data Value\" (F_DATAVALUE_ADD).",
+            'Users → role of our account → authorities: "Add/Update Data Value" (F_DATAVALUE_ADD).',
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -78,9 +83,36 @@ FINDINGS: Mapping[str, Code] = {
         _REFUSED,
         (
             "Maintenance → Ensembles de données → Partage : données « Peut saisir et voir » pour notre compte.",
-            "Maintenance → Data sets → Sharing settings: data \"Can capture and view\" for our account.",
+            'Maintenance → Data sets → Sharing settings: data "Can capture and view" for our account.',
         ),
         who=Who.TARGET_ADMIN,
+    ),
+    "dhis2.period_expired": Code(
+        (
+            "{name} ne prend plus les chiffres de {period} : saisie close depuis le {day}",
+            "{name} takes no more figures of {period}: closed for data entry since {day}",
+        ),
+        (
+            "Ce qui n'est pas encore envoyé, ou change encore, attend qu'on la rouvre.",
+            "What is not sent yet, or still changes, waits until it is reopened.",
+        ),
+        (
+            "Administration des données → exceptions de verrouillage, ou Maintenance → Ensembles de données → jours "
+            "d'expiration.",
+            "Data administration → Lock exceptions, or Maintenance → Data sets → Expiry days.",
+        ),
+        Severity.WARNING,
+        Who.MINISTRY,
+    ),
+    "dhis2.clock": Code(
+        ("l'horloge de {name} a {seconds} s de {way}", "the clock of {name} is {seconds} s {way} ours"),
+        (
+            "DHIS2 ouvre et ferme les périodes, et fait expirer les jetons, à son heure.",
+            "DHIS2 opens and closes periods, and lets tokens expire, by its own time.",
+        ),
+        ("Réglez les deux machines par NTP.", "Set both machines by NTP."),
+        Severity.WARNING,
+        Who.SYSADMIN,
     ),
     "dhis2.period_type": Code(
         ("{name} est {there} dans DHIS2 et {here} dans le paquet", "{name} is {there} in DHIS2 and {here} in the pack"),
@@ -131,7 +163,7 @@ FINDINGS: Mapping[str, Code] = {
         ),
         (
             "Maintenance → Éléments de données → « Stocker les zéros » (zeroIsSignificant) : cochez.",
-            "Maintenance → Data elements → \"Store zero data values\" (zeroIsSignificant): tick it.",
+            'Maintenance → Data elements → "Store zero data values" (zeroIsSignificant): tick it.',
         ),
         Severity.WARNING,
         Who.TARGET_ADMIN,
@@ -201,6 +233,7 @@ def examine(
             findings.append(_found("dhis2.data_set_missing", ("data_set", code), name=code))
             continue
         findings += _data_set(code, wanted, data_set)
+        findings += _expired(code, data_set, info, me)
         findings += _elements(code, wanted.get("elements", {}), data_set, elsewhere)
         findings += _units(code, wanted.get("org_units", ()), data_set, roots, elsewhere)
     return list(dict.fromkeys(findings))  # an org unit of two data sets is missing once
@@ -276,6 +309,33 @@ def _data_set(code: str, wanted: Mapping[str, Any], data_set: DataSet) -> Iterat
     kind = wanted.get("period_type", data_set.period_type)
     if kind != data_set.period_type:
         yield _found("dhis2.period_type", about, name=code, there=data_set.period_type, here=str(kind))
+
+
+def _expired(code: str, data_set: DataSet, info: Mapping[str, Any], me: Mapping[str, Any]) -> Iterator[Finding]:
+    """Is the period that ended last closed already? Sources: 125, 126; who may edit what has expired is not stopped."""
+    if not data_set.expiry_days or {"ALL", "F_EDIT_EXPIRED"} & set(map(str, _listed(me, "authorities"))):
+        return
+    try:
+        today = date.fromisoformat(str(info.get("serverDate"))[:10])
+        last = periods.previous(periods.period_of(today, data_set.period_type))
+    except ValueError:
+        return
+    closes = periods.bounds(last)[1] + timedelta(days=data_set.expiry_days + 1)
+    if today >= closes:
+        yield _found("dhis2.period_expired", ("data_set", code), name=code, period=last, day=closes.isoformat())
+
+
+def clock(name: str, said: str, now: datetime) -> list[Finding]:
+    """``said``: the ``Date`` of an answer. Nothing when there is none."""
+    try:
+        there = parsedate_to_datetime(said)
+    except (ValueError, TypeError, OverflowError):
+        return []
+    behind = round((now - (there if there.tzinfo else there.replace(tzinfo=UTC))).total_seconds())
+    if abs(behind) <= _SKEW_SECONDS:
+        return []
+    way: Pair = ("retard", "behind") if behind > 0 else ("avance", "ahead of")
+    return [_found("dhis2.clock", name=name, seconds=abs(behind), way=way)]
 
 
 def _elements(code: str, wanted: Mapping[str, Any], data_set: DataSet, elsewhere: Collection[str]) -> Iterator[Finding]:

@@ -346,9 +346,7 @@ async def _concepts(rest: Rest, openmrs: Mapping[str, Any]) -> tuple[set[str], s
     return {reference for reference, row in rows.items() if row is None}, other, findings
 
 
-async def _check(
-    rest: Rest, path: str, reference: str, place: str
-) -> tuple[Mapping[str, Any] | None, list[Finding]]:
+async def _check(rest: Rest, path: str, reference: str, place: str) -> tuple[Mapping[str, Any] | None, list[Finding]]:
     view = _VIEWS.get(path, "custom:(uuid,display,retired)")
     row = await rest.get(f"{path}/{reference}", **({"v": view} if view else {}))
     return row, list(_state(row, path, reference, place))
