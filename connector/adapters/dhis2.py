@@ -23,7 +23,16 @@ import httpx
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
-from connector.adapters.dhis2_probe import Account, account_of, clock, examine, keeps_noughts, lacking, unreachable
+from connector.adapters.dhis2_probe import (
+    Account,
+    account_of,
+    clock,
+    ending,
+    examine,
+    keeps_noughts,
+    lacking,
+    unreachable,
+)
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -224,8 +233,19 @@ class Dhis2Target:
             elsewhere = await self._there("dataElements", elements) | await self._there("organisationUnits", units)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        late = clock(self.name, said_at, self._now()) if self._now else []
-        return [*examine(self.name, info, me, wanted, found, elsewhere), *late]
+        timely: list[Finding] = []
+        if self._now is not None:
+            timely = clock(self.name, said_at, self._now())
+            if self.settings.get("token"):
+                timely += ending(self.name, await self._tokens(), self._now())
+        return [*examine(self.name, info, me, wanted, found, elsewhere), *timely]
+
+    async def _tokens(self) -> Mapping[str, Any]:
+        """The tokens of our account; nothing where the server does not tell (they can be switched off)."""
+        try:
+            return await self._get("/api/apiToken", {"fields": "id,expire"})
+        except _Stop:
+            return {}
 
     async def _there(self, collection: str, codes: Sequence[str]) -> set[str]:
         """Which of these codes DHIS2 has, whatever data set they belong to. Raises _Stop."""

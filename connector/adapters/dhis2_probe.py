@@ -24,6 +24,8 @@ _REFUSED = ("DHIS2 refuserait chacune de ces valeurs.", "DHIS2 would refuse ever
 _SETUP = ("Corrigez le code, ou lancez relais setup dhis2.", "Mend the code, or run relais setup dhis2.")
 #: A token expires, and a day begins, to the minute.
 _SKEW_SECONDS = 60
+#: So long before its end a token is a finding: a DHIS2 token lives 30 days unless more was asked for.
+_SOON = timedelta(days=14)
 #: Types of data element that take the figures of an indicator (DHIS2 developer guide, "Value types").
 _NUMBERS = ("NUMBER", "INTEGER", "INTEGER_ZERO_OR_POSITIVE", "PERCENTAGE", "UNIT_INTERVAL")
 
@@ -113,6 +115,21 @@ FINDINGS: Mapping[str, Code] = {
         ("Réglez les deux machines par NTP.", "Set both machines by NTP."),
         Severity.WARNING,
         Who.SYSADMIN,
+    ),
+    "dhis2.token_expires": Code(
+        ("{name} : un jeton de notre compte expire le {day}", "{name}: a token of our account expires on {day}"),
+        (
+            "Après ce jour DHIS2 refuse tout, et Relais n'envoie plus rien.",
+            "After that day DHIS2 refuses everything, and Relais sends nothing more.",
+        ),
+        (
+            "Profil → Jetons d'accès personnels : créez-en un avec notre compte, et donnez-le à Relais (token dans "
+            "connector.yaml).",
+            "Profile → Personal access tokens: make one with our account, and give it to Relais (token in "
+            "connector.yaml).",
+        ),
+        Severity.WARNING,
+        Who.CREDENTIALS,
     ),
     "dhis2.period_type": Code(
         ("{name} est {there} dans DHIS2 et {here} dans le paquet", "{name} is {there} in DHIS2 and {here} in the pack"),
@@ -336,6 +353,20 @@ def clock(name: str, said: str, now: datetime) -> list[Finding]:
         return []
     way: Pair = ("retard", "behind") if behind > 0 else ("avance", "ahead of")
     return [_found("dhis2.clock", name=name, seconds=abs(behind), way=way)]
+
+
+def ending(name: str, tokens: Mapping[str, Any], now: datetime) -> list[Finding]:
+    """``tokens``: those of our account (389: ``expire`` in milliseconds; which is ours is not told). The first that
+    ends soon; those that have ended already are not the one we use."""
+    ends = [one["expire"] / 1000 for one in _listed(tokens, "apiToken") if _milliseconds(one)]
+    soon = [end for end in sorted(ends) if 0 < end - now.timestamp() <= _SOON.total_seconds()]
+    days = [datetime.fromtimestamp(end, UTC).date().isoformat() for end in soon[:1]]
+    return [_found("dhis2.token_expires", name=name, day=day) for day in days]
+
+
+def _milliseconds(token: Any) -> bool:
+    end = token.get("expire") if isinstance(token, Mapping) else None
+    return isinstance(end, (int, float)) and not isinstance(end, bool) and 0 < end < 1e14
 
 
 def _elements(code: str, wanted: Mapping[str, Any], data_set: DataSet, elsewhere: Collection[str]) -> Iterator[Finding]:

@@ -74,6 +74,8 @@ LIVE: tuple[Live, ...] = (
          ("dhis2.yaml", "- id: «MH_GOUV\n"), lambda data, _: _set(data, "MH_GOUV").update(periodType="Monthly")),
     Live("dhis2.period_expired", "dhis2", "MH_SEC: three expiry days, and the fourth has begun", "no expiry days",
          ("dhis2.yaml", "- id: «MH_SEC"), lambda data, _: _set(data, "MH_SEC").update(expiryDays=3)),
+    Live("dhis2.token_expires", "dhis2", "the token ends in a week", "the token lives for a year",
+         (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data["users"][0].update(expires=1791878400000)),
     Live("dhis2.clock", "dhis2", "the clock of DHIS2 is two minutes slow", "both machines keep their time by NTP",
          (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data.update(slow=True)),
     Live("dhis2.element_missing", "dhis2", "DHIS2 has no data element MH_A03", "DHIS2 has the data element MH_A03",
