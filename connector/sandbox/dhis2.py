@@ -8,7 +8,7 @@ Profile ``legacy`` is 2.42.5, profile ``v43`` is 2.43.1, whose importer is anoth
 are unique within their list, ids are DHIS2 UIDs (11 characters), references between lists are CODES:
 
 ``today``                 "2026-10-05": the server's date; decides future (E7641) and expired (E7640) periods. Required.
-``users``                 [{username, password?, token? ("d2p_…"), expires? (ms), id, orgUnits: [code], disabled?: false,
+``users``                 [{username, password?, token? ("d2p_…"), expires?, id, orgUnits: [code], disabled?: false,
                           tokensExpired?, tokensDeleted?: ["d2p_…"], authorities: ["F_DATAVALUE_ADD"]}];
                           orgUnits = capture hierarchy (the unit and everything under it);
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
