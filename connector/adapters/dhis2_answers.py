@@ -207,7 +207,7 @@ REASONS: dict[str, Reason] = {
         "Le compte de Relais ne peut pas écrire les données de cet ensemble. Relais garde ses chiffres et regarde à "
         "chaque passage : Maintenance → Ensembles de données → Partage, données « Peut saisir et voir ».",
         "The account of Relais may not write data of this data set. Relais keeps its figures and looks again in each "
-        "run: Maintenance → Data sets → Sharing settings, data \"Can capture and view\".",
+        'run: Maintenance → Data sets → Sharing settings, data "Can capture and view".',
         held=True,
     ),
     "dhis2.outside_scope": Reason(
