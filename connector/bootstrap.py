@@ -250,7 +250,8 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     """The adapter of a target over an HTTP client. Raises ConfigError."""
     values = target.settings
     if target.kind == "dhis2":
-        return Dhis2Target(client, name=target.name, settings={**values, "expected": expected_metadata(pack)})
+        wanted = {**values, "expected": expected_metadata(pack)}
+        return Dhis2Target(client, name=target.name, settings=wanted, look_first=True, now=clock.now)
     if target.kind == "openmrs":
         return OpenmrsTarget(
             client,
@@ -260,12 +261,12 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
             names=names,
             zone=pack.zone,
             now=clock.now,
+            look_first=True,
         )
     if target.kind == "fhir_server":
         types = fhir_sharing.types_made(pack) & fhir_sharing.types_of(values)
-        return FhirServerTarget(
-            client, target.name, {**values, "on_existing": target.on_existing, "expected_types": types}
-        )
+        settings = {**values, "on_existing": target.on_existing, "expected_types": types}
+        return FhirServerTarget(client, target.name, settings, look_first=True)
     return ChtAnswersTarget(client, target.name, values)
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import NoneType
 from typing import Any
@@ -24,7 +23,16 @@ import httpx
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
-from connector.adapters.dhis2_probe import examine, keeps_noughts, lacking, unreachable
+from connector.adapters.dhis2_probe import (
+    Account,
+    account_of,
+    clock,
+    ending,
+    examine,
+    keeps_noughts,
+    lacking,
+    unreachable,
+)
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -60,12 +68,16 @@ _STALE = {
     "dhis2.unverified",
     "dhis2.completion_refused",
 }
+#: Refusals after which what our user may do is asked again.
+_OF_ACCOUNT = {"dhis2.E7617", "dhis2.E8011", "dhis2.E7601", "dhis2.E8010", "dhis2.E1000"}
 
 #: Requests for one block at most, each without the rows that the answer before blamed.
 _PUSHES = 3
 
 #: A closed period is asked about once a day: somebody may have opened it again.
 _REOPENED = timedelta(days=1)
+#: What is held back is looked at again after so long by itself, and at once by a run.
+_MENDED = timedelta(hours=1)
 
 #: An import summary has a few hundred bytes and as many for each refused row; read as objects it takes 20 times that.
 _WRITE_BYTES = 8 * 1024 * 1024
@@ -102,14 +114,29 @@ def send_token(client: httpx.AsyncClient, settings: Mapping[str, Any]) -> None:
 class Dhis2Target:
     """``ports.Target`` for the kinds ``block`` and ``completion``."""
 
-    def __init__(self, client: httpx.AsyncClient, *, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        name: str,
+        settings: Mapping[str, Any],
+        look_first: bool = False,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        """``look_first``: ask what our user may do before the first send, and hold back what it may not. ``now`` is
+        asked only by the probe, to compare clocks."""
+        self._now = now
+        self._date = ""  #: ``Date`` of the last answer
         self.client = client
         self.name = name
         self.settings = settings
         settles = timedelta(seconds=float(settings.get("settles_within", 180)))
         self.capabilities = Capabilities(max_batch=20, settles_within=settles, resend_is_safe=True, ordered=False)
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
+        self._look_first = look_first
+        self._account: Account | None = None
         self._data_sets: dict[str, DataSet] = {}
+        self._fresh: set[str] = set()  #: codes of data sets asked for in this batch: not again for each delivery
         self._keeps_noughts: bool | None = None  #: does its importer store every nought? None: not asked yet
         send_token(client, settings)
 
@@ -119,6 +146,7 @@ class Dhis2Target:
         """One request per delivery; those of one data set and period one after the other, some of these groups side by
         side, because on a long line the waiting costs more than the work. A failure of the target ends the batch: what
         was not sent has the same outcome."""
+        self._fresh.clear()
         groups: dict[tuple[str, str], list[int]] = {}
         for number, delivery in enumerate(batch):
             groups.setdefault((delivery.payload["dataSet"], delivery.payload["period"]), []).append(number)
@@ -154,7 +182,7 @@ class Dhis2Target:
         except LaneBusy:
             return Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1))
         if outcome.of_target:
-            self._keeps_noughts = None  # it was away: it may come back as another version
+            self._keeps_noughts = self._account = None  # it was away: it may come back as another version
         self._forget_if_stale(delivery.payload["dataSet"], [outcome.reason, *(one.reason for one in outcome.per_value)])
         return outcome
 
@@ -193,8 +221,10 @@ class Dhis2Target:
     async def probe(self) -> Sequence[Finding]:
         """Version, authority, org units and every code of ``expected``. Forgets the remembered metadata first."""
         self._data_sets.clear()
+        self._account = None
         try:
-            info = await self._get("/api/system/info", {"fields": "version,calendar"})
+            info = await self._get("/api/system/info", {"fields": "version,calendar,serverDate"})
+            said_at = self._date
             self._keeps_noughts = keeps_noughts(info)
             me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
             wanted = self.settings.get("expected") or {}
@@ -203,7 +233,19 @@ class Dhis2Target:
             elsewhere = await self._there("dataElements", elements) | await self._there("organisationUnits", units)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        return examine(self.name, info, me, wanted, found, elsewhere)
+        timely: list[Finding] = []
+        if self._now is not None:
+            timely = clock(self.name, said_at, self._now())
+            if self.settings.get("token"):
+                timely += ending(self.name, await self._tokens(), self._now())
+        return [*examine(self.name, info, me, wanted, found, elsewhere), *timely]
+
+    async def _tokens(self) -> Mapping[str, Any]:
+        """The tokens of our account; nothing where the server does not tell (they can be switched off)."""
+        try:
+            return await self._get("/api/apiToken", {"fields": "id,expire"})
+        except _Stop:
+            return {}
 
     async def _there(self, collection: str, codes: Sequence[str]) -> set[str]:
         """Which of these codes DHIS2 has, whatever data set they belong to. Raises _Stop."""
@@ -334,6 +376,9 @@ class Dhis2Target:
     def _forget_if_stale(self, data_set: str, codes: Sequence[str]) -> None:
         if _STALE & set(codes):
             self._data_sets.pop(data_set, None)
+            self._fresh.discard(data_set)
+        if _OF_ACCOUNT & set(codes):
+            self._account = None
 
     def _unreadable(self, data_set: str, stop: _Stop) -> TargetUnreadable:
         self._forget_if_stale(data_set, [stop.outcome.reason])
@@ -392,14 +437,34 @@ class Dhis2Target:
 
     async def _where(self, payload: Mapping[str, Any], *, reading: bool = False) -> _Where:
         """Resolve the codes; asks the server again once before it says that one is missing. Raises _Stop."""
-        remembered = self._data_sets.get(payload["dataSet"])
-        if remembered is not None and _knows(remembered, payload):
-            with suppress(_Stop):  # it may have been mended since
-                return _resolved(remembered, payload, reading=reading)
-        found = await self._find_data_set(payload["dataSet"])
+        code = payload["dataSet"]
+        remembered = self._data_sets.get(code)
+        looks = self._look_first and not reading
+        asked = code in self._fresh
+        if remembered is not None and (not looks or self._account) and (asked or _knows(remembered, payload)):
+            try:
+                return _resolved(remembered, payload, self._account if looks else None, reading=reading)
+            except _Stop:  # it may have been mended since
+                if asked:
+                    raise
+        found = None
+        if not asked:
+            found = await self._find_data_set(code)
+            if looks:
+                await self._ask_account()
+            self._fresh.add(code)
         if found is None:
-            raise _refused("dhis2.data_set_missing")
-        return _resolved(found, payload, reading=reading)
+            raise _held("dhis2.data_set_missing")
+        return _resolved(found, payload, self._account if looks else None, reading=reading)
+
+    async def _ask_account(self) -> None:
+        """What our user may do. Raises _Stop when it may enter no data at all: every request would be a 403."""
+        info = await self._get("/api/system/info", {"fields": "version"})
+        me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
+        self._account = account_of(info, me)
+        if not self._account.may_enter:
+            self._account = None
+            raise _unavailable("dhis2.credentials_no_authority")
 
     async def _find_data_set(self, code: str) -> DataSet | None:
         query = {"filter": f"code:eq:{code}", "fields": FIELDS, "paging": "false"}
@@ -469,6 +534,7 @@ class Dhis2Target:
             if wrote:
                 raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.answer_lost", http_status=lost.status)) from lost
             raise _unavailable("dhis2.unreachable", lost.status) from lost
+        self._date = answer.headers.get("date", "")
         try:
             body = answer.json() if answer.body else None
         except http.NotJson:
@@ -494,19 +560,24 @@ class Dhis2Target:
 # ---------------------------------------------------------------- pure parts
 
 
-def _resolved(data_set: DataSet, payload: Mapping[str, Any], *, reading: bool) -> _Where:
-    """Raises _Stop for what the server would take without a word (144, 146, 235-237) or refuse."""
+def _resolved(data_set: DataSet, payload: Mapping[str, Any], account: Account | None, *, reading: bool) -> _Where:
+    """Raises _Stop for what the server would take without a word (144, 146, 235-237) or refuse. ``account`` None: what
+    our user may do is not looked at."""
     period = payload["period"]
     unit = data_set.units.get(payload["orgUnit"])
     attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
     if unit is None:
-        raise _refused("dhis2.org_unit_not_assigned")
+        raise _held("dhis2.org_unit_not_assigned")
     if attribute is None:
-        raise _refused("dhis2.combo_missing")
+        raise _held("dhis2.combo_missing")
     if periods.period_type(period) != data_set.period_type:
-        raise _refused("dhis2.period_type")
+        raise _held("dhis2.period_type")
     if not reading and not unit.open_in(period):
-        raise _refused("dhis2.org_unit_closed")
+        raise _held("dhis2.org_unit_closed")
+    if account is not None and not data_set.writable:
+        raise _held("dhis2.not_shared")
+    if account is not None and not account.covers(unit.path):
+        raise _held("dhis2.outside_scope")
     return _Where(data_set, unit, period, attribute)
 
 
@@ -538,9 +609,9 @@ def _asks(payload: Mapping[str, Any]) -> bool:
 def _own_check(data_set: DataSet, cell: Cell) -> ValueOutcome | None:
     element = data_set.elements.get(cell[0])
     if element is None:
-        return ValueOutcome(*cell, Verdict.REJECTED, "dhis2.element_missing")
+        return ValueOutcome(*cell, Verdict.DEFERRED, "dhis2.element_missing")
     if cell[1] not in element.combos:
-        return ValueOutcome(*cell, Verdict.REJECTED, "dhis2.combo_missing")
+        return ValueOutcome(*cell, Verdict.DEFERRED, "dhis2.combo_missing")
     return None
 
 
@@ -615,6 +686,7 @@ def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], out
     defers it, held rows do neither."""
     per_value = tuple(fates[cell] for cell in dict.fromkeys(_cell(v) for v in payload["values"]) if cell in fates)
     verdict, reason = outcome.verdict, outcome.reason
+    bad: list[str] = []
     if verdict is Verdict.ACCEPTED:
         bad = [fate.reason for fate in per_value if not fate.held and fate.verdict is not Verdict.ACCEPTED]
         if bad:
@@ -622,16 +694,22 @@ def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], out
             verdict, reason = (Verdict.REJECTED if rejected else Verdict.DEFERRED), answers.block_reason(bad)
         elif per_value and all(fate.held for fate in per_value):
             reason = per_value[0].reason
+    waits = bad and all(answers.reason(code).held for code in bad)
     return Outcome(
         verdict,
         reason,
-        retry_after=_REOPENED if reason == "dhis2.period_closed" else None,
+        retry_after=_REOPENED if reason == "dhis2.period_closed" else _MENDED if waits else None,
         per_value=per_value,
         http_status=outcome.http_status,
         answer=outcome.answer,
         patient=verdict is Verdict.DEFERRED,  # a period not open yet opens by itself
-        endless=reason in answers.ENDLESS,
+        endless=reason in answers.ENDLESS or answers.reason(reason).held,
     )
+
+
+def _held(code: str) -> _Stop:
+    """Nothing is sent until it is mended."""
+    return _Stop(Outcome(Verdict.DEFERRED, code, retry_after=_MENDED, patient=True, endless=True))
 
 
 def _refused(code: str) -> _Stop:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.adapters.dhis2_codes import CODES
+from connector.adapters.dhis2_codes import CODES, NOW, Row
 from connector.adapters.reasons import Reason
 from connector.model import Verdict, Who
 
@@ -191,46 +191,82 @@ REASONS: dict[str, Reason] = {
         "Un autre envoi doit passer seul d'abord. Celui-ci attend son tour.",
         "Another push must go alone first. This one waits its turn.",
     ),
-    # ---- our own checks, where the server has none
+    # ---- held back before anything is sent: it would be refused, or stored where it does not belong
     "dhis2.data_set_missing": Reason(
-        _R,
+        _D,
         Who.MAPPING,
-        "Cet ensemble de données n'existe pas dans DHIS2. Corrigez le code ou créez-le.",
-        "This data set is not in DHIS2. Mend the code or create it.",
+        "Cet ensemble de données n'existe pas dans DHIS2. Relais garde ses chiffres et regarde à chaque passage : "
+        "corrigez le code, ou créez l'ensemble (relais setup dhis2).",
+        "This data set is not in DHIS2. Relais keeps its figures and looks again in each run: mend the code, or make "
+        "the data set (relais setup dhis2).",
+        held=True,
+    ),
+    "dhis2.not_shared": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Le compte de Relais ne peut pas écrire les données de cet ensemble. Relais garde ses chiffres et regarde à "
+        "chaque passage : Maintenance → Ensembles de données → Partage, données « Peut saisir et voir ».",
+        "The account of Relais may not write data of this data set. Relais keeps its figures and looks again in each "
+        'run: Maintenance → Data sets → Sharing settings, data "Can capture and view".',
+        held=True,
+    ),
+    "dhis2.outside_scope": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Cette unité est hors des unités de saisie du compte de Relais. Relais garde ses chiffres et regarde à chaque "
+        "passage : Utilisateurs → compte de Relais → unités de saisie, une unité au-dessus d'elle.",
+        "This org unit is outside the capture org units of the account of Relais. Relais keeps its figures and looks "
+        "again in each run: Users → the account of Relais → Data capture organisation units, one above it.",
+        held=True,
     ),
     "dhis2.org_unit_not_assigned": Reason(
-        _R,
+        _D,
         Who.TARGET_ADMIN,
         "Cette unité n'est pas affectée à l'ensemble de données dans DHIS2, ou n'y existe pas : relais check --live "
-        "dit lequel des deux. Affectez-la, ou corrigez org_units.csv.",
+        "dit lequel des deux. Relais garde ses chiffres et regarde à chaque passage : Maintenance → Ensembles de "
+        "données → unités d'organisation, ou org_units.csv.",
         "This org unit is not assigned to the data set in DHIS2, or is not there at all: relais check --live says "
-        "which. Assign it, or mend org_units.csv.",
+        "which. Relais keeps its figures and looks again in each run: Maintenance → Data sets → Organisation units, "
+        "or org_units.csv.",
+        held=True,
     ),
     "dhis2.org_unit_closed": Reason(
-        _R,
+        _D,
         Who.TARGET_ADMIN,
-        "Cette unité est fermée (ou pas encore ouverte) pour cette période dans DHIS2. Corrigez ses dates ou la "
-        "table des unités.",
-        "This org unit is closed (or not open yet) for this period in DHIS2. Mend its dates or the org unit table.",
+        "Cette unité est fermée (ou pas encore ouverte) pour cette période dans DHIS2. Relais garde ses chiffres et "
+        "regarde à chaque passage : Maintenance → Unités d'organisation → dates, ou org_units.csv.",
+        "This org unit is closed (or not open yet) for this period in DHIS2. Relais keeps its figures and looks again "
+        "in each run: Maintenance → Organisation units → dates, or org_units.csv.",
+        held=True,
     ),
     "dhis2.element_missing": Reason(
-        _R,
+        _D,
         Who.MAPPING,
-        "Cet élément de données n'est pas dans l'ensemble. Corrigez le code ou ajoutez-le à l'ensemble.",
-        "This data element is not in the data set. Mend the code or add it to the data set.",
+        "Cet élément de données n'est pas dans l'ensemble. Relais garde sa valeur et regarde à chaque passage : "
+        "corrigez le code, ou Maintenance → Ensembles de données → éléments de données.",
+        "This data element is not in the data set. Relais keeps its value and looks again in each run: mend the code, "
+        "or Maintenance → Data sets → Data elements.",
+        held=True,
     ),
     "dhis2.combo_missing": Reason(
-        _R,
+        _D,
         Who.MAPPING,
-        "Cette combinaison d'options n'appartient pas à l'élément. Corrigez les codes des catégories.",
-        "This option combo does not belong to the data element. Mend the codes of the categories.",
+        "Cette combinaison d'options n'appartient pas à l'élément. Relais garde sa valeur et regarde à chaque "
+        "passage : corrigez les codes des options, ou Maintenance → Éléments de données → combinaison de catégories.",
+        "This option combo does not belong to the data element. Relais keeps its value and looks again in each run: "
+        "mend the option codes, or Maintenance → Data elements → Category combination.",
+        held=True,
     ),
     "dhis2.period_type": Reason(
-        _R,
+        _D,
         Who.MAPPING,
-        "La période n'est pas du type de l'ensemble de données. Corrigez le type de période.",
-        "The period is not of the data set's type. Mend the period type.",
+        "La période n'est pas du type de l'ensemble de données. Relais garde ses chiffres et regarde à chaque "
+        "passage : corrigez period dans dhis2.yaml, ou le type de période de l'ensemble.",
+        "The period is not of the data set's type. Relais keeps its figures and looks again in each run: mend period "
+        "in dhis2.yaml, or the period type of the data set.",
+        held=True,
     ),
+    # ---- our own checks, where the server has none
     "dhis2.period_not_over": Reason(
         _R,
         Who.MAPPING,
@@ -291,10 +327,14 @@ REASONS: dict[str, Reason] = {
     ),
 }
 
-REASONS |= {
-    f"dhis2.{code}": Reason(verdict, who, f"DHIS2 ({code}) : {fr}.", f"DHIS2 ({code}): {en}.")
-    for code, (verdict, who, fr, en) in CODES.items()
-}
+
+def _with_words(code: str, row: Row) -> Reason:
+    verdict, who, fr, en = row
+    now_fr, now_en = NOW.get((verdict, who), ("", ""))
+    return Reason(verdict, who, f"DHIS2 ({code}) : {fr}. {now_fr}".strip(), f"DHIS2 ({code}): {en}. {now_en}".strip())
+
+
+REASONS |= {f"dhis2.{code}": _with_words(code, row) for code, row in CODES.items()}
 
 
 #: Codes that say: DHIS2 takes no more for this period (expired, approved, outside its input window).
@@ -306,7 +346,15 @@ ENDLESS = frozenset({"dhis2.period_closed", "dhis2.period_not_open", "dhis2.E764
 def reason(code: str) -> Reason:
     """The row for a code; one that DHIS2 made up later is a refusal for its administrator."""
     known = REASONS.get(code)
-    return known or Reason(_R, Who.TARGET_ADMIN, f"DHIS2 refuse ({code}).", f"DHIS2 refuses ({code}).")
+    return known or _with_words(
+        code.removeprefix("dhis2."),
+        (
+            _R,
+            Who.TARGET_ADMIN,
+            "refusé pour une raison que Relais ne connaît pas",
+            "refused for a reason new to Relais",
+        ),
+    )
 
 
 def server_code(code: object, otherwise: str = "dhis2.row_refused") -> str:
@@ -457,9 +505,11 @@ def completion_fault(body: Any) -> str:
 def block_reason(codes: Sequence[str]) -> str:
     """One reason for a block whose rows were refused for these."""
     rejected = {code for code in codes if reason(code).verdict is Verdict.REJECTED}
-    named = rejected or set(codes)
+    named = rejected or {code for code in codes if reason(code).held} or set(codes)
     if named <= CLOSED:
         return "dhis2.period_closed"
+    if not rejected and len(named) > 1 and all(reason(code).held for code in named):
+        return min(named)  # each value says its own
     return named.pop() if len(named) == 1 else "dhis2.rows_refused"
 
 

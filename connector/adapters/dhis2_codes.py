@@ -7,6 +7,8 @@ always has its sentence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from connector.model import Verdict, Who
 
 Row = tuple[Verdict, Who, str, str]
@@ -77,7 +79,7 @@ _LEGACY: dict[str, Row] = {
         "unité hors de la hiérarchie du compte de Relais ; élargissez-la",
         "org unit outside the hierarchy of the account of Relais; widen it",
     ),
-    "E7618": (_R, Who.MAPPING, "valeur absente", "value missing"),
+    "E7618": (_R, Who.SYSADMIN, "Relais a envoyé une case sans valeur", "Relais sent a cell without a value"),
     "E7619": (_R, Who.MAPPING, "valeur d'un autre type que l'élément", "value of another type than the element"),
     "E7620": (_R, Who.MAPPING, "commentaire non valable", "comment not valid"),
     "E7621": (_R, Who.MAPPING, "valeur hors de la liste d'options", "value not in the option set"),
@@ -109,8 +111,8 @@ _LEGACY: dict[str, Row] = {
     "E7640": (
         _D,
         Who.MINISTRY,
-        "période close à la saisie ; rouvrez-la (exception de verrouillage), puis relancez",
-        "period closed for data entry; reopen it (lock exception), then retry",
+        "période close à la saisie ; rouvrez-la (exception de verrouillage)",
+        "period closed for data entry; reopen it (lock exception)",
     ),
     "E7641": (
         _D,
@@ -121,20 +123,20 @@ _LEGACY: dict[str, Row] = {
     "E7642": (
         _D,
         Who.MINISTRY,
-        "données déjà approuvées ; retirez l'approbation, puis relancez",
-        "data already approved; take the approval back, then retry",
+        "données déjà approuvées ; retirez l'approbation",
+        "data already approved; take the approval back",
     ),
     "E7643": (
         _D,
         Who.MINISTRY,
         "fenêtre de saisie fermée ; ouvrez-la",
-        "data input window closed; open it, then retry",
+        "data input window closed; open it",
     ),
     "E7644": (
         _D,
         Who.MINISTRY,
         "fenêtre de saisie fermée ; ouvrez-la",
-        "data input window closed; open it, then retry",
+        "data input window closed; open it",
     ),
     "E7645": (_R, Who.MAPPING, "fichier absent", "file resource missing"),
 }
@@ -149,8 +151,9 @@ _OURS = ("requête mal formée ; signalez-le", "request not well formed; report 
 #: The importer since 2.43.
 _V43: dict[str, Row] = {
     "E8000": (_R, Who.SYSADMIN, *_OURS),
+    # Only of a request that names no data set, and ours always does.
     "E8002": (_R, Who.SYSADMIN, "plusieurs ensembles de données possibles", "several data sets are possible"),
-    "E8003": (_R, Who.MAPPING, "éléments d'aucun ensemble de données", "elements of no data set; mend the codes"),
+    "E8003": (_R, Who.SYSADMIN, "éléments d'aucun ensemble de données", "elements of no data set"),
     "E8004": (_R, Who.MAPPING, *_SET),
     "E8005": (_R, Who.MAPPING, *_SET),
     "E8007": (_R, Who.SYSADMIN, *_OURS),
@@ -194,11 +197,11 @@ _V43: dict[str, Row] = {
     "E8030": (
         _D,
         Who.MINISTRY,
-        "période close à la saisie ; rouvrez-la (exception de verrouillage, fenêtre de saisie), puis relancez",
-        "period closed for data entry; reopen it (lock exception, input window), then retry",
+        "période close à la saisie ; rouvrez-la (exception de verrouillage, fenêtre de saisie)",
+        "period closed for data entry; reopen it (lock exception, input window)",
     ),
     "E8031": (
-        _R,
+        _D,
         Who.TARGET_ADMIN,
         "unité fermée, ou pas encore ouverte, pour cette période ; corrigez ses dates",
         "org unit closed, or not open yet, for this period; mend its dates",
@@ -212,40 +215,46 @@ _V43: dict[str, Row] = {
     "E8033": (
         _D,
         Who.MINISTRY,
-        "données déjà approuvées ; retirez l'approbation, puis relancez",
-        "data already approved; take the approval back, then retry",
+        "données déjà approuvées ; retirez l'approbation",
+        "data already approved; take the approval back",
     ),
     "E8100": (_R, Who.SYSADMIN, *_OURS),
-    "E8102": (_R, Who.SYSADMIN, *_OURS),
+    "E8102": (_R, Who.MAPPING, *_ELEMENT),
     "E8103": (_R, Who.MAPPING, *_ELEMENT),
     "E8104": (_R, Who.MAPPING, *_ELEMENT),
-    "E8105": (_R, Who.SYSADMIN, *_OURS),
+    "E8105": (_R, Who.MAPPING, *_UNIT),
     "E8106": (_R, Who.MAPPING, *_UNIT),
     "E8107": (_R, Who.MAPPING, *_UNIT),
     "E8108": (_R, Who.MAPPING, *_COMBO),
     "E8109": (_R, Who.MAPPING, *_COMBO),
     "E8110": (_R, Who.MAPPING, *_ATTRIBUTE),
     "E8111": (_R, Who.MAPPING, *_ATTRIBUTE),
-    "E8120": (_R, Who.MAPPING, "valeur absente", "value missing"),
-    "E8121": (_R, Who.MAPPING, "valeur ou commentaire absent", "value or comment missing"),
+    "E8120": (_R, Who.SYSADMIN, "Relais a envoyé une case sans valeur", "Relais sent a cell without a value"),
+    "E8121": (
+        _R,
+        Who.SYSADMIN,
+        "Relais a envoyé une case sans valeur ni commentaire",
+        "Relais sent a cell with neither value nor comment",
+    ),
     "E8122": (_R, Who.MAPPING, "valeur d'un autre type que l'élément", "value of another type than the element"),
     "E8123": (_R, Who.MAPPING, "valeur hors de la liste d'options", "value not in the option set"),
     "E8124": (_R, Who.MAPPING, "commentaire non valable", "comment not valid"),
     "E8125": (_R, Who.SYSADMIN, "auteur non valable", "stored-by not valid"),
     "E8126": (_R, Who.MAPPING, *_COMBO),
     "E8127": (_R, Who.MAPPING, *_ATTRIBUTE),
-    "E8128": (_R, Who.MAPPING, "la même case donnée deux fois", "the same cell given twice; mend the configuration"),
+    # Such rows are held back before (dhis2.duplicate_row): what comes all the same is a mistake of ours.
+    "E8128": (_R, Who.SYSADMIN, "Relais a envoyé deux fois la même case", "Relais sent the same cell twice"),
 }
 
 #: The tracker: codes of one kind, and their row.
 _TRACKER: tuple[tuple[str, Row], ...] = (
     (
-        "E1000 E1001 E1003 E1091 E1095 E1096 E1099 E1102 E1104",
+        "E1000 E1001 E1003 E1083 E1091 E1095 E1096 E1099 E1102 E1104",
         (
             _R,
             Who.TARGET_ADMIN,
-            "le compte de Relais n'a pas accès ; élargissez ses unités ou ses partages",
-            "the account of Relais has no access; widen its org units or its sharing",
+            "le compte de Relais n'a pas accès ; élargissez ses unités, ses partages ou ses droits",
+            "the account of Relais has no access; widen its org units, its sharing or its authorities",
         ),
     ),
     (
@@ -262,7 +271,7 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        "E1007 E1302 E1125 E1077 E1012",
+        "E1007 E1302 E1125 E1077 E1012 E1084 E1085",
         (_R, Who.MAPPING, "valeur non valable ; corrigez la traduction", "value not valid; mend the mapping"),
     ),
     (
@@ -279,6 +288,19 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
+        "E1048",
+        (_R, Who.SYSADMIN, "Relais a donné un identifiant mal formé", "Relais gave an id that is none; report it"),
+    ),
+    (
+        "E1126 E1127 E1128",
+        (
+            _R,
+            Who.TARGET_ADMIN,
+            "une propriété qui ne change plus est autre dans DHIS2",
+            "a property that can no longer change is another in DHIS2",
+        ),
+    ),
+    (
         "E1020 E1021",
         (_D, Who.NOBODY, "date à venir ; Relais réessaie", "a date in the future; Relais tries again"),
     ),
@@ -287,8 +309,17 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         (
             _D,
             Who.MINISTRY,
-            "période close à la saisie ; rouvrez-la, puis relancez",
-            "period closed for data entry; reopen it, then retry",
+            "période close à la saisie ; rouvrez-la",
+            "period closed for data entry; reopen it",
+        ),
+    ),
+    (
+        "E1326",
+        (
+            _D,
+            Who.MINISTRY,
+            "formulaire verrouillé une fois terminé ; rouvrez-le",
+            "the form is blocked once completed; reopen it",
         ),
     ),
     (
@@ -325,10 +356,33 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
     ),
     (
         "E5000",
-        (_D, Who.NOBODY, "refusé à cause d'un autre objet", "refused because of another object; mend that one"),
+        (
+            _D,
+            Who.NOBODY,
+            "refusé à cause d'un autre objet ; Relais réessaie, et dit ce qui manque à celui-là",
+            "refused because of another object; Relais tries again, and says what is wrong with that one",
+        ),
     ),
     ("E9999", (_D, Who.NOBODY, "erreur sans nom ; Relais réessaie", "an error without a name; Relais tries again")),
 )
+
+#: What Relais does now and what is left to do, by verdict and who: the end of a sentence that does not say so itself.
+NOW: Mapping[tuple[Verdict, Who], tuple[str, str]] = {
+    (_R, Who.MAPPING): (
+        "Relais met l'envoi de côté ; une fois le paquet corrigé, relancez-le.",
+        "Relais parks the delivery; once the pack is mended, retry it.",
+    ),
+    (_R, Who.TARGET_ADMIN): (
+        "Relais met l'envoi de côté ; une fois cela réglé dans DHIS2, relancez-le.",
+        "Relais parks the delivery; once this is settled in DHIS2, retry it.",
+    ),
+    (_R, Who.SYSADMIN): (
+        "Relais met l'envoi de côté ; signalez-le avec la réponse gardée.",
+        "Relais parks the delivery; report it with the answer kept.",
+    ),
+    (_D, Who.MINISTRY): ("Relais attend et redemande de lui-même.", "Relais waits and asks again by itself."),
+    (_D, Who.TARGET_ADMIN): ("Relais attend et redemande de lui-même.", "Relais waits and asks again by itself."),
+}
 
 CODES: dict[str, Row] = {
     **_LEGACY,

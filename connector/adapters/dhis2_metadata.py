@@ -16,7 +16,7 @@ from connector import periods
 UID = re.compile("[A-Za-z][A-Za-z0-9]{10}")
 
 FIELDS = (
-    "id,code,periodType,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
+    "id,code,periodType,expiryDays,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
     "organisationUnits[id,code,path,openingDate,closedDate],"
     "dataSetElements[categoryCombo[categoryOptionCombos[id,code,name]],dataElement[id,code,valueType,zeroIsSignificant,"
     "aggregationType,optionSet[id],categoryCombo[categoryOptionCombos[id,code,name]]]]"
@@ -53,6 +53,7 @@ class DataSet:
     elements: Mapping[str, Element]
     units: Mapping[str, Unit]
     attribute_combos: Mapping[str, str]
+    expiry_days: int = 0  #: after the end of a period, while figures are taken; 0: for ever
 
     def codes(self) -> dict[tuple[str, str], tuple[str, str]]:
         """(element UID, combo UID) -> (element code, combo code)."""
@@ -92,6 +93,7 @@ def data_set_of(wire: Mapping[str, Any]) -> DataSet:
         elements=elements,
         units=units,
         attribute_combos=_combos(wire["categoryCombo"]),
+        expiry_days=_days(wire.get("expiryDays")),
     )
 
 
@@ -99,6 +101,10 @@ def _id(wire: Mapping[str, Any]) -> str:
     if not isinstance(wire["id"], str) or not UID.fullmatch(wire["id"]):
         raise TypeError("not a UID")
     return wire["id"]
+
+
+def _days(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and 0 < value < 10_000 else 0
 
 
 def _combos(combo: Mapping[str, Any]) -> dict[str, str]:

@@ -132,8 +132,10 @@ REASONS: dict[str, Reason] = {
     "fhir.credentials": Reason(
         Verdict.DEFERRED,
         Who.CREDENTIALS,
-        "Le serveur FHIR refuse l'accès. Vérifier l'utilisateur ou le jeton.",
-        "The FHIR server refuses access. Check the user or token.",
+        "Le serveur FHIR refuse l'accès : jeton expiré, ou compte inconnu. Relais n'envoie rien ; donnez-lui un "
+        "nouveau jeton (token dans connector.yaml), puis relais doctor.",
+        "The FHIR server refuses access: an expired token, or an unknown account. Relais sends nothing; give it a new "
+        "token (token in connector.yaml), then relais doctor.",
     ),
     "fhir.busy": Reason(Verdict.DEFERRED, Who.NOBODY, "Le serveur FHIR fait attendre.", "The server asks to wait."),
     "fhir.unreachable": Reason(
@@ -194,8 +196,17 @@ class FhirServerTarget:
     (ask | keep | overwrite), ``expected_types`` (what ``probe`` looks for).
     """
 
-    def __init__(self, client: httpx.AsyncClient, name: str, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        look_first: bool = False,
+    ) -> None:
+        """``look_first``: read something before the first send, so that an expired token sends nothing."""
         settings = settings or {}
+        self._look_first = look_first
         self.name = name
         self._client = client
         self._base = str(client.base_url).rstrip("/")
@@ -213,6 +224,11 @@ class FhirServerTarget:
         """One outcome per delivery, in order. A key that comes twice goes in two bundles, in order (10)."""
         if (trouble := await self._ask()) is not None:
             return [trouble] * len(batch)
+        if self._look_first:
+            refused = await self._refused()
+            if refused is not None:
+                return [refused] * len(batch)
+            self._look_first = False
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(batch)))
         while waiting:
@@ -287,6 +303,16 @@ class FhirServerTarget:
             return Outcome(Verdict.DEFERRED, "fhir.conflict", http_status=outcome.http_status, answer=outcome.answer)
         return outcome
 
+    async def _refused(self) -> Outcome | None:
+        """The outcome of a send that our credentials would not get through; None: they do, or it cannot be told. A
+        server may show ``/metadata`` to everybody, and forbid a search to who may write: only 401 counts."""
+        headers = {"Accept": _FHIR}
+        try:
+            answer = await read_with_retries(self._client, f"{self._base}/Patient?_summary=count", headers=headers)
+        except HttpTrouble:
+            return None
+        return _whole(answer) if answer.status == 401 else None
+
     async def look_up(self, delivery: Delivery) -> Observed | None:
         """What is there under this id, compared without ``meta``. A wanted deletion matches when nothing is there.
         Raises TargetUnreadable."""
@@ -333,6 +359,8 @@ class FhirServerTarget:
             ]
         self._able = able = _able(statement)
         found = []
+        if await self._refused() is not None:
+            found.append(self._finding("fhir.credentials", "répond 401", "answers 401"))
         if not able.transaction and not able.batch:
             found.append(self._finding("fhir.no_bundles", "ni transaction ni batch", "neither transaction nor batch"))
         absent = sorted(self._expected - able.types) if able.types is not None else []

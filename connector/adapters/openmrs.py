@@ -108,7 +108,9 @@ class OpenmrsTarget:
         names: Names,
         zone: str | ZoneInfo,
         now: Any = None,
+        look_first: bool = False,
     ) -> None:
+        """``look_first``: see what the server lacks before the first send, and hold back what needs it."""
         self.name = name
         self.openmrs = openmrs
         self.names = names
@@ -119,6 +121,10 @@ class OpenmrsTarget:
         self.capabilities = Capabilities(max_batch=20, settles_within=settles)
         self.rest = Rest(client)
         self._now = now
+        self._look_first = look_first
+        self._lacks: openmrs_probe.Lacks | None = None
+        self._looked = False  #: in this batch
+        self._looking = asyncio.Lock()
         self._concepts: dict[str, str] = {}
 
     # ------------------------------------------------------------ ports.Target
@@ -126,6 +132,7 @@ class OpenmrsTarget:
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:
         """A few patients at a time, the referrals of one patient in order; when the server itself is in trouble the
         rest of the batch is not tried."""
+        self._looked = False
         outcomes: dict[int, Outcome] = {}
         stopped: list[Outcome] = []
         people: dict[str, list[int]] = {}
@@ -174,6 +181,10 @@ class OpenmrsTarget:
         if not a.payload.get("patient") or not a.payload.get("encounter"):
             raise Stop("openmrs.no_person")
         before = dict(a.remote)
+        bodies = [encounter_body(a.payload, self.openmrs, place["location"], self.zone)]
+        if self.profile == "o3":
+            bodies.append(appointment_body(a.payload, self.openmrs, place, "", self.zone))
+        await self._must_have(*bodies)
         patient = await self._patient(a, place)
         living = await self._encounter(a, place, patient)
         if living and self.profile == "o3":
@@ -184,6 +195,20 @@ class OpenmrsTarget:
         else:
             code = "openmrs.unchanged"
         return accepted(code if living else "openmrs.voided_by_clinic", a.remote["encounter"])
+
+    async def _must_have(self, *bodies: Json) -> None:
+        """Nothing of these is sent unless the server has what they name. Raises Stop. What it lacked is asked about
+        again, once in a batch: somebody may have mended it."""
+        if not self._look_first:
+            return
+        if self._lacks is None or self._lacks.stop or self._lacks.holds_back(*bodies):
+            async with self._looking:
+                if not self._looked:
+                    _, self._lacks = await openmrs_probe.look(self.rest, self.openmrs, self.profile)
+                    self._looked = True
+        code = self._lacks.stop or self._lacks.holds_back(*bodies) if self._lacks else None
+        if code:
+            raise Stop(code)
 
     # ------------------------------------------------------------ patient
 
@@ -333,6 +358,9 @@ class OpenmrsTarget:
         return found
 
     async def _create_patient(self, a: _Attempt, place: Mapping[str, Any], ours: str) -> str:
+        body = patient_body(a.payload, self.openmrs, place["location"], "")
+        ours_only = {**body, "identifiers": body["identifiers"][1:]}  # the other number is the server's own
+        await self._must_have(ours_only, {"types": [self.openmrs["idgen_source"], *_types(body)]})
         for last in (False, True):
             number = a.remote.get("openmrs_id") or await self._next_identifier()
             a.note("patient", openmrs_id=number)
@@ -752,6 +780,10 @@ def _said(a: _Attempt, body: Json) -> str:
 def _told(appointment: Mapping[str, Any]) -> str:
     """The digest of what an appointment says of the referral in the day's list."""
     return said({"comments": str(appointment.get("comments") or "")})
+
+
+def _types(body: Json) -> list[str]:
+    return [one["identifierType"] for one in body["identifiers"]]
 
 
 def _mapped(reference: Any) -> bool:

@@ -103,11 +103,51 @@ REASONS: dict[str, Reason] = {
         "The Relais account lacks a privilege in OpenMRS. The administrator should add it to the role "
         "(roles are read again after an hour).",
     ),
+    "openmrs.address_refused": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "OpenMRS refuse les requêtes de cette machine. Relais s'arrête pour ce serveur et réessaie ; ajoutez son "
+        "adresse à webservices.rest.allowedips.",
+        "OpenMRS refuses requests from this machine. Relais stopped for this server and tries again; add its address "
+        "to webservices.rest.allowedips.",
+    ),
     "openmrs.module_missing": Reason(
         _D,
         Who.TARGET_ADMIN,
         "Le module des rendez-vous manque dans OpenMRS. L'installer, ou choisir le profil platform2.",
         "OpenMRS has no appointments module. Install it, or choose the profile platform2.",
+    ),
+    # ---- held back before anything is sent
+    "openmrs.metadata_awaited": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "OpenMRS n'a pas une chose que cette référence demande (type de consultation, lieu, service, concept…). Relais "
+        "n'envoie rien et regarde à chaque passage : relais doctor la nomme ; à créer dans l'administration d'OpenMRS "
+        "ou par relais setup openmrs.",
+        "OpenMRS lacks something this referral needs (encounter type, location, service, concept…). Relais sends "
+        "nothing and looks again in each run: relais doctor names it; make it in the administration of OpenMRS or with "
+        "relais setup openmrs.",
+        held=True,
+    ),
+    "openmrs.datatype_awaited": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Un concept est d'un autre type dans OpenMRS que ce que cette référence y écrirait. Relais n'envoie rien et "
+        "regarde à chaque passage : relais doctor le nomme ; Dictionnaire → concept → type de données, ou "
+        "openmrs.yaml.",
+        "A concept is of another datatype in OpenMRS than what this referral would write. Relais sends nothing and "
+        "looks again in each run: relais doctor names it; Dictionary → concept → Datatype, or openmrs.yaml.",
+        held=True,
+    ),
+    "openmrs.identifier_format": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Le numéro de cette personne dans l'application n'a pas la forme que demande son type d'identifiant dans "
+        "OpenMRS. Relais n'envoie rien et regarde à chaque passage : Administration → types d'identifiants → format et "
+        "validateur.",
+        "The number of this person in the app is not of the form its identifier type asks for in OpenMRS. Relais sends "
+        "nothing and looks again in each run: Administration → Patient identifier types → Format and Validator.",
+        held=True,
     ),
     # ---- waiting its turn
     "lane.busy": Reason(
@@ -231,7 +271,7 @@ REASONS: dict[str, Reason] = {
 #: These stop the target: nothing about the referral itself failed, so no try is counted.
 OF_TARGET = frozenset({
     "openmrs.unreachable", "openmrs.busy", "openmrs.not_json", "openmrs.not_installed", "openmrs.credentials",
-    "openmrs.locked", "openmrs.privilege", "openmrs.module_missing",
+    "openmrs.locked", "openmrs.privilege", "openmrs.address_refused", "openmrs.module_missing",
 })  # fmt: skip
 
 #: Words of a refusal -> code, in this order. Words of OpenMRS itself are translated by language packs, those of Java
@@ -256,6 +296,13 @@ _WORDS = tuple(
         (r"Incorrect string value|Illegal mix of collations|Data too long|too long for column", "openmrs.text_refused"),
         (r"(obs|value|concept) on class org\.openmrs\.(Encounter|Obs)", "openmrs.obs_refused"),
         (r"datetimeShouldBeBeforeCurrent", "openmrs.in_future"),
+        # 500s that no waiting mends (findings, "Status to class"), and what only a request of ours can be guilty of.
+        (
+            r"Editing the fields|StartDate is not provided|absolute limit|number of results to return"
+            r"|Content type .* not supported|query must not be null|not allowed to be set|JSON parse error",
+            "openmrs.wrong_method",
+        ),
+        (r"status can not be changed|Appointment does not exist|TransientObjectException", "openmrs.refused"),
     )
 )
 #: Characters of a refusal that are read: its words are searched with patterns, and millions of them would take hours.
@@ -283,7 +330,8 @@ def classify(status: int, body: Any, *, html: bool = False) -> str | None:
     if status == 401:
         return "openmrs.locked" if "locked" in _text(body).lower() else "openmrs.credentials"
     if status == 403:
-        return "openmrs.privilege"
+        # The list of addresses is kept by a filter before OpenMRS itself, which answers with a page (704).
+        return "openmrs.address_refused" if html else "openmrs.privilege"
     if html or (body is None and status != 204):
         return "openmrs.server_error" if status >= 500 else "openmrs.not_json" if status < 400 else "openmrs.refused"
     if status < 300:

@@ -7,7 +7,9 @@ that lead to what it speaks of, or nothing for the whole connection.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,9 +25,44 @@ from connector.model import Finding, Severity, Who
 _SKEW_SECONDS = 60
 #: The role that may do everything, and shows no privileges of its own (036).
 _SUPERUSER = "System Developer"
-#: What writing a referral needs, found by trial (findings-openmrs 7.11); the last three with appointments (679).
-_PRIVILEGES = ("Get Patients", "Add Patients", "Get Encounters", "Add Encounters", "Get Concepts", "Get Locations")
-_APPOINTMENTS = ("View Appointments", "Manage Appointments", "View Appointment Services")
+#: Without one of each no referral goes; the first is what we ask for, the server takes any (059, 073, 753).
+NEEDED: tuple[tuple[str, ...], ...] = (
+    ("Get Patients",),
+    ("Add Patients",),
+    ("Edit Patient Identifiers",),
+    ("Get Encounters",),
+    ("Add Encounters", "Edit Encounters"),
+    ("Get Concepts",),
+    ("Get Locations",),
+)
+#: With appointments (635, 636, 679, 681).
+APPOINTMENTS: tuple[tuple[str, ...], ...] = (
+    ("View Appointments",),
+    ("Manage Appointments", "Manage Own Appointments"),
+    ("View Appointment Services", "Manage Appointment Services"),
+)
+#: What else the account has that carried the whole flow (findings-openmrs 7.11; 725-731): corrections, withdrawals, the
+#: clinic's answers (741) and this check. Not stopped for: a server may ask for less.
+ADVISED = (
+    "Edit Encounters",
+    "Get Observations",
+    "Add Observations",
+    "Get Visits",
+    "Get Providers",
+    "Get Encounter Types",
+    "Get Encounter Roles",
+    "Get Identifier Types",
+    "Get Patient Identifiers",
+    "Add Patient Identifiers",
+    "Get People",
+    "Get Diagnoses",
+)
+#: What is asked of a row; "": the resource knows no custom view (069).
+_VIEWS = {"idgen/identifiersource": "", "patientidentifiertype": "custom:(uuid,display,retired,format,validator)"}
+#: A number longer than an identifier may be (patient_identifier.identifier) is not looked at further.
+_LONGEST = 50
+#: What the numbers of people in the app are like: the ids of CHT.
+_SAMPLE = "3f2b1c9e-8a4d-4c6f-9b1e-5d7a2c0e4f68"
 _REFUSED = ("OpenMRS refuserait chaque référence.", "OpenMRS would refuse every referral.")
 
 FINDINGS: Mapping[str, Code] = {
@@ -41,8 +78,24 @@ FINDINGS: Mapping[str, Code] = {
     "openmrs.may_not_write": Code(
         ("notre compte n'a pas le droit {name}", "our account lacks the privilege {name}"),
         _REFUSED,
-        ("Ajoutez-le à son rôle.", "Add it to its role."),
+        (
+            "Administration → rôles → le rôle de notre compte : cochez-le (relu après une heure au plus).",
+            "Administration → Roles → the role of our account: tick it (read again after an hour at most).",
+        ),
         who=Who.TARGET_ADMIN,
+    ),
+    "openmrs.privilege_advised": Code(
+        ("notre compte n'a pas le droit {name}", "our account lacks the privilege {name}"),
+        (
+            "Corrections, retraits, réponses de la clinique ou ce contrôle peuvent échouer.",
+            "Corrections, withdrawals, the clinic's answers or this check may fail.",
+        ),
+        (
+            "Administration → rôles → le rôle de notre compte : cochez-le (relu après une heure au plus).",
+            "Administration → Roles → the role of our account: tick it (read again after an hour at most).",
+        ),
+        Severity.WARNING,
+        Who.TARGET_ADMIN,
     ),
     "openmrs.metadata_missing": Code(
         ("{place} : OpenMRS n'a pas de {kind} {uuid}", "{place}: OpenMRS has no {kind} {uuid}"),
@@ -51,8 +104,8 @@ FINDINGS: Mapping[str, Code] = {
             "OpenMRS drops an unknown location without a word, and refuses the rest.",
         ),
         (
-            "Corrigez openmrs.yaml, ou créez-le : relais setup openmrs.",
-            "Correct openmrs.yaml, or create it: relais setup openmrs.",
+            "Créez-le dans l'administration d'OpenMRS ou par relais setup openmrs ; ou corrigez openmrs.yaml.",
+            "Create it in the administration of OpenMRS or with relais setup openmrs; or correct openmrs.yaml.",
         ),
         who=Who.TARGET_ADMIN,
     ),
@@ -75,9 +128,28 @@ FINDINGS: Mapping[str, Code] = {
             "OpenMRS refuses a value of another kind, and the whole referral with it.",
         ),
         (
-            "Choisissez un concept de cette sorte, ou changez value, answers ou factor.",
-            "Choose a concept of that kind, or change value, answers or factor.",
+            "Dictionnaire → concept → type de données ; ou choisissez dans openmrs.yaml un concept de cette sorte, ou "
+            "changez value, answers ou factor.",
+            "Dictionary → concept → Datatype; or choose a concept of that kind in openmrs.yaml, or change value, "
+            "answers or factor.",
         ),
+    ),
+    "openmrs.identifier_format": Code(
+        (
+            "{place} : le type d'identifiant {uuid} demande {asked}",
+            "{place}: identifier type {uuid} asks for {asked}",
+        ),
+        (
+            "Les numéros de l'application ne sont pas de cette forme : OpenMRS refuserait chaque nouveau dossier.",
+            "The numbers of the app are not of that form: OpenMRS would refuse every new patient.",
+        ),
+        (
+            "Administration → types d'identifiants → ce type : videz le format et le validateur ; ou choisissez-en un "
+            "autre dans openmrs.yaml.",
+            "Administration → Patient identifier types → this type: empty Format and Validator; or choose another in "
+            "openmrs.yaml.",
+        ),
+        who=Who.TARGET_ADMIN,
     ),
     "openmrs.clock": Code(
         (
@@ -94,23 +166,86 @@ FINDINGS: Mapping[str, Code] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """What of ``openmrs.yaml`` this server does not have, as far as a referral sends it.
+
+    ``stop``: the reason why nothing can be sent at all. ``missing``: references. ``datatype``: concepts that take
+    another kind of value. ``formats``: identifier type -> what its numbers must be like, None: like nothing of ours.
+    """
+
+    stop: str | None = None
+    missing: frozenset[str] = frozenset()
+    datatype: frozenset[str] = frozenset()
+    formats: Mapping[str, re.Pattern[str] | None] = field(default_factory=dict)
+
+    def holds_back(self, *bodies: Mapping[str, Any]) -> str | None:
+        """The reason code for not sending these bodies; None: nothing is in their way."""
+        for body in bodies:
+            if not self.missing.isdisjoint(_texts(body)):
+                return "openmrs.metadata_awaited"
+            if any(obs["concept"] in self.datatype for obs in body.get("obs", ())):
+                return "openmrs.datatype_awaited"
+            for one in body.get("identifiers", ()):
+                kind = one["identifierType"]
+                asked = self.formats.get(kind)
+                if kind in self.formats and not (asked and asked.fullmatch(one["identifier"][:_LONGEST])):
+                    return "openmrs.identifier_format"
+        return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[list[Finding], Lacks]:
+    """What is not as it should be, for people and for deliveries. Raises Stop."""
+    session = await rest.get("session") or {}
+    if not session.get("authenticated"):
+        raise Stop("openmrs.credentials")
+    modules = await rest.get("module", v="custom:(moduleId,started)", limit="100")
+    without, denied = list(_modules(modules or {}, profile)), list(_privileges(session, profile))
+    findings = [*without, *denied]
+    denies = any(one.severity is Severity.ERROR for one in denied)
+    stop = "openmrs.module_missing" if without else "openmrs.privilege" if denies else None
+    missing: set[str] = set()
+    formats: dict[str, re.Pattern[str] | None] = {}
+    try:
+        for path, reference, place in _references(openmrs, profile):
+            row, found = await _check(rest, path, reference, place)
+            findings += found
+            if row is None:
+                missing.add(reference)
+            elif place == "identifier_types.chw":
+                findings += _format(row, reference, place, formats)
+        lost, datatype, found = await _concepts(rest, openmrs)
+        findings += found
+        if profile == "o3" and not without:
+            unknown = await _services(rest, openmrs)
+            missing |= unknown.keys()
+            findings += unknown.values()
+    except Stop as trouble:
+        if trouble.code not in ("openmrs.privilege", "openmrs.module_missing"):
+            raise
+        # The rest cannot be read; that is no reason not to send, only one that nobody was told.
+        lost, datatype = set(), set()
+        findings = findings or [_stopped(trouble.code)]
+    return findings, Lacks(stop, frozenset(missing | lost), frozenset(datatype), formats)
+
+
 async def probe(
     rest: Rest, openmrs: Mapping[str, Any], profile: str, now: Callable[[], datetime] | None
 ) -> list[Finding]:
     """Findings for what is not as it should be; an empty list when all is well."""
     try:
-        session = await rest.get("session") or {}
-        if not session.get("authenticated"):
-            return [_stopped("openmrs.credentials")]
-        modules = await rest.get("module", v="custom:(moduleId,started)", limit="100")
-        findings = list(_modules(modules or {}, profile))
-        findings += _privileges(session, profile)
-        if not findings:
-            for path, reference, place in _references(openmrs, profile):
-                findings += await _check(rest, path, reference, place)
-            findings += await _concepts(rest, openmrs)
-            if profile == "o3":
-                findings += await _services(rest, openmrs)
+        findings, _ = await look(rest, openmrs, profile)
         if now is not None:
             findings += await _clock(rest, now)
         return findings
@@ -145,9 +280,13 @@ def _privileges(session: Mapping[str, Any], profile: str) -> Iterator[Finding]:
     held = {str(one.get("display")) for one in listed(user.get("privileges") or [])}
     if _SUPERUSER in roles:
         return
-    for name in (*_PRIVILEGES, *(_APPOINTMENTS if profile == "o3" else ())):
+    needed = (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
+    lacks = [names[0] for names in needed if held.isdisjoint(names)]
+    for name in lacks:
+        yield _found("openmrs.may_not_write", name=name)
+    for name in ADVISED:
         if name not in held:
-            yield _found("openmrs.may_not_write", name=name)
+            yield _found("openmrs.privilege_advised", name=name)
 
 
 def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str, str, str]]:
@@ -186,9 +325,11 @@ def _asked(openmrs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"observations.{name}.answers.{option}", uuid, ""
 
 
-async def _concepts(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
-    """Each concept is there, living, and of a datatype that takes what is written to it; asked for once each."""
+async def _concepts(rest: Rest, openmrs: Mapping[str, Any]) -> tuple[set[str], set[str], list[Finding]]:
+    """Each concept is there, living, and of a datatype that takes what is written to it; asked for once each.
+    Returns those that are not there, those of another datatype, and the findings."""
     findings: list[Finding] = []
+    other: set[str] = set()
     rows: dict[str, Mapping[str, Any] | None] = {}
     for place, reference, wanted in _asked(openmrs):
         if reference not in rows:
@@ -200,14 +341,33 @@ async def _concepts(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
         kind = (row or {}).get("datatype")
         there = str(kind.get("display", "")) if isinstance(kind, Mapping) else ""
         if wanted and there and there not in wanted.split(", "):
+            other.add(reference)
             findings.append(_found("openmrs.datatype", place, uuid=reference, there=there, wanted=wanted))
-    return findings
+    return {reference for reference, row in rows.items() if row is None}, other, findings
 
 
-async def _check(rest: Rest, path: str, reference: str, place: str) -> list[Finding]:
-    idgen = path.startswith("idgen")
-    row = await rest.get(f"{path}/{reference}", **({} if idgen else {"v": "custom:(uuid,display,retired)"}))
-    return list(_state(row, path, reference, place))
+async def _check(rest: Rest, path: str, reference: str, place: str) -> tuple[Mapping[str, Any] | None, list[Finding]]:
+    view = _VIEWS.get(path, "custom:(uuid,display,retired)")
+    row = await rest.get(f"{path}/{reference}", **({"v": view} if view else {}))
+    return row, list(_state(row, path, reference, place))
+
+
+def _format(
+    row: Mapping[str, Any], uuid: str, place: str, formats: dict[str, re.Pattern[str] | None]
+) -> Iterator[Finding]:
+    """The numbers of the app are taken as they are: no check digit (088, 089), and the form they have (111)."""
+    validator, asked = row.get("validator"), row.get("format")
+    if validator:
+        formats[uuid] = None
+        name = str(validator).rpartition(".")[2]
+        yield _found("openmrs.identifier_format", place, uuid=uuid, asked=name)
+    elif isinstance(asked, str) and asked and len(asked) <= _LONGEST * 4:
+        try:
+            formats[uuid] = re.compile(asked)
+        except re.error:  # a pattern of Java that is none here: the server decides
+            return
+        if not formats[uuid].fullmatch(_SAMPLE):  # type: ignore[union-attr]
+            yield _found("openmrs.identifier_format", place, uuid=uuid, asked=asked)
 
 
 def _state(row: Mapping[str, Any] | None, path: str, reference: str, place: str) -> Iterator[Finding]:
@@ -217,13 +377,16 @@ def _state(row: Mapping[str, Any] | None, path: str, reference: str, place: str)
         yield _found("openmrs.metadata_retired", place, kind=path, uuid=reference)
 
 
-async def _services(rest: Rest, openmrs: Mapping[str, Any]) -> list[Finding]:
+async def _services(rest: Rest, openmrs: Mapping[str, Any]) -> dict[str, Finding]:
+    """Services of places that the server does not have."""
     services = {str(s.get("uuid")) for s in await rest.list("appointmentService/all/default")}
-    return [
-        _found("openmrs.metadata_missing", f"places.{area}.service", kind="appointmentService", uuid=str(uuid))
+    return {
+        str(uuid): _found(
+            "openmrs.metadata_missing", f"places.{area}.service", kind="appointmentService", uuid=str(uuid)
+        )
         for area, place in (openmrs.get("places") or {}).items()
         if (uuid := place.get("service")) not in services
-    ]
+    }
 
 
 async def _clock(rest: Rest, now: Callable[[], datetime]) -> list[Finding]:

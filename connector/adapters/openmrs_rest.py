@@ -27,7 +27,14 @@ _READS = 3
 _WITHIN = 10.0  #: seconds after which it is not asked again
 _PAUSE = 0.1  #: seconds before the second time, doubled before the third
 #: Reasons of a look-up that speak for the create as well: nothing was made.
-_SURE = frozenset({"openmrs.credentials", "openmrs.locked", "openmrs.privilege", "openmrs.module_missing"})
+_SURE = frozenset(
+    {
+        "openmrs.address_refused", "openmrs.credentials", "openmrs.locked", "openmrs.module_missing",
+        "openmrs.privilege",
+    }
+)  # fmt: skip
+#: What is held back is looked at again after so long by itself, and at once by a run.
+_MENDED = timedelta(hours=1)
 _AGAIN = frozenset({"openmrs.not_json", "openmrs.busy"})
 
 
@@ -48,13 +55,16 @@ class Stop(Exception):
         self.candidates = candidates
 
     def outcome(self) -> Outcome:
+        held = REASONS[self.code].held
         return Outcome(
             REASONS[self.code].verdict,
             self.code,
+            patient=held,
+            endless=held,
             of_target=self.code in OF_TARGET,
             http_status=self.status,
             answer=self.answer,
-            retry_after=self.retry_after,
+            retry_after=self.retry_after or (_MENDED if held else None),
             candidates=self.candidates,
         )
 

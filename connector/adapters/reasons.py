@@ -16,3 +16,5 @@ class Reason:
     who: Who
     fr: str
     en: str
+    #: Nothing was sent, because the target lacks something: it is looked at again with every run, and each hour.
+    held: bool = False

@@ -12,7 +12,7 @@ from rich.markup import escape
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, run_async
 from connector.cli.output import json_out, out, say, table
-from connector.engine import tokens
+from connector.engine import tokens, trying
 from connector.errors import RelaisError
 from connector.findings import Pair
 from connector.mappings.lint_live import placed
@@ -137,6 +137,9 @@ async def _connections(made: bootstrap.House) -> list[Check]:
         found = placed(made.pack, name, await adapter.probe(), bootstrap.REASONS)
         well = ("joignable, accès accepté, métadonnées en place", "reachable, authorised, metadata in place")
         checks += [_said(name, one) for one in found] or [_check(name, True, well)]
+        whole = any(one.severity is Severity.ERROR and not one.about for one in found)
+        if name in made.engine.targets and not whole:  # what was held back until it is mended goes with the next run
+            trying.look_again(made.engine, name, answers=True)
     return checks
 
 

@@ -72,6 +72,11 @@ class Engine:
         """The pack's target of that kind, if it has one."""
         return next((t for t in self.pack.targets.values() if t.kind == kind), None)
 
+    @property
+    def held_reasons(self) -> list[str]:
+        """Reason codes of deliveries that nothing is sent for until something is mended at the target."""
+        return [code for code, reason in self.reasons.items() if getattr(reason, "held", False)]
+
     def who(self, code: str, default: Who = Who.SYSADMIN) -> str:
         """Who must act on a reason code; unknown codes go to the sysadmin."""
         reason = self.reasons.get(code)

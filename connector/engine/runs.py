@@ -340,6 +340,8 @@ async def once(
     deadline = run.deadline
     with locked(engine):
         engine.store.write(lambda unit: unit.begin_run(engine.run, "once", engine.now()))
+        for target in run.targets:
+            engine.store.write(lambda unit, t=target: unit.look_again(t, engine.held_reasons, engine.now()))
         if after_restore:
             run.errors.update(await _restored(engine, run))
         busy = 0

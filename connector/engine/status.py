@@ -112,6 +112,7 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         "oldest_waiting_seconds": age,
         "parked": states.get("parked", 0) - matches,
         "matches": matches,
+        "held_back": sum(unit.held_back(name, engine.held_reasons).values()),
         "breaker": row.get("breaker") or "closed",
         "next_try": row.get("due_at") or unit.next_due(name),
         "mode": config.mode,
@@ -130,6 +131,9 @@ def _target(engine: Engine, unit: Any, name: str, running: bool) -> dict[str, An
         }
     if matches:
         return {**base, "state": "action_needed", "who": "clinic", "reason": match_review.REASON}
+    if held := unit.held_back(name, engine.held_reasons):
+        most = max(held, key=lambda reason: held[reason])
+        return {**base, "state": "action_needed", "who": engine.who(most), "reason": most}
     if ministry := unit.waiting_for_ministry(name):
         return {**base, "state": "action_needed", "who": "ministry", "reason": max(ministry, key=lambda r: ministry[r])}
     if waiting:

@@ -8,7 +8,7 @@ Profile ``legacy`` is 2.42.5, profile ``v43`` is 2.43.1, whose importer is anoth
 are unique within their list, ids are DHIS2 UIDs (11 characters), references between lists are CODES:
 
 ``today``                 "2026-10-05": the server's date; decides future (E7641) and expired (E7640) periods. Required.
-``users``                 [{username, password?, token? ("d2p_…"), id, orgUnits: [code], disabled?: false,
+``users``                 [{username, password?, token? ("d2p_…"), expires?, id, orgUnits: [code], disabled?: false,
                           tokensExpired?, tokensDeleted?: ["d2p_…"], authorities: ["F_DATAVALUE_ADD"]}];
                           orgUnits = capture hierarchy (the unit and everything under it);
                           authorities may hold ALL (superuser), F_EDIT_EXPIRED.
@@ -218,6 +218,9 @@ class DHIS2Sim:
                 raise Answer(200, select(self._info(request), query.get("fields", "*")))
             case ["me"]:
                 raise Answer(200, select(self._me(user), query.get("fields", "*")))
+            case ["apiToken"]:  # 389
+                ends = [{"id": "FW5dJEggioo", "expire": user["expires"]}] if "expires" in user else []
+                raise Answer(200, {"pager": {"page": 1, "total": len(ends), "pageSize": 50}, "apiToken": ends})
             case ["me", "authorization", authority]:  # 016, 017
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
             case ["metadata"]:

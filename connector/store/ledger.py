@@ -161,6 +161,24 @@ class LedgerQueries:
         )
         return sorted(found, key=lambda row: int(row["id"]))
 
+    def look_again(self, target: str, reasons: Iterable[str], now: str) -> None:
+        """What is held back for these reasons is due."""
+        found = self.select_in(  # type: ignore[attr-defined]
+            "SELECT id FROM delivery WHERE target=:target AND state='deferred' AND due_at>:now AND reason IN {in}",
+            reasons,
+            target=target,
+            now=now,
+        )
+        self.wait_until([{"id": row["id"], "due_at": now} for row in found])
+
+    def held_back(self, target: str, reasons: Iterable[str]) -> dict[str, int]:
+        """Reason -> deliveries held back for it, of these reasons."""
+        sql = (
+            "SELECT reason, COUNT(*) AS n FROM delivery WHERE target=:target AND state='deferred' AND reason IN {in} "
+            "GROUP BY reason"
+        )
+        return {row["reason"]: int(row["n"]) for row in self.select_in(sql, reasons, target=target)}  # type: ignore[attr-defined]
+
     def wait_until(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             many(self.connection, text("UPDATE delivery SET due_at=:due_at WHERE id=:id"), rows)

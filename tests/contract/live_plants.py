@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
+
 Json = dict[str, Any]
 
 
@@ -70,6 +72,12 @@ LIVE: tuple[Live, ...] = (
          ("dhis2.yaml", "- id: «MH_SEC"), lambda data, _: _set(data, "MH_SEC").update(write=False)),
     Live("dhis2.period_type", "dhis2", "MH_GOUV is Monthly in DHIS2", "MH_GOUV is Quarterly in DHIS2",
          ("dhis2.yaml", "- id: «MH_GOUV\n"), lambda data, _: _set(data, "MH_GOUV").update(periodType="Monthly")),
+    Live("dhis2.period_expired", "dhis2", "MH_SEC: three expiry days, and the fourth has begun", "no expiry days",
+         ("dhis2.yaml", "- id: «MH_SEC"), lambda data, _: _set(data, "MH_SEC").update(expiryDays=3)),
+    Live("dhis2.token_expires", "dhis2", "the token ends in a week", "the token lives for a year",
+         (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data["users"][0].update(expires=1791878400000)),
+    Live("dhis2.clock", "dhis2", "the clock of DHIS2 is two minutes slow", "both machines keep their time by NTP",
+         (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data.update(slow=True)),
     Live("dhis2.element_missing", "dhis2", "DHIS2 has no data element MH_A03", "DHIS2 has the data element MH_A03",
          (SEC, "- id: «A03"), lambda data, _: _gone(data, "MH_A03")),
     Live("dhis2.element_not_in_set", "dhis2", "MH_A03 is not in MH_SEC", "MH_A03 is in MH_SEC", (SEC, "- id: «A03"),
@@ -93,6 +101,10 @@ LIVE: tuple[Live, ...] = (
     Live("openmrs.may_not_write", "openmrs", "our account has no privilege Add Encounters", "it has it",
          (CONNECTOR, "  «openmrs:                   # the clinics"),
          lambda data, _: data["users"][0].update(privileges=["Get Patients", "Add Patients", "Get Encounters"])),
+    Live("openmrs.privilege_advised", "openmrs", "our account has no privilege Get Diagnoses", "it has it",
+         (CONNECTOR, "  «openmrs:                   # the clinics"),
+         lambda data, _: data["users"][0].update(privileges=[
+             one for one in (*(names[0] for names in (*NEEDED, *APPOINTMENTS)), *ADVISED) if one != "Get Diagnoses"])),
     Live("openmrs.metadata_missing", "openmrs", "encounter_type: a uuid the clinic does not have",
          "encounter_type: 87dcc3ac-1496-5c49-bac5-2b1cd8ffdfa4", (CLINICS, "encounter_type: «87dcc3ac"),
          lambda _, openmrs: openmrs.update(encounter_type="00000000-0000-0000-0000-000000000000")),
@@ -100,6 +112,8 @@ LIVE: tuple[Live, ...] = (
          (CLINICS, "encounter_type: «87dcc3ac"), lambda data, _: data["encounter_types"][0].update(retired=True)),
     Live("openmrs.datatype", "openmrs", "the concept of the referral number is Numeric", "it is Text",
          (CLINICS, "number: «3c879b04"), lambda data, _: _concept(data, _NUMBER).update(datatype="Numeric")),
+    Live("openmrs.identifier_format", "openmrs", "the identifier type takes MR-[0-9]{6} only", "it has no format",
+         (CLINICS, "chw: «01ac1acd"), lambda data, _: data["identifier_types"][1].update(format="MR-[0-9]{6}")),
     Live("openmrs.clock", "openmrs", "the clinic's clock is two minutes slow", "both machines keep their time by NTP",
          (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(slow=True)),
 )  # fmt: skip

@@ -57,19 +57,23 @@ def dhis2_findings(live: Live | None) -> Sequence[Finding]:
     if live:
         live.spoil(data, {})
     info = {key: data.pop(key) for key in ("version", "calendar") if key in data}
+    slow = data.pop("slow", False)
     app = httpx.ASGITransport(app=DHIS2Sim(data, [], Plane()).app)
 
     class Wire(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if info and request.url.path == "/api/system/info":
                 return httpx.Response(200, json={"version": "2.42.1", "calendar": "iso8601", **info})
-            return await app.handle_async_request(request)
+            answer = await app.handle_async_request(request)
+            there = NOW - timedelta(minutes=2 if slow else 0)
+            answer.headers["date"] = there.strftime("%a, %d %b %Y %H:%M:%S GMT")
+            return answer
 
     async def probe() -> Sequence[Finding]:
         client = make_client("http://127.0.0.1:9102", transport=Wire())
         try:
             settings = {"token": metadata.TOKEN, "expected": expected_metadata(pack())}
-            return await Dhis2Target(client, name="dhis2", settings=settings).probe()
+            return await Dhis2Target(client, name="dhis2", settings=settings, now=lambda: NOW).probe()
         finally:
             await client.aclose()
 

@@ -190,24 +190,22 @@ def test_an_org_unit_closed_at_the_date(make_road: Make) -> None:
 
 def test_an_org_unit_closed_at_dhis2_alone(road: Road) -> None:
     road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = "2026-08-31"
-    summary = road.settle()
+    summary = road.run()
     row = road.delivery(f"block/MH_SEC/{UNIT}/202609")
-    assert (row["state"], row["reason"], summary["attention"]["parked"]) == ("parked", "dhis2.org_unit_closed", 1)
+    assert (row["state"], row["reason"], summary["attention"]["parked"]) == ("deferred", "dhis2.org_unit_closed", 0)
     assert row["who"] == str(said(road, row["reason"]).who)
     assert [road.value(*ANNAS, p) for p in ("202607", "202608", "202609")] == ["1", "1", None]
     road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = None
     road.again()
-    road.actions.retry([row["id"]], "operator")
-    road.settle()
+    road.run()  # at once: a run looks again at what is held back
     good_ones_arrived(road)
 
 
 def test_an_org_unit_opened_again_is_seen_by_the_running_process(road: Road) -> None:
     road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = "2026-08-31"
-    road.settle()
+    road.run()
     road.dhis2.metadata.by_code("orgUnits", UNIT)["closed"] = None
-    road.actions.retry([road.delivery(f"block/MH_SEC/{UNIT}/202609")["id"]], "operator")
-    road.settle()
+    road.settle(hours=2)  # by itself
     good_ones_arrived(road)
 
 
@@ -458,15 +456,17 @@ def test_dhis2_refuses_the_data_set(make_road: Make, how: str) -> None:
         there["write"] = False
     elif how == "not assigned":
         there["orgUnits"].remove(UNIT)
-    summary = road.settle()
+    summary = road.run()
     reason = {
-        "not shared": "dhis2.E7601", "unknown": "dhis2.data_set_missing", "not assigned": "dhis2.org_unit_not_assigned",
+        "not shared": "dhis2.not_shared", "unknown": "dhis2.data_set_missing",
+        "not assigned": "dhis2.org_unit_not_assigned",
     }[how]  # fmt: skip
     row = road.delivery(AUGUST)
-    assert (row["state"], row["reason"], row["who"]) == ("parked", reason, str(said(road, reason).who))
+    assert (row["state"], row["reason"], row["who"]) == ("deferred", reason, str(said(road, reason).who))
     # At each of the twelve sites ASC are deployed, and counted, in each of the three months.
-    parked = 3 if how == "not assigned" else 36
-    assert (summary["outcome"], summary["attention"]["parked"]) == ("needs_a_person", parked)
+    held = 3 if how == "not assigned" else 36
+    waiting = road.rows("SELECT id FROM delivery WHERE state='deferred' AND reason=:r", r=reason)
+    assert (summary["outcome"], summary["attention"]["parked"], len(waiting)) == ("waiting", 0, held)
     assert road.value("MH_G05", "default", unit="ML-KKO-D1-A1") == "2500", "another data set flows"
     assert road.rows("SELECT id FROM delivery WHERE target<>'dhis2' AND state<>'accepted'") == []
     if how == "not shared":
@@ -474,7 +474,6 @@ def test_dhis2_refuses_the_data_set(make_road: Make, how: str) -> None:
     elif how == "not assigned":
         there["orgUnits"].append(UNIT)
     road.again(lambda pack: pack)
-    road.actions.retry([r["id"] for r in road.rows("SELECT id FROM delivery WHERE state='parked'")], "operator")
     assert road.settle()["outcome"] == "settled"
     good_ones_arrived(road)
 

@@ -14,7 +14,6 @@ from connector.adapters.dhis2_answers import (
     read_import,
     reason,
 )
-from connector.adapters.dhis2_codes import CODES
 from connector.adapters.dhis2_metadata import DataSet, data_set_of
 from connector.adapters.dhis2_probe import examine
 from connector.model import Verdict, Who
@@ -249,40 +248,3 @@ def test_a_unit_that_may_not_be_there_is_not_only_to_be_assigned() -> None:
     """``check --live`` alone asks whether it exists; the reason points there."""
     reason = REASONS["dhis2.org_unit_not_assigned"]
     assert all("relais check --live" in words and "org_units.csv" in words for words in (reason.fr, reason.en))
-
-
-#: dhis2-core 2.42.5 and 2.43.1: codes of values (up to 2.42, since 2.43) and of the tracker, and what each is. P needs
-#: a person, T passes by itself or once a person opened it, B is a request of ours that is wrong, N is a note.
-KNOWN = {
-    "P": """
-        E7600 E7601 E7603 E7604 E7610 E7612 E7613 E7614 E7615 E7616 E7617 E7619 E7620 E7621 E7630 E7631 E7632 E7633
-        E7634 E7635 E7636 E7637 E7638 E7639 E7645 E8000 E8004 E8005 E8010 E8011 E8012 E8020 E8021 E8022 E8023 E8024
-        E8025 E8032 E8103 E8104 E8106 E8107 E8108 E8109 E8110 E8111 E8122 E8123 E8124 E8125 E8126 E8127 E1000 E1001
-        E1003 E1091 E1095 E1096 E1099 E1102 E1104 E1005 E1006 E1010 E1011 E1013 E1049 E1068 E1069 E1070 E1115 E1116
-        E1117 E1007 E1302 E1125 E1077 E1012 E1018 E1090 E1303 E1121 E1122 E1123 E1124 E1025 E1031 E1019 E1304 E1305
-        E1022 E1029 E1041 E1079 E1089 E1056 E1057 E1064 E1015 E1016 E1039 E4018 E1300 E1301 E1306 E1307 E1309 E1314
-        E1317 E1082 E1113 E1114 E4017
-        """,
-    "T": """
-        E7611 E7640 E7641 E7642 E7643 E7644 E8030 E8033 E1020 E1021 E1043 E1047 E5000 E9999
-        """,
-    "B": """
-        E7618 E8002 E8003 E8007 E8008 E8009 E8031 E8100 E8102 E8105 E8120 E8121 E8128 E1002 E1030 E1080 E1063 E1032
-        E1081
-        """,
-    "N": """
-        E1308 E1310
-        """,
-}
-VERDICTS = {"P": Verdict.REJECTED, "T": Verdict.DEFERRED, "B": Verdict.REJECTED, "N": Verdict.ACCEPTED}
-
-
-def test_every_code_of_dhis2_has_a_row() -> None:
-    listed = {code: kind for kind, codes in KNOWN.items() for code in codes.split()}
-    assert set(CODES) == set(listed)
-    for code, kind in listed.items():
-        row = reason(f"dhis2.{code}")
-        assert row.verdict is VERDICTS[kind], code
-        assert (row.who == Who.NOBODY) <= (kind in "TN"), code
-        assert code in row.fr and code in row.en and row.fr != row.en, code
-        assert len(row.fr) > len(f"DHIS2 ({code}) : .") + 8 and len(row.en) > len(f"DHIS2 ({code}): .") + 8, code
