@@ -177,7 +177,7 @@ def examine(
     """Findings for the server's version, our user and each expected data set. ``elsewhere``: codes of data elements and
     org units that are in DHIS2, though not in their data set."""
     roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
-    findings = [*_server(name, info), *_user(name, me, roots)]
+    findings = [*server(name, info), *_user(name, me, roots)]
     for code, wanted in expected.items():
         data_set = sets.get(code)
         if data_set is None:
@@ -193,7 +193,8 @@ def _found(code: str, about: tuple[str, ...] = (), **words: str | int | Pair) ->
     return found(FINDINGS, code, words, about=about)
 
 
-def _server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
+def server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings for its version and calendar (``GET /api/system/info``)."""
     version = str(info.get("version", ""))
     if not 38 <= _minor(info) <= 43:
         yield _found("dhis2.version", name=name, version=version or ("de version inconnue", "of unknown version"))
