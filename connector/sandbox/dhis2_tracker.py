@@ -2,7 +2,7 @@
 them. Both profiles have the same importer but for the scope of a superuser (327).
 
 Numbers are files of recordings/dhis2-2.42; ``source`` marks a rule that was read in ``ValidationCode`` and not recorded.
-What is not simulated: asynchronous imports (501), relationships, program rules, ownership, nested payloads (297).
+What is not simulated: asynchronous imports (501), relationships, program rules, ownership.
 
 Metadata, under ``tracker`` of what ``DHIS2Sim`` is given:
 
@@ -136,7 +136,8 @@ class Tracker:
 
     def _event(self, event: Json) -> Json:
         values = [{"dataElement": uid, "value": value} for uid, value in event["dataValues"].items()]
-        return {**_dated(event), "dataValues": values}
+        person = self.held["ENROLLMENT"][event["enrollment"]]["trackedEntity"]
+        return {**_dated(event), "trackedEntity": person, "dataValues": values}
 
     def _search(self, query: Mapping[str, str]) -> Json:
         """People with a value of an attribute, of a program (345, 346) or a type."""
@@ -174,7 +175,8 @@ class Tracker:
         body = parsed(request.body)
         if not isinstance(body, dict):  # 342
             raise said(400, "JSON parse error: Unexpected end-of-input")
-        objects = [(kind, one) for kind, name, *_ in _KINDS for one in body.get(name, ())]
+        flat = _flat(body)
+        objects = [(kind, one) for kind, name, *_ in _KINDS for one in flat[name]]
         self._readable(objects)
         held = {kind: {uid: _copied(one) for uid, one in rows.items()} for kind, rows in self.held.items()}
         errors: list[Json] = []
@@ -369,6 +371,16 @@ class Tracker:
         for other, one in self.held[below].items() if below else ():
             if one[_key(kind)] == uid and not one["deleted"]:
                 self._delete(str(below), other)
+
+
+def _flat(body: Json) -> dict[str, list[Json]]:
+    """Enrolments inside people and events inside enrolments are as good as beside them (297)."""
+    found: dict[str, list[Json]] = {name: list(body.get(name) or ()) for _, name, *_ in _KINDS}
+    for outer, inner in (("trackedEntities", "enrollments"), ("enrollments", "events")):
+        for place, one in enumerate(found[outer]):
+            found[inner] += one.get(inner) or ()
+            found[outer][place] = {key: value for key, value in one.items() if key != inner}
+    return found
 
 
 def _key(kind: str) -> str:
