@@ -30,7 +30,7 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
                           approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly, Quarterly,
                           SixMonthly, Yearly.
                           openFuturePeriods 0 = the current period is closed still (E7641).
-``tracker``               programs and what belongs to them: docstring of ``dhis2_tracker.py``. Without it there is none.
+``tracker``               programs and what belongs to them: docstring of ``dhis2_tracker.py``. May be left out.
 
 **values** are what is typed in already: [{dataSet?, dataElement, orgUnit, period, categoryOptionCombo?: "default",
 attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: false}], all in codes.
@@ -43,7 +43,8 @@ of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and
 ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
-attributeOptionCombo, date, completed, storedBy}]} in codes, and ``tracker`` where there are programs. ``reset()`` restores what the constructor was given.
+attributeOptionCombo, date, completed, storedBy}]} in codes, and ``tracker`` where there are programs. ``reset()``
+restores what the constructor was given.
 """
 
 from __future__ import annotations

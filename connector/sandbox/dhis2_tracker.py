@@ -1,7 +1,7 @@
-"""The tracker of the simulated DHIS2: people, enrolments and events, as ``POST /api/tracker`` with ``async=false`` takes
-them. Both profiles have the same importer but for the scope of a superuser (327).
+"""The tracker of the simulated DHIS2: people, enrolments and events, as ``POST /api/tracker`` with ``async=false``
+takes them. Both profiles have the same importer but for the scope of a superuser (327).
 
-Numbers are files of recordings/dhis2-2.42; ``source`` marks a rule that was read in ``ValidationCode`` and not recorded.
+Numbers are files of recordings/dhis2-2.42; ``source`` marks a rule that was read in ``ValidationCode``, not recorded.
 What is not simulated: asynchronous imports (501), relationships, program rules, ownership.
 
 Metadata, under ``tracker`` of what ``DHIS2Sim`` is given:
@@ -102,7 +102,10 @@ class Tracker:
             **({"trackedEntityType": {"id": one["entityType"]}} if one["entityType"] else {}),
             "organisationUnits": [{"id": unit["id"], "code": unit["code"]} for unit in units],
             "programTrackedEntityAttributes": [
-                {"mandatory": bool(a.get("mandatory")), "trackedEntityAttribute": {"unique": False} | attributes[a["code"]]}
+                {
+                    "mandatory": bool(a.get("mandatory")),
+                    "trackedEntityAttribute": {"unique": False} | attributes[a["code"]],
+                }
                 for a in one["attributes"]
             ],
             "programStages": [
@@ -205,8 +208,8 @@ class Tracker:
             if not isinstance(uid, str) or not _UID.fullmatch(uid):
                 raise said(
                     400,
-                    "JSON parse error: Cannot construct instance of `org.hisp.dhis.common.UID`, problem: UID must be an "
-                    f"alphanumeric string of 11 characters starting with a letter, but was: {uid}",
+                    "JSON parse error: Cannot construct instance of `org.hisp.dhis.common.UID`, problem: UID must be "
+                    f"an alphanumeric string of 11 characters starting with a letter, but was: {uid}",
                 )
             for name in _DATES:
                 try:

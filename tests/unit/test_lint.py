@@ -18,8 +18,8 @@ from connector.mappings.lint_slips import unlike
 from connector.model import Finding, Severity
 
 from .lint_plants import MARK, PLANTS, Plant
-from .pack_copy import ENVIRONMENT, SHIPPED, PackCopy
 from .lint_plants import with_tracker as planted_tracker
+from .pack_copy import ENVIRONMENT, SHIPPED, PackCopy
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +390,8 @@ def test_copies_are_put_back(copy: PackCopy) -> None:
     ("TR_FIEVRE: fever", "TR_FIEVRE: feber", "fact.unknown", 14),
     ("codes: {positive: POS", "codes: {positif: POS", "code.no_answer", 15),
     ("level: site", "level: stie", "level.unknown", 2),
-    ("      TR_PB: muac_mm\n", "      TR_PB: muac_mm\n  - {id: TR_VISITE, activity: sick_visit, data_elements: {TR_PB: muac_mm}}\n",
+    ("      TR_PB: muac_mm\n",
+     "      TR_PB: muac_mm\n  - {id: TR_VISITE, activity: sick_visit, data_elements: {TR_PB: muac_mm}}\n",
      "id.twice", 17),
     ("program: TR_ENFANTS", "programme: TR_ENFANTS", "key.unknown", 1),
 ])  # fmt: skip
