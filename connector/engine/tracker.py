@@ -51,7 +51,10 @@ def want(engine: Engine, unit: Any, works: Sequence[Any], known: Mapping[str, En
     waiting: set[str] = set()
     for work in works:
         activity = work.activity
-        if activity is None or work.error is not None or activity.date.isoformat() < config.live_from:
+        if work.error is not None:  # a removal there is for ever, and a pack is mended in an hour
+            waiting.add(work.record.id)
+            continue
+        if activity is None or activity.date.isoformat() < config.live_from:
             continue
         for stage in tracker.stages_of(activity.kind):
             person = known.get(f"{activity.source}/{activity.subject}")
@@ -174,7 +177,8 @@ def _row(
 def _vanished(
     engine: Engine, unit: Any, config: TargetConfig, works: Sequence[Any], keep: set[str], waiting: set[str]
 ) -> list[dict[str, Any]]:
-    """Removals of events that these records no longer are. One whose person is not registered (any more) stays."""
+    """Removals of events that these records no longer are. What is of a record in quarantine, or of a person who is not
+    registered (any more), stays."""
     rows, forget = [], []
     records = [w.record.id for w in works if not w.fresh and w.record.id not in waiting]
     for row in unit.deliveries_of(config.name, records):

@@ -25,6 +25,11 @@ TRACKER: Mapping[str, Code] = {
         ),
         Severity.WARNING,
     ),
+    "tracker.second_target": Code(
+        ("{target} est la deuxième cible dhis2_tracker", "{target} is the second target of kind dhis2_tracker"),
+        ("Un paquet n'en sert qu'une : celle-ci ne recevrait rien.", "A pack serves one: this one would get nothing."),
+        ("Retirez-la, ou faites-en un autre paquet.", "Remove it, or make another pack of it."),
+    ),
     "tracker.nobody": Code(
         (
             "{stage} : les fiches de {activity} ne parlent d'aucune personne",

@@ -15,15 +15,18 @@ def check(one: Checking) -> None:
     tracker = one.pack.tracker
     if tracker is None:
         return
-    if not any(target.kind == "dhis2_tracker" for target in one.pack.targets.values()):
+    targets = [name for name, target in one.pack.targets.items() if target.kind == "dhis2_tracker"]
+    if not targets:
         one.add("tracker.no_target", one.where.value(_FILE))
+    for name in targets[1:]:
+        one.add("tracker.second_target", one.where.key("connector.yaml", "targets", name), target=name)
     levels = sorted({row.level for row in one.pack.org_units})
     if levels and tracker.level and tracker.level not in levels:
         place, near = one.where.value(_FILE, "level"), nearest(tracker.level, levels)
         one.add("level.unknown", place, data_set=tracker.program, level=tracker.level, nearest=near)
     _people(one, tracker)
-    for place, stage in enumerate(tracker.stages):
-        _stage(one, place, stage)
+    for number, stage in enumerate(tracker.stages):
+        _stage(one, number, stage)
 
 
 def _people(one: Checking, tracker: Tracker) -> None:

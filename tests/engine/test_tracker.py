@@ -134,6 +134,9 @@ def test_corrections_deletions_and_second_thoughts(road: Road) -> None:
     road.run()
     expected[ANNA]["events"]["2026-08-20"] = expected[ANNA]["events"].pop("2026-08-03")
     assert there(road) == expected, "nothing moves an enrolment forward"
+    road.cht.put({**visit("earlier", "2026-08-20"), "contact": {"_id": "asc-001", "parent": {"_id": "nowhere"}}})
+    road.run()
+    assert road.quarantined() and there(road) == expected, "in quarantine it stays as it was sent"
     road.cht.put(visit("earlier", "2026-07-20"))
     road.run()
     del expected[ANNA]["events"]["2026-08-20"]

@@ -57,6 +57,13 @@ def with_tracker(right: str, wrong: str) -> Callable[[Path], None]:
     return do
 
 
+def _two_trackers(folder: Path) -> None:
+    with_tracker("", "")(folder)
+    main = folder / "connector.yaml"
+    second = TARGET_YAML.replace("suivi:", "encore:")
+    main.write_text(main.read_text("utf-8").replace(TARGET_YAML, TARGET_YAML + second, 1), "utf-8")
+
+
 def _tracked(code: str, right: str, wrong: str) -> Plant:
     return Plant(code, "tracker.yaml", "", "", do=with_tracker(right, wrong.replace(MARK, "")), seen=("tracker.yaml", wrong),
                  page=(wrong.replace(MARK, "").strip(), right.strip()))  # fmt: skip
@@ -272,6 +279,8 @@ PLANTS: tuple[Plant, ...] = (
     # ---------------------------------------------------------------- tracker
     Plant("tracker.no_target", "tracker.yaml", "", "", do=_write("tracker.yaml", TRACKER_YAML), seen=("tracker.yaml", ""),
           page=("(tracker.yaml, and no target of kind dhis2_tracker)", "kind: dhis2_tracker   # in connector.yaml")),
+    Plant("tracker.second_target", "connector.yaml", "", "", do=_two_trackers, seen=("connector.yaml", "  «encore:"),
+          page=("two targets of kind dhis2_tracker", "one target of kind dhis2_tracker")),
     _tracked("tracker.nobody", "activity: sick_visit ", "activity: «stock_report "),
     _tracked("tracker.person_fact", "  TR_NOM: name\n", "  TR_NOM: «nmae\n"),
     _tracked("tracker.several", "      TR_PB: muac_mm\n", "      TR_PB: «danger_signs\n"),
