@@ -52,7 +52,6 @@ _STALE = {
     f"dhis2.E{number}"
     for number in (1005, 1006, 1010, 1011, 1013, 1019, 1029, 1041, 1049, 1069, 1070, 1089, 1304, 1305)
 }
-_GONE = {"dhis2.stage_missing", "dhis2.attribute_missing", "dhis2.stage_element_missing", "dhis2.program_no_unit"}
 _PERSON, _ENROLLMENT, _EVENT = "TRACKED_ENTITY", "ENROLLMENT", "EVENT"
 
 
@@ -110,6 +109,7 @@ class Dhis2TrackerTarget:
         self._overwrite = overwrite
         self._max_bytes = int(settings.get("max_answer_bytes", http.MAX_BYTES))
         self._programs: dict[str, Program] = {}
+        self._asked: set[str] = set()  #: programs asked for in this batch: once is enough for all that lack a code
         send_token(client, settings)
 
     # ------------------------------------------------------------ the port
@@ -118,6 +118,7 @@ class Dhis2TrackerTarget:
         """People, then events, then removals; an event of a person who was refused waits for her. A failure of the
         target ends the batch. Raises LaneBusy before anything is sent."""
         async with progress.lane(f"dhis2_tracker:{self.name}"):
+            self._asked.clear()
             items = [_Item(one) for one in batch]
             people = [one for one in items if one.delivery.kind == "tracked_entity"]
             gone = [one for one in items if one.payload.get("deleted")]
@@ -128,12 +129,11 @@ class Dhis2TrackerTarget:
             ready = []
             for one in events:
                 person = sent.get(one.payload["person"])
-                last = done[id(person)] if person is not None else None
-                stored = person is not None and last is not None and last.verdict is Verdict.ACCEPTED
+                stored = person is not None and done[id(person)].verdict is Verdict.ACCEPTED
                 there = person.remote if stored and person is not None else one.payload.get("entity")
-                if there is None or (last is not None and last.of_target):
-                    first = Outcome(Verdict.DEFERRED, "dhis2.person_first", patient=True)
-                    done[id(one)] = last if last is not None and last.of_target else first
+                if there is None:
+                    waits = Outcome(Verdict.DEFERRED, "dhis2.person_first", patient=True)
+                    done[id(one)] = _down(done) or waits
                 else:
                     ready.append((one, there))
             entities = {id(one): there for one, there in ready}
@@ -375,6 +375,9 @@ class Dhis2TrackerTarget:
 
     async def _remove(self, gone: Sequence[_Item], done: dict[int, Outcome]) -> None:
         """What is not there, or deleted already, is removed (349, 350)."""
+        if (down := _down(done)) is not None:
+            done.update({id(one): down for one in gone})
+            return
         for part in _parts([(one, {"events": [{"event": self._uid(one)}]}) for one in gone]):
             for one, outcome in zip([one for one, _ in part], await self._post(part, "DELETE"), strict=True):
                 if isinstance(outcome, Outcome):
@@ -400,20 +403,22 @@ class Dhis2TrackerTarget:
             ready: list[tuple[_Item, Json]] = []
             programs: dict[int, Program] = {}
             for one in waiting:
+                if (down := _down(done)) is not None:
+                    done[id(one)] = down
+                    continue
                 try:
                     program = programs[id(one)] = await self._program(one.payload)
                     ready.append((one, make(program, one)))
                 except _Stop as stop:
                     done[id(one)] = stop.outcome
             again: list[_Item] = []
-            down: Outcome | None = None
             for part in _parts(ready):
                 said: Sequence[Outcome | Sequence[str]]
+                down = _down(done)
                 said = [down] * len(part) if down is not None else await self._post(part, "CREATE_AND_UPDATE")
                 for (one, made), told in zip(part, said, strict=True):
                     if isinstance(told, Outcome):
                         done[id(one)] = told
-                        down = told if told.of_target else down
                     elif not told:
                         done[id(one)] = self._stored(one, programs[id(one)], made, progress)
                     else:
@@ -424,9 +429,6 @@ class Dhis2TrackerTarget:
                         done[id(one)] = outcome or self._refused(told)
                         if outcome is None:
                             again.append(one)
-            if down is not None:
-                done.update({id(one): down for one in again})
-                return
             waiting = again
 
     def _stored(self, one: _Item, program: Program, made: Json, progress: Progress) -> Outcome:
@@ -516,9 +518,11 @@ class Dhis2TrackerTarget:
         """The program of a payload; asked for again once when a code of the payload is not in it. Raises _Stop."""
         code = payload["program"]
         remembered = self._programs.get(code)
-        if remembered is not None and _knows(remembered, payload):
+        usable = remembered is not None and remembered.entity_type and remembered.writable
+        if remembered is not None and usable and (code in self._asked or _knows(remembered, payload)):
             return remembered
         found = await self._find(code)
+        self._asked.add(code)
         if found is None:
             raise _unavailable("dhis2.program_missing")
         if not found.entity_type:
@@ -545,6 +549,11 @@ class Dhis2TrackerTarget:
 
 
 # ---------------------------------------------------------------- pure parts
+
+
+def _down(done: Mapping[int, Outcome]) -> Outcome | None:
+    """The target's own failure, if there was one: nothing more is sent."""
+    return next((one for one in done.values() if one.of_target), None)
 
 
 def _unit(program: Program, code: str) -> str:
