@@ -171,10 +171,15 @@ def test_a_record_waits_for_its_person_and_goes_to_another_when_it_says_so(road:
     assert there(road)[MODIBO]["events"] == found[MODIBO]["events"], "who is no longer registered keeps her events"
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize("faults", [
-    {"lose_response_every": 2, "only": "writes"}, {"every": 2, "status": 503}, {"truncate_every": 2, "only": "writes"},
-    {"html_every": 2, "only": "writes"}, {"late_seconds": 2, "every": 2, "only": "writes"},
-    {"every": 2, "status": 500, "only": "writes"},
+    {"lose_response_every": 2, "only": "writes"}, {"late_seconds": 2, "every": 2, "only": "writes"},
+    pytest.param({"every": 2, "status": 503}, marks=SLOW),
+    pytest.param({"truncate_every": 2, "only": "writes"}, marks=SLOW),
+    pytest.param({"html_every": 2, "only": "writes"}, marks=SLOW),
+    pytest.param({"every": 2, "status": 500, "only": "writes"}, marks=SLOW),
 ])  # fmt: skip
 def test_whatever_fails_each_is_there_once(road: Road, faults: dict[str, Any]) -> None:
     road.dhis2.plane.arm(faults)
