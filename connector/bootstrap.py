@@ -26,6 +26,8 @@ from connector.adapters.cht_answers import ChtAnswersTarget
 from connector.adapters.dhis2 import Dhis2Target, send_token
 from connector.adapters.dhis2_answers import REASONS as DHIS2_REASONS
 from connector.adapters.dhis2_setup import Dhis2Setup
+from connector.adapters.dhis2_tracker import Dhis2TrackerTarget
+from connector.adapters.dhis2_tracker_answers import REASONS as TRACKER_REASONS
 from connector.adapters.fhir_server import REASONS as FHIR_REASONS
 from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
@@ -34,7 +36,7 @@ from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
 from connector.adapters.openmrs_rest import Rest
 from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
-from connector.engine import audit, rules, runs, same_person
+from connector.engine import audit, rules, runs, same_person, tracker
 from connector.engine.engine import Engine, stamp
 from connector.engine.reasons import OWN_REASONS
 from connector.errors import ConfigError, PackBroken
@@ -57,7 +59,14 @@ from connector.store.database import QueuedStore, SqlStore, require_current
 #: Folders of copies, and after how many seconds one that nobody deleted is.
 _REHEARSAL, _STALE = "rehearsal-", 86_400.0
 
-REASONS: Mapping[str, Reason] = {**OWN_REASONS, **DHIS2_REASONS, **OPENMRS_REASONS, **FHIR_REASONS, **ANSWER_REASONS}
+REASONS: Mapping[str, Reason] = {
+    **OWN_REASONS,
+    **DHIS2_REASONS,
+    **TRACKER_REASONS,
+    **OPENMRS_REASONS,
+    **FHIR_REASONS,
+    **ANSWER_REASONS,
+}
 
 
 class WallClock:
@@ -252,6 +261,11 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     if target.kind == "dhis2":
         wanted = {**values, "expected": expected_metadata(pack)}
         return Dhis2Target(client, name=target.name, settings=wanted, look_first=True, now=clock.now)
+    if target.kind == "dhis2_tracker":
+        overwrite = target.on_existing == "overwrite"
+        return Dhis2TrackerTarget(
+            client, name=target.name, settings=values, names=names, tracker=pack.tracker, overwrite=overwrite
+        )
     if target.kind == "openmrs":
         return OpenmrsTarget(
             client,
@@ -365,6 +379,10 @@ def new_pack(engine: Engine) -> int:
             if everything or known.get(f"{source}/{name}") not in (None, form.version)
         ]
         gone = [(s, n) for s, _, n in (one.partition("/") for one in known) if (s, n) not in engine.pack.forms]
+        before = unit.fact("tracker") or ""
+        if before != tracker.sends(engine):
+            goes = tracker.kinds_of(before) | tracker.kinds_of(tracker.sends(engine))
+            changed += [key for key, form in engine.pack.forms.items() if form.activity in goes and key not in changed]
         count: int = unit.dirty_forms(changed + gone) if unit.fact("pack_version") else 0
         if everything:
             unit.touch_all()  # also what lost its last record while its indicator was not in the pack
@@ -373,6 +391,7 @@ def new_pack(engine: Engine) -> int:
         rules.note(engine, unit)
         unit.keep_fact("pack_version", engine.pack.version)
         unit.keep_fact("counting_version", counting)
+        unit.keep_fact("tracker", tracker.sends(engine))
         unit.keep_fact("form_versions", ";".join(f"{s}/{n}={f.version}" for (s, n), f in engine.pack.forms.items()))
         audit.record(
             unit,

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import typer  # noqa: E402
 
 from connector import errors  # noqa: E402
-from connector.adapters import dhis2_probe, openmrs_probe  # noqa: E402
+from connector.adapters import dhis2_probe, dhis2_tracker_probe, openmrs_probe  # noqa: E402
 from connector.bootstrap import REASONS  # noqa: E402
 from connector.cli.app import with_commands  # noqa: E402
 from connector.findings import Code  # noqa: E402
@@ -35,7 +35,7 @@ from connector.mappings import lint_codes as lint  # noqa: E402
 from connector.mappings.connection_shapes import EVERY, SETTINGS_OF, SOURCES, TARGETS  # noqa: E402
 from connector.settings import Settings  # noqa: E402
 from scripts import indicators_page  # noqa: E402
-from tests.contract.live_plants import LIVE  # noqa: E402
+from tests.contract.live_plants import LIVE, TRACKER  # noqa: E402
 from tests.unit.lint_plants import MARK, PLANTS  # noqa: E402
 
 MADE = "<!-- Made by scripts/make_reference.py. Do not edit: change the code and run it again. -->\n"
@@ -404,7 +404,7 @@ def lint_codes() -> dict[str, Code]:
 
 
 def live_codes() -> dict[str, Code]:
-    return {**dhis2_probe.FINDINGS, **openmrs_probe.FINDINGS}
+    return {**dhis2_probe.FINDINGS, **dhis2_tracker_probe.FINDINGS, **openmrs_probe.FINDINGS}
 
 
 _NEAREST = ("Vouliez-vous dire … ?", "Did you mean …?")
@@ -465,7 +465,7 @@ def lint_code_page(name: str) -> str:
 
 def _examples_of(name: str) -> tuple[str, str, str]:
     """File, wrong and right of a code: what the tests plant, so that no example is invented."""
-    for live in LIVE:
+    for live in (*LIVE, *TRACKER):
         if live.code == name:
             return "", live.wrong, live.right
     plant = next(one for one in PLANTS if one.code == name)

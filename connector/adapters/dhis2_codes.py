@@ -1,8 +1,7 @@
 """Every error code DHIS2 can give for what is sent to it: verdict, who must act, what is wrong and what to do (fr, en).
 
 Sources: ``ErrorCode`` (E76xx up to 2.42, E8xxx since 2.43) and ``ValidationCode`` of the tracker (E1xxx, E4xxx, E5000,
-E9999) of DHIS2 2.42.5 and 2.43.1. Relais sends aggregate values only; the rows of the tracker are here so that a code
-always has its sentence.
+E9999) of DHIS2 2.42.5 and 2.43.1.
 """
 
 from __future__ import annotations
@@ -249,7 +248,7 @@ _V43: dict[str, Row] = {
 #: The tracker: codes of one kind, and their row.
 _TRACKER: tuple[tuple[str, Row], ...] = (
     (
-        "E1000 E1001 E1003 E1083 E1091 E1095 E1096 E1099 E1102 E1104",
+        "E1000 E1001 E1003 E1083 E1091 E1095 E1096 E1099 E1100 E1102 E1103 E1104 E4020",
         (
             _R,
             Who.TARGET_ADMIN,
@@ -258,11 +257,11 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        "E1005 E1006 E1010 E1011 E1013 E1049 E1068 E1069 E1070 E1115 E1116 E1117",
+        "E1005 E1006 E1010 E1011 E1013 E1049 E1068 E1069 E1070 E1115 E1116 E1117 E4006 E4012",
         (_R, Who.MAPPING, "objet introuvable ; corrigez les codes", "an object is not found; mend the codes"),
     ),
     (
-        "E1002 E1030 E1080 E1063 E1032 E1081",
+        "E1002 E1030 E1080 E1063 E1032 E1081 E1119 E4015 E4016",
         (
             _R,
             Who.SYSADMIN,
@@ -271,15 +270,15 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        "E1007 E1302 E1125 E1077 E1012 E1084 E1085",
+        "E1007 E1302 E1125 E1077 E1012 E1009 E1084 E1085 E1118 E4001 E4010 E4014",
         (_R, Who.MAPPING, "valeur non valable ; corrigez la traduction", "value not valid; mend the mapping"),
     ),
     (
-        "E1018 E1090 E1303 E1121 E1122 E1123 E1124 E1025 E1031",
+        "E1018 E1090 E1303 E1121 E1122 E1123 E1124 E1025 E1031 E1023 E1033 E1046 E1050 E1074 E1075 E1076 E1313",
         (_R, Who.MAPPING, "champ obligatoire absent", "a mandatory field is missing; mend the mapping"),
     ),
     (
-        "E1019 E1304 E1305 E1022 E1029 E1041 E1079 E1089",
+        "E1019 E1304 E1305 E1022 E1029 E1041 E1079 E1089 E1008 E1014 E1054 E1055 E1120 E4000",
         (
             _R,
             Who.MAPPING,
@@ -292,12 +291,21 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         (_R, Who.SYSADMIN, "Relais a donné un identifiant mal formé", "Relais gave an id that is none; report it"),
     ),
     (
-        "E1126 E1127 E1128",
+        "E1126 E1127 E1128 E1051 E1052 E1315 E1316",
         (
             _R,
             Who.TARGET_ADMIN,
-            "une propriété qui ne change plus est autre dans DHIS2",
-            "a property that can no longer change is another in DHIS2",
+            "l'objet ne se change pas ainsi dans DHIS2 ; voyez son état là-bas",
+            "the object cannot be changed so in DHIS2; see its state there",
+        ),
+    ),
+    (
+        "E1112",
+        (
+            _R,
+            Who.TARGET_ADMIN,
+            "attribut confidentiel, et ce serveur ne chiffre pas ; réglez le chiffrement",
+            "a confidential attribute, and this server does not encrypt; set up its encryption",
         ),
     ),
     (
@@ -332,12 +340,21 @@ _TRACKER: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        "E1064 E1015 E1016 E1039 E4018",
+        "E1064 E1015 E1016 E4018",
         (
             _R,
             Who.TARGET_ADMIN,
-            "doublon : il existe sous un autre identifiant",
-            "duplicate: it is there under another id; resolve it in DHIS2",
+            "doublon : il existe sous un autre identifiant, que Relais n'a pas trouvé ; voyez dans DHIS2",
+            "duplicate: it is there under another id that Relais did not find; resolve it in DHIS2",
+        ),
+    ),
+    (
+        "E1039",
+        (
+            _R,
+            Who.TARGET_ADMIN,
+            "l'étape ne se répète pas et a déjà un événement ; rendez-la répétable, puis relancez",
+            "the stage is not repeatable and has an event already; make it repeatable, then retry",
         ),
     ),
     (

@@ -243,7 +243,7 @@ def examine(
     org units that are in DHIS2, though not in their data set."""
     roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
     roots = roots if not _writes_anywhere(info, me) else set()
-    findings = [*_server(name, info), *_user(name, info, me, roots)]
+    findings = [*server(name, info), *_user(name, info, me, roots)]
     for code, wanted in expected.items():
         data_set = sets.get(code)
         if data_set is None:
@@ -260,7 +260,8 @@ def _found(code: str, about: tuple[str, ...] = (), **words: str | int | Pair) ->
     return found(FINDINGS, code, words, about=about)
 
 
-def _server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
+def server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings for its version and calendar (``GET /api/system/info``)."""
     version = str(info.get("version", ""))
     if not 38 <= _minor(info) <= 43:
         yield _found("dhis2.version", name=name, version=version or ("de version inconnue", "of unknown version"))

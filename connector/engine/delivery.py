@@ -20,7 +20,18 @@ from typing import Any
 import orjson
 
 from connector import retry
-from connector.engine import audit, match_review, pauses, proof, referrals, release, resources, tally, timekeeping
+from connector.engine import (
+    audit,
+    match_review,
+    pauses,
+    proof,
+    referrals,
+    release,
+    resources,
+    tally,
+    timekeeping,
+    tracker,
+)
 from connector.engine.engine import Engine, moment, stamp
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.identity import digest
@@ -32,6 +43,9 @@ LANE = timedelta(minutes=5)
 
 #: Of so many versions of a resource it is known that we sent them, by the first letters of their digest.
 SENT, MARK = 8, 16
+
+#: Kinds of target that say 401 also while their database is down.
+DOWN_IS_401 = ("dhis2", tracker.KIND)
 
 #: Reason codes that mean the account is refused.
 LOCKED = ("locked", "disabled")
@@ -234,6 +248,12 @@ def _claim(
                 gone.append(row)
                 continue
             payload = found
+        elif row["kind"] in (tracker.PERSON, tracker.EVENT):
+            told = tracker.payload_of(unit, row)
+            if told is None:
+                gone.append(row)
+                continue
+            payload = told
         else:
             payload = unit.open("delivery", row["payload_enc"])
         delivery = _delivery(row, payload, unsure)
@@ -559,7 +579,7 @@ def _judge_target(
     if own is None:
         after = retry.after_success(health, len(outcomes), full)
     elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
-        probes = engine.pack.targets[target].kind == "dhis2"
+        probes = engine.pack.targets[target].kind in DOWN_IS_401
         locked = any(word in own.reason for word in LOCKED)
         after = retry.after_refusal(health, now, probes=probes, locked=locked, scale=engine.retry_scale)
     else:
@@ -567,7 +587,7 @@ def _judge_target(
             health, now, random=engine.random, scale=engine.retry_scale, retry_after=own.retry_after, full=full
         )
     good = own is None
-    who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind == "dhis2")
+    who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind in DOWN_IS_401)
 
     unit.keep_target(
         target=target,

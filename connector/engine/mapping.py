@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.engine import audit, contributing, referrals, resources
+from connector.engine import audit, contributing, referrals, resources, tracker
 from connector.engine.deriving import Derived, completed
 from connector.engine.engine import Engine
 from connector.engine.places import OrgUnits
@@ -257,6 +257,7 @@ class Mapping:
         self._recount(unit, works, now)
         built, invalid = resources.want(engine, unit, works, known)
         referrals.want(engine, unit, works, known)
+        tracker.want(engine, unit, works, known, self.org_units)
         self._heads(unit, every, now)
         quarantined = sum(1 for w in works if w.error)
         audit.record(

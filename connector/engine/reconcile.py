@@ -179,12 +179,14 @@ def _again(engine: Engine, unit: Any, row: dict[str, Any], gone: bool) -> None:
 
 def payload_of(engine: Engine, unit: Any, row: dict[str, Any]) -> Delivery | None:
     """The delivery of a row with its payload rebuilt; None when it cannot be."""
-    from connector.engine import delivery, resources
+    from connector.engine import delivery, resources, tracker
 
     if row["kind"] == "block":
         payload: Any = tally.block_payload(engine, unit, row["key"])[0]
     elif row["kind"] == "resource":
         payload = resources.rebuild(engine, unit, [row]).get(row["key"])
+    elif row["kind"] in (tracker.PERSON, tracker.EVENT):
+        payload = tracker.payload_of(unit, row)
     else:
         payload = unit.open("delivery", row["payload_enc"])
     if payload is None:

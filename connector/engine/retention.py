@@ -124,6 +124,9 @@ def shorten(unit: Any, record: str) -> int:
             kept["encounter"] = {"id": payload["encounter"]["id"]}
         unit.replace_payload(row["id"], unit.seal("delivery", kept))
         count += 1
+    for row in unit.payloads(record, ("event",)):
+        unit.replace_payload(row["id"], None)  # to take it back its key is enough
+        count += 1
     return count
 
 

@@ -25,6 +25,7 @@ from connector.mappings.config_indicators import ElementCodes, read_indicators
 from connector.mappings.config_places import read_deployments, read_org_units
 from connector.mappings.config_reading import Reading, files
 from connector.mappings.config_release import read_reporting
+from connector.mappings.config_tracker import read_tracker
 from connector.mappings.pack import (
     Category,
     DataSet,
@@ -94,6 +95,9 @@ def load_pack(
     kinds = {*(one.kind for one in sources.values()), *(one.kind for one in targets.values())}
     if "openmrs" in kinds or (folder / "openmrs.yaml").is_file():
         openmrs = reading.file("openmrs.yaml", shapes.OPENMRS).map
+    tracker = None
+    if "dhis2_tracker" in kinds or (folder / "tracker.yaml").is_file():
+        tracker = read_tracker(reading)
     pack = Pack(
         id=pack_id,
         version=_version(folder),
@@ -118,6 +122,7 @@ def load_pack(
         schedules=schedules,
         episodes=episodes,
         registers=registers,
+        tracker=tracker,
     )
     return pack, sorted((_hidden(one, secrets) for one in findings.items), key=lambda one: (one.file, one.line))
 

@@ -100,6 +100,18 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "settles_within": _SETTLES,
         "max_answer_bytes": _ANSWER,
     },
+    "dhis2_tracker": {
+        "url": _URL,
+        "user": _USER,
+        "password": _PASSWORD,
+        "token": _TOKEN,
+        "batch": Field(
+            Whole(whole=(1, 1000), pattern=r"[1-9]\d{0,2}|1000"),
+            ("personnes ou événements par requête", "people or events per request"), default="100",
+        ),
+        "settles_within": _SETTLES,
+        "max_answer_bytes": _ANSWER,
+    },
     "fhir_server": {
         "url": _URL,
         "user": _USER,
@@ -150,7 +162,7 @@ EVERY: Mapping[str, Field] = {
     ),
 }
 SOURCE_KINDS = ("cht", "files", "openmrs")
-TARGET_KINDS = ("dhis2", "openmrs", "fhir_server", "cht_answers")
+TARGET_KINDS = ("dhis2", "dhis2_tracker", "openmrs", "fhir_server", "cht_answers")
 
 SOURCES = Group(
     {

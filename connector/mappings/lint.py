@@ -18,6 +18,7 @@ from connector.mappings import (
     lint_samples,
     lint_slips,
     lint_together,
+    lint_tracker,
 )
 from connector.mappings.fact_functions import functions
 from connector.mappings.linting import checking
@@ -33,6 +34,7 @@ _CHECKS = (
     lint_categories.check,
     lint_places.check,
     lint_clinics.check,
+    lint_tracker.check,
     lint_examples.check,
     lint_samples.check,
     lint_slips.check,

@@ -10,5 +10,6 @@ from connector.mappings.lint_codes_counting import COUNTING
 from connector.mappings.lint_codes_files import FILES
 from connector.mappings.lint_codes_mapping import MAPPING
 from connector.mappings.lint_codes_places import PLACES
+from connector.mappings.lint_codes_tracker import TRACKER
 
-CODES: Mapping[str, Code] = {**FILES, **MAPPING, **COUNTING, **PLACES}
+CODES: Mapping[str, Code] = {**FILES, **MAPPING, **COUNTING, **PLACES, **TRACKER}

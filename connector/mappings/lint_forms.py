@@ -129,6 +129,8 @@ def _uncounted(one: Checking, form: FormMapping) -> None:
 def _used(one: Checking) -> set[str]:
     pack = one.pack
     used = {*PERSON_FACTS, REPORTED_AGE, "group_type", *(pack.openmrs.get("observations") or {})}
+    for stage in pack.tracker.stages if pack.tracker is not None else ():
+        used |= {one.fact for one in stage.data_elements.values()}
     for indicator in pack.indicators.values():
         for predicate in predicates(indicator):
             used |= names_read(predicate.evaluate, predicate.source)

@@ -52,6 +52,8 @@ def _about(pack: Pack, where: Where, about: tuple[str, ...]) -> Place | None:
         case ("org_unit", code):
             row = next((one for one in pack.org_units if one.org_unit == code), None)
             return where.cell(at(row.at), "org_unit") if row else None
+        case ("tracker", *steps):
+            return where.value("tracker.yaml", *steps)
         case ("openmrs", *steps):
             return where.value("openmrs.yaml", *steps)
     return None

@@ -39,7 +39,7 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """``kind``: dhis2 | openmrs | fhir_server | cht_answers."""
+    """``kind``: dhis2 | dhis2_tracker | openmrs | fhir_server | cht_answers."""
 
     name: str
     kind: str
@@ -318,6 +318,39 @@ class DataSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A fact that goes into a field of a tracker. ``codes``: option -> its code in DHIS2, where they differ."""
+
+    fact: str
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerStage:
+    """Every record of a kind of activity is one event of the stage. ``data_elements``: DHIS2 code -> fact."""
+
+    stage: str  #: code or UID in DHIS2
+    activity: str
+    data_elements: Mapping[str, Sent]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """``tracker.yaml``: which activities become events of one DHIS2 program. ``program``: its code; ``level``: where
+    events are written; ``attributes``: DHIS2 code -> what is known of the person (``id``, or a fact of the form that
+    registers her)."""
+
+    program: str
+    level: str
+    attributes: Mapping[str, Sent]
+    stages: Sequence[TrackerStage]
+    version: str
+
+    def stages_of(self, activity: str) -> list[TrackerStage]:
+        return [one for one in self.stages if one.activity == activity]
+
+
+@dataclass(frozen=True, slots=True)
 class OrgUnitRow:
     """One line of ``org_units.csv``: a source's place is this DHIS2 org unit between two dates."""
 
@@ -372,6 +405,7 @@ class Pack:
     schedules: Mapping[str, str] = field(default_factory=dict)
     episodes: Mapping[str, EpisodeKind] = field(default_factory=dict)
     registers: Mapping[str, Register] = field(default_factory=dict)
+    tracker: Tracker | None = None
 
     def is_small(self, indicator: str, value: str | None) -> bool:
         """So few that the figure may point at a person? It is flagged, never hidden from official reporting."""

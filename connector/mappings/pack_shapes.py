@@ -568,6 +568,53 @@ DHIS2 = Group(
     }
 )  # fmt: skip
 
+# ---------------------------------------------------------------- tracker.yaml
+
+_SENT = Either(
+    scalar=FACT_NAME,
+    group=Group(
+        {
+            "fact": Field(FACT_NAME, ("le fait", "the fact"), required=True),
+            "codes": Field(MapOf(TEXT), ("sa réponse -> le code de l'option dans DHIS2",
+                                         "its answer -> the code of the option in DHIS2")),
+        }
+    ),
+    expected=("un fait, ou {fact: ..., codes: {...}}", "a fact, or {fact: ..., codes: {...}}"),
+)  # fmt: skip
+TRACKER = Group(
+    {
+        "program": Field(TEXT, ("le code du programme dans DHIS2", "the program's code in DHIS2"), required=True),
+        "level": Field(TEXT, ("le niveau où les événements sont saisis", "the level events are entered at"),
+                       required=True),
+        "attributes": Field(
+            MapOf(_SENT),
+            ("le code de l'attribut dans DHIS2 -> ce qu'on sait de la personne",
+             "the attribute's code in DHIS2 -> what is known of the person"),
+            required=True,
+        ),
+        "stages": Field(
+            ListOf(
+                Group(
+                    {
+                        "id": Field(TEXT, ("le code de l'étape dans DHIS2, ou son identifiant",
+                                           "the stage's code in DHIS2, or its identifier"), required=True),
+                        "activity": Field(ID, ("chaque fiche de cette activité est un événement",
+                                               "each record of this activity is an event"), required=True),
+                        "data_elements": Field(
+                            MapOf(_SENT),
+                            ("le code de l'élément dans DHIS2 -> le fait",
+                             "the data element's code in DHIS2 -> the fact"),
+                            required=True,
+                        ),
+                    }
+                )
+            ),
+            ("quelle activité va à quelle étape", "which activity goes to which stage"),
+            required=True,
+        ),
+    }
+)  # fmt: skip
+
 # ---------------------------------------------------------------- openmrs.yaml
 
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{1,8}A{28,35}"
@@ -842,6 +889,9 @@ KINDS_OF_FILE: Mapping[str, FileKind] = {
     ),
     "registers": FileKind(("registers.yaml",), REGISTERS, ("qui et ce qu'il y a", "who and what there is")),
     "dhis2": FileKind(("dhis2.yaml",), DHIS2, ("jeux de données et codes", "data sets and codes")),
+    "tracker": FileKind(
+        ("tracker.yaml",), TRACKER, ("les personnes et visites dans DHIS2", "people and visits in DHIS2")
+    ),
     "openmrs": FileKind(("openmrs.yaml",), OPENMRS, ("les centres de santé", "the clinics")),
     "form_test": FileKind(("forms/*/*.test.yaml",), FORM_TEST, ("exemples d'un formulaire", "examples of a form")),
     "indicator_test": FileKind(

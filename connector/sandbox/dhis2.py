@@ -30,6 +30,7 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
                           approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly, Quarterly,
                           SixMonthly, Yearly.
                           openFuturePeriods 0 = the current period is closed still (E7641).
+``tracker``               programs and what belongs to them: docstring of ``dhis2_tracker.py``. May be left out.
 
 **values** are what is typed in already: [{dataSet?, dataElement, orgUnit, period, categoryOptionCombo?: "default",
 attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: false}], all in codes.
@@ -42,7 +43,8 @@ of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and
 ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
-attributeOptionCombo, date, completed, storedBy}]} in codes. ``reset()`` restores what the constructor was given.
+attributeOptionCombo, date, completed, storedBy}]} in codes, and ``tracker`` where there are programs. ``reset()``
+restores what the constructor was given.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ from connector.sandbox.dhis2_login import Doors
 from connector.sandbox.dhis2_metadata import Metadata, Refused, select
 from connector.sandbox.dhis2_rules import Aborted, Failed, Json, Key, may_write
 from connector.sandbox.dhis2_setup import AUTHORITY, PATCHED, READ, MetadataImport
+from connector.sandbox.dhis2_tracker import Tracker
 from connector.sandbox.dhis2_v43 import Entry
 from connector.sandbox.dhis2_wire import HTML_404, STATUS, Answer, Request, check_options, imported, parsed, said
 from connector.sandbox.plane import Plane
@@ -69,6 +72,7 @@ _ANY_METHOD = {
     "dataValueSets": ("GET", "POST"),
     "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
     "lockExceptions": ("POST", "DELETE"),
+    "tracker": ("GET", "POST"),
 }
 PROFILES: dict[str, type[Legacy] | type[Entry]] = {"legacy": Legacy, "v43": Entry}
 
@@ -91,6 +95,9 @@ class DHIS2Sim:
         today = date.fromisoformat(metadata["today"])
         self.held = Held(self.metadata, today, self.values, self.completions, plane.applied)
         self.importer = PROFILES[profile](self.held)
+        self.tracker = Tracker(
+            self.metadata, plane.applied, lambda: self.held.today, scoped_superuser=profile == "legacy"
+        )
         self.doors = Doors(self.users, self.importer.login_page)
         self.reset()
         control = {"refuse": self._set_refuse, "values": self._type_in}
@@ -113,6 +120,7 @@ class DHIS2Sim:
         self.completions.clear()
         self.held.lock_exceptions.clear()
         self.importer.reset()
+        self.tracker.reset()
         self.refuse = []
         self.doors.reset()
         self._type_in(self._initial)
@@ -163,7 +171,8 @@ class DHIS2Sim:
                 }
             )
         completions = [{**completion_named(key), **held} for key, held in sorted(self.completions.items())]
-        return {"values": values, "completions": completions}
+        people = {"tracker": self.tracker.state()} if self.tracker.programs else {}
+        return {"values": values, "completions": completions, **people}
 
     def _set_refuse(self, rules: list[Json]) -> Json:
         self.refuse = [dict(rule) for rule in rules]
@@ -241,6 +250,10 @@ class DHIS2Sim:
                 self.importer.single(query)
             case ["completeDataSetRegistrations"]:
                 self._completions(request, user)
+            case ["tracker", *rest]:
+                self.tracker.route(rest, request, user)
+            case ["programs"]:
+                raise Answer(200, self.tracker.search_programs(query, request.many("filter")))
             case ["lockExceptions"]:
                 self._lock_exception(request.method, query)
 

@@ -117,3 +117,33 @@ LIVE: tuple[Live, ...] = (
     Live("openmrs.clock", "openmrs", "the clinic's clock is two minutes slow", "both machines keep their time by NTP",
          (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(slow=True)),
 )  # fmt: skip
+
+
+def _stage(program: Json) -> Json:
+    found: Json = program["stages"][0]
+    return found
+
+
+#: Troubles with a tracker. ``spoil(program, _)``; ``stands``: a place in ``tests/tracker_pack.py``.
+TRACKER: tuple[Live, ...] = (
+    Live("dhis2.program_missing", "tracker", "DHIS2 has no program TR_ENFANTS", "DHIS2 has the program TR_ENFANTS",
+         ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(code="TR_OTHER")),
+    Live("dhis2.program_no_person", "tracker", "TR_ENFANTS is an event program", "TR_ENFANTS registers people",
+         ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(entityType=None)),
+    Live("dhis2.program_no_write", "tracker", "TR_ENFANTS is shared with our user to view",
+         "TR_ENFANTS is shared with data write access",
+         ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(write=False)),
+    Live("dhis2.stage_missing", "tracker", "TR_ENFANTS has no stage TR_VISITE", "TR_ENFANTS has the stage TR_VISITE",
+         ("tracker.yaml", "- id: «TR_VISITE"), lambda program, _: _stage(program).update(code="TR_OTHER")),
+    Live("dhis2.stage_once", "tracker", "the stage TR_VISITE is not repeatable", "it is repeatable",
+         ("tracker.yaml", "- id: «TR_VISITE"), lambda program, _: _stage(program).update(repeatable=False)),
+    Live("dhis2.attribute_missing", "tracker", "TR_NOM is no attribute of TR_ENFANTS", "TR_NOM is one of its attributes",
+         ("tracker.yaml", "TR_NOM: «name"),
+         lambda program, _: program.update(attributes=[a for a in program["attributes"] if a["code"] != "TR_NOM"])),
+    Live("dhis2.stage_element_missing", "tracker", "TR_PB is no data element of TR_VISITE",
+         "TR_PB is one of its data elements", ("tracker.yaml", "TR_PB: «muac_mm"),
+         lambda program, _: _stage(program).update(elements=[e for e in _stage(program)["elements"] if e["code"] != "TR_PB"])),
+    Live("dhis2.field_needed", "tracker", "the attribute TR_TEL is mandatory in DHIS2", "TR_TEL: phone",
+         ("tracker.yaml", "attributes:                  # of the person: code in DHIS2 -> id, or a fact of the form that registers her\n  «TR_ID"),
+         lambda program, _: program["attributes"].append({"code": "TR_TEL", "mandatory": True})),
+)  # fmt: skip

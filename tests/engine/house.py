@@ -51,7 +51,9 @@ MASTER_KEY = "c" * 42 + "A"
 START = datetime(2026, 10, 6, 8, 0, tzinfo=UTC)
 URLS = {name: f"http://127.0.0.1:{port}" for name, port in zip(serve.NAMES, range(9101, 9105), strict=True)}
 #: Source or target of the pack -> the simulator behind it.
-BEHIND = {"cht": "cht", "cht_answers": "cht", "dhis2": "dhis2", "openmrs": "openmrs", "fhir": "fhir"}
+BEHIND = {
+    "cht": "cht", "cht_answers": "cht", "dhis2": "dhis2", "openmrs": "openmrs", "fhir": "fhir", "tracker": "dhis2",
+}  # fmt: skip
 
 SITE, UNIT = "site-1", "ML-KKO-D1-A1-S1"
 WORKERS = ("asc-001", "asc-013")  #: deployed at SITE

@@ -19,10 +19,11 @@ from typing import Any, ClassVar
 
 import httpx
 
-from connector.adapters import cht_answers, dhis2_answers, fhir_server, openmrs_answers
+from connector.adapters import cht_answers, dhis2_answers, dhis2_tracker_answers, fhir_server, openmrs_answers
 from connector.adapters.cht import ChtSource
 from connector.adapters.cht_answers import ChtAnswersTarget
 from connector.adapters.dhis2 import Dhis2Target
+from connector.adapters.dhis2_tracker import Dhis2TrackerTarget
 from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.errors import SourceError, TargetUnreadable
@@ -35,6 +36,7 @@ from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import Plane
 from tests.contract import test_cht_answers as of_cht
 from tests.contract import test_dhis2_target as of_dhis2
+from tests.contract import test_dhis2_tracker as of_tracker
 from tests.contract import test_fhir_target as of_fhir
 from tests.contract import test_openmrs_target as of_openmrs
 from tests.fuzz.line import Given, Line, Spoil
@@ -574,6 +576,122 @@ class Bundles(TargetSpeaker):
         return False
 
 
+# ---------------------------------------------------------------- a tracker of DHIS2
+
+
+class Visits(TargetSpeaker):
+    """People, their events and removals. What the rows keep is in ``self.rows``; ``self.there``: people accepted."""
+
+    name = "dhis2_tracker"
+    requests = 4  # the program, people, events, removals
+    login: ClassVar[Json] = {"user": "relais", "password": "relais"}
+    reasons = dhis2_tracker_answers.REASONS | dhis2_answers.REASONS
+
+    def renew(self) -> None:
+        self.sim = DHIS2Sim(of_tracker.metadata(), [], Plane())
+        self.rows = of_tracker.Rows()
+        self.there: set[str] = set()
+        self.connect(self.sim)
+
+    @property
+    def progress(self) -> Any:
+        return self.rows
+
+    def target(self) -> Dhis2TrackerTarget:
+        return Dhis2TrackerTarget(
+            self.client, name="tracker", settings={}, names=of_tracker.NAMES, tracker=of_tracker.TRACKER
+        )
+
+    def begin(self) -> Any:
+        self.sim.reset()
+        self.rows.remote.clear()
+        self.there.clear()
+        return self.sim.tracker.held
+
+    def wanted(self, rng: random.Random) -> list[Delivery]:
+        held, who = self.begin(), f"w{self.number}"
+        if rng.random() < 0.3:  # somebody registered her by hand
+            held["TRACKED_ENTITY"]["TeOther0001"] = {
+                "trackedEntity": "TeOther0001", "trackedEntityType": of_tracker.TYPE, "orgUnit": of_tracker.UNIT,
+                "attributes": {"TeaUnique01": f"NID-{who}", "TeaName0001": "Wali"}, "deleted": False,
+            }  # fmt: skip
+        if rng.random() < 0.3:  # an identifier of ours was used up
+            kind, uid, key = rng.choice((
+                ("TRACKED_ENTITY", of_tracker.uid("p", who), "trackedEntity"),
+                ("EVENT", of_tracker.uid("e", "v0"), "event"),
+            ))  # fmt: skip
+            inner = {"attributes": {}} if kind == "TRACKED_ENTITY" else {"dataValues": {}, "enrollment": ""}
+            held[kind][uid] = {key: uid, "deleted": True, **inner}
+        batch = [of_tracker.person(who, name="Wali", nid=f"NID-{who}")]
+        batch += [of_tracker.event(f"v{n}", who, DT_MUST=str(n + 1)) for n in range(rng.randrange(3))]
+        if rng.random() < 0.3:
+            batch.append(of_tracker.gone("never"))
+        return [replace(one, id=n) for n, one in enumerate(batch)]
+
+    def plain(self) -> list[Delivery]:
+        self.begin()
+        batch = [of_tracker.person("w", nid="NID-w"), of_tracker.event("v0", "w"), of_tracker.gone("never")]
+        return [replace(one, id=n) for n, one in enumerate(batch)]
+
+    async def before(self, rng: random.Random, batch: list[Delivery]) -> list[Delivery]:
+        """Sometimes all is there, and corrected or taken back since."""
+        if rng.random() > 0.3:
+            return batch
+        done = await self.target().deliver(batch, self.rows)
+        batch = [self.after(one, outcome) for one, outcome in zip(batch, done, strict=True)]
+        if len(batch) > 1 and batch[1].kind == "event" and not batch[1].payload.get("deleted"):
+            changed = {**batch[1].payload, "values": {"DT_MUST": "9"}, "known": True}
+            taken = {"uid": batch[1].payload["uid"], "deleted": True}
+            batch[1] = replace(batch[1], generation=2, payload=rng.choice((changed, taken)))
+        return batch
+
+    def after(self, delivery: Delivery, outcome: Outcome | None) -> Delivery:
+        one = replace(super().after(delivery, outcome), remote=self.rows.remote.get(delivery.key, delivery.remote))
+        if one.kind == "tracked_entity" and outcome is not None and outcome.verdict is Verdict.ACCEPTED:
+            self.there.add(one.key)
+        known = {"known": one.unsure or bool(one.payload.get("known"))}
+        if "person" in one.payload:
+            person = one.payload["person"]
+            known["entity"] = self.rows.remote.get(person, {}) if person in self.there else None
+        return replace(one, payload={**one.payload, **known})
+
+    def uid(self, delivery: Delivery) -> str:
+        remote = self.rows.remote.get(delivery.key, {})
+        n = remote.get("n", remote.get("entity_n", 0))
+        base: str = remote.get("trackedEntity") or delivery.payload["uid"]
+        return of_tracker.uid(base, str(n)) if n and "trackedEntity" not in remote else base
+
+    def held(self, delivery: Delivery) -> bool:
+        state, payload = self.sim.state()["tracker"], delivery.payload
+        if delivery.kind == "event":
+            ids = {payload["uid"], *(of_tracker.uid(payload["uid"], str(n)) for n in range(1, 5))}
+            found = [one for one in state["events"] if one["event"] in ids]
+            if payload.get("deleted"):
+                return not found
+            enrolled = {one["enrollment"] for one in state["enrollments"]}
+            return [one["dataValues"] for one in found] == [{"DtMust00001": payload["values"]["DT_MUST"]}] and (
+                found[0]["enrollment"] in enrolled
+            )
+        nid = payload["attributes"]["TEA_NID"]
+        people = [
+            one["trackedEntity"] for one in state["trackedEntities"] if one["attributes"].get("TeaUnique01") == nid
+        ]
+        enrollments = [one for one in state["enrollments"] if [one["trackedEntity"]] == people]
+        return len(people) == 1 and len(enrollments) == 1
+
+    def confirmed(self, delivery: Delivery) -> bool:
+        """A report or an object names its identifier; of what is to be gone, that it was never there."""
+        uid = self.uid(delivery)
+        for request, given in self.line.heard:
+            said = heard_json(given)
+            for node in found_in(said):
+                if uid in (node.get("uid"), node.get("trackedEntity"), node.get("event")):
+                    return True
+            if delivery.payload.get("deleted") and request.url.path.endswith(uid) and given.status == 404:
+                return True
+        return False
+
+
 # ---------------------------------------------------------------- answers to CHT
 
 
@@ -813,4 +931,6 @@ class ClinicAnswers(Speaker):
         return problems
 
 
-SPEAKERS: tuple[type[Speaker], ...] = (Blocks, Completions, Bundles, ChtAnswers, Referrals, Feed, ClinicAnswers)
+SPEAKERS: tuple[type[Speaker], ...] = (
+    Blocks, Completions, Visits, Bundles, ChtAnswers, Referrals, Feed, ClinicAnswers,
+)  # fmt: skip

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tracker_pack import TARGET_YAML, TRACKER_YAML
+
 MARK = "«"
 
 
@@ -41,6 +43,30 @@ def _write(name: str, text: str | bytes) -> Callable[[Path], None]:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
     return do
+
+
+def with_tracker(right: str, wrong: str) -> Callable[[Path], None]:
+    """A pack with a tracker and this in it."""
+    assert right in TRACKER_YAML
+
+    def do(folder: Path) -> None:
+        main = folder / "connector.yaml"
+        main.write_text(main.read_text("utf-8").replace("targets:\n", "targets:\n" + TARGET_YAML, 1), "utf-8")
+        (folder / "tracker.yaml").write_text(TRACKER_YAML.replace(right, wrong, 1), "utf-8")
+
+    return do
+
+
+def _two_trackers(folder: Path) -> None:
+    with_tracker("", "")(folder)
+    main = folder / "connector.yaml"
+    second = TARGET_YAML.replace("suivi:", "encore:")
+    main.write_text(main.read_text("utf-8").replace(TARGET_YAML, TARGET_YAML + second, 1), "utf-8")
+
+
+def _tracked(code: str, right: str, wrong: str) -> Plant:
+    return Plant(code, "tracker.yaml", "", "", do=with_tracker(right, wrong.replace(MARK, "")), seen=("tracker.yaml", wrong),
+                 page=(wrong.replace(MARK, "").strip(), right.strip()))  # fmt: skip
 
 
 FORM, SEC, GOUV = "forms/cht/assessment.yaml", "indicators/sec-core.yaml", "indicators/gouvernance.yaml"
@@ -256,4 +282,12 @@ PLANTS: tuple[Plant, ...] = (
     Plant("place.unmapped", "openmrs.yaml", "  area-1: {location", "  «aera-1: {location"),
     Plant("profile.differs", "openmrs.yaml", "profile: o3 ", "profile: platform2 ",
           seen=("connector.yaml", "    profile: «o3")),
+    # ---------------------------------------------------------------- tracker
+    Plant("tracker.no_target", "tracker.yaml", "", "", do=_write("tracker.yaml", TRACKER_YAML), seen=("tracker.yaml", ""),
+          page=("(tracker.yaml, and no target of kind dhis2_tracker)", "kind: dhis2_tracker   # in connector.yaml")),
+    Plant("tracker.second_target", "connector.yaml", "", "", do=_two_trackers, seen=("connector.yaml", "  «encore:"),
+          page=("two targets of kind dhis2_tracker", "one target of kind dhis2_tracker")),
+    _tracked("tracker.nobody", "activity: sick_visit ", "activity: «stock_report "),
+    _tracked("tracker.person_fact", "  TR_NOM: name\n", "  TR_NOM: «nmae\n"),
+    _tracked("tracker.several", "      TR_PB: muac_mm\n", "      TR_PB: «danger_signs\n"),
 )  # fmt: skip

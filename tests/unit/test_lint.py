@@ -18,6 +18,7 @@ from connector.mappings.lint_slips import unlike
 from connector.model import Finding, Severity
 
 from .lint_plants import MARK, PLANTS, Plant
+from .lint_plants import with_tracker as planted_tracker
 from .pack_copy import ENVIRONMENT, SHIPPED, PackCopy
 
 
@@ -385,3 +386,26 @@ def test_copies_are_put_back(copy: PackCopy) -> None:
         path.relative_to(SHIPPED) for path in SHIPPED.rglob("*.yaml")
     }
     assert Path(copy.folder, "concepts.yaml").read_bytes() == (SHIPPED / "concepts.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(("right", "wrong", "code", "at"), [
+    ("activity: sick_visit", "activity: sick_visti", "activity.unknown", 12),
+    ("TR_FIEVRE: fever", "TR_FIEVRE: feber", "fact.unknown", 14),
+    ("codes: {positive: POS", "codes: {positif: POS", "code.no_answer", 15),
+    ("level: site", "level: stie", "level.unknown", 2),
+    ("      TR_PB: muac_mm\n",
+     "      TR_PB: muac_mm\n  - {id: TR_VISITE, activity: sick_visit, data_elements: {TR_PB: muac_mm}}\n",
+     "id.twice", 17),
+    ("program: TR_ENFANTS", "programme: TR_ENFANTS", "key.unknown", 1),
+])  # fmt: skip
+def test_mistakes_in_a_tracker_are_found(copy: PackCopy, right: str, wrong: str, code: str, at: int) -> None:
+    planted_tracker(right, wrong)(copy.folder)
+    found = [one for one in copy.findings() if one.code == code]
+    assert [(one.file, one.line) for one in found] == [("tracker.yaml", at)], codes(copy.findings())
+
+
+def test_a_tracker_without_a_mistake_has_no_finding_and_one_without_its_file_has(copy: PackCopy) -> None:
+    planted_tracker("", "")(copy.folder)
+    assert copy.findings() == []
+    (copy.folder / "tracker.yaml").unlink()
+    assert {(one.file, one.code) for one in copy.findings()} == {("tracker.yaml", "file.missing")}
