@@ -8,6 +8,7 @@ help:
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     speed and memory, as one table"
 	@echo "make truth     do the simulators answer as recorded of running servers? (SERVER=dhis2-2.42: one of them)"
+	@echo "make truth DHIS2_URL=... OPENMRS_URL=... FHIR_URL=...  does a running server answer so? (docs/before-going-live.md)"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
 	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
@@ -30,7 +31,8 @@ lint:
 	@scripts/lint.sh
 
 truth:
-	@scripts/truth.sh $(if $(SERVER),--server $(SERVER))
+	@scripts/truth.sh $(if $(SERVER),--server $(SERVER)) $(if $(DHIS2_URL),--dhis2-url "$(DHIS2_URL)") \
+		$(if $(OPENMRS_URL),--openmrs-url "$(OPENMRS_URL)") $(if $(FHIR_URL),--fhir-url "$(FHIR_URL)")
 
 bench:
 	@scripts/bench.sh
