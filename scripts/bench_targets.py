@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,8 @@ def _blocks(pack: Any, sites: list[str]) -> Iterator[tuple[tuple[str, str, str],
                     }  # fmt: skip
         for period in _PERIODS.get(data_set.period_type, ()) if data_set.level == "site" else ():
             for site in sites:
-                yield (data_set.id, site, period), [{**one, "org_unit": site, "period": period} for one in cells.values()]
+                where = {"org_unit": site, "period": period}
+                yield (data_set.id, site, period), [{**one, **where} for one in cells.values()]
 
 
 def dhis2() -> list[Part]:

@@ -59,9 +59,7 @@ class MetadataImport:
     def reset(self) -> None:
         self.metadata.become(self._first)
 
-    def answer_post(
-        self, request: Request, applied: Callable[[Json], Any], used: Callable[[str, str], bool] = lambda kind, code: False
-    ) -> None:
+    def answer_post(self, request: Request, applied: Callable[[Json], Any], used: Callable[[str, str], bool]) -> None:
         """``POST /api/metadata``. ``used(list, code)``: does a value, deleted or not, refer to it? Raises Answer."""
         body = parsed(request.body)
         if not isinstance(body, dict):

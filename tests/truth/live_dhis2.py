@@ -230,4 +230,3 @@ def _simulator(info: Any, me: Any, root: Any, default: str, today: date) -> Simu
     }  # fmt: skip
     sim = DHIS2Sim(data, [], Plane(), profile)
     return Simulated(sim.app, "http://simulator", {"authorization": "Basic dHJ1dGg6dHJ1dGg="})
-
