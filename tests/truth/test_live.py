@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,6 +205,28 @@ def test_without_the_right_account_nothing_is_made(server: str, environment: dic
         (verdict,) = live.run({server: url + BASE[server]}, environment, "T1")
     assert said in verdict.trouble and not verdict.good
     assert sim.plane.log == []
+
+
+@pytest.mark.parametrize(
+    ("program", "lines", "said"),
+    [
+        ("mvn", "echo '[ERROR] Could not find artifact x:y:1'; exit 1", "could not be had from Maven Central"),
+        ("javac", "exit 1", "could not be put together"),
+        ("java", "echo 'Exception in thread main' >&2; exit 1", "did not start: Exception in thread main"),
+    ],
+)
+def test_a_fhir_server_that_cannot_be_had_is_told_of_in_a_sentence(
+    tmp_path: Path, program: str, lines: str, said: str
+) -> None:
+    fetched = f"echo /some.jar > {tmp_path}/classpath"
+    for name, works in (("mvn", fetched), ("javac", "exit 0"), ("java", "exit 0")):
+        file = tmp_path / name
+        file.write_text(f"#!/bin/sh\n{lines if name == program else works}\n", encoding="utf-8")
+        file.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TRUTH_CACHE": str(tmp_path)}
+    script = Path(__file__).parents[2] / "scripts/truth_fhir.sh"
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and said in done.stderr
 
 
 @pytest.mark.parametrize("url", ["http://dhis2.example.org", "https://admin:district@dhis2.example.org"])
