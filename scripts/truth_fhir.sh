@@ -38,6 +38,7 @@ if ! javac -proc:none -cp "$(cat "$cache/classpath")" -d "$cache/classes" "$made
   exit 1
 fi
 
+: >"$cache/server.out"
 say "Starting HAPI FHIR (a minute, longer on a busy machine) ..."
 java -Xmx1g -cp "$cache/classes:$(cat "$cache/classpath")" FhirServer 0 >"$cache/server.out" 2>"$cache/server.log" &
 server=$!
