@@ -1,6 +1,6 @@
 # Thin on purpose: each target is a script, and CI calls the same ones.
 #   make demo [SEED=7] [ONCE=1] [ZONE=Africa/Bamako] [DHIS2=legacy] [OPENMRS=o3]
-.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants truth
+.PHONY: help demo test lint bench mutants road kill sim sim-teeth sim-outage crashes fuzz properties overlap pack-mutants truth truth-fhir
 
 help:
 	@echo "make demo      everything against simulators (ONCE=1: run, print the summary, stop)"
@@ -8,6 +8,8 @@ help:
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     speed and memory, as one table"
 	@echo "make truth     do the simulators answer as recorded of running servers? (SERVER=dhis2-2.42: one of them)"
+	@echo "make truth DHIS2_URL=... OPENMRS_URL=... FHIR_URL=...  does a running server answer so? (docs/before-going-live.md)"
+	@echo "make truth-fhir  the same of a HAPI FHIR server made of published packages (Java, Maven, network)"
 	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
 	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
@@ -30,7 +32,11 @@ lint:
 	@scripts/lint.sh
 
 truth:
-	@scripts/truth.sh $(if $(SERVER),--server $(SERVER))
+	@scripts/truth.sh $(if $(SERVER),--server $(SERVER)) $(if $(DHIS2_URL),--dhis2-url "$(DHIS2_URL)") \
+		$(if $(OPENMRS_URL),--openmrs-url "$(OPENMRS_URL)") $(if $(FHIR_URL),--fhir-url "$(FHIR_URL)")
+
+truth-fhir:
+	@scripts/truth_fhir.sh
 
 bench:
 	@scripts/bench.sh

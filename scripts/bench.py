@@ -5,6 +5,7 @@
     BENCH_PROFILE=profile.out make bench            (cProfile of the connector at BENCH_VISITS; slower)
     BENCH_VALIDATE=1 make bench                     (the FHIR simulator validates, which costs its own time)
     BENCH_COUNTING=0 BENCH_CORE=0 make bench        (without the tables of counting and of the core by themselves)
+    BENCH_TARGETS=0 make bench                      (without the table of each target by itself)
 
 The simulators run in a process of their own and the connector in another, with its database in a file and
 ``synchronous=FULL``. A bare loop then sends the very requests that the connector sent, byte for byte, to the same
@@ -135,7 +136,7 @@ def bare() -> dict[str, Any]:
     environment = os.environ
     names = ("cht", "dhis2", "openmrs", "fhir")
     roots = {name: "/".join(environment[f"RELAIS_{name.upper()}_URL"].split("/")[:3]) for name in names}
-    for name in ("dhis2", "fhir", "openmrs"):
+    for name in ("dhis2", "fhir", "openmrs") if not environment.get("BENCH_NO_RESET") else ():
         httpx.post(f"{roots[name]}/_sandbox/reset", timeout=120).raise_for_status()
     slowed(environment, int(environment.get("BENCH_LATENCY") or 0))  # an emptied simulator has no faults any more
     seconds, size, count = dict.fromkeys(roots, 0.0), dict.fromkeys(roots, 0), dict.fromkeys(roots, 0)
@@ -159,12 +160,14 @@ def bare() -> dict[str, Any]:
 
 
 @contextmanager
-def served(visits: int, folder: Path, requests: Path) -> Iterator[dict[str, str]]:
-    """The variables that a connector to these simulators needs."""
+def served(
+    visits: int, folder: Path, requests: Path, more: Mapping[str, str] | None = None
+) -> Iterator[dict[str, str]]:
+    """The variables that a connector to these simulators needs. ``more``: variables for the simulators."""
     env_file = folder / "sandbox.env"
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts/bench_servers.py"), str(visits), str(env_file), str(requests)],
-        stdout=subprocess.PIPE, cwd=ROOT,
+        stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, **(more or {})},
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -179,16 +182,15 @@ def served(visits: int, folder: Path, requests: Path) -> Iterator[dict[str, str]
             process.stdout.close()
 
 
-def child(what: str, environment: Mapping[str, str], home: Path) -> dict[str, Any]:
-    """One of the functions above in a process of its own, with a clean environment of Relais; its JSON line."""
+def child(what: str, environment: Mapping[str, str], home: Path, script: str = "scripts/bench.py") -> Any:
+    """One of a script's functions in a process of its own, with a clean environment of Relais; its JSON line."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RELAIS_")}
     ours = {"RELAIS_HOME": str(home), "RELAIS_ENV": "demo", "RELAIS_PACK": str(ROOT / "config/mali-health")}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/bench.py"), what], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
+        [sys.executable, str(ROOT / script), what], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
         env={**clean, **environment, **ours},
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def slowed(environment: Mapping[str, str], latency: int) -> None:
@@ -214,7 +216,7 @@ def one_size(visits: int, *, more: bool, latency: int = 0) -> dict[str, Any]:
             more_environment = {"BENCH_PROFILE_CHILD": os.environ.get("BENCH_PROFILE", "")} if more else {}
             if latency:
                 more_environment = {"BENCH_SIDE_BY_SIDE": "1"}
-            found = child("measure", {**environment, **more_environment}, folder / "home")
+            found: dict[str, Any] = child("measure", {**environment, **more_environment}, folder / "home")
             found["database_mb"] = (folder / "home" / "relais.db").stat().st_size / 1e6
             if more:
                 shutil.copyfile(requests, replayed)
@@ -326,6 +328,9 @@ def main() -> int:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
         bench_core.show(json.loads(done.stdout.splitlines()[-1]))
     settled = all(one["summary"]["outcome"] == "settled" for one in (found, big, far) if one is not None)
+    if os.environ.get("BENCH_TARGETS") != "0":
+        by_target = subprocess.run([sys.executable, str(ROOT / "scripts/bench_targets.py")], cwd=ROOT)
+        settled = settled and by_target.returncode == 0
     return 0 if settled else 3
 
 

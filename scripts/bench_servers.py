@@ -66,7 +66,8 @@ def recorded(app: App, name: str, out: BinaryIO) -> App:
 
 
 def main(visits: int, env_file: Path, requests_file: Path) -> None:
-    district = District(SEED, leave_out=("hand_typed",))
+    sites, workers = int(os.environ.get("BENCH_SITES") or 12), int(os.environ.get("BENCH_CHWS") or 24)
+    district = District(SEED, sites=sites, chws=workers, leave_out=("hand_typed",))
     sims = {
         "cht": CHTSim(Plane(SEED), bench_docs(visits, SEED), user=serve.CHT_USER, password=serve.CHT_PASSWORD),
         "dhis2": DHIS2Sim(district.dhis2_metadata, [], Plane(SEED), profile="legacy"),

@@ -73,6 +73,7 @@ _ANY_METHOD = {
     "completeDataSetRegistrations": ("GET", "POST", "DELETE"),
     "lockExceptions": ("POST", "DELETE"),
     "tracker": ("GET", "POST"),
+    "maintenance": ("POST",),
 }
 PROFILES: dict[str, type[Legacy] | type[Entry]] = {"legacy": Legacy, "v43": Entry}
 
@@ -234,7 +235,10 @@ class DHIS2Sim:
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
             case ["metadata"]:
                 self._authority(user, AUTHORITY)
-                self.setup.answer_post(request, self.plane.applied)
+                self.setup.answer_post(request, self.plane.applied, self._has_values)
+            case ["maintenance", "dataPruning", collection, uid]:
+                self._authority(user, "ALL")
+                self._prune(collection, uid)
             case [collection, uid] if request.method == "PATCH":
                 self._authority(user, AUTHORITY)
                 self.setup.answer_patch(collection, uid, request, self.plane.applied)
@@ -300,6 +304,29 @@ class DHIS2Sim:
             raise said(501, "The sandbox imports synchronously only")
         check_options(query)
         self.importer.post(request.body, query, user, self)
+
+    # ------------------------------------------------------------ removed for good
+
+    def _has_values(self, kind: str, code: str) -> bool:
+        """Deleted values count too: they stay in the tables until they are pruned (developer guide, not recorded)."""
+        place = {"dataElements": 0, "orgUnits": 1}.get(kind)
+        completed = kind == "orgUnits" and any(key[1] == code for key in self.completions)
+        return completed or (place is not None and any(key[place] == code for key in self.values))
+
+    def _prune(self, collection: str, uid: str) -> None:
+        """``POST /api/maintenance/dataPruning/...``, of one org unit or element. Raises Answer."""
+        kind = {"dataElements": "dataElements", "organisationUnits": "orgUnits"}.get(collection)
+        found = self.metadata.find(kind, "UID", uid) if kind else None
+        if found is None:
+            raise said(409, f"{collection} does not exist: {uid}")
+        place = 0 if kind == "dataElements" else 1
+        for key in [key for key in self.values if key[place] == found["code"]]:
+            del self.values[key]
+        if kind == "orgUnits":
+            for completed in [one for one in self.completions if one[1] == found["code"]]:
+                del self.completions[completed]
+        self.plane.applied({"what": "data pruned", "collection": collection, "uid": uid})
+        raise said(200, "Data was pruned successfully")
 
     # ------------------------------------------------------------ the test hook
 

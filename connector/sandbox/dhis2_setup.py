@@ -59,11 +59,13 @@ class MetadataImport:
     def reset(self) -> None:
         self.metadata.become(self._first)
 
-    def answer_post(self, request: Request, applied: Callable[[Json], Any]) -> None:
-        """``POST /api/metadata``. Raises Answer."""
+    def answer_post(self, request: Request, applied: Callable[[Json], Any], used: Callable[[str, str], bool]) -> None:
+        """``POST /api/metadata``. ``used(list, code)``: does a value, deleted or not, refer to it? Raises Answer."""
         body = parsed(request.body)
         if not isinstance(body, dict):
             raise said(400, "The metadata cannot be read")  # not recorded
+        if request.one().get("importStrategy") == "DELETE":
+            self._answer_delete(body, used, applied)
         validate = request.one().get("importMode") == "VALIDATE"
         done, report = self.post(body, validate=validate)
         if done and not validate:
@@ -118,6 +120,30 @@ class MetadataImport:
             self._store(body)
         status = "ERROR" if failed else "OK"
         return not failed, {"status": status, "stats": total, "typeReports": shown, "responseType": "ImportReport"}
+
+    def _answer_delete(self, body: Json, used: Callable[[str, str], bool], applied: Callable[[Json], Any]) -> None:
+        """``importStrategy=DELETE``: what no value and no other object refers to is removed. From the developer guide,
+        not recorded. Raises Answer."""
+        lists = {kind: [_plain(o) for o in rows] for kind, rows in self.metadata.lists.items()}
+        deleted = ignored = 0
+        for collection, rows in body.items():
+            if collection not in _TYPES or not isinstance(rows, list):
+                continue
+            kind = _TYPES[collection][0]
+            for row in rows:
+                found = next((o for o in lists[kind] if o["id"] == row.get("id")), None)
+                if found is None or used(kind, found["code"]) or _in_use(lists, kind, found["code"]):
+                    ignored += 1
+                    continue
+                lists[kind].remove(found)
+                deleted += 1
+        self.metadata.become({**self.metadata.given, **lists})
+        applied({"what": "metadata deleted", "deleted": deleted, "ignored": ignored})
+        stats = {"created": 0, "updated": 0, "deleted": deleted, "ignored": ignored, "total": deleted + ignored}
+        report = {"status": "ERROR" if ignored else "OK", "stats": stats, "responseType": "ImportReport"}
+        status = 409 if ignored else 200
+        outer = {"httpStatus": "Conflict" if ignored else "OK", "httpStatusCode": status, "status": report["status"]}
+        raise Answer(status, {**outer, "response": report})
 
     def patch(self, collection: str, uid: str, changes: list[Json]) -> Json | None:
         """The object report (010), None for an object that is not there."""
@@ -186,6 +212,14 @@ class MetadataImport:
                 lists[kind][row["id"]] = before | _ours(kind, row, codes)
         data = {kind: list(rows.values()) for kind, rows in lists.items()}
         self.metadata.become({**self.metadata.given, **data})
+
+
+def _in_use(lists: Mapping[str, list[Json]], kind: str, code: str) -> bool:
+    """Does a data set name it, or an org unit lie below it?"""
+    if kind == "orgUnits" and any(unit.get("parent") == code for unit in lists["orgUnits"]):
+        return True
+    named = {"orgUnits": "orgUnits", "dataElements": "elements"}.get(kind)
+    return named is not None and any(code in data_set[named] for data_set in lists["dataSets"])
 
 
 def _plain(o: Json) -> Json:

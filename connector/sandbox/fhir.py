@@ -401,8 +401,8 @@ class FHIRSim:
             text = f'Successfully updated resource "{key}/_history/{held.version}" with no changes detected.'
             return 200, _storage("SUCCESSFUL_UPDATE_NO_CHANGE", text)  # 03, 05, 12
         version = held.version + 1 if held else 1
-        if held and held.deleted and key not in change.resources:
-            version += 1  # 48: revived in a later request there is a gap, within one transaction (50) there is none
+        if held and held.deleted and names is None:
+            version += 1  # 48: revived by a request of its own there is a gap; by a transaction (50) there is none
         change.resources[key] = _Resource(version, content, canonical, labels, refers, source)
         created = held is None or held.deleted
         change.log.append({"op": "create" if created else "update", "id": key, "version": version})

@@ -285,7 +285,22 @@ class OpenMRSSim:
                 return 200, represent(self.rows.people[uuid], view_of(query), base)
             case _, [("appointment" | "appointments" | "appointmentService") as kind, *rest_of]:
                 if self.profile == "o3":
-                    return self._appointments(user, method, kind, rest_of, body)
+                    return self._appointments(user, method, kind, rest_of, query if method == "DELETE" else body)
+            case "DELETE", [kind, uuid] if uuid in (retired := self._tables().get(kind, {})) and "purge" not in query:
+                require(user, setup.KINDS.get(kind, "Manage Concepts"))
+                retired[uuid]["retired"] = True  # 218
+                self.plane.applied({"what": f"{kind} retired", "uuid": uuid})
+                return 204, None
+            case "GET", ["idgen", "identifiersource"]:  # 068
+                require(user, "Edit Patient Identifiers")
+                sources = [
+                    {
+                        "uuid": one["uuid"], "name": one["name"],
+                        "identifierType": represent(self.rows.identifier_types[one["identifier_type"]], "ref", base),
+                    }
+                    for one in self.rows.idgen.values()
+                ]  # fmt: skip
+                return 200, {"results": sources}
             case "GET", ["idgen", "identifiersource", source]:
                 require(user, "Edit Patient Identifiers")
                 if source not in self.rows.idgen:
@@ -337,6 +352,11 @@ class OpenMRSSim:
         # 679, 681, 682: writing without login or privilege is 400, not 401 or 403.
         if kind == "appointmentService":
             require(user, "View Appointment Services,Manage Appointment Services")
+            if method == "DELETE" and not path:  # as the module's source has it, not recorded
+                if self.rows.services.pop(body.get("uuid", ""), None) is None:
+                    raise not_found()
+                self.plane.applied({"what": "appointment service removed", "uuid": body["uuid"]})
+                return 200, None
             if path != ["all", "default"]:
                 raise not_found()
             return 200, [service_body(service) for service in self.rows.services.values()]

@@ -1,6 +1,7 @@
 """``python -m tests.truth [--server dhis2-2.42]``: one line per server, and every difference that is not known.
 
-Exit code 1 when a difference is not in ``differences.tsv``, or one that is there no longer differs.
+Exit code 1 when a difference is not in ``differences.tsv``, or one that is there no longer differs. With the address of
+a running server (``--dhis2-url``, ``--openmrs-url``, ``--fhir-url``) that server is asked instead: see ``live``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import sys
 from collections import Counter
 
-from tests.truth import recorded
+from tests.truth import live, recorded
 from tests.truth.recorded import NOT_SPOKEN, NOT_YET, SPOKEN
 from tests.truth.replay import Difference, replay
 from tests.truth.speakers import SPEAKERS
@@ -31,7 +32,12 @@ def main() -> int:
     ask = argparse.ArgumentParser(prog="make truth", description=__doc__)
     ask.add_argument("--server", help="this one only")
     ask.add_argument("--all", action="store_true", help="show known differences too")
+    for server in live.scripts():
+        ask.add_argument(f"--{server}-url", help=f"ask this running {server} server")
     given = ask.parse_args()
+    urls = {server: vars(given)[f"{server}_url"] for server in live.scripts()}
+    if any(urls.values()):
+        return live.main(urls)
     lines, known = recorded.manifest(), recorded.differences()
     servers = [given.server] if given.server else list(dict.fromkeys(line.server for line in lines))
     total: Counter[str] = Counter()
