@@ -185,9 +185,10 @@ def _want(engine: Engine, unit: Any, known: Mapping[str, Any], document: Mapping
 
 
 def _said(unit: Any, delivery: Mapping[str, Any]) -> str:
-    """The status in the document of a delivery; "" where its text is purged."""
+    """The status in the document of a delivery; "" where its text is purged, wholly or but for what takes it back."""
     payload = delivery["payload_enc"]
-    return str(unit.open("delivery", payload)["fields"]["status"]) if payload else ""
+    fields = unit.open("delivery", payload).get("fields") if payload else None
+    return str(fields["status"]) if fields else ""
 
 
 def _id(engine: Engine, record: str) -> str:

@@ -186,7 +186,7 @@ def people() -> People:
 class Road:
     """Simulators with the documents given and a connector wired to them; ``house`` is None after ``close``."""
 
-    def __init__(self, folder: Path, docs: list[Doc], change: Change, patients: list[Doc], clinic: str) -> None:
+    def __init__(self, folder: Path, docs: list[Doc], change: Change, patients: list[Doc], clinic: str = "o3") -> None:
         self.folder = folder
         self.files = folder / "files"
         self.clock = Clock()

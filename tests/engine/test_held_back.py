@@ -156,7 +156,7 @@ def ask_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         capsys.readouterr()
         monkeypatch.setattr(doctor, "house", house)
         monkeypatch.setattr(output, "FRENCH", french)
-        monkeypatch.setenv("COLUMNS", "400")
+        monkeypatch.setattr(output.out, "_width", 400)
         monkeypatch.setattr(sys, "argv", ["relais", "doctor", *arguments])
         with pytest.raises(SystemExit) as stop:
             cli.main()

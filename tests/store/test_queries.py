@@ -527,6 +527,8 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     (moments,) = store.read(lambda unit: unit.attempt_moments([tried["id"]]))
     assert (moments["id"], moments["started"], moments["ended"]) == (tried["id"], tried["started"], LATER)
     assert (tried["verdict"], tried["http_status"], tried["ended"], tried["reason"]) == ("rejected", 409, LATER, ODD)
+    doubtful = [store.read(lambda unit, one=one: unit.digests_in_doubt(one["id"])) for one in (good, bad)]
+    assert doubtful == [["d1"], []], "nobody judged the good one's sending; that of the bad one was refused for certain"
 
     assert store.read(lambda unit: unit.most_parked("dhis2")) == {"who": "mapping", "reason": ODD}
     assert store.read(lambda unit: unit.most_parked("fhir")) == {}
