@@ -26,7 +26,10 @@ CODE_SYSTEMS = tuple(shapes.CODE_SYSTEMS)
 
 def read_concepts(reading: Reading, name: str = "concepts.yaml") -> dict[str, Concept]:
     found: dict[str, Concept] = {}
-    for entry in reading.file(name, shapes.CONCEPTS).sections("concepts"):
+    file = reading.file(name, shapes.CONCEPTS)
+    checked = file.section("versions")
+    versions = {system: version for system in CODE_SYSTEMS if (version := checked.text(system))}
+    for entry in file.sections("concepts"):
         identifier = entry.text("id")
         concept = Concept(
             id=identifier,
@@ -39,6 +42,7 @@ def read_concepts(reading: Reading, name: str = "concepts.yaml") -> dict[str, Co
             at=entry.at,
             kept=entry.flag("kept"),
             plausible=_plausible(entry),
+            versions=versions,
         )
         keep(found, identifier, concept, entry)
     return found

@@ -74,9 +74,14 @@ class Terms:
 
     def _of_concept(self, concept: Concept) -> Json:
         codings = concept.codings
-        coding = [{"system": system, "code": codings[name]} for name, system in SYSTEMS if codings.get(name)]
+        systems = [(name, system) for name, system in SYSTEMS if codings.get(name)]
         if who := codings.get("who"):
-            coding.append({"system": _who_system(who), "code": who})
+            systems.append(("who", _who_system(who)))
+        coding = [
+            {"system": system, "code": codings[name]}
+            | ({"version": version} if (version := concept.versions.get(name)) else {})
+            for name, system in systems
+        ]
         code: Json = {"coding": [*coding, {"system": CONCEPT, "code": concept.id}]}
         if text := self.words(concept.name):
             code["text"] = text

@@ -72,6 +72,7 @@ class Concept:
     coded concepts. ``unit``: UCUM code stored inside; ``fhir``: {resource, category, ...}, where it goes.
     ``kept``: wanted although nothing counts or sends it yet, so that ``relais check`` is silent about it.
     ``plausible``: of numbers; what lies outside is kept, flagged and shown, and neither counted nor sent.
+    ``versions``: system -> version of it the codes were checked against, where the pack says one.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Concept:
     at: Place | None = None
     kept: bool = False
     plausible: Plausible | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,12 @@ CONCEPTS = Group(
             ),
             ("le dictionnaire", "the dictionary"),
             required=True,
-        )
+        ),
+        "versions": Field(
+            Group({system: Field(TEXT) for system in CODE_SYSTEMS}),
+            ("la version de chaque système de codes où ses codes ont été vérifiés ; chaque codage FHIR la porte",
+             "the version of each code system its codes were checked against; every FHIR coding bears it"),
+        ),
     }
 )  # fmt: skip
 

@@ -553,6 +553,41 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     assert (again["state"], again["generation"], again["accepted_digest"]) == ("pending", 2, None)
 
 
+def test_what_is_held_back_is_counted_and_looked_at_again(store: SqlStore) -> None:
+    why = {"a": "dhis2.org_unit_closed", "b": "dhis2.org_unit_closed", "c": "dhis2.not_shared", "d": "dhis2.locked"}
+    store.write(lambda unit: unit.want([wanted(key) for key in why]))
+    rows = store.write(leased)
+    later = [
+        settled(r, state="deferred", tries=0, unsure=False, due_at=LATER, reason=why[r["key"]], who="x") for r in rows
+    ]
+    store.write(lambda unit: unit.settle_other(later))
+    held = ["dhis2.org_unit_closed", "dhis2.not_shared"]
+    there = {"dhis2.org_unit_closed": 2, "dhis2.not_shared": 1}
+    assert store.read(lambda unit: unit.held_back("dhis2", held)) == there
+    assert (
+        store.read(lambda unit: unit.held_back("fhir", held))
+        == store.read(lambda unit: unit.held_back("dhis2", []))
+        == {}
+    )
+    store.write(lambda unit: unit.look_again("fhir", held, NOW))
+    store.write(lambda unit: unit.look_again("dhis2", held[:1], NOW))
+    assert {key: store.read(lambda unit, k=key: delivery(unit, k))["due_at"] for key in why} == {
+        "a": NOW, "b": NOW, "c": LATER, "d": LATER,
+    }  # fmt: skip
+
+
+def test_after_a_restore_no_version_of_a_resource_is_known(store: SqlStore) -> None:
+    store.write(lambda unit: unit.want([wanted("r", target="fhir", kind="resource"), wanted("b", target="fhir")]))
+    for key, known in (("r", '{"id":"Patient/1/_history/3"}'), ("b", '{"id":7}')):
+        there = store.read(lambda unit, k=key: unit.delivery("fhir", k))
+        store.write(lambda unit, i=there["id"], r=known: unit.note(i, "", r))
+    store.write(lambda unit: unit.forget_versions("dhis2"))
+    assert store.read(lambda unit: unit.delivery("fhir", "r"))["remote"] != "{}"
+    store.write(lambda unit: unit.forget_versions("fhir"))
+    kept = [store.read(lambda unit, k=key: unit.delivery("fhir", k))["remote"] for key in ("r", "b")]
+    assert kept == ["{}", '{"id":7}']
+
+
 def test_what_a_killed_process_sent_is_uncertain_until_its_quiet_time_is_over(store: SqlStore) -> None:
     store.write(lambda unit: unit.want([wanted("a"), wanted("b")]))
     store.write(lambda unit: leased(unit, "killed"))

@@ -294,6 +294,14 @@ def test_a_typo_is_found_at_its_line(copy: PackCopy, name: str, old: str, new: s
     assert found[0].message
 
 
+def test_a_code_system_is_pinned_for_the_whole_dictionary(copy: PackCopy) -> None:
+    copy.change("concepts.yaml", "\nconcepts:\n", '\nversions: {ciel: "2024-10-04"}\nconcepts:\n')
+    pack, findings = copy.load()
+    assert findings == [] and {tuple(one.versions.items()) for one in pack.concepts.values()} == {
+        (("ciel", "2024-10-04"),)
+    }
+
+
 def test_nothing_is_sent_without_live_from(copy: PackCopy) -> None:
     """What was there before the start is not overwritten."""
     copy.change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from connector.identity import Names
 from connector.mappings import r4
 from connector.mappings.fhir import FhirBuilder
-from connector.mappings.fhir_terms import canonical_number
+from connector.mappings.fhir_terms import CONCEPT, canonical_number
 from connector.model import Entity, Referral
 from tests.unit.fhir_pack import BUILDER, KEY, NAMES, PACK, PERSON, REFERRAL, SICK_FACTS, activity, person
 
@@ -161,6 +162,17 @@ def test_codings_stand_in_order_and_ours_is_always_there() -> None:
         "urn:relais:concept",
     ]
     assert observation("oedema")["code"]["coding"] == [{"system": "urn:relais:concept", "code": "oedema"}]
+
+
+def test_a_coding_bears_the_version_its_code_was_checked_against() -> None:
+    versions = {"ciel": "2024-10-04", "loinc": "2.78"}
+    pinned = replace(PACK, concepts={id: replace(one, versions=versions) for id, one in PACK.concepts.items()})
+    one = activity()
+    resources = FhirBuilder(pinned, NAMES).activity_resources(one, one.facts, person_known=True)
+    rdt = next(r for r in resources if r["identifier"][0]["value"] == f"{KEY}#malaria_rdt")
+    told = {coding["system"]: coding.get("version") for coding in rdt["code"]["coding"]}
+    assert told == {"https://cielterminology.org": "2024-10-04", "http://loinc.org": "2.78", CONCEPT: None}
+    assert r4.problems(rdt) == []
 
 
 def test_a_category_is_one_of_hl7s_or_absent() -> None:
