@@ -39,11 +39,11 @@ COVERING = {
     "cli": {"examples", "preview"},
     "engine": {
         "asking", "audit_events", "clock", "delivery", "engine_edges", "intake", "lineage_files", "match_review",
-        "plan", "proof", "rehearsal", "release", "same_person", "starter", "together",
+        "plan", "proof", "rehearsal", "release", "same_person", "starter", "together", "tracker",
     },
     "unit": {
-        "audit", "concepts", "fhir", "forms", "indicators", "likeness", "lint", "mapping_edges", "new_pack",
-        "pack_mutants", "r4", "schema", "similar",
+        "audit", "concepts", "example_changes", "fhir", "fhir_sharing", "forms", "indicators", "likeness", "lint",
+        "mapping_edges", "new_pack", "org_unit_tree", "r4", "schema", "similar",
     },
 }  # fmt: skip
 

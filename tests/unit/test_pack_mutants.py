@@ -17,7 +17,6 @@ def copy(tmp_path: Path) -> PackCopy:
     return PackCopy(tmp_path)
 
 
-@pytest.mark.again
 def test_one_seed_makes_one_choice_of_every_kind() -> None:
     pack, _ = load_pack(SHIPPED, environment())
     first, again, other = (Slips(pack, seed).chosen(60, even=True) for seed in (7, 7, 8))
@@ -34,7 +33,6 @@ def slip(copy: PackCopy, file: str, text: str, slipped: str) -> Slip:
     return Slip("path", file, (copy.folder / file).read_text("utf-8").index(text), text, slipped)
 
 
-@pytest.mark.again
 def test_what_nobody_notices_is_told_from_the_rest_and_the_pack_is_put_back(
     copy: PackCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
