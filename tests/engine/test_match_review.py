@@ -60,6 +60,13 @@ def decide(road: Road, patient: str | None) -> None:
     match_review.decide(road.engine, the_one(road)["id"], patient, "vue par Awa Traoré", "sanogo")
 
 
+def nothing_more_is_sent(road: Road) -> None:
+    writes = road.writes("openmrs")
+    road.settle()
+    road.reconcile("openmrs")
+    assert road.writes("openmrs") == writes
+
+
 def test_nothing_is_written_at_the_clinic_before_a_person_has_said_who_it_is(make_road: Make) -> None:
     road = asked(make_road)
     assert road.writes("openmrs") == 0 and referrals(road) == {}
@@ -87,10 +94,7 @@ def test_she_goes_to_the_patient_a_person_chose_and_nobody_is_asked_again(make_r
     assert road.settle()["attention"]["matches"] == 0
     assert referrals(road)["second"] == (HERS, "Scheduled")
     assert road.openmrs.state()["patients"] == there, "nobody was made or changed"
-    writes = road.writes("openmrs")
-    road.settle()
-    road.reconcile("openmrs")
-    assert road.writes("openmrs") == writes
+    nothing_more_is_sent(road)
 
 
 def test_none_of_them_makes_a_patient_with_a_number_the_clinic_gave(make_road: Make) -> None:
@@ -176,10 +180,7 @@ def test_an_answer_taken_back_asks_again_and_moves_what_nobody_has_begun_with(ma
     road.settle()
     ((whose, status),) = referrals(road).values()
     assert whose != HERS and status == "Scheduled"
-    writes = road.writes("openmrs")
-    road.settle()
-    road.reconcile("openmrs")
-    assert road.writes("openmrs") == writes
+    nothing_more_is_sent(road)
 
 
 def test_a_referral_taken_back_closes_its_review(make_road: Make) -> None:

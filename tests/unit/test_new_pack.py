@@ -118,19 +118,24 @@ def test_a_person_accepts_by_name(tmp_path: Path) -> None:
         init(tmp_path / "other", form="f", sample=sample, accept=["nothing=referred"])
 
 
-def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = tmp_path / "survey.csv"
-    sample.write_text(SURVEY, "utf-8")
-    answers = iter(["1", "", "bras"])
-    asked: list[str] = []
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
+    """A person who answers so, one question after the other; returns the questions as they are asked."""
+    left, asked = iter(answers), list[str]()
 
     def prompt(text: str, default: str = "", **_: Any) -> str:
         if text.startswith(HEADS):
             return default
         asked.append(text)
-        return next(answers)
+        return next(left)
 
     monkeypatch.setattr(typer, "prompt", prompt)
+    return asked
+
+
+def test_a_person_is_asked_and_may_leave_a_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = tmp_path / "survey.csv"
+    sample.write_text(SURVEY, "utf-8")
+    asked = answering(monkeypatch, "1", "", "bras")
     new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
     assert len(asked) >= 3
     facts = {rule.name for rule in whole(tmp_path / "pack").forms["odk", "f"].facts}
@@ -142,16 +147,7 @@ def test_who_is_asked_is_told_what_for_and_asked_again_what_cannot_be(
 ) -> None:
     sample = tmp_path / "survey.csv"
     sample.write_text("type,name\ndate,date_v\ntext,site\nselect_one ouinon,zzz\n", "utf-8")
-    answers = iter(["1", "un fait", "zzz_said"])
-    asked: list[str] = []
-
-    def prompt(text: str, default: str = "", **_: Any) -> str:
-        if text.startswith(HEADS):
-            return default
-        asked.append(text)
-        return next(answers)
-
-    monkeypatch.setattr(typer, "prompt", prompt)
+    asked = answering(monkeypatch, "1", "un fait", "zzz_said")
     monkeypatch.setattr("connector.cli.output.FRENCH", True)
     new(tmp_path / "pack", pack_id="p1", source="odk", form="f", target=["dhis2"], sample=sample)
     said = " ".join(capsys.readouterr().err.split())
