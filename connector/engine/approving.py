@@ -110,6 +110,7 @@ def _approve(engine: Engine, unit: Any, part: Sequence[Waiting], by: str) -> dic
             continue
         unit.approve_block(one.block, canonical(present).decode(), one.digest, by, now)
         tally.want_block(engine, unit, one.block, again=True)
+        tally.want_report(engine, unit, one.block)
         counts["blocks"] += 1
         counts["values"] += one.leaving
         marks.append(["/".join(one.block), one.digest])

@@ -33,6 +33,7 @@ from connector.engine import (
     tracker,
 )
 from connector.engine.engine import Engine, moment, stamp
+from connector.engine.keys import block_of
 from connector.errors import LaneBusy, RunLocked, TargetUnreadable
 from connector.identity import digest
 from connector.model import Delivery, Outcome, State, Verdict, Who
@@ -242,6 +243,8 @@ def _claim(
             if release.waits(engine, unit, row["key"], payload["values"], cells):
                 waiting.append(row)
                 continue
+            if row["reason"] == release.AWAITING:  # the pack asks no more, or the figures are the approved ones again
+                tally.want_report(engine, unit, block_of(row["key"]))
         elif row["kind"] == "resource":
             found = made.get(row["key"])
             if found is None:

@@ -161,7 +161,7 @@ def _chunk(engine: Engine, unit: Any) -> dict[str, int] | None:
     unit.untouch([{name: row[name] for name in ADDRESS} for row in rows])
     for block in blocks:
         want_block(engine, unit, block)
-        _want_report(engine, unit, block)
+        want_report(engine, unit, block)
     audit.record(
         unit,
         at=now,
@@ -263,13 +263,18 @@ def block_payload(engine: Engine, unit: Any, key: str) -> tuple[dict[str, Any], 
     return payload, behind
 
 
-def _want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None:
-    """The MeasureReport of a block for the FHIR server."""
+def want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None:
+    """The MeasureReport of a block for the FHIR server. Figures that wait for approval leave for no target: a report
+    that is there stays as it was approved, and this is asked again once they may leave."""
     from connector.engine import resources
 
     config = engine.target_of("fhir_server")
     if config is None or "MeasureReport" not in fhir_sharing.types_of(config.settings):
         return
+    if _asks_first(engine, block) and engine.target_of("dhis2") is not None:
+        payload, behind = block_payload(engine, unit, block_key(block))
+        if release.waits(engine, unit, block_key(block), payload["values"], behind):
+            return
     cells = [
         (c["indicator"], c["part"], parse_categories(c["categories"]), c["value"])
         for c in unit.cells(block)

@@ -193,6 +193,35 @@ def test_a_pack_that_asks_no_more_lets_it_go(make_road: Make) -> None:
     assert road.value(*A04) == "1"
 
 
+def reports(road: Road) -> dict[str, int]:
+    """Period -> children with diarrhoea (A04), as the FHIR server was told them."""
+    found = {}
+    for one in road.fhir.state()["resources"].values():
+        if one["resourceType"] == "MeasureReport" and one["identifier"][0]["value"].startswith("MH_SEC/"):
+            groups = {g["code"]["coding"][0]["code"]: g["population"][0]["count"] for g in one["group"]}
+            found[one["identifier"][0]["value"].split("/")[2]] = groups["A04"]
+    return found
+
+
+def test_a_report_for_the_fhir_server_waits_for_the_same_word(make_road: Make) -> None:
+    road = make_road(change=asking())
+    road.settle()
+    assert reports(road) == {}
+    approve(road)
+    road.settle()
+    assert reports(road) == {"202608": 1}
+    road.cht.put(visit("late", "2026-08-20"))
+    road.settle()
+    assert reports(road) == {"202608": 1}, "a change that nobody approved leaves for no target"
+    approve(road)
+    road.settle()
+    assert reports(road) == {"202608": 2}
+    road.again(lambda pack: pack)  # the pack asks no more
+    road.later(days=1, minutes=1)
+    road.settle()
+    assert reports(road).keys() == {*MONTHS}
+
+
 def test_only_below_the_place_named(make_road: Make) -> None:
     road = make_road(change=asking())
     road.settle()
