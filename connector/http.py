@@ -33,6 +33,8 @@ from connector.errors import ConfigError
 
 #: Bytes of an answer that are read unless the caller says otherwise.
 MAX_BYTES = 32 * 1024 * 1024
+#: Seconds before a read that got nothing usable is made again, doubled each time.
+PAUSE = 0.1
 
 #: Seconds for a whole exchange. The client's own limit is for one read; an answer that drips would pass it for ever.
 DEADLINE = 180.0
@@ -218,7 +220,7 @@ async def read_with_retries(
     """
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(tries) | tenacity.stop_after_delay(within),
-        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0, 0.1),
+        wait=tenacity.wait_exponential(multiplier=PAUSE, max=2.0) + tenacity.wait_random(0, PAUSE),
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, HttpTrouble) and not isinstance(e, TooBig))
         | tenacity.retry_if_result(_worth_asking_again),
         retry_error_callback=_last,

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, settings
 from connector.store.database import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from connector.mappings.pack import Pack
     from connector.model import Finding
@@ -52,6 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part", choices=("covering", "rest"), help="only the files that say what is covered, or the others"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _at_once() -> Iterator[None]:
+    """Reads are made again without a pause: it is the only true waiting there is in most tests. Simulated worlds have
+    clocks of their own, and the pause as it is (tests/sim)."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("connector.http.PAUSE", 0.001)
+        yield
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -25,7 +25,6 @@ _MAX_BYTES = 4 * 1024 * 1024
 #: A read that got nothing usable is asked again at once: it changes nothing at the server.
 _READS = 3
 _WITHIN = 10.0  #: seconds after which it is not asked again
-_PAUSE = 0.1  #: seconds before the second time, doubled before the third
 #: Reasons of a look-up that speak for the create as well: nothing was made.
 _SURE = frozenset(
     {
@@ -161,7 +160,7 @@ class Rest:
             else:
                 if said.code not in _AGAIN or said.status == 429 or said.retry_after or turn + 1 == _READS:
                     return said
-            await asyncio.sleep(_PAUSE * 2**turn)
+            await asyncio.sleep(http.PAUSE * 2**turn)
         raise AssertionError("unreachable")
 
     async def write(
