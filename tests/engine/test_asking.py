@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from connector.engine import asking
 from connector.engine.asking import Asker
 from tests.engine.house import Make, Road, a_few
@@ -21,6 +23,7 @@ def asker(road: Road, **more: Any) -> Asker:
     return Asker(road.engine, road.house.another, **more)
 
 
+@pytest.mark.again
 def test_the_target_is_asked_and_nothing_is_written(make_road: Make) -> None:
     road = make_road(a_few())
     road.settle()

@@ -222,7 +222,7 @@ def test_a_referral_the_clinic_has_begun_with_stays_where_it_is(make_road: Make,
 # ---------------------------------------------------------------- what is purged, erased, much
 
 
-@pytest.mark.parametrize("days", [100, 800])
+@pytest.mark.parametrize("days", [pytest.param(100, marks=pytest.mark.again), 800])
 def test_purged_records_follow(road: Road, days: int) -> None:
     """After 90 days the text is gone; after two years what it said, too: then only who it was about still counts."""
     apart = figures(road)

@@ -174,6 +174,7 @@ def test_a_record_waits_for_its_person_and_goes_to_another_when_it_says_so(road:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("faults", [
     {"lose_response_every": 2, "only": "writes"}, {"late_seconds": 2, "every": 2, "only": "writes"},
     pytest.param({"every": 2, "status": 503}, marks=SLOW),

@@ -182,6 +182,7 @@ OTHER_PLACES = (
 )  # fmt: skip
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("batch", batches(OTHER_PLACES, lambda case: {case[0], case[3]}), ids=lambda batch: batch[0][3])
 def test_other_places_of_the_same_mistakes(copy: PackCopy, batch: list[tuple[str, str, str, str, str]]) -> None:
     for name, old, new, _, _ in batch:
