@@ -305,7 +305,10 @@ def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str,
 
 
 #: What is written to each concept of a referral. "": only what stands as an answer, of any datatype.
-_WRITTEN = {"number": "Text", "reason": "Coded", "urgency": "Coded", "note": "Text", "counter_referral_note": "Text"}
+_WRITTEN = {
+    "number": "Text", "reason": "Coded", "urgency": "Coded", "note": "Text", "treatment": "Coded",
+    "counter_referral_note": "Text",
+}  # fmt: skip
 
 
 def _asked(openmrs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -596,6 +596,17 @@ def test_the_shipped_configuration_suits_the_sandbox() -> None:
     assert list(asyncio.run(world.target().probe())) == []
 
 
+def test_the_doctor_looks_at_what_treatments_are_told_with() -> None:
+    world = World()
+    world.openmrs["answers"]["treatment"]["zinc_given"] = NOWHERE
+    world.sim.rows.concepts[meta.TREATMENT_GIVEN]["datatype"]["display"] = "Text"
+    found = asyncio.run(world.target().probe())
+    assert {(f.code, f.about[1:]) for f in found} == {
+        ("openmrs.metadata_missing", ("answers", "treatment", "zinc_given")),
+        ("openmrs.datatype", ("concepts", "treatment")),
+    }
+
+
 def test_the_probe_names_what_is_missing() -> None:
     platform = World(profile="platform2")
     platform.profile = "o3"

@@ -134,6 +134,20 @@ def test_a_correction_reaches_the_clinic_and_the_history_stays(make_road: Make, 
     assert (status, message.endswith("Conseil du centre : Revoir dans 3 jours.")) == ("completed", True)
 
 
+def test_what_was_given_before_the_referral_is_at_the_clinic_and_is_corrected(make_road: Make, profile: str) -> None:
+    given = meta.TREATMENTS
+    life = begun(make_road, profile)
+    assert not life.holds() & set(given.values())
+    treated = {"ors_given": "yes", "zinc_given": "yes"}
+    life.edit(**{"fields.group_diarrhea": {"patient_diarrhea": "yes", **treated}})
+    life.settle()
+    assert life.holds() & set(given.values()) == {given["ors_given"], given["zinc_given"]}
+    life.edit(**{"fields.group_diarrhea": {"patient_diarrhea": "yes", "ors_given": "yes", "zinc_given": "no"}})
+    life.settle(minutes=10)
+    assert life.holds() & set(given.values()) == {given["ors_given"]}
+    assert len(life.encounters(voided=True)) == 2, "what was said before can still be read"
+
+
 def test_a_correction_leaves_an_appointment_that_somebody_has_begun_with(make_road: Make) -> None:
     life = begun(make_road, "o3")
     life.staff("check_in")
