@@ -331,7 +331,12 @@ def test_what_the_clinic_adds_after_the_visit_is_told(make_road: Make) -> None:
     seen["obs"].append(rows.new_obs(note, "Peser chaque semaine", seen["at"], seen["patient"], encounter=seen))
     life.settle(days=1)
     assert (life.told() or ("", ""))[1].endswith("Conseil du centre : Peser chaque semaine.")
-    assert not [url for _, url in life.road.wires["openmrs"].seen if "fhir2" in url], "no feed is trusted"
+    asked = [url for _, url in life.road.wires["openmrs"].seen if "fhir2" in url]
+    assert all("Condition?patient=" in url for url in asked), "no feed is trusted: of her alone is asked"
+    life.staff("diagnose", diagnosis="CIEL:114100", at="2026-10-06T12:00:00+00:00")
+    life.settle(hours=1)
+    status, message = life.told() or ("", "")
+    assert status == "completed" and "Diagnostic : Pneumonia. Conseil du centre" in message
 
 
 def test_an_appointment_cancelled_by_mistake_and_booked_again_is_told(make_road: Make) -> None:
