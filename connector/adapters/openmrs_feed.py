@@ -2,6 +2,7 @@
 
 No change feed is trusted: ``_lastUpdated`` misses added obs and voided rows (findings, point 9) and pages lose rows
 while data changes (point 8). So each open referral is asked about: its appointment, and the encounters of its patient.
+Appointments that were booked for one time are asked for together; one that is not found there is asked for by its id.
 
 Status of a referral, the first that holds:
 
@@ -31,7 +32,7 @@ from connector.adapters import openmrs_conditions
 from connector.adapters.openmrs_answers import REASONS
 from connector.adapters.openmrs_conditions import moment
 from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
-from connector.adapters.openmrs_rows import stamp
+from connector.adapters.openmrs_rows import appointment_start, stamp
 from connector.errors import SourceRefused, SourceUnavailable
 from connector.identity import digest
 from connector.model import OpenReferral, Record
@@ -50,6 +51,8 @@ _STATUS = {
 _BEGUN = ("arrived", "completed")
 #: Referrals read at the same time, and how often a read that broke off is tried.
 _AT_ONCE, _TRIES = 4, 3
+#: Appointments at one time, of all services of the server, that one search reads.
+_ROWS = 200
 _PASSING = ("openmrs.unreachable", "openmrs.not_json", "openmrs.busy", "openmrs.server_error")
 
 
@@ -72,6 +75,7 @@ class OpenmrsAnswers:
         self.rest = Rest(client)
         self.unread: list[str] = []
         self._blind = False  #: conditions were refused in this call: not asked for again
+        self._booked: dict[str, Json] = {}  #: appointments by uuid, as they stood when this call began
         self._told: dict[str, str] = {}
 
     async def answers(self, referrals: Sequence[OpenReferral]) -> Sequence[Record]:
@@ -80,6 +84,7 @@ class OpenmrsAnswers:
         gate = asyncio.Semaphore(_AT_ONCE)
         self.unread, self._blind = [], False
         troubles: list[Stop] = []
+        self._booked = await self._booked_together(referrals)
 
         async def one(referral: OpenReferral) -> Record | None:
             async with gate:
@@ -196,7 +201,7 @@ class OpenmrsAnswers:
         uuid = referral.remote.get("appointment")
         if not uuid:
             return None, None
-        row = await self.rest.row("appointments", str(uuid))
+        row = self._booked.get(str(uuid)) or await self.rest.row("appointments", str(uuid))
         if row is not None and row.get("status") == "Cancelled":
             row = await self._booked_again(referral) or row
         if row is None:
@@ -204,6 +209,34 @@ class OpenmrsAnswers:
         if row.get("voided"):
             return "voided", _epoch(row.get("startDateTime"))
         return _STATUS.get(str(row.get("status"))), _epoch(row.get("startDateTime"))
+
+    async def _booked_together(self, referrals: Sequence[OpenReferral]) -> dict[str, Json]:
+        """Appointments of several referrals that still stand at the time they were booked for.
+
+        A search leaves out what was moved or voided and what is of a voided patient (867), and the server ends it where
+        it is told to: none of that is an answer, and neither is a search that fails.
+        """
+        times: dict[str, set[str]] = {}
+        for one in referrals if self.profile == "o3" else ():
+            if one.remote.get("appointment") and one.remote.get("patient"):
+                start = stamp(appointment_start({"date": one.date.isoformat()}, self.openmrs, self.zone))
+                times.setdefault(start, set()).add(str(one.remote["appointment"]))
+        found: dict[str, Json] = {}
+        for start, uuids in times.items():
+            if len(uuids) == 1:
+                continue
+            try:
+                window = {"startDate": start, "endDate": start, "limit": _ROWS}
+                said = await self.rest.read("POST", "appointments/search", json=window)
+                rows = listed(said.body) if said.code is None else None
+            except Stop:
+                rows = None
+            if rows is None:
+                break  # what follows is asked for one by one, and says what the matter is
+            found.update(
+                (uuid, row) for row in rows if (uuid := str(row.get("uuid"))) in uuids and not row.get("voided")
+            )
+        return found
 
     async def _booked_again(self, referral: OpenReferral) -> Json | None:
         """Another appointment under our number that is not cancelled: the clinic moved it by making a new one."""

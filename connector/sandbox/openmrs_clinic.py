@@ -186,8 +186,9 @@ class Clinic:
         return appointment_body(row)
 
     def search(self, body: Mapping[str, Any]) -> list[Json]:
-        """By exact number (646, 863) within a window of start times; appointments of voided patients are left out
-        (867)."""
+        """By exact number (646, 863) within a window of start times, the earliest first; appointments of voided
+        patients are left out (867). As the module's source has it, not recorded: ``limit``, and 50 where there is
+        neither that nor an end."""
         start = _when(body.get("startDate"), self.rows.zone)
         if start is None:
             raise Refused(
@@ -198,8 +199,8 @@ class Clinic:
                 ),
             )
         end = _when(body.get("endDate"), self.rows.zone)
-        return [
-            appointment_body(a)
+        found = [
+            a
             for a in self.rows.appointments.values()
             if not a["voided"]
             and not a["patient"]["voided"]
@@ -210,6 +211,8 @@ class Clinic:
             and body.get("patientUuid") in (None, a["patient"]["uuid"])
             and body.get("status") in (None, a["status"])
         ]
+        limit = body.get("limit") or (50 if end is None else None)
+        return [appointment_body(a) for a in sorted(found, key=lambda a: a["start"])[:limit]]
 
     def change_status(self, uuid: str, body: Mapping[str, Any]) -> Json:
         """Forward only, or back to Scheduled; a refusal is 500 (668-677)."""

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from connector.adapters import openmrs_feed
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
 from connector.errors import LaneBusy, SourceRefused, SourceUnavailable, TargetUnreadable
@@ -300,6 +301,49 @@ def test_few_requests_a_referral(profile: str, new: int, known: int, poll: int) 
     assert more() == known
     world.ask(world.open(delivery))
     assert more() == poll
+
+
+def of_one_day(world: World, count: int = 6) -> list[OpenReferral]:
+    """Open referrals of one day, with whom the clinic did different things."""
+    sent = [world.send(payload(f"r-{n}", person=f"p-{n}", match={"new": True}))[0] for n in range(count)]
+    for act, number in (("check_in", "r-1"), ("complete", "r-2"), ("cancel", "r-3")):
+        world.people(act=act, number=number, **({"at": "2026-07-12T10:00:00+00:00"} if act == "complete" else {}))
+    rows = list(world.sim.rows.appointments.values())
+    moved = next(row for row in rows if row["number"] == "r-4")
+    moved.update(start=moved["start"] + timedelta(days=3), status="CheckedIn")
+    next(row for row in rows if row["number"] == "r-5")["voided"] = True
+    return [world.open(one) for one in sent]
+
+
+def test_appointments_of_one_time_are_asked_for_together_and_none_is_missed() -> None:
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    before = len(world.wire.sent)
+    assert world.ask(*referrals) == singly
+    statuses = {answer["number"]: answer["status"] for answer in singly.values()}
+    assert statuses == {"r-1": "arrived", "r-2": "completed", "r-3": "cancelled", "r-4": "arrived", "r-5": "voided"}
+    asked = [path.split("/")[1] for _, path in world.wire.sent[before:] if "Condition" not in path]
+    # One for all, the moved and the voided one by their ids, and whether the cancelled one was booked again.
+    assert asked.count("appointments") == 4 and asked.count("encounter") == 6
+
+
+@pytest.mark.parametrize("kind", ["refused", "html", "lost", "cut", "busy"])
+def test_a_search_for_appointments_that_fails_is_no_answer(kind: str) -> None:
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    for n in range(1, 4):  # however often it is read again
+        world.wire.breaks[len(world.wire.sent) + n] = kind
+    assert world.ask(*referrals) == singly
+
+
+def test_a_clinic_with_many_appointments_at_that_time_is_read_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openmrs_feed, "_ROWS", 2)
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    assert world.ask(*referrals) == singly
 
 
 def test_ids_are_kept_before_the_request_that_uses_them() -> None:
