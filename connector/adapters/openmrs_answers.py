@@ -366,9 +366,11 @@ def _error(body: Any) -> Mapping[str, Any]:
 
 
 def _text(body: Any) -> str:
-    """Message, global errors and codes of field errors on one line."""
+    """Message, global errors and codes of field errors on one line; of the FHIR module what each issue says (741)."""
     error = _error(body)
     parts = [str(error.get("message") or "")]
+    issues = body.get("issue") if isinstance(body, Mapping) else None
+    parts += [str(issue.get("diagnostics")) for issue in _objects(issues)]
     parts += [f"{item.get('code')} {item.get('message')}" for item in _objects(error.get("globalErrors"))]
     fields = error.get("fieldErrors")
     for name, items in fields.items() if isinstance(fields, Mapping) else ():

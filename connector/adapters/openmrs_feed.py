@@ -2,6 +2,7 @@
 
 No change feed is trusted: ``_lastUpdated`` misses added obs and voided rows (findings, point 9) and pages lose rows
 while data changes (point 8). So each open referral is asked about: its appointment, and the encounters of its patient.
+Appointments that were booked for one time are asked for together; one that is not found there is asked for by its id.
 
 Status of a referral, the first that holds:
 
@@ -11,6 +12,10 @@ Status of a referral, the first that holds:
 
 An encounter of the clinic is for the referral whose number it quotes; without a number, for the latest referral
 encounter of the patient before it, within ``answer_days``.
+
+The diagnosis is what that encounter says; where it says none, the conditions the clinic recorded of the patient since
+(``openmrs_conditions``), asked for once somebody at the clinic has begun. A server or an account that does not give
+them (741) costs the diagnosis and nothing else.
 """
 
 from __future__ import annotations
@@ -23,9 +28,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from connector.adapters import openmrs_conditions
 from connector.adapters.openmrs_answers import REASONS
+from connector.adapters.openmrs_conditions import moment
 from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
-from connector.adapters.openmrs_rows import stamp
+from connector.adapters.openmrs_rows import appointment_start, stamp
 from connector.errors import SourceRefused, SourceUnavailable
 from connector.identity import digest
 from connector.model import OpenReferral, Record
@@ -40,8 +47,12 @@ _STATUS = {
     "Missed": "missed",
     "Cancelled": "cancelled",
 }
+#: States in which somebody at the clinic has seen her: there may be a diagnosis.
+_BEGUN = ("arrived", "completed")
 #: Referrals read at the same time, and how often a read that broke off is tried.
 _AT_ONCE, _TRIES = 4, 3
+#: Appointments at one time, of all services of the server, that one search reads.
+_ROWS = 200
 _PASSING = ("openmrs.unreachable", "openmrs.not_json", "openmrs.busy", "openmrs.server_error")
 
 
@@ -63,14 +74,17 @@ class OpenmrsAnswers:
         self.profile = str((settings or {}).get("profile") or self.openmrs.get("profile") or "o3")
         self.rest = Rest(client)
         self.unread: list[str] = []
+        self._blind = False  #: conditions were refused in this call: not asked for again
+        self._booked: dict[str, Json] = {}  #: appointments by uuid, as they stood when this call began
         self._told: dict[str, str] = {}
 
     async def answers(self, referrals: Sequence[OpenReferral]) -> Sequence[Record]:
         """One record per referral with news. Raises SourceRefused when the account is refused, SourceUnavailable
         when some could not be read and the others say nothing new."""
         gate = asyncio.Semaphore(_AT_ONCE)
-        self.unread = []
+        self.unread, self._blind = [], False
         troubles: list[Stop] = []
+        self._booked = await self._booked_together(referrals)
 
         async def one(referral: OpenReferral) -> Record | None:
             async with gate:
@@ -109,21 +123,26 @@ class OpenmrsAnswers:
             mine = await self.rest.row("encounter", str(ours), v=_OURS) or {}
             if mine.get("voided") is True:
                 history = mine.get("auditInfo")
-                when = _moment(history.get("dateVoided")) if isinstance(history, dict) else None
+                when = moment(history.get("dateVoided")) if isinstance(history, dict) else None
                 return self._record(referral, "voided", when, {})
             owner = mine.get("patient")
             if isinstance(owner, Mapping) and owner.get("voided") is True:  # nobody there sees it any more
                 return self._record(referral, "voided", None, {})
             moved = ref(mine, "patient")
             if moved and moved != patient:
-                rows = await self._encounters(str(moved), referral.date)
+                patient = str(moved)
+                rows = await self._encounters(patient, referral.date)
         status, when = await self._appointment(referral) if self.profile == "o3" else (None, None)
         if status == "voided":
             return self._record(referral, status, when, {})
-        visit = self._visit_for(referral, rows)
+        visit, written = self._visit_for(referral, rows), {}
         if visit is not None:
-            return self._record(referral, "completed", _moment(visit.get("encounterDatetime")), self._written(visit))
-        return self._record(referral, status, when, {}) if status else None
+            status, when, written = "completed", moment(visit.get("encounterDatetime")), self._written(visit)
+        if status in _BEGUN and "diagnosis" not in written:
+            found = await self._conditions(patient, referral.date)
+            diagnosis = openmrs_conditions.told(found, self._span(referral, rows, visit))
+            written |= {"diagnosis": diagnosis} if diagnosis else {}
+        return self._record(referral, status, when, written) if status else None
 
     async def _encounters(self, patient: str, since: date) -> list[Json]:
         """Living encounters of a patient from the day of the referral on, oldest first."""
@@ -138,13 +157,51 @@ class OpenmrsAnswers:
             rows += [row for row in more if not row.get("voided")]
             start += len(more)
             if len(more) < 100 or start >= 1000:
-                return sorted(rows, key=lambda row: (_moment(row.get("encounterDatetime")) or _LONG_AGO, uuid_of(row)))
+                return sorted(rows, key=lambda row: (moment(row.get("encounterDatetime")) or _LONG_AGO, uuid_of(row)))
+
+    async def _conditions(self, patient: str, since: date) -> list[openmrs_conditions.Condition]:
+        """One page of what was recorded of a patient from the referral on; none where they cannot be read.
+
+        Raises Stop while the server is not there to answer: a diagnosis told before must not vanish for that.
+        """
+        if self._blind:
+            return []
+        since -= timedelta(days=1)  # the server's zone may be another
+        said = await self.rest.search("Condition", patient=patient, _lastUpdated=f"ge{since}", _count="100")
+        if said.code == "openmrs.busy":
+            raise said.stop()
+        found = openmrs_conditions.read(said.body, patient) if said.code is None else None
+        self._blind = found is None and said.code != "openmrs.server_error"  # 500 may be about this patient alone
+        return found or []
+
+    def _span(self, referral: OpenReferral, rows: Sequence[Json], visit: Json | None) -> openmrs_conditions.Span:
+        ours = {str(referral.remote.get("encounter")), *(referral.remote.get("replaces") or ())}
+        begun = datetime(referral.date.year, referral.date.month, referral.date.day, tzinfo=self.zone)
+        later, elsewhere = [], set(ours)
+        for row in rows:
+            uuid, at = uuid_of(row), moment(row.get("encounterDatetime"))
+            if ref(row, "encounterType") == self.openmrs.get("encounter_type"):
+                elsewhere.add(uuid)
+                if uuid not in ours and at is not None:
+                    later.append(at)
+                elif at is not None:
+                    begun = max(begun, at)
+            elif self._obs(row, "number") not in (None, referral.number):
+                elsewhere.add(uuid)
+        return openmrs_conditions.Span(
+            first=referral.date,
+            last=referral.date + timedelta(days=int(self.openmrs.get("answer_days", 60))),
+            before=min((at for at in later if at > begun), default=None),
+            visit=uuid_of(visit) if visit is not None else None,
+            elsewhere=elsewhere,
+            zone=self.zone,
+        )
 
     async def _appointment(self, referral: OpenReferral) -> tuple[str | None, datetime | None]:
         uuid = referral.remote.get("appointment")
         if not uuid:
             return None, None
-        row = await self.rest.row("appointments", str(uuid))
+        row = self._booked.get(str(uuid)) or await self.rest.row("appointments", str(uuid))
         if row is not None and row.get("status") == "Cancelled":
             row = await self._booked_again(referral) or row
         if row is None:
@@ -152,6 +209,34 @@ class OpenmrsAnswers:
         if row.get("voided"):
             return "voided", _epoch(row.get("startDateTime"))
         return _STATUS.get(str(row.get("status"))), _epoch(row.get("startDateTime"))
+
+    async def _booked_together(self, referrals: Sequence[OpenReferral]) -> dict[str, Json]:
+        """Appointments of several referrals that still stand at the time they were booked for.
+
+        A search leaves out what was moved or voided and what is of a voided patient (867), and the server ends it where
+        it is told to: none of that is an answer, and neither is a search that fails.
+        """
+        times: dict[str, set[str]] = {}
+        for one in referrals if self.profile == "o3" else ():
+            if one.remote.get("appointment") and one.remote.get("patient"):
+                start = stamp(appointment_start({"date": one.date.isoformat()}, self.openmrs, self.zone))
+                times.setdefault(start, set()).add(str(one.remote["appointment"]))
+        found: dict[str, Json] = {}
+        for start, uuids in times.items():
+            if len(uuids) == 1:
+                continue
+            try:
+                window = {"startDate": start, "endDate": start, "limit": _ROWS}
+                said = await self.rest.read("POST", "appointments/search", json=window)
+                rows = listed(said.body) if said.code is None else None
+            except Stop:
+                rows = None
+            if rows is None:
+                break  # what follows is asked for one by one, and says what the matter is
+            found.update(
+                (uuid, row) for row in rows if (uuid := str(row.get("uuid"))) in uuids and not row.get("voided")
+            )
+        return found
 
     async def _booked_again(self, referral: OpenReferral) -> Json | None:
         """Another appointment under our number that is not cancelled: the clinic moved it by making a new one."""
@@ -188,7 +273,7 @@ class OpenmrsAnswers:
             quoted = self._obs(row, "number")
             if quoted == referral.number:
                 return row
-            at = _moment(row.get("encounterDatetime"))
+            at = moment(row.get("encounterDatetime"))
             if quoted is None and first is None and latest == ours and at and at.astimezone(self.zone).date() <= until:
                 first = row
         return first
@@ -238,17 +323,6 @@ def _diagnosis(visit: Mapping[str, Any]) -> str | None:
         if text:
             return str(text)
     return None
-
-
-def _moment(text: Any) -> datetime | None:
-    """``2026-08-20T09:15:00.000+0300`` as an instant; None for what is none, has no offset or no year like ours."""
-    if not isinstance(text, str):
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo and 1900 <= found.year < 9000 else None
 
 
 def _epoch(ms: Any) -> datetime | None:

@@ -42,7 +42,8 @@ APPOINTMENTS: tuple[tuple[str, ...], ...] = (
     ("View Appointment Services", "Manage Appointment Services"),
 )
 #: What else the account has that carried the whole flow (findings-openmrs 7.11; 725-731): corrections, withdrawals, the
-#: clinic's answers (741) and this check. Not stopped for: a server may ask for less.
+#: clinic's answers and this check. Not stopped for: a server may ask for less. The last two are for conditions: the
+#: server refused for the first (741), and its FHIR module's source names the second.
 ADVISED = (
     "Edit Encounters",
     "Get Observations",
@@ -56,6 +57,7 @@ ADVISED = (
     "Add Patient Identifiers",
     "Get People",
     "Get Diagnoses",
+    "Get Conditions",
 )
 #: What is asked of a row; "": the resource knows no custom view (069).
 _VIEWS = {"idgen/identifiersource": "", "patientidentifiertype": "custom:(uuid,display,retired,format,validator)"}
@@ -305,7 +307,10 @@ def _references(openmrs: Mapping[str, Any], profile: str) -> Iterator[tuple[str,
 
 
 #: What is written to each concept of a referral. "": only what stands as an answer, of any datatype.
-_WRITTEN = {"number": "Text", "reason": "Coded", "urgency": "Coded", "note": "Text", "counter_referral_note": "Text"}
+_WRITTEN = {
+    "number": "Text", "reason": "Coded", "urgency": "Coded", "note": "Text", "treatment": "Coded",
+    "counter_referral_note": "Text",
+}  # fmt: skip
 
 
 def _asked(openmrs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,5 @@
-"""Asking an OpenMRS over REST: one exchange at a time, read with the table of ``openmrs_answers``.
+"""Asking an OpenMRS over REST, and its FHIR module for conditions: one exchange at a time, read with the table of
+``openmrs_answers``.
 
 The address of the client ends with the server's context path (``https://clinic.example/openmrs``).
 """
@@ -20,7 +21,7 @@ from connector.model import Outcome, Verdict
 
 Json = dict[str, Any]
 
-_ROOT = "/ws/rest/v1/"
+_ROOT, _FHIR = "/ws/rest/v1/", "/ws/fhir2/R4/"
 _MAX_BYTES = 4 * 1024 * 1024
 #: A read that got nothing usable is asked again at once: it changes nothing at the server.
 _READS = 3
@@ -145,13 +146,19 @@ class Rest:
             raise said.stop()
         return said.body
 
-    async def read(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Said:
+    async def search(self, kind: str, **params: str) -> Said:
+        """A search of the FHIR module, whatever it answered. Raises Stop when nothing usable came."""
+        return await self.read("GET", kind, params=params, root=_FHIR)
+
+    async def read(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None, root: str = _ROOT
+    ) -> Said:
         """A request that changes nothing that matters (searches by POST too). Raises Stop when nothing usable came."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         for turn in range(_READS):
             try:
-                said = await self._exchange(method, path, params=params, json=json)
+                said = await self._exchange(method, path, params=params, json=json, root=root)
             except http.NotSent:
                 raise Stop("openmrs.unreachable") from None
             except http.Lost as lost:
@@ -205,11 +212,13 @@ class Rest:
             raise Stop("openmrs.lost", status=said.status if said else None)
         raise said.stop()
 
-    async def _exchange(self, method: str, path: str, *, params: Mapping[str, str] | None, json: Any) -> Said:
+    async def _exchange(
+        self, method: str, path: str, *, params: Mapping[str, str] | None, json: Any, root: str = _ROOT
+    ) -> Said:
         answer = await http.request(
             self.client,
             method,
-            _ROOT + path,
+            root + path,
             max_bytes=_MAX_BYTES,
             params=params,
             **({} if json is None else {"json": json}),

@@ -102,7 +102,8 @@ def encounter_body(payload: Mapping[str, Any], openmrs: Mapping[str, Any], locat
 
 
 def observations(payload: Mapping[str, Any], openmrs: Mapping[str, Any]) -> list[Json]:
-    """Number, reason, urgency, note, then every finding of the visit that ``openmrs.yaml`` has a concept for."""
+    """Number, reason, urgency, note, each treatment given before the referral, then every finding of the visit that
+    ``openmrs.yaml`` has a concept for."""
     concepts, answers = openmrs["concepts"], openmrs.get("answers") or {}
     out = [{"concept": concepts["number"], "value": str(payload["number"])}]
     reason = (answers.get("reason") or {}).get(payload.get("reason") or "")
@@ -118,6 +119,10 @@ def observations(payload: Mapping[str, Any], openmrs: Mapping[str, Any]) -> list
     seen: dict[str, Any] = dict.fromkeys(payload.get("reasons") or (), True)
     for resource in payload.get("observations") or ():
         seen[str(resource["identifier"][0]["value"]).rpartition("#")[2]] = _value(resource)
+    given = (answers.get("treatment") or {}) if concepts.get("treatment") else {}
+    for name in sorted(given):
+        if seen.get(name) is True:
+            out.append({"concept": concepts["treatment"], "value": given[name]})
     for name in sorted(seen):
         found = _obs(mapped.get(name), seen[name])
         if found:

@@ -31,6 +31,7 @@ _CONCEPTS = {
     "reason": ("Referral reason", _CODED),
     "urgency": ("Referral urgency", _CODED),
     "note": ("Referral note", _TEXT),
+    "treatment": ("Treatment given before referral", _CODED),
     "diagnosis": ("Visit diagnosis", _CODED),
     "counter_referral_note": ("Counter-referral note", _TEXT),
 }

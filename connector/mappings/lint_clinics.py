@@ -27,6 +27,7 @@ def check(one: Checking) -> None:
     reason = pack.concepts.get("referral_reason")
     if reason is not None:
         _answers(one, where.node(_FILE, "answers", "reason"), ("answers", "reason"), reason.id, list(reason.answers))
+    _treatments(one)
     _places(one)
     _profile(one)
     _types(one)
@@ -38,6 +39,20 @@ def _answers(one: Checking, node: object, steps: tuple[str, ...], concept: str, 
             place = one.where.key(_FILE, *steps, answer)
             near = nearest(answer, known)
             one.add("code.no_answer", place, what=": ".join(steps), code=answer, concept=concept, nearest=near)
+
+
+def _treatments(one: Checking) -> None:
+    """A treatment is a fact that is yes or no; of the visit a referral holds what becomes an Observation."""
+    node = one.where.node(_FILE, "answers", "treatment")
+    asked = one.where.node(_FILE, "concepts", "treatment") is not None
+    for name in node.entries if isinstance(node, Map) else ():
+        place = one.where.key(_FILE, "answers", "treatment", name)
+        concept = one.pack.concepts.get(name)
+        if concept is None:
+            near = nearest(name, one.pack.concepts)
+            one.add("concept.unknown", place, what="", name=name, nearest=near)
+        elif not asked or concept.kind != "boolean" or concept.fhir.get("resource") != "Observation":
+            one.add("treatment.not_sent", place, name=name)
 
 
 def _places(one: Checking) -> None:

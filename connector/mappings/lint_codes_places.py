@@ -283,4 +283,17 @@ PLACES: Mapping[str, Code] = {
         ("Écrivez le même, ou gardez-en un.", "Write the same, or keep one."),
         Severity.WARNING,
     ),
+    "treatment.not_sent": Code(
+        ("le traitement {name} n'est jamais envoyé à la clinique", "the treatment {name} is never sent to the clinic"),
+        (
+            "Une référence dit les traitements donnés par concepts.treatment ; un traitement est un fait boolean avec "
+            "fhir: {{resource: Observation}} dans concepts.yaml.",
+            "A referral tells the treatments given by concepts.treatment; a treatment is a boolean fact with "
+            "fhir: {{resource: Observation}} in concepts.yaml.",
+        ),
+        (
+            "Nommez un tel fait, et le concept de la clinique sous concepts.treatment ; ou ôtez la ligne.",
+            "Name such a fact, and the clinic's concept under concepts.treatment; or take the line away.",
+        ),
+    ),
 }

@@ -133,6 +133,9 @@ def _chis(one: Checking) -> None:
 def _clinics(one: Checking) -> None:
     """What ``openmrs.yaml`` gives as ``CIEL:n`` is what ``concepts.yaml`` says it is at CIEL."""
     concepts = one.pack.concepts
+    treatments = one.where.node("openmrs.yaml", "answers", "treatment")
+    if isinstance(treatments, Map):
+        _same_code(one, treatments.entries)
     observations = one.where.node("openmrs.yaml", "observations")
     for name, node in observations.entries.items() if isinstance(observations, Map) else ():
         concept = concepts.get(name)
@@ -145,10 +148,14 @@ def _clinics(one: Checking) -> None:
         answers = node.entries.get("answers")
         if isinstance(answers, Map):
             said.update({concept.answers.get(answer, ""): given for answer, given in answers.entries.items()})
-        for meant, given in said.items():
-            known = concepts.get(meant)
-            code = known.codings.get("ciel") if known is not None else None
-            if code is None or not isinstance(given, Scalar) or not given.text.startswith(_CIEL):
-                continue
-            if given.text != _CIEL + code:
-                one.add("coding.differs", given.at, concept=meant, code=given.text, other=_CIEL + code)
+        _same_code(one, said)
+
+
+def _same_code(one: Checking, said: Mapping[str, object]) -> None:
+    for meant, given in said.items():
+        known = one.pack.concepts.get(meant)
+        code = known.codings.get("ciel") if known is not None else None
+        if code is None or not isinstance(given, Scalar) or not given.text.startswith(_CIEL):
+            continue
+        if given.text != _CIEL + code:
+            one.add("coding.differs", given.at, concept=meant, code=given.text, other=_CIEL + code)

@@ -654,14 +654,16 @@ OPENMRS = Group(
         "concepts": Field(
             Group(
                 {key: Field(CONCEPT, required=key in ("number", "reason", "urgency"))
-                 for key in ("number", "reason", "urgency", "note", "diagnosis", "counter_referral_note")}
+                 for key in ("number", "reason", "urgency", "note", "treatment", "diagnosis", "counter_referral_note")}
             ),
             ("les concepts d'une référence", "the concepts of a referral"),
             required=True,
         ),
         "answers": Field(
             Group({"reason": Field(MapOf(CONCEPT)),
-                   "urgency": Field(Group({"urgent": Field(CONCEPT), "routine": Field(CONCEPT)}))}),
+                   "urgency": Field(Group({"urgent": Field(CONCEPT), "routine": Field(CONCEPT)})),
+                   "treatment": Field(MapOf(CONCEPT), ("ce que l'ASC a donné : un fait, vrai s'il a été donné",
+                                                       "what the CHW gave: a fact, true when it was given"))}),
             ("les réponses de ces concepts", "the answers of these concepts"),
         ),
         "observations": Field(

@@ -71,6 +71,7 @@ _MODULES = {
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _REST = "/openmrs/ws/rest/v1"
 _FHIR = "/openmrs/ws/fhir2/R4"
+_FHIR_JSON = "application/fhir+json;charset=UTF-8"
 
 _PLURAL = {"encounter": "Encounters", "obs": "Observations"}
 Staff = Callable[[str], Mapping[str, Any] | None]
@@ -160,7 +161,7 @@ class OpenMRSSim:
         headers: dict[str, str] = {}
         try:
             if path.startswith(_FHIR):
-                return self._fhir(request, path)
+                return self._fhir(request, path, headers)
             if not path.startswith(_REST):
                 return _web(404, page(404, "Not Found", path))
             stale = self.accounts.stale(request)
@@ -424,18 +425,21 @@ class OpenMRSSim:
             raise not_found()
         return represent(row, view_of(query), base)
 
-    def _fhir(self, request: Request, path: str) -> Response:
+    def _fhir(self, request: Request, path: str, headers: dict[str, str]) -> Response:
         parts = [p for p in path[len(_FHIR) :].split("/") if p]
         base = f"{request.url.scheme}://{request.url.netloc}{_FHIR}"
         if parts != ["metadata"]:
             user = self.accounts.login(request)  # 390: a stale cookie does not matter here
+            if cookie := self.accounts.session(request, user):
+                headers["set-cookie"] = cookie  # 591
             if user is None:
                 raise Refused(401, page(401, "Unauthorized", "Not authenticated"))  # 044
-            if not may(user, "Get Patients"):
-                text = "HAPI-0389: Failed to call access method: APIAuthenticationException: Privileges required: Get"
-                raise Refused(500, openmrs_fhir.outcome("processing", text))  # 062-064
+            for privilege in openmrs_fhir.ASKED.get(parts[0] if parts else "", ("Get Patients",)):
+                if not may(user, privilege):
+                    refused = openmrs_fhir.denied(privilege)
+                    return _json(refused.status, refused.body, headers, _FHIR_JSON)
         document = openmrs_fhir.answer(self.rows, request.method, parts, dict(request.query_params), base)
-        return _json(200, document, {}, "application/fhir+json;charset=UTF-8")
+        return _json(200, document, headers, _FHIR_JSON)
 
 
 async def _body(request: Request) -> Any:

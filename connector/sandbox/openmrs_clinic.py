@@ -186,8 +186,9 @@ class Clinic:
         return appointment_body(row)
 
     def search(self, body: Mapping[str, Any]) -> list[Json]:
-        """By exact number (646, 863) within a window of start times; appointments of voided patients are left out
-        (867)."""
+        """By exact number (646, 863) within a window of start times, the earliest first; appointments of voided
+        patients are left out (867). As the module's source has it, not recorded: ``limit``, and 50 where there is
+        neither that nor an end."""
         start = _when(body.get("startDate"), self.rows.zone)
         if start is None:
             raise Refused(
@@ -198,8 +199,8 @@ class Clinic:
                 ),
             )
         end = _when(body.get("endDate"), self.rows.zone)
-        return [
-            appointment_body(a)
+        found = [
+            a
             for a in self.rows.appointments.values()
             if not a["voided"]
             and not a["patient"]["voided"]
@@ -210,6 +211,8 @@ class Clinic:
             and body.get("patientUuid") in (None, a["patient"]["uuid"])
             and body.get("status") in (None, a["status"])
         ]
+        limit = body.get("limit") or (50 if end is None else None)
+        return [appointment_body(a) for a in sorted(found, key=lambda a: a["start"])[:limit]]
 
     def change_status(self, uuid: str, body: Mapping[str, Any]) -> Json:
         """Forward only, or back to Scheduled; a refusal is 500 (668-677)."""
@@ -239,8 +242,10 @@ class Clinic:
             self.act({**decision, "number": number}, patient)
 
     def act(self, order: Mapping[str, Any], patient: Json | None = None) -> Json:
-        """``{"act": check_in|arrived|complete|completed|cancel|cancelled|miss|missed|void|voided|merge, "number" or
-        "patient", "at"?, "diagnosis"?, "advice"?, "into"?, "appointments"?}``.
+        """``{"act": check_in|arrived|complete|completed|cancel|cancelled|miss|missed|void|voided|merge|diagnose,
+        "number" or "patient", "at"?, "diagnosis"?, "advice"?, "into"?, "appointments"?}``.
+
+        ``diagnose``: a condition of the problem list, ``diagnosis`` as ``CIEL:...`` or in words, recorded ``at``.
 
         ``void`` with a number: someone at the clinic deletes the referral's encounter and cancels its appointment;
         with a patient: the patient is voided. ``merge``: ``patient`` is merged ``into`` another; with
@@ -249,6 +254,8 @@ class Clinic:
         act = order["act"]
         if act == "merge":
             return self._merge(order["patient"], order["into"], order.get("appointments") != "stay")
+        if act == "diagnose":
+            return self._diagnose(order)
         if act in ("void", "voided") and "number" not in order:
             self.rows.void(self.rows.patients[order["patient"]], "entered in error")
             return {"voided": order["patient"]}
@@ -271,6 +278,15 @@ class Clinic:
         if act in ("void", "voided"):
             self.rows.void(self._of_encounter(number), "withdrawn at the clinic")
         return {"number": number, "status": status}
+
+    def _diagnose(self, order: Mapping[str, Any]) -> Json:
+        rows = self.rows
+        patient = (
+            rows.patients[order["patient"]] if "patient" in order else self._of_encounter(order["number"])["patient"]
+        )
+        said = order["diagnosis"]
+        made = rows.new_condition(patient, rows.concept(said) or said, created=_when(order.get("at"), rows.zone))
+        return {"condition": made["uuid"]}
 
     def _of_encounter(self, number: str) -> Json:
         """The referral's encounter: the one with an obs that holds the number."""

@@ -60,6 +60,7 @@ REFERRAL_NUMBER = own_uuid("concept", "Referral number")
 REFERRAL_REASON = own_uuid("concept", "Referral reason")
 REFERRAL_URGENCY = own_uuid("concept", "Referral urgency")
 REFERRAL_NOTE = own_uuid("concept", "Referral note")
+TREATMENT_GIVEN = own_uuid("concept", "Treatment given before referral")
 COUNTER_REFERRAL_NOTE = own_uuid("concept", "Counter-referral note")
 VISIT_DIAGNOSIS = own_uuid("concept", "Visit diagnosis")
 DANGER_SIGN = ciel_uuid("159860")
@@ -69,6 +70,10 @@ REASONS = {
     for key in ("danger_sign", "malnutrition", "newborn", "pregnancy", "other")
 }
 URGENCIES = {key: own_uuid("concept", "Referral urgency", key) for key in ("urgent", "routine")}
+TREATMENTS = {
+    key: own_uuid("concept", "Treatment given before referral", key)
+    for key in ("act_given", "amoxicillin_given", "ors_given", "rectal_artesunate", "zinc_given")
+}
 SIGNS = {
     "sign_unable_to_drink": "159861",
     "sign_vomits_everything": "122983",
@@ -106,10 +111,12 @@ def _concepts() -> list[dict[str, Any]]:
         *(_concept(ciel_uuid(code), name, "N/A", code) for code, name in answers),
         *(_concept(u, f"Referral reason: {key.replace('_', ' ')}", "N/A") for key, u in REASONS.items()),
         *(_concept(u, f"Referral urgency: {key}", "N/A") for key, u in URGENCIES.items()),
+        *(_concept(u, f"Referral treatment: {key.replace('_', ' ')}", "N/A") for key, u in TREATMENTS.items()),
         _concept(REFERRAL_NUMBER, "Referral number", "Text"),
         _concept(REFERRAL_REASON, "Referral reason", "Coded", None, REASONS.values()),
         _concept(REFERRAL_URGENCY, "Referral urgency", "Coded", None, URGENCIES.values()),
         _concept(REFERRAL_NOTE, "Referral note", "Text"),
+        _concept(TREATMENT_GIVEN, "Treatment given before referral", "Coded", None, TREATMENTS.values()),
         _concept(COUNTER_REFERRAL_NOTE, "Counter-referral note", "Text"),
         _concept(VISIT_DIAGNOSIS, "Visit diagnosis", "Coded", None, map(ciel_uuid, DIAGNOSES)),
         _concept(DANGER_SIGN, "Danger signs, child", "Coded", "159860", map(ciel_uuid, SIGNS.values())),

@@ -48,6 +48,7 @@ class Rows:
         self.encounters: dict[str, Json] = {}
         self.obs: dict[str, Json] = {}
         self.appointments: dict[str, Json] = {}
+        self.conditions: dict[str, Json] = {}  #: of the problem list, and diagnoses of encounters (591, 853)
         self._made = 0
         self.locations = {row["uuid"]: location_row(row) for row in metadata["locations"]}
         self.people: dict[str, Json] = {}  #: made apart from patients, for providers
@@ -284,6 +285,28 @@ class Rows:
         }
         row["display"] = self.encounter_display(row)
         self.encounters[row["uuid"]] = row
+        return row
+
+    def new_condition(self, patient: Json, what: Json | str | None, **more: Any) -> Json:
+        """``what``: a concept, words, or nothing (590). ``encounter``: a diagnosis written there, with a ``rank``; such
+        a one is recorded when the encounter was (853). ``clinical``, ``verification``: codes of FHIR."""
+        encounter, at = more.get("encounter"), more.get("created") or self.now()
+        row: Json = {
+            "uuid": more.get("uuid") or self.new_uuid(),
+            "patient": patient,
+            "concept": what if isinstance(what, dict) else None,
+            "words": what if isinstance(what, str) else None,
+            "clinical": more.get("clinical") or ("unknown" if encounter else "active"),
+            "verification": more.get("verification") or ("confirmed" if encounter else None),
+            "onset": more.get("onset"),
+            "encounter": encounter,
+            "rank": more.get("rank", 1) if encounter else None,
+            "recorder": more.get("recorder"),
+            "recorded": encounter["at"] if encounter else at,
+            "created": at,
+            "voided": False,
+        }
+        self.conditions[row["uuid"]] = row
         return row
 
     def encounter_display(self, row: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from connector.sandbox.oracle_answers import number, put, yes
 
 Doc = Mapping[str, Any]
 SIGNS = ("unable_to_drink", "vomits_everything", "convulsions", "lethargic", "unconscious")
+TREATMENTS = ("act_given", "amoxicillin_given", "ors_given", "rectal_artesunate", "zinc_given")
 PRODUCTS = ("tdr", "cta", "sro", "zinc", "amoxicilline")
 CHT_FORMS = {
     "assessment": "sick_visit", "assessment_follow_up": "follow_up", "pregnancy_home_visit": "pregnancy_visit",
@@ -266,6 +267,7 @@ def _referral(rec: Rec, g: Doc) -> None:
             "to": g.get("referred_to"), "urgent": g.get("urgency") == "urgent", "reason": g.get("reason"),
             "note": g.get("note", ""),
             "signs": sorted(name for name in rec.a if name.startswith("sign_") and rec.a[name]),
+            "treatments": sorted(name for name in TREATMENTS if rec.a.get(name)),
         }  # fmt: skip
 
 

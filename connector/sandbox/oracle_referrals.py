@@ -33,6 +33,7 @@ def expected_referrals(truth: Truth, district: District) -> dict[str, Json]:
             "reason": rec.referral["reason"],
             "note": rec.referral["note"],
             "signs": rec.referral["signs"],
+            "treatments": rec.referral["treatments"],
             "appointments": [f"{(rec.day + timedelta(days=1)).isoformat()} 08:00"],
         }
     return found
@@ -59,6 +60,7 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
         if encounter["voided"] and number not in withdrawn:
             continue
         signs = {meta.ciel_uuid(code): name for name, code in meta.SIGNS.items()}
+        given = {uuid: name for name, uuid in meta.TREATMENTS.items()}
         found.setdefault(number, []).append(
             {
                 "patient": owner.get(encounter["patient"], "not exactly one patient with this identifier"),
@@ -69,6 +71,9 @@ def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable
                 "note": said.get(meta.REFERRAL_NOTE, ""),
                 "signs": sorted(
                     signs.get(obs["value"], "?") for obs in encounter["obs"] if obs["concept"] == meta.DANGER_SIGN
+                ),
+                "treatments": sorted(
+                    given.get(obs["value"], "?") for obs in encounter["obs"] if obs["concept"] == meta.TREATMENT_GIVEN
                 ),
                 "appointments": sorted(local(a["start"], zone) for a in booked(state, number)),
             }

@@ -132,9 +132,11 @@ def test_what_rest_can_make_is_made_and_found_by_its_uuid(losing: bool) -> None:
     assert {row["name"] for row in house.sim.rows.locations.values()} == {
         row.name for row in pack().org_units if row.place in pack().openmrs["places"]
     }
-    reason = house.sim.rows.concepts[pack().openmrs["concepts"]["reason"]]
-    answers = {one["uuid"] for one in reason["answers"]}
-    assert answers == set(pack().openmrs["answers"]["reason"].values())
+    for question in ("reason", "treatment"):
+        concept = house.sim.rows.concepts[pack().openmrs["concepts"][question]]
+        answers = {one["uuid"] for one in concept["answers"]}
+        assert concept["datatype"]["name"] == "Coded"
+        assert answers == set(pack().openmrs["answers"][question].values())
     said = house.probe()
     assert len(said) == len(CLINICS) and all("no appointmentService" in one for one in said), "a person puts its uuid"
 

@@ -16,7 +16,9 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from connector.adapters import openmrs_feed
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
+from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
 from connector.errors import LaneBusy, SourceRefused, SourceUnavailable, TargetUnreadable
 from connector.http import make_client
 from connector.identity import Names, digest
@@ -299,6 +301,49 @@ def test_few_requests_a_referral(profile: str, new: int, known: int, poll: int) 
     assert more() == known
     world.ask(world.open(delivery))
     assert more() == poll
+
+
+def of_one_day(world: World, count: int = 6) -> list[OpenReferral]:
+    """Open referrals of one day, with whom the clinic did different things."""
+    sent = [world.send(payload(f"r-{n}", person=f"p-{n}", match={"new": True}))[0] for n in range(count)]
+    for act, number in (("check_in", "r-1"), ("complete", "r-2"), ("cancel", "r-3")):
+        world.people(act=act, number=number, **({"at": "2026-07-12T10:00:00+00:00"} if act == "complete" else {}))
+    rows = list(world.sim.rows.appointments.values())
+    moved = next(row for row in rows if row["number"] == "r-4")
+    moved.update(start=moved["start"] + timedelta(days=3), status="CheckedIn")
+    next(row for row in rows if row["number"] == "r-5")["voided"] = True
+    return [world.open(one) for one in sent]
+
+
+def test_appointments_of_one_time_are_asked_for_together_and_none_is_missed() -> None:
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    before = len(world.wire.sent)
+    assert world.ask(*referrals) == singly
+    statuses = {answer["number"]: answer["status"] for answer in singly.values()}
+    assert statuses == {"r-1": "arrived", "r-2": "completed", "r-3": "cancelled", "r-4": "arrived", "r-5": "voided"}
+    asked = [path.split("/")[1] for _, path in world.wire.sent[before:] if "Condition" not in path]
+    # One for all, the moved and the voided one by their ids, and whether the cancelled one was booked again.
+    assert asked.count("appointments") == 4 and asked.count("encounter") == 6
+
+
+@pytest.mark.parametrize("kind", ["refused", "html", "lost", "cut", "busy"])
+def test_a_search_for_appointments_that_fails_is_no_answer(kind: str) -> None:
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    for n in range(1, 4):  # however often it is read again
+        world.wire.breaks[len(world.wire.sent) + n] = kind
+    assert world.ask(*referrals) == singly
+
+
+def test_a_clinic_with_many_appointments_at_that_time_is_read_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openmrs_feed, "_ROWS", 2)
+    world = World()
+    referrals = of_one_day(world)
+    singly = {key: answer for one in referrals for key, answer in world.ask(one).items()}
+    assert world.ask(*referrals) == singly
 
 
 def test_ids_are_kept_before_the_request_that_uses_them() -> None:
@@ -594,6 +639,17 @@ def test_wrong_metadata_is_refused_with_its_reason_and_found_by_the_probe(
 def test_the_shipped_configuration_suits_the_sandbox() -> None:
     world = World()
     assert list(asyncio.run(world.target().probe())) == []
+
+
+def test_the_doctor_looks_at_what_treatments_are_told_with() -> None:
+    world = World()
+    world.openmrs["answers"]["treatment"]["zinc_given"] = NOWHERE
+    world.sim.rows.concepts[meta.TREATMENT_GIVEN]["datatype"]["display"] = "Text"
+    found = asyncio.run(world.target().probe())
+    assert {(f.code, f.about[1:]) for f in found} == {
+        ("openmrs.metadata_missing", ("answers", "treatment", "zinc_given")),
+        ("openmrs.datatype", ("concepts", "treatment")),
+    }
 
 
 def test_the_probe_names_what_is_missing() -> None:
@@ -893,6 +949,118 @@ def test_an_answer_has_the_same_revision_until_it_changes() -> None:
     assert (first[0].source, first[0].stream, first[0].form) == ("openmrs", "outcomes", "referral_outcome")
     world.people(act="complete", number="r-1", at="2026-07-12T10:00:00+00:00", advice="Bien")
     assert asyncio.run(feed.answers([referral]))[0].revision != first[0].revision
+
+
+# ---------------------------------------------------------------- conditions the clinic recorded
+
+
+def test_a_condition_recorded_at_the_clinic_is_the_diagnosis() -> None:
+    world = World()
+    delivery, _ = world.send()
+    world.people(act="diagnose", number="r-1", diagnosis="CIEL:114100", at="2026-07-12T11:00:00+00:00")
+    assert world.ask(world.open(delivery)) == {}, "a condition alone says nothing of the referral, and is not asked for"
+    world.people(act="check_in", number="r-1")
+    answer = world.ask(world.open(delivery))[delivery.key]
+    assert (answer["status"], answer["diagnosis"]) == ("arrived", "Pneumonia")
+    world.people(act="complete", number="r-1", at="2026-07-12T10:00:00+00:00", advice="Bien")
+    answer = world.ask(world.open(delivery))[delivery.key]
+    assert (answer["status"], answer["diagnosis"], answer["advice"]) == ("completed", "Pneumonia", "Bien")
+
+
+def test_what_the_visit_says_itself_comes_first_and_nothing_more_is_asked() -> None:
+    world = World()
+    delivery, _ = world.send()
+    world.people(act="complete", number="r-1", at="2026-07-12T10:00:00+00:00", diagnosis="CIEL:116128")
+    world.people(act="diagnose", number="r-1", diagnosis="CIEL:114100", at="2026-07-12T11:00:00+00:00")
+    assert world.ask(world.open(delivery))[delivery.key]["diagnosis"] == "Malaria"
+    assert not [path for _, path in world.wire.sent if "Condition" in path]
+
+
+def test_a_condition_of_before_or_of_another_referral_is_not_the_answer() -> None:
+    world = World()
+    first, _ = world.send(payload("r-1"))
+    world.people(act="check_in", number="r-1")
+    world.people(act="diagnose", number="r-1", diagnosis="Ancienne maladie", at="2026-07-09T10:00:00+00:00")
+    assert "diagnosis" not in world.ask(world.open(first))[first.key]
+    second, _ = world.send(payload("r-2", date="2026-07-20", at="2026-07-20T09:00:00+00:00"))
+    world.people(act="check_in", number="r-2")
+    world.people(act="diagnose", number="r-2", diagnosis="CIEL:114100", at="2026-07-21T10:00:00+00:00")
+    answers = world.ask(world.open(first), world.open(second))
+    assert "diagnosis" not in answers[first.key] and answers[second.key]["diagnosis"] == "Pneumonia"
+
+
+def test_a_diagnosis_in_the_answer_to_one_referral_is_not_told_of_the_other() -> None:
+    world = World()
+    first, _ = world.send(payload("r-1"))
+    second, _ = world.send(payload("r-2"))  # of the same moment
+    world.people(act="check_in", number="r-1")
+    world.people(act="complete", number="r-2", at="2026-07-12T10:00:00+00:00")
+    rows = world.sim.rows
+    (seen,) = (e for e in rows.encounters.values() if e["encounterType"]["uuid"] == meta.CONSULTATION)
+    rows.new_condition(seen["patient"], rows.concept("CIEL:116128"), encounter=seen)
+    answers = world.ask(world.open(first), world.open(second))
+    assert "diagnosis" not in answers[first.key] and answers[second.key]["diagnosis"] == "Malaria"
+
+
+def test_what_stands_in_our_own_encounter_is_not_the_clinics_word() -> None:
+    world = World()
+    delivery, _ = world.send()
+    world.people(act="check_in", number="r-1")
+    rows = world.sim.rows
+    (ours,) = rows.encounters.values()
+    rows.new_condition(ours["patient"], rows.concept("CIEL:114100"), encounter=ours)
+    assert "diagnosis" not in world.ask(world.open(delivery))[delivery.key]
+    seen = rows.new_encounter(
+        None, ours["patient"], rows.encounter_types[meta.CONSULTATION], datetime(2026, 7, 12, 10, tzinfo=UTC), None, []
+    )
+    rows.new_condition(ours["patient"], rows.concept("CIEL:116128"), encounter=seen)
+    assert world.ask(world.open(delivery))[delivery.key]["diagnosis"] == "Malaria"
+
+
+@pytest.mark.parametrize("lacking", ["Get Diagnoses", "Get Conditions"])
+def test_without_the_privilege_the_rest_of_the_answer_is_told(lacking: str) -> None:
+    world = World()
+    sent = [world.send(payload(f"r-{n}"))[0] for n in (1, 2, 3, 4, 5, 6)]
+    for n in (1, 2, 3, 4, 5, 6):
+        world.people(act="complete", number=f"r-{n}", at="2026-07-12T10:00:00+00:00", advice="Bien")
+    everything = {*(one for names in (*NEEDED, *APPOINTMENTS) for one in names), *ADVISED}
+    world.sim.accounts.users[0]["privileges"] = sorted(everything - {lacking})
+    before = len(world.wire.sent)
+    feed = world.feed()
+    answers = asyncio.run(feed.answers([world.open(one) for one in sent]))
+    assert [(r.body["status"], r.body["advice"]) for r in answers] == [("completed", "Bien")] * 6 and not feed.unread
+    asked = [path for _, path in world.wire.sent[before:] if "Condition" in path]
+    assert 1 <= len(asked) <= 4, "those under way at the same time; then no more"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (httpx.Response(404, html="<html>no such page</html>"), True),  # no FHIR module
+        (httpx.Response(200, html="<html>the web application</html>"), True),  # a proxy that passes REST only
+        (httpx.Response(500, json={"resourceType": "OperationOutcome", "issue": [{"diagnostics": "HAPI-0389"}]}), True),
+        (httpx.Response(200, json={"resourceType": "Bundle", "entry": 7}), True),
+        (httpx.Response(503, json={"message": "busy"}, headers={"retry-after": "1"}), False),
+    ],
+)
+def test_conditions_that_cannot_be_read_cost_the_diagnosis_only(said: httpx.Response, told: bool) -> None:
+    """While the server is busy the referral is asked about again: what was told of her must not vanish for that."""
+    world = World()
+    delivery, _ = world.send()
+    world.people(act="complete", number="r-1", at="2026-07-12T10:00:00+00:00", advice="Bien")
+    inner = world.wire.inner.handle_async_request
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        if "Condition" in request.url.path:
+            return httpx.Response(said.status_code, content=said.content, headers=said.headers)
+        return await inner(request)
+
+    world.wire.inner.handle_async_request = handle  # type: ignore[method-assign]
+    if told:
+        assert world.ask(world.open(delivery))[delivery.key]["advice"] == "Bien"
+        return
+    with pytest.raises(SourceUnavailable):
+        world.ask(world.open(delivery))
 
 
 def test_a_visit_without_a_completed_appointment_is_an_answer() -> None:

@@ -134,6 +134,20 @@ def test_a_correction_reaches_the_clinic_and_the_history_stays(make_road: Make, 
     assert (status, message.endswith("Conseil du centre : Revoir dans 3 jours.")) == ("completed", True)
 
 
+def test_what_was_given_before_the_referral_is_at_the_clinic_and_is_corrected(make_road: Make, profile: str) -> None:
+    given = meta.TREATMENTS
+    life = begun(make_road, profile)
+    assert not life.holds() & set(given.values())
+    treated = {"ors_given": "yes", "zinc_given": "yes"}
+    life.edit(**{"fields.group_diarrhea": {"patient_diarrhea": "yes", **treated}})
+    life.settle()
+    assert life.holds() & set(given.values()) == {given["ors_given"], given["zinc_given"]}
+    life.edit(**{"fields.group_diarrhea": {"patient_diarrhea": "yes", "ors_given": "yes", "zinc_given": "no"}})
+    life.settle(minutes=10)
+    assert life.holds() & set(given.values()) == {given["ors_given"]}
+    assert len(life.encounters(voided=True)) == 2, "what was said before can still be read"
+
+
 def test_a_correction_leaves_an_appointment_that_somebody_has_begun_with(make_road: Make) -> None:
     life = begun(make_road, "o3")
     life.staff("check_in")
@@ -317,7 +331,12 @@ def test_what_the_clinic_adds_after_the_visit_is_told(make_road: Make) -> None:
     seen["obs"].append(rows.new_obs(note, "Peser chaque semaine", seen["at"], seen["patient"], encounter=seen))
     life.settle(days=1)
     assert (life.told() or ("", ""))[1].endswith("Conseil du centre : Peser chaque semaine.")
-    assert not [url for _, url in life.road.wires["openmrs"].seen if "fhir2" in url], "no feed is trusted"
+    asked = [url for _, url in life.road.wires["openmrs"].seen if "fhir2" in url]
+    assert all("Condition?patient=" in url for url in asked), "no feed is trusted: of her alone is asked"
+    life.staff("diagnose", diagnosis="CIEL:114100", at="2026-10-06T12:00:00+00:00")
+    life.settle(hours=1)
+    status, message = life.told() or ("", "")
+    assert status == "completed" and "Diagnostic : Pneumonia. Conseil du centre" in message
 
 
 def test_an_appointment_cancelled_by_mistake_and_booked_again_is_told(make_road: Make) -> None:

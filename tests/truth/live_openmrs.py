@@ -15,7 +15,7 @@ from connector.sandbox.openmrs_rows import DATATYPES
 from connector.sandbox.plane import Plane
 from tests.truth.live import Simulated, Talk, Trouble, part, rows
 
-_REST = "/ws/rest/v1"
+_REST, _FHIR = "/ws/rest/v1", "/ws/fhir2/R4"
 _ROLE = "a0b03050-c99b-11e0-9572-0800200c9a66"  # "Unknown", which every server has
 _MISC = "8d492774-c2cc-11de-8d13-0010c6dffd0f"  # the concept class of core
 _WHY = {"reason": "made for a test"}
@@ -31,6 +31,13 @@ def script(talk: Talk) -> tuple[Simulated, list[str]]:
     identifiers = [_identifier(kind["uuid"], _next(talk, kind["source"])) for kind in required]
     _patient(talk, identifiers, required)
     _encounter(talk)
+    if talk.send("GET", f"{_FHIR}/metadata").status_code == 200:
+        view = {"patient": talk.uuid("patient"), "_lastUpdated": "ge2026-01-19", "_count": "100"}
+        talk.ask(
+            "conditions-of-the-patient", "GET", f"{_FHIR}/Condition", query=view, keep=part("resourceType", "total")
+        )
+    else:
+        notes.append("conditions: the server has no FHIR module; an answer names the diagnosis of the visit alone")
     if appointments:
         _appointment(talk)
     _taken_back(talk)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from connector.sandbox.openmrs import OpenMRSSim
+from connector.sandbox.openmrs_metadata import own_uuid
 from connector.sandbox.plane import App, Plane
 from tests.truth.recorded import PLACE, Exchange
 
@@ -28,6 +29,7 @@ _USERS = {
 _CLOCK = {"290": "2026-11-22T19:42:35+03:00", "821": "2026-11-22T19:58:10+03:00", "822": "2026-11-22T23:00:00+03:00"}
 _AMINA = "d6385c4e-f872-5839-bc6f-72e87085a040"  # 079
 _OTHER = "abbfa2b9-a68b-5ddb-b3cc-fcee492f68f2"
+_SUPER_USER = own_uuid("user", "admin")  # 036, 587
 _PROVIDER = "3343a9db-37af-5ed7-b073-6e5401b95464"
 _ODD = {"047": "Basic not-base-64", "048": "Bearer nonsense"}
 
@@ -100,11 +102,31 @@ class OpenMrs:
             self._encounter("fa6fddc0-42e8-5ca5-b98f-d19c28944a56", _OTHER)
         if exchange.number == "918":
             self.sim.accounts.unlock()  # ten minutes have passed
+        if exchange.number == "591":  # 587, 588, 590
+            for uuid in (
+                "7a7a54e4-90e7-41da-af1e-a5af0e164813", "95f57b3e-d389-4ffa-aca4-4ff4f60a06be",
+                "3896b3cc-bde6-49b7-8372-a3a067677bac",
+            ):  # fmt: skip
+                self._condition(uuid, "2026-11-22T19:48:01+03:00", onset="2026-11-20T00:00:00+03:00")
+            rows.conditions["3896b3cc-bde6-49b7-8372-a3a067677bac"]["concept"] = None
+        if exchange.number == "853":  # 851
+            seen = "2c4a1f1d-697a-5777-8f67-9e46cf6ac5a4"
+            self._encounter(seen, _OTHER)
+            made = "2026-11-22T20:01:45+03:00"
+            self._condition("d0852f10-cf7b-483d-b56b-69077d5f7ea1", made, encounter=rows.encounters[seen])
         if exchange.number == "725":
             self.sim.metadata["now"] = "2026-11-22T23:00:00+03:00"
         if exchange.number == "846":
             self.sim.metadata["charset"] = "utf8mb4"
         self.sim.metadata["now"] = _CLOCK.get(exchange.number, self.sim.metadata["now"])
+
+    def _condition(self, uuid: str, made: str, **more: Any) -> None:
+        """One that was made by an exchange that is not kept."""
+        rows = self.sim.rows
+        who = {"reference": f"Practitioner/{_SUPER_USER}", "type": "Practitioner", "display": "Super User"}
+        at = datetime.fromisoformat(made)
+        malaria = rows.concept("CIEL:116128")
+        rows.new_condition(rows.patients[_OTHER], malaria, uuid=uuid, created=at, recorder=who, **more)
 
     def _encounter(self, uuid: str, patient: str) -> None:
         """One that was made by an exchange that is not kept."""
@@ -146,6 +168,9 @@ class OpenMrs:
         return exchange.body
 
     def kept(self, exchange: Exchange, answer: Any) -> Any:
+        """Of a page of FHIR not when and under which name it was made."""
+        if isinstance(answer, dict) and answer.get("resourceType") == "Bundle":
+            return {name: value for name, value in answer.items() if name not in ("id", "meta")}
         return answer
 
     def loose(self, exchange: Exchange) -> Mapping[str, str]:

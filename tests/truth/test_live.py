@@ -114,7 +114,7 @@ def test_a_server_like_the_simulator_differs_in_nothing_and_is_left_as_it_was(se
     sim = simulator(server, profile)
     verdict = asked(server, sim)
     assert (verdict.trouble, verdict.differences, verdict.left) == ("", [], [])
-    assert verdict.exchanges == {"dhis2": 36, "openmrs": 35 if profile == "o3" else 28, "fhir": 14}[server]
+    assert verdict.exchanges == {"dhis2": 36, "openmrs": 36 if profile == "o3" else 29, "fhir": 14}[server]
     assert sim.plane.log, "something was written"
     assert not any(holds(server, sim))
     assert bool(verdict.notes) == (profile == "platform2")

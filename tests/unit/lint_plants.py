@@ -282,6 +282,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("place.unmapped", "openmrs.yaml", "  area-1: {location", "  «aera-1: {location"),
     Plant("profile.differs", "openmrs.yaml", "profile: o3 ", "profile: platform2 ",
           seen=("connector.yaml", "    profile: «o3")),
+    Plant("treatment.not_sent", "openmrs.yaml", "    zinc_given: aa48f710", "    «malaria_treated: aa48f710"),
     # ---------------------------------------------------------------- tracker
     Plant("tracker.no_target", "tracker.yaml", "", "", do=_write("tracker.yaml", TRACKER_YAML), seen=("tracker.yaml", ""),
           page=("(tracker.yaml, and no target of kind dhis2_tracker)", "kind: dhis2_tracker   # in connector.yaml")),

@@ -353,6 +353,7 @@ def test_a_slip_in_a_name_that_nothing_repeats(copy: PackCopy) -> None:
         ("connector.yaml", "  cht_answers:", "  cht_ansewrs:", "target.slip"),
         ("openmrs.yaml", "CIEL:159860, value: CIEL:122983", "CIEL:519860, value: CIEL:122983", "coding.differs"),
         ("openmrs.yaml", "positive: CIEL:703", "positive: CIEL:730", "coding.differs"),
+        ("openmrs.yaml", "ors_given: 3e1625ed-c85a-50fc-a1c7-21a14d7af7c1", "ors_given: CIEL:315", "coding.differs"),
         ("openmrs.yaml", "breath_count: {concept: CIEL:5242", "breath_count: {concept: CIEL:5422", "coding.differs"),
         ("org_units.csv", "outreach,area-2,", "outreach,arrea-2,", "id.slip"),
         (

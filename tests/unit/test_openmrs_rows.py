@@ -152,6 +152,25 @@ def test_reasons_of_the_referral_are_findings_too() -> None:
     assert all(o["value"] != "" for o in sent)  # 257
 
 
+def test_each_treatment_given_before_the_referral_is_an_observation() -> None:
+    given = {"act_given": "CTA", "ors_given": "SRO", "zinc_given": "ZN"}
+    asked = OPENMRS | {
+        "concepts": {**OPENMRS["concepts"], "treatment": "T"},
+        "answers": {**OPENMRS["answers"], "treatment": given},
+    }
+    wanted = payload(
+        observations=[
+            seen("zinc_given", valueBoolean=True),
+            seen("act_given", valueBoolean=True),
+            seen("ors_given", valueBoolean=False),
+            seen("amoxicillin_given", valueBoolean=True),
+        ]
+    )
+    sent = [one for one in observations(wanted, asked) if one["concept"] == "T"]
+    assert sent == [{"concept": "T", "value": "CTA"}, {"concept": "T", "value": "ZN"}], "not given, not known: nothing"
+    assert observations(wanted, OPENMRS) == observations(payload(), OPENMRS), "a clinic that has no place for it"
+
+
 def test_an_appointment_the_next_morning() -> None:
     body = appointment_body(
         payload(note="é" * 400, urgent=True), OPENMRS, {"location": "L", "service": "V"}, "u", NAIROBI

@@ -291,6 +291,7 @@ def clinic(should: Mapping[str, Any]) -> dict[str, Any]:
             {"concept": meta.REFERRAL_REASON, "value": meta.REASONS[r["reason"]]},
             {"concept": meta.REFERRAL_NOTE, "value": r["note"]},
             *({"concept": meta.DANGER_SIGN, "value": meta.ciel_uuid(meta.SIGNS[sign])} for sign in r["signs"]),
+            *({"concept": meta.TREATMENT_GIVEN, "value": meta.TREATMENTS[name]} for name in r["treatments"]),
         ]
         state["encounters"].append(
             {"uuid": f"e-{number}", "patient": f"uuid-{r['patient']}", "type": meta.COMMUNITY_REFERRAL,
@@ -455,6 +456,12 @@ def test_referrals_are_compared_one_by_one() -> None:
     assert broken(lambda s: encounters(s)[0].update(location=None))["equal"] == total - 1
     assert broken(lambda s: encounters(s)[0].update(datetime="2026-01-01T00:00:00Z"))["equal"] == total - 1
     assert broken(lambda s: s["appointments"].append(dict(s["appointments"][0])))["equal"] == total - 1
+    treated = {"concept": openmrs_metadata.TREATMENT_GIVEN, "value": openmrs_metadata.TREATMENTS["ors_given"]}
+    assert broken(lambda s: encounters(s)[0]["obs"].extend([treated, treated]))["equal"] == total - 1
+    untreated = lambda s: [  # noqa: E731
+        e["obs"].remove(o) for e in encounters(s) for o in list(e["obs"]) if o["concept"] == treated["concept"]
+    ]
+    assert broken(untreated)["equal"] < total, "somebody of the district was treated before she was referred"
     twin = lambda s: s["patients"].append({**s["patients"][0], "uuid": "twin"})  # noqa: E731
     assert broken(twin)["equal"] < total
     old = {"concept": openmrs_metadata.REFERRAL_NUMBER, "value": "an-old-referral"}

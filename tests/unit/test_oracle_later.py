@@ -312,6 +312,20 @@ def test_referrals_and_their_answers_stand_in_the_month_of_the_referral() -> Non
     }  # fmt: skip
 
 
+def test_a_referral_tells_what_was_given_before_it() -> None:
+    given = {
+        "group_fever": {"malaria_treatment_given": "yes", "malaria_treatment": "act", "rectal_artesunate": "yes"},
+        "group_breathing": {"pneumonia_treatment_given": "yes", "pneumonia_treatment": "other"},
+        "group_diarrhea": {"ors_given": "yes", "zinc_given": "no"},
+    }
+    docs = [person("p1"), referred("a", "2026-07-10", "p1", referred_to="area-1")]
+    docs[1]["fields"] |= given
+    truth = oracle.truth_of(docs, {}, district(), TODAY)
+    assert oracle.expected_referrals(truth, district())["a"]["treatments"] == [
+        "act_given", "ors_given", "rectal_artesunate",
+    ]  # fmt: skip
+
+
 def test_the_referring_visit_is_not_the_visit_after_it() -> None:
     docs = [referred("a", "2026-07-10", "p1", urgency="urgent")]
     answers = {"a": ("completed", "2026-07-10")}

@@ -42,6 +42,7 @@ TOKENS = {f"{role}-token": Bearer(role, role) for role in ROLES}
 TOKENS["kobo-token"] = Bearer("kobo", "submit", "kobo")
 NOW = datetime(2026, 11, 22, 16, 40, tzinfo=UTC)
 #: Planted in the registry; must never show where names are masked.
+FOUND = "Pneumonie <grave>"  #: what the clinic wrote of a referred person
 NAME = "Zeinabou Canari"
 PHONE = "+223 70 00 00 99"
 SITE = "ML-KKO-D1-A1-S1"
@@ -820,7 +821,7 @@ def seed(store: SqlStore, *, many: int = 60) -> None:
                     "state": state,
                     "remote": "{}",
                     "answered_at": stamp(1) if state in ("completed", "missed") else None,
-                    "answer_enc": None,
+                    "answer_enc": orjson.dumps({"status": state, "diagnosis": FOUND}) if state == "arrived" else None,
                     "updated": stamp(1),
                 }
                 for i, days, urgent, state in (

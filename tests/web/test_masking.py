@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.web.fixture import NAME, PHONE, SITE, House, csrf_of, sign_in, visible
+from tests.web.fixture import FOUND, NAME, PHONE, SITE, House, csrf_of, sign_in, visible
 from tests.web.test_pages import PAGES
 
 RECORD = "/fiches/cht/reports/3c91-7be0"
@@ -30,6 +30,7 @@ def test_no_page_names_a_patient(build: Callable[..., House], role: str) -> None
             ]:
                 text = (await client.get(path)).text
                 assert NAME not in text and PHONE not in text, path
+                assert FOUND.split()[0] not in text, path
 
     asyncio.run(look())
     written = {
@@ -47,6 +48,9 @@ def test_the_clinic_sees_the_names_of_the_referred_and_it_is_written_down(build:
             await sign_in(client, "clinic")
             text = visible((await client.get("/references")).text)
             assert NAME in text and PHONE not in text
+            assert f"Diagnostic\N{NO-BREAK SPACE}: {FOUND}" in text, (
+                "what the clinic found, for those who see whom it is about"
+            )
             assert NAME not in (await client.get(RECORD)).text
 
     asyncio.run(look())

@@ -1010,6 +1010,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.masked": "Names masked for your role.",
     "referral.masked": "masked",
     "referral.urgent": "urgent",
+    "referral.diagnosis": "Diagnosis: {text}",
     "referral.no_reason": "no reason given",
     "referral.person_unknown": "not yet in the registry",
     "referral.state.waiting_person": "Sent; patient not yet known",

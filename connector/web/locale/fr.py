@@ -1053,6 +1053,7 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "referrals.masked": "Noms masqués pour votre rôle.",
     "referral.masked": "masqué",
     "referral.urgent": "urgent",
+    "referral.diagnosis": "Diagnostic : {text}",
     "referral.no_reason": "motif non précisé",
     "referral.person_unknown": "pas encore connu au registre",
     "referral.state.waiting_person": "Envoyée ; patient pas encore connu",

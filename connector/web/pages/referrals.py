@@ -19,6 +19,8 @@ from connector.web.requests import Signed
 
 router = APIRouter()
 
+#: Longest text of the clinic in one cell; the record's own page has it whole.
+_LONGEST = 200
 #: How many of the four steps are behind a referral in each state.
 STEPS = {
     "waiting_person": 1,
@@ -98,6 +100,7 @@ def _row(
         "date": w.day(day),
         "days": (today - day).days,
         "late": row["late"] == 0,
+        "diagnosis": _diagnosis(view, row) if named else "",
         "state": w("referral.state." + state) if w.has("referral.state." + state) else Markup("{}").format(state),
         "steps": 4 if state == "completed" and row["answered_at"] else STEPS.get(state, 0),
         "todo": w("referral.todo.late")
@@ -106,6 +109,12 @@ def _row(
         if w.has("referral.todo." + state)
         else w("referral.todo.none"),
     }
+
+
+def _diagnosis(view: View, row: Row) -> str:
+    """What the clinic found, in its words; nothing where it has not said."""
+    answer = view.opened("referral", row["answer_enc"])
+    return str(answer.get("diagnosis") or "")[:_LONGEST] if isinstance(answer, dict) else ""
 
 
 def _about(view: View, person: Row | None, day: date) -> str:
