@@ -88,8 +88,10 @@ class DerivingQueries:
     def members_of(self, records: Iterable[str]) -> list[dict[str, Any]]:
         return self._select("SELECT * FROM member WHERE record IN {in}", records)
 
-    def members_by_key(self, kind: str, keys: Iterable[str]) -> list[dict[str, Any]]:
-        return self._select("SELECT * FROM member WHERE kind=:kind AND key IN {in}", keys, kind=kind)
+    def members_by_key(self, kind: str, keys: Iterable[str], *, openings: bool = False) -> list[dict[str, Any]]:
+        """``openings``: only those that may open an episode of their key."""
+        only = " AND opens" if openings else ""
+        return self._select(f"SELECT * FROM member WHERE kind=:kind AND key IN {{in}}{only}", keys, kind=kind)
 
     def members_between(self, kind: str, key: str, first: str, last: str) -> list[str]:
         """Records under a key dated in these days."""
