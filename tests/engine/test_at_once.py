@@ -109,6 +109,14 @@ def test_a_failure_that_three_batches_meet_is_one_failure(tmp_path: Path) -> Non
     assert len(road.seen[0]) == 1 and len(road.seen[1]) == 1, "one by one until it is well again"
 
 
+def test_after_a_failure_nothing_leaves_even_where_nothing_is_waited_for(tmp_path: Path) -> None:
+    house, road = house_of(tmp_path, **{f"k{n}": ({"v": n}, None) for n in range(6)})
+    house.retry_scale = 0.0
+    road.faults = ["down"]
+    assert (deliver(house)["accepted"], road.requests) == (2, 3)
+    assert deliver(house)["accepted"] == 4, "but with the next run"
+
+
 @pytest.mark.parametrize("fault", ["down", "credentials"])
 def test_what_is_accepted_beside_a_failure_does_not_hide_it(tmp_path: Path, fault: str) -> None:
     house, road = house_of(tmp_path, **{f"k{n}": ({"v": n}, None) for n in range(6)})
