@@ -368,6 +368,8 @@ class Capabilities:
     ``ordered``: a delivery waits for an earlier one of its subject that is still open, but not for one that was put off
     for a reason in ``needs_others``: that one may wait for the later one itself (a resource cannot be removed before
     those that refer to it).
+
+    ``at_once``: batches on their way together, of what has nothing to do with each other, while the target is well.
     """
 
     max_batch: int
@@ -376,6 +378,7 @@ class Capabilities:
     resend_is_safe: bool = False
     ordered: bool = True
     needs_others: frozenset[str] = frozenset()
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ _RANK = {
 }
 _HAPI = re.compile(r"HAPI-(\d{4})", re.ASCII)
 _ENTRY = re.compile(r"Bundle\.entry\[(\d{1,6})\]", re.ASCII)
+#: Bundles on their way together: one is answered while the next is made ready and the last is settled.
+_AT_ONCE = 3
 #: Answers about a reference: sent again once other resources are there, or gone.
 _NEEDS_OTHERS = frozenset({"fhir.reference_missing", "fhir.still_referenced"})
 #: What a server says of an ``If-Match`` that no longer holds: HAPI 409 (69), R4 412.
@@ -217,7 +219,7 @@ class FhirServerTarget:
         settles = timedelta(seconds=float(settings.get("settles_within", 120)))
         size = int(settings.get("bundle", 200))
         self.capabilities = Capabilities(
-            max_batch=size, settles_within=settles, resend_is_safe=True, needs_others=_NEEDS_OTHERS
+            max_batch=size, settles_within=settles, resend_is_safe=True, needs_others=_NEEDS_OTHERS, at_once=_AT_ONCE
         )
 
     async def deliver(self, batch: Sequence[Delivery], progress: Progress) -> Sequence[Outcome]:

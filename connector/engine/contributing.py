@@ -3,7 +3,7 @@ and the new cells are touched together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from operator import itemgetter
 from typing import Any
 
@@ -46,11 +46,12 @@ def replace(unit: Any, new: Mapping[str, Sequence[Contribution]], known: Iterabl
             if row["distinct_key"]:
                 alike[row["indicator"], row["part"], row["org_unit"], row["period"]] = None
     unit.replace_contributions(drop, add)
+    out = unit.cells_out(touched)
     unit.cells_change(
         [
             {"record": record, **dict(zip(ADDRESS, cell, strict=True)), "was": was, "is": then, "now": now}
-            for record in dict.fromkeys((*drop, *(row["record"] for row in add)))
-            for cell, was, then in _changes(old.get(record, ()), added.get(record, ()))
+            for record in (added if out else ())
+            for cell, was, then in _changes(old.get(record, ()), added[record], out)
         ]
     )
     unit.touch([dict(zip(ADDRESS, cell, strict=True)) for cell in touched])
@@ -76,13 +77,13 @@ def _row(unit: Any, one: Contribution) -> dict[str, Any]:
 
 
 def _changes(
-    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]], among: Set[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """The cells to which a record adds something else than before, with what it added and adds. Another version of the
-    mapping that adds the same changes no figure."""
+    """The cells of ``among`` to which a record adds something else than before, with what it added and adds. Another
+    version of the mapping that adds the same changes no figure."""
     was, then = _by_cell(before), _by_cell(after)
-    for cell in sorted({*was, *then}):
-        if was.get(cell) != then.get(cell) and cell[-1] != SEEN_TEXT:
+    for cell in sorted({*was, *then} & among):
+        if was.get(cell) != then.get(cell):
             yield cell, was.get(cell, ""), then.get(cell, "")
 
 

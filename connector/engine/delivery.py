@@ -124,43 +124,77 @@ def held_already(row: Mapping[str, Any]) -> bool:
     return bool(row["digest"] == row["accepted_digest"])
 
 
+@dataclass(slots=True)
+class Flight:
+    """A batch on its way. ``health``: of the target when it left."""
+
+    items: list[Item]
+    attempt: int
+    health: retry.TargetHealth
+
+
 async def deliver(engine: Engine, target: str, plan: int | None = None) -> dict[str, int]:
     """Deliver everything due for one target, or what of a ``plan`` is. Returns counts of verdicts and ``values``
-    accepted."""
+    accepted.
+
+    Several batches are on their way together where the target takes that (``Capabilities.at_once``) and is well, and
+    none of them has to do with another (``_apart``).
+    """
     totals = {"accepted": 0, "rejected": 0, "deferred": 0, "unknown": 0, "values": 0, "batches": 0}
-    while True:
-        state = engine.store.write(lambda unit: unit.target_state(target))
-        health = health_of(state)
-        if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
-            return totals
-        counts, healthy = await _batch(engine, target, health, plan)
-        if counts is None:
-            return totals
-        for name, count in counts.items():
-            totals[name] += count
-        totals["batches"] += 1
-        engine.progress(f"deliver {target}", sum(counts[n] for n in ("accepted", "rejected", "deferred", "unknown")))
-        if not healthy:
-            return totals
+    at_once = engine.targets[target].capabilities.at_once
+    flights: dict[asyncio.Task[list[Outcome]], Flight] = {}
+    go_on = True
+    try:
+        while True:
+            while go_on and len(flights) < at_once:
+                flight = _leave(engine, target, plan, list(flights.values()))
+                if flight is None:
+                    break
+                if flight.items:
+                    flights[asyncio.create_task(_attempt(engine, target, flight.items))] = flight
+                    await asyncio.sleep(0)  # it is sent while the next one is made ready
+                else:
+                    totals["batches"] += 1
+            if not flights:
+                return totals
+            landed, _ = await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+            for task in [one for one in flights if one in landed]:
+                counts, healthy = _land(engine, target, flights.pop(task), task.result())
+                for name, count in counts.items():
+                    totals[name] += count
+                totals["batches"] += 1
+                engine.progress(
+                    f"deliver {target}", sum(counts[n] for n in ("accepted", "rejected", "deferred", "unknown"))
+                )
+                go_on = go_on and healthy
+    finally:  # stopped, or one of them failed: what is still on its way stays leased, and is looked at again
+        for task in flights:
+            task.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
 
 
-async def _batch(
-    engine: Engine, target: str, health: retry.TargetHealth, plan: int | None
-) -> tuple[dict[str, int] | None, bool]:
-    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health, plan))
-    if not items:
-        return (
-            (None, True)
-            if attempt is None
-            else ({n: 0 for n in ("accepted", "rejected", "deferred", "unknown", "values")}, True)
-        )
-    outcomes = await _attempt(engine, target, items)
+def _leave(engine: Engine, target: str, plan: int | None, beside: Sequence[Flight]) -> Flight | None:
+    """The next batch that may leave beside these; None when there is none now. Without items nothing need be sent of
+    what was due."""
+    state = engine.store.write(lambda unit: unit.target_state(target))
+    health = health_of(state)
+    if pauses.holds(engine, "target_state", target, state) or not health.may_try(engine.clock.now()):
+        return None
+    flying = [item for flight in beside for item in flight.items]
+    # A target that failed lately is asked by one batch at a time; and what is removed may be named by what is put.
+    if flying and (health != retry.TargetHealth() or any(item.delivery.payload.get("deleted") for item in flying)):
+        return None
+    items, attempt = engine.store.write(lambda unit: _claim(engine, unit, target, health, plan, flying))
+    return None if attempt is None else Flight(items, attempt, health)
+
+
+def _land(engine: Engine, target: str, flight: Flight, outcomes: Sequence[Outcome]) -> tuple[dict[str, int], bool]:
+    """One transaction: a target must not stay "out of reach" because the process died after its last answer."""
 
     def settle(unit: Any) -> tuple[dict[str, int], bool]:
-        """One transaction: a target must not stay "out of reach" because the process died after its last answer."""
         timekeeping.check(engine, unit)  # set back during the request, and forward again before the next
-        counts = _settle(engine, unit, target, attempt, items, outcomes)
-        return counts, _judge_target(engine, unit, target, health, outcomes)
+        counts = _settle(engine, unit, target, flight.attempt, flight.items, outcomes)
+        return counts, _judge_target(engine, unit, target, flight.health, outcomes)
 
     found: tuple[dict[str, int], bool] = engine.store.write(settle)
     return found
@@ -208,10 +242,44 @@ def _in_order(engine: Engine, unit: Any, target: str, rows: list[dict[str, Any]]
     return [row for row in rows if row["id"] not in behind]
 
 
+def _apart(engine: Engine, items: Sequence[Item], flying: Sequence[Item]) -> list[Item]:
+    """Those of ``items`` that have nothing to do with what is on its way, so that it does not matter which of them
+    arrives first: not the same resource or subject, and no resource that refers to another that is not there yet or
+    is held back here. What is removed waits until nothing is on its way."""
+    names = {item.row["key"] for item in flying}
+    subjects = {item.row["subject"] for item in flying} - {None}
+    left = [(item, resources.refers_to(item.delivery.payload)) for item in items]
+    while True:
+        stay = [
+            (item, named)
+            for item, named in left
+            if item.row["key"] not in names
+            and item.row["subject"] not in subjects
+            and not item.delivery.payload.get("deleted")
+            and names.isdisjoint(named)
+        ]
+        if len(stay) == len(left):
+            break
+        kept = {item.row["id"] for item, _ in stay}
+        held = [item for item, _ in left if item.row["id"] not in kept]
+        names |= {item.row["key"] for item in held}
+        subjects |= {item.row["subject"] for item in held} - {None}
+        for item in held:
+            resources.built_again(engine, item.row, item.delivery.payload)
+        left = stay
+    return [item for item, _ in left]
+
+
 def _claim(
-    engine: Engine, unit: Any, target: str, health: retry.TargetHealth, plan: int | None = None
+    engine: Engine,
+    unit: Any,
+    target: str,
+    health: retry.TargetHealth,
+    plan: int | None = None,
+    flying: Sequence[Item] = (),
 ) -> tuple[list[Item], int | None]:
-    """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due).
+    """Lease what is due and write the attempt, before anything leaves: (items, attempt; None = nothing due, or nothing
+    that may leave beside what is ``flying``).
 
     What the target already holds (back to the accepted state) is settled at once, without a request. Writers take
     turns on both databases (``store/database.py``), so nobody else sees the same rows due. Raises RunLocked.
@@ -267,6 +335,10 @@ def _claim(
     unit.settle_other([_put_back(engine, r, **release.waiting_fields(engine, r["key"])) for r in waiting])
     lost = {"state": State.PARKED, "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN)}
     unit.settle_other([{**_put_back(engine, r, **lost), "unsure": False} for r in gone])
+    if flying:
+        ready, items = items, _apart(engine, items, flying)
+        if not items and len(ready) == len(rows):
+            return [], None
     if not items:
         return [], 0
     until = stamp(engine.clock.now() + LEASE)
@@ -579,6 +651,9 @@ def _judge_target(
         own = outcomes[0]  # silence for a whole batch is the target's own trouble
     now = engine.clock.now()
     full = engine.targets[target].capabilities.max_batch
+    current = health_of(unit.target_state(target))
+    #: What another batch met that was on its way beside this one.
+    met = current if current.failures + current.refusals > health.failures + health.refusals else None
     if own is None:
         after = retry.after_success(health, len(outcomes), full)
     elif "credentials" in own.reason or any(word in own.reason for word in LOCKED):
@@ -591,19 +666,21 @@ def _judge_target(
         )
     good = own is None
     who = Who.NOBODY if good else retry.who_acts(after, probes=engine.pack.targets[target].kind in DOWN_IS_401)
-
-    unit.keep_target(
-        target=target,
-        due_at=stamp(after.due_at) if after.due_at else None,
-        breaker=after.breaker,
-        failures=after.failures,
-        refusals=after.refusals,
-        good=after.good,
-        reason=own.reason if own else None,
-        who=str(who),
-        now=stamp(now),
-        last_success=stamp(now) if good else None,
-    )
+    if met is not None:  # one failure, met by several: it counts once, and the longest wait holds
+        after = replace(after, due_at=max((one.due_at for one in (after, met) if one.due_at), default=None))
+    if met is None or not (good or met.refusals):
+        unit.keep_target(
+            target=target,
+            due_at=stamp(after.due_at) if after.due_at else None,
+            breaker=after.breaker,
+            failures=after.failures,
+            refusals=after.refusals,
+            good=after.good,
+            reason=own.reason if own else None,
+            who=str(who),
+            now=stamp(now),
+            last_success=stamp(now) if good else None,
+        )
     unit.beat(
         target,
         "ok"

@@ -17,7 +17,7 @@ from connector.mappings.episodes import MAX_MEMBERS, Episode, Member
 from connector.model import Activity, Contribution
 
 #: Keys per transaction.
-CHUNK = 50
+CHUNK = 100
 
 
 def work_out(engine: Engine, derived: Derived) -> int:
@@ -75,12 +75,12 @@ class _Group:
         # Two ids of one person are one key: ``key`` is the one they are read as, ``under`` the one of the record.
         read = _Keys(unit, kind)
         keys = read.kept(keys)
-        openings = {row["record"] for row in read.members_by_key(keys) if row["opens"]}
+        openings = {row["record"] for row in read.openings(keys)}
         own = {row["key"] for row in read.members_of(openings) if row["own"]}
         wanted = sorted(own.union(keys))
         heads: dict[str, list[str]] = {key: [] for key in wanted}
         under: dict[str, str] = {}
-        for row in read.members_by_key(wanted):
+        for row in read.openings(wanted) if openings else ():
             if row["own"]:
                 heads[row["key"]].append(row["record"])
                 under[row["record"]] = row["under"]
@@ -120,6 +120,10 @@ class _Keys:
     def kept(self, keys: Iterable[str]) -> list[str]:
         read = self.unit.read_as(keys)
         return sorted({read.get(key, key) for key in keys})
+
+    def openings(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Those that may open an episode. Most keys of some kinds have none, and many records beside."""
+        return self._read(self.unit.members_by_key(self.kind, sorted(self.unit.all_read_as(keys)), openings=True))
 
     def members_by_key(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         return self._read(self.unit.members_by_key(self.kind, sorted(self.unit.all_read_as(keys))))

@@ -28,7 +28,7 @@ from connector.mappings.pack import Register
 from connector.model import Contribution
 
 #: Lines per transaction: of entities, of workers (each with the records of her months), and of those looked at to go.
-CHUNK = 50
+CHUNK = 200
 WORKERS = 5
 SWEPT = 500
 #: Where the pass over the registry stands, in ``meta``.

@@ -158,6 +158,28 @@ def rebuild(engine: Engine, unit: Any, rows: Iterable[Mapping[str, Any]]) -> dic
     return found
 
 
+def built_again(engine: Engine, row: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
+    """It does not leave yet: keep it in memory as it was before ``rebuild`` took it out."""
+    if row["digest"] and row["payload_enc"] is None and len(engine.built) < KEEP:
+        engine.built[row["key"]] = (row["digest"], dict(resource))
+
+
+def refers_to(resource: Any) -> set[str]:
+    """The keys (``Type/id``) of everything this one refers to."""
+    found: set[str] = set()
+    todo: list[Any] = [resource]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            said = one.get("reference")
+            if isinstance(said, str):
+                found.add(said)
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+    return found
+
+
 def _of_records(engine: Engine, unit: Any, records: Iterable[str]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     chosen = list(records)

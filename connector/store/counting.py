@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from connector.model import ADDRESS
-from connector.store.intake import dicts, in_list, many, statement
+from connector.store.intake import chunks, dicts, in_list, in_rows, many, statement
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
@@ -88,6 +88,13 @@ BLOCK_CELLS = text(
 )
 CELL_ACCEPTED = text(
     "UPDATE cell SET accepted=:value, accepted_at=:now, state='accepted', reason=NULL, there=NULL, released=NULL WHERE id=:id"
+)
+#: Of these cells those whose figure a target holds, or may hold, or held when it changed.
+CELLS_OUT = (
+    "SELECT c.indicator, c.part, c.org_unit, c.period, c.categories FROM {rows} g JOIN cell c ON c.indicator=g.indicator AND "
+    "c.part=g.part AND c.org_unit=g.org_unit AND c.period=g.period AND c.categories=g.categories WHERE c.accepted_at IS NOT NULL "
+    "OR EXISTS (SELECT 1 FROM value_sent s WHERE s.cell=c.id) OR EXISTS (SELECT 1 FROM cell_change x WHERE x.indicator=c.indicator "
+    "AND x.part=c.part AND x.org_unit=c.org_unit AND x.period=c.period AND x.categories=c.categories)"
 )
 #: The first change since the value was accepted says what the record added then; later ones leave it.
 CELL_CHANGE = text(
@@ -198,6 +205,17 @@ class CountingQueries:
 
     def _any_change(self) -> bool:
         return self.connection.execute(text("SELECT 1 FROM cell_change LIMIT 1")).first() is not None
+
+    def cells_out(self, cells: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+        """Of these cells (``ADDRESS``) those of which it matters that a record adds something else than before: a target
+        holds their figure, or may hold it."""
+        table = in_rows(self.connection.dialect.name, ADDRESS)
+        sql = statement(CELLS_OUT.replace("{rows}", table))
+        found: set[tuple[str, ...]] = set()
+        for several in chunks(list(cells)):
+            rows = self.connection.execute(sql, {"list": orjson.dumps(several).decode()})
+            found |= {_address(row) for row in dicts(rows)}
+        return found
 
     def cells_change(self, rows: list[dict[str, Any]]) -> None:
         """Remember which records add something else to which cells, until the new figure is accepted. ``was``, ``is``:

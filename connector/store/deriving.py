@@ -34,10 +34,9 @@ STALE_BELOW = (
     "WHERE b.kind='place' AND b.depth < 10) SELECT DISTINCT 'entity', kind, :source || '/' || key FROM below WHERE TRUE "
     "ON CONFLICT (what, kind, key) DO NOTHING"
 )
-ENTITY_PAGE = text(
-    "SELECT * FROM entity WHERE kind=:kind AND (source > :source OR (source = :source AND key > :key)) "
-    "ORDER BY source, key LIMIT :limit"
-)
+#: Of one source at a time: asked for several at once, SQLite reads and sorts all entities again for every page.
+ENTITY_PAGE = text("SELECT * FROM entity WHERE source=:source AND kind=:kind AND key > :key ORDER BY key LIMIT :limit")
+NEXT_SOURCE = text("SELECT MIN(source) FROM entity WHERE source > :source")
 #: The first day from ``:day`` on with a record that was made at a place.
 NEXT_DAY = text(
     "SELECT MIN(date) FROM activity WHERE date >= :day AND place IS NOT NULL AND record NOT LIKE 'episode/%'"
@@ -89,8 +88,10 @@ class DerivingQueries:
     def members_of(self, records: Iterable[str]) -> list[dict[str, Any]]:
         return self._select("SELECT * FROM member WHERE record IN {in}", records)
 
-    def members_by_key(self, kind: str, keys: Iterable[str]) -> list[dict[str, Any]]:
-        return self._select("SELECT * FROM member WHERE kind=:kind AND key IN {in}", keys, kind=kind)
+    def members_by_key(self, kind: str, keys: Iterable[str], *, openings: bool = False) -> list[dict[str, Any]]:
+        """``openings``: only those that may open an episode of their key."""
+        only = " AND opens" if openings else ""
+        return self._select(f"SELECT * FROM member WHERE kind=:kind AND key IN {{in}}{only}", keys, kind=kind)
 
     def members_between(self, kind: str, key: str, first: str, last: str) -> list[str]:
         """Records under a key dated in these days."""
@@ -157,9 +158,18 @@ class DerivingQueries:
     # -- registers
 
     def entity_page(self, kind: str, after: tuple[str, str], limit: int) -> list[dict[str, Any]]:
-        """Entities of a kind by source and key."""
-        parameters = {"kind": kind, "source": after[0], "key": after[1], "limit": limit}
-        return dicts(self.connection.execute(ENTITY_PAGE, parameters))
+        """Entities of a kind by source and key. What a page costs does not depend on how many there are."""
+        found: list[dict[str, Any]] = []
+        source, key = after
+        while True:
+            asked = {"kind": kind, "source": source, "key": key, "limit": limit - len(found)}
+            found += dicts(self.connection.execute(ENTITY_PAGE, asked))
+            if len(found) >= limit:
+                return found
+            following = self.connection.execute(NEXT_SOURCE, {"source": source}).scalar()
+            if following is None:
+                return found
+            source, key = str(following), ""
 
     def entity_belongs(self, rows: list[dict[str, Any]]) -> None:
         """Write down the parent of entities kept before there was a column for it."""

@@ -95,6 +95,15 @@ def in_list(dialect: str, values: Sequence[Any]) -> str:
     return f"(SELECT CAST(item AS {kind}) FROM jsonb_array_elements_text(CAST(:list AS jsonb)) AS item)"
 
 
+def in_rows(dialect: str, names: Sequence[str]) -> str:
+    """As ``in_list``, for rows of text: ``:list`` is a JSON array of arrays, and the SQL a table with these columns."""
+    item, rows = ("json_extract(value, '$[{}]')", "json_each(:list)")
+    if dialect != "sqlite":
+        item, rows = ("value ->> {}", "jsonb_array_elements(CAST(:list AS jsonb))")
+    columns = ", ".join(f"{item.format(number)} AS {name}" for number, name in enumerate(names))
+    return f"(SELECT {columns} FROM {rows})"
+
+
 @lru_cache(maxsize=200)
 def _driver_text(sql: str) -> str:
     """``:name`` parameters as psycopg writes them."""

@@ -57,6 +57,8 @@ START = datetime(2026, 10, 6, 8, 0, tzinfo=UTC)
 ZONE = "Africa/Bamako"
 URLS = {name: f"http://127.0.0.1:{port}" for name, port in zip(serve.NAMES, range(9101, 9105), strict=True)}
 FORMS = (("cht", "assessment"), ("cht", "person"), ("openmrs", "referral_outcome"))
+#: Small ones, so that several are on their way together, and those that take all at once.
+BUNDLES = (3, 200)
 INDICATORS = ("A04", "B01", "B02", "C01")
 #: Reasons of the target itself.
 OUTAGES = ("dhis2.unreachable", "dhis2.busy", "dhis2.unavailable", "dhis2.credentials", "fhir.unreachable", "fhir.busy")
@@ -122,7 +124,7 @@ class Process:
         self.dead = False
         self.tasks: list[asyncio.Task[Any]] = []
         rng = random.Random(f"{world.plan.seed} {name}")
-        pack = world_pack(world.plan.targets)
+        pack = world_pack(world.plan.targets, BUNDLES[world.plan.seed % len(BUNDLES)])
         with (
             mock.patch.object(bootstrap, "load", lambda settings: (pack, [])),
             mock.patch.object(bootstrap, "SqlStore", lambda url: Store(url, self)),
@@ -655,8 +657,12 @@ def pack() -> Pack:
 
 
 @lru_cache(maxsize=32)
-def world_pack(targets: tuple[str, ...]) -> Pack:
-    return replace(pack(), targets={name: pack().targets[name] for name in targets})
+def world_pack(targets: tuple[str, ...], bundle: int) -> Pack:
+    """``bundle``: resources that leave for the FHIR server together."""
+    chosen = {name: pack().targets[name] for name in targets}
+    if "fhir" in chosen:
+        chosen["fhir"] = replace(chosen["fhir"], settings={**chosen["fhir"].settings, "bundle": bundle})
+    return replace(pack(), targets=chosen)
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from connector.store.database import SqlStore
+from connector.store.deriving import ENTITY_PAGE
 from tests.store.test_queries import CELL, NOW, activity, contribution, counted
 
 
@@ -44,6 +45,29 @@ def test_all_that_lies_below_a_place_is_stale(store: SqlStore) -> None:
         lambda unit: unit.entity_belongs([{"source": "cht", "kind": "person", "key": "else", "parent": "home"}])
     )
     assert store.read(lambda unit: unit.entity_page("person", ("cht", "anna"), 9))[0]["parent"] == "home"
+
+
+def test_the_registry_is_read_page_by_page_over_all_its_sources(store: SqlStore) -> None:
+    people = [("cht", "anna"), ("cht", "else"), ("odk", "anna"), ("odk", "zita"), ("paper", "bea")]
+    rows = [{**entity("person", key, "home"), "source": source} for source, key in people]
+    rows += [{**entity("place", key, None), "source": source} for source, key in (("cht", "home"), ("kobo", "home"))]
+    store.write(lambda unit: unit.keep_entities(rows))
+    for limit in (1, 2, 3, 9):
+        after, found = ("", ""), []
+        while page := store.read(lambda unit, after=after, limit=limit: unit.entity_page("person", after, limit)):
+            assert len(page) <= limit
+            found += [(row["source"], row["key"]) for row in page]
+            after = found[-1]
+        assert found == people
+
+
+def test_a_page_of_the_registry_looks_at_the_entities_of_the_page_alone(store: SqlStore) -> None:
+    if not store.sqlite:
+        return  # its plan depends on what it knows of the tables
+    asked = {"source": "cht", "kind": "person", "key": "a", "limit": 9}
+    plan = store.read(lambda unit: unit._rows("EXPLAIN QUERY PLAN " + ENTITY_PAGE.text, **asked))
+    (step,) = [row["detail"] for row in plan]
+    assert step.startswith("SEARCH entity USING INDEX") and step.endswith("(source=? AND kind=? AND key>?)")
 
 
 def test_members_and_the_episodes_made_of_them(store: SqlStore) -> None:

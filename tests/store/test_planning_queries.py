@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector.model import ADDRESS
 from connector.store.database import SqlStore
 from tests.store.test_queries import (
     CELL,
@@ -135,6 +136,30 @@ def test_records_that_came_and_left_since_are_named(store: SqlStore) -> None:
     assert [row["record"] for row in store.read(lambda unit: unit.records_gone(cell, 5))] == ["cht/reports/c"]
     store.write(lambda unit: unit.cells_accepted([{"id": id, "value": "3", "now": LATER}]))
     assert store.read(lambda unit: unit.records_gone(cell, 5)) == []
+
+
+def test_a_cell_is_out_from_its_first_sending_until_no_change_of_it_is_open(store: SqlStore) -> None:
+    here, beside = counted(), counted(categories="", combo="x")
+    asked = [tuple(one[name] for name in ADDRESS) for one in (here, beside, counted(period="202601"))]
+
+    def out() -> list[bool]:
+        found = store.read(lambda unit: unit.cells_out(asked))
+        assert found <= set(asked)
+        return [one in found for one in asked]
+
+    store.write(lambda unit: unit.keep_cells([here, beside]))
+    assert out() == [False, False, False], "nothing was ever sent, and of the last nothing was counted"
+    ids = {c["categories"]: c["id"] for c in store.read(lambda unit: unit.cells_where("indicator='G05'"))}
+    sent = {"cell": ids[""], "attempt": 1, "value": "2", "now": NOW}
+    store.write(lambda unit: unit.values_leave([sent]))
+    assert out() == [False, True, False], "it may be there"
+    store.write(lambda unit: unit.cells_accepted([{"id": ids[here["categories"]], "value": "2", "now": NOW}]))
+    assert out() == [True, True, False]
+    row = {"record": "cht/reports/a", "was": "1", "is": "2", "now": NOW}
+    store.write(lambda unit: unit.cells_change([{**dict(zip(ADDRESS, asked[1], strict=True)), **row}]))
+    for gone in ("DELETE FROM value_sent", "UPDATE cell SET accepted_at=NULL"):
+        store.write(lambda unit, gone=gone: unit.connection.exec_driver_sql(gone))
+    assert out() == [False, True, False], "a change of it waits to be accepted"
 
 
 def test_two_databases_are_compared_by_their_cells_and_the_states_of_their_records(store: SqlStore) -> None:
