@@ -71,6 +71,7 @@ class CHTSim:
         self.user, self.password, self.offline_user = user, password, offline_user
         self.can_edit = can_edit
         self.member = True  #: False: the role is not in the database's _security (98)
+        self.absent = False  #: True: there is no database (04)
         self.lockout = lockout
         self.starting = False  #: True: the api answers as while it starts or upgrades (finding 23)
         self._initial = [orjson.loads(orjson.dumps(dict(doc))) for doc in docs]
@@ -219,6 +220,10 @@ class CHTSim:
         filler = hashlib.shake_128(packed).digest(_FILLER)
         return f"{sum(vector)}-g1AAAA{base64.urlsafe_b64encode(packed + filler).decode().rstrip('=')}"
 
+    def place(self) -> str:
+        """The cursor of what comes next."""
+        return self._seq([len(shard) for shard in self._feed])
+
     def _vector(self, since: str) -> list[int]:
         """The shard positions of a cursor; another database's cursor means the beginning. Raises ValueError."""
         if since == "0":
@@ -350,7 +355,7 @@ class CHTSim:
         if path == f"{_DB}/" and read:  # 287
             deleted = sum(doc.deleted for doc in self._docs.values())
             started = str(1782864000 + self._generation)
-            update_seq = self._seq([len(shard) for shard in self._feed])
+            update_seq = self.place()
             return _json(
                 200,
                 {
@@ -362,7 +367,7 @@ class CHTSim:
                     "cluster": {"q": _SHARDS, "n": 1, "w": 1, "r": 1},
                 },
             )
-        if not path.startswith(f"{_DB}/"):
+        if self.absent or not path.startswith(f"{_DB}/"):
             return _json(404, _NO_DB)  # 04, 261
         name = path.removeprefix(f"{_DB}/")
         if name == "_changes":

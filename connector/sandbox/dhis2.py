@@ -230,7 +230,8 @@ class DHIS2Sim:
                 raise Answer(200, select(self._me(user), query.get("fields", "*")))
             case ["apiToken"]:  # 389
                 ends = [{"id": "FW5dJEggioo", "expire": user["expires"]}] if "expires" in user else []
-                raise Answer(200, {"pager": {"page": 1, "total": len(ends), "pageSize": 50}, "apiToken": ends})
+                pager = {"page": 1, "total": len(ends), "pageSize": 50, "pageCount": 1}
+                raise Answer(200, {"pager": pager, "apiToken": ends})
             case ["me", "authorization", authority]:  # 016, 017
                 raise Answer(200, authority in user["authorities"] or "ALL" in user["authorities"])
             case ["metadata"]:

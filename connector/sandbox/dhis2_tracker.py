@@ -11,7 +11,8 @@ Metadata, under ``tracker`` of what ``DHIS2Sim`` is given:
 ``programs``    [{code, id, name, entityType: UID | None, orgUnits: [code], attributes: [{code, mandatory?}],
                 stages: [{id, code?, name, repeatable, elements: [{code, compulsory?}]}], onlyEnrollOnce?, write?}]
 
-``refuse`` maps an identifier to a code that it is refused with.
+``refuse`` maps an identifier to a code that it is refused with. ``raced``: identifiers whose next creation loses
+against another of the same at that moment (525); nothing of its request is stored.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class Tracker:
         self.elements = {one["id"]: one for one in given.get("elements", ())}
         self.held: dict[str, dict[str, Json]] = {}
         self.refuse: dict[str, str] = {}
+        self.raced: set[str] = set()
         self.reset()
 
     def reset(self) -> None:
         self.held = {kind: {} for kind, *_ in _KINDS}
         self.refuse = {}
+        self.raced = set()
 
     def state(self) -> Json:
         """What is there, by type, sorted, without the deleted."""
@@ -181,6 +184,7 @@ class Tracker:
         flat = _flat(body)
         objects = [(kind, one) for kind, name, *_ in _KINDS for one in flat[name]]
         self._readable(objects)
+        self._lose_race([one.get("trackedEntity", "") for kind, one in objects if kind == "TRACKED_ENTITY"])
         held = {kind: {uid: _copied(one) for uid, one in rows.items()} for kind, rows in self.held.items()}
         errors: list[Json] = []
         stored: list[tuple[str, str, str]] = []
@@ -201,6 +205,21 @@ class Tracker:
             self.applied({"kind": kind.lower(), "action": action, "uid": uid, "user": user["username"]})
         raise Answer(200, _report(errors, _bundle(objects, stored), ignored=len(objects) - len(stored)))  # 331, 343
 
+    def _lose_race(self, people: list[str]) -> None:
+        """2.42 says that she clashes with herself, 2.43 passes on what its database said (525)."""
+        lost = self.raced & set(people)
+        self.raced -= lost
+        for uid in sorted(lost):
+            if not self.scoped_superuser:
+                raise said(
+                    500,
+                    'ERROR: duplicate key value violates unique constraint "uk_rbr4kyuk4s0kb4jo1r77cuaq9"\n'
+                    f"  Detail: Key (uid)=({uid}) already exists.",
+                )
+            raise Answer(
+                409, _report([_error("TRACKED_ENTITY", uid, "E1064")], {}, ignored=len(people), status="ERROR")
+            )
+
     def _readable(self, objects: list[tuple[str, Json]]) -> None:
         """One identifier or date that is none refuses the whole request (314, 315, 318)."""
         for kind, one in objects:
@@ -215,7 +234,11 @@ class Tracker:
                 try:
                     date.fromisoformat(one[name]) if one.get(name) else None
                 except ValueError:
-                    raise said(400, f"JSON parse error: Invalid date format '{one[name]}'") from None
+                    raise said(
+                        400,
+                        f"JSON parse error: Invalid date format '{one[name]}', only 'yyyy-MM-dd'T'HH:mm:ss.SSS' "
+                        "format end epoch milliseconds are supported.",
+                    ) from None
 
     def _faults(self, kind: str, one: Json, strategy: str, user: Json, bad: set[str]) -> Iterator[str]:
         """Codes an object is refused for. ``bad``: identifiers refused before it in the same request."""

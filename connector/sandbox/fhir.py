@@ -71,6 +71,7 @@ class _Change:
 
 #: A decimal with zeros at its end: ``39.10`` is another content than ``39.1`` (13).
 _PADDED = re.compile(rb"\d\.\d*0[\s,}\]]")
+_PLACEHOLDER = "http://hapifhir.io/fhir/StructureDefinition/resource-placeholder"
 _IF_MATCH = re.compile(r'(W/)?"?(\d+)"?')
 
 
@@ -93,7 +94,8 @@ def _as_written(value: Any) -> Any:
 
 class FHIRSim:
     """``validating``: ``hapi.fhir.validation.requests_enabled`` (findings 12, 21). ``authorization``: the header value
-    demanded, if any.
+    demanded, if any. ``lenient``: ids of figures alone, references to other servers and to resources that are not there
+    are taken, and of these an empty one is made (``auto_create_placeholder_reference_targets``: 162-165).
 
     Servers other than HAPI: ``stale`` is the status for an ``If-Match`` that no longer holds (409 at HAPI, 69; 412 by
     R4, http.html#concurrency); ``bundles`` the kinds taken (R4, http.html#transaction: a server may take one, both or
@@ -103,10 +105,12 @@ class FHIRSim:
     def __init__(
         self, plane: Plane, *, validating: bool = True, authorization: str | None = None, stale: int = 409,
         bundles: Sequence[str] = ("transaction", "batch"), resource: Mapping[str, Any] | None = None,
+        lenient: bool = False,
     ) -> None:  # fmt: skip
         self.plane = plane
         self.stale, self.bundles, self.resource = stale, bundles, dict(resource or {})
         self.validating = validating
+        self.lenient = lenient
         self.authorization = authorization
         self.reset()
         methods = ["GET", "HEAD", "PUT", "POST", "DELETE"]
@@ -373,7 +377,7 @@ class FHIRSim:
             # 20-22
             raise Refused(400, f"HAPI-0521: Can not process entity with ID[{id}], this is not a valid FHIR ID")
         held = change.resources.get(key) or self._held.get(key)
-        if id.isdigit() and held is None and not assigned:
+        if id.isdigit() and held is None and not assigned and not self.lenient:
             text = (
                 "no resource with this ID exists and clients may only assign IDs which contain at least one "
                 "non-numeric character"
@@ -428,7 +432,7 @@ class FHIRSim:
 
     def _check_references(self, change: _Change, *, alone: bool = False) -> None:
         """``alone``: of a single request; the path is then told as that of a search parameter (27 against 28)."""
-        for key, resource in change.resources.items():
+        for key, resource in list(change.resources.items()):
             for target in resource.refers:
                 kind, name = key.partition("/")[0], _path_to(resource.content, target)
                 path = f"{kind}.{name}"
@@ -438,13 +442,17 @@ class FHIRSim:
                     raise Refused(400, f"HAPI-0541: Unable to satisfy placeholder ID {target} {where}")  # 36
                 if "?" in target:
                     raise Refused(501, "not simulated: conditional references")
+                if "://" in target and self.lenient:
+                    continue  # 164
                 if "://" in target:
                     text = f'Resource contains external reference to URL "{target}" but this server is not configured'
                     raise Refused(400, f"HAPI-0507: {text} to allow external references")  # 31
                 there = change.resources.get(target) or self._held.get(target)
-                if there is None:
+                if there is None and self.lenient:
+                    self._make_up(change, target)
+                elif there is None:
                     raise Refused(400, f"HAPI-1094: Resource {target} not found, specified in path: {told}")  # 27, 28
-                if there.deleted:
+                elif there.deleted:
                     raise Refused(400, f"HAPI-1096: Resource {target} is deleted, specified in path: {told}")  # 47
                 if target.partition("/")[0] not in TARGETS.get(path, TYPES):
                     wrong = target.partition("/")[0]
@@ -460,6 +468,13 @@ class FHIRSim:
                         path = f"{source.partition('/')[0]}.{_path_to(self._held[source].content, key)}"
                         first = f"First reference found was resource {source} in path {_search_path(path, key)}"
                         raise Refused(409, f"{text} {first}")  # 40
+
+    def _make_up(self, change: _Change, key: str) -> None:
+        """An empty resource where a reference leads to none (163)."""
+        kind, _, id = key.partition("/")
+        content = {"resourceType": kind, "id": id, "extension": [{"url": _PLACEHOLDER, "valueBoolean": True}]}
+        change.resources[key] = _Resource(1, content, b"", {}, frozenset(), None)
+        change.log.append({"op": "create", "id": key, "version": 1})
 
     def _commit(self, change: _Change) -> None:
         for key, resource in change.resources.items():

@@ -1,10 +1,9 @@
 """The tracker adapter against the simulated server: what is asserted is the state at the server, what the row keeps and
-the outcome. The simulator's rules are compared with the recordings at the end."""
+the outcome. The simulator's rules are compared with the recordings by ``make truth``."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -734,80 +733,3 @@ def test_the_documentation_shows_the_pack_that_is_tried() -> None:
 def test_every_reason_has_words_in_both_languages() -> None:
     for code, one in REASONS.items():
         assert len(one.fr) > 10 and len(one.en) > 10 and one.fr != one.en and str(one.who), code
-
-
-# ---------------------------------------------------------------- the simulator and the recordings
-
-RECORDED = Path(__file__).parent / "dhis2_tracker.ndjson"
-#: Not simulated: why.
-LEFT = {
-    "288": "importMode", "333": "validationMode", "337": "empty payload", "338": "id schemes",
-    "339": "id schemes", "340": "a program without registration", "341": "a program without registration",
-    "316": "an active enrolment is found first", "358": "asynchronous",
-}  # fmt: skip
-
-
-#: What 2.43.1 answered otherwise: a superuser has no scope there (327).
-OTHERWISE = {"327": {"v43": 200}}
-
-
-@pytest.mark.parametrize("profile", ["legacy", "v43"])
-def test_the_simulator_answers_as_the_recorded_server_did(profile: str) -> None:
-    """The probes in their order against one simulator: status, and for each object its codes or that it is stored.
-    2.43.1 gave the same answers to the same probes, but for ``OTHERWISE``."""
-    house = House(profile)
-    asked, different = 0, []
-    for line in RECORDED.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        if one["n"] in LEFT or not (one["method"] == "GET" or isinstance(one["body"], dict)):
-            continue
-        asked += 1
-        answer = _asked(house, one)
-        read = _shown if one["method"] == "GET" else _objects
-        if one["n"] in OTHERWISE and profile in OTHERWISE[one["n"]]:
-            assert answer.status_code == OTHERWISE[one["n"]][profile]
-            continue
-        same = answer.status_code == one["status"]
-        if not same or (same and one["status"] in (200, 409) and read(answer.json()) != read(one["answer"])):
-            different.append((one["n"], one["shows"], answer.text[:300]))
-    assert different == []
-    assert asked >= 50
-
-
-def _asked(house: House, one: dict[str, Any]) -> httpx.Response:
-    async def ask() -> httpx.Response:
-        given = (one["user"], {"admin": "district", "clerk": "clerk"}[one["user"]])
-        async with httpx.AsyncClient(transport=house._app, base_url="http://x", auth=given) as client:
-            return await client.request(one["method"], one["path"], params=one["query"], json=one["body"])
-
-    return asyncio.run(ask())
-
-
-def _objects(answer: Any) -> Any:
-    report = read_report(answer)
-    assert report is not None
-    refused = {key: sorted(codes) for key, codes in report.refused.items()}
-    return sorted(report.stored), refused, answer["stats"]
-
-
-def _shown(answer: Any) -> Any:
-    """What we read of an answer."""
-    keep = (
-        "trackedEntity",
-        "enrollment",
-        "event",
-        "status",
-        "program",
-        "programStage",
-        "orgUnit",
-        "occurredAt",
-        "deleted",
-    )
-    found: dict[str, Any] = {key: answer[key] for key in keep if key in answer}
-    found["attributes"] = sorted((a["attribute"], a["value"]) for a in answer.get("attributes", ()))
-    found["values"] = sorted((v["dataElement"], v["value"]) for v in answer.get("dataValues", ()))
-    for name in ("enrollments", "events", "trackedEntities"):
-        if name in answer:
-            found[name] = [_shown(inner) for inner in answer[name]]
-    found.pop("deleted", None)
-    return found

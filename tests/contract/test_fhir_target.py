@@ -130,6 +130,17 @@ def test_a_reference_to_nobody_waits_and_the_rest_goes(sim: FHIRSim) -> None:
     assert reasons(deliver(sim, observation("o-1", subject="later"), patient("later"))) == ["created", "created"]
 
 
+def test_nobody_is_left_of_a_server_that_makes_up_what_is_missing() -> None:
+    """It takes the reference and puts an empty resource there (162, 163); when she comes, that is her."""
+    sim = FHIRSim(Plane(), lenient=True)
+    assert reasons(deliver(sim, observation("o-1", subject="later"))) == ["created"]
+    assert "extension" in held(sim)["Patient/later"]
+    there = look_up(sim, patient("later"))
+    assert there is not None and not there.matches, "an empty one is not her"
+    assert reasons(deliver(sim, patient("later"))) == ["updated"]
+    assert held(sim) == {"Observation/o-1": observation("o-1", subject="later"), "Patient/later": patient("later")}
+
+
 def test_a_child_of_a_refused_parent_waits(sim: FHIRSim) -> None:
     outcomes = deliver(sim, patient("p-1", gender="F"), observation("o-1"), patient("p-2"))
     assert reasons(outcomes) == ["refused", "reference_missing", "created"]

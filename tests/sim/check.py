@@ -11,6 +11,7 @@ from connector.sandbox.oracle_fhir import held_resources
 from connector.sandbox.oracle_referrals import held_answers, held_referrals
 from tests.sim import oracle
 from tests.sim.plan import CANARY, OF_TARGET, PARKING
+from tests.sim.tracker import BY_HAND, ENROLLED_BY_HAND
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -20,7 +21,7 @@ def everything(world: World) -> None:
     """Raises Broken with the first promise that was not kept."""
     from tests.sim.world import Broken
 
-    for check in (rest, dhis2, fhir, openmrs, answers, tries, trail, secrets):
+    for check in (rest, dhis2, tracker, fhir, openmrs, answers, tries, trail, secrets):
         found = check(world)
         if found:
             raise Broken(f"{check.__name__}: {found}")
@@ -57,6 +58,43 @@ def dhis2(world: World) -> str:
         return wrong
     completed = {(c["orgUnit"], c["period"]): True for c in state["completions"] if c["completed"]}
     return differences(completed, dict.fromkeys(oracle.completions(living), True))
+
+
+def tracker(world: World) -> str:
+    """Every visit is one event of its person, who is there once and enrolled once. Nobody is ever removed: she whose
+    visits went stays."""
+    if "tracker" not in world.plan.targets:
+        return ""
+    sim, state = world.dhis2.tracker, world.dhis2.state()["tracker"]
+    units = {unit["id"]: unit["code"] for unit in world.dhis2.metadata.lists["orgUnits"]}
+    wanted = oracle.tracked(oracle.documents(world.log))
+    ever = oracle.days(world.log)
+    held: dict[str, Any] = {}
+    for one in state["trackedEntities"]:
+        person = {sim.attributes[uid]["code"]: value for uid, value in one["attributes"].items()}
+        key = person["TR_ID"]
+        if key in held or key not in ever:
+            return f"{key} is there twice, or was never seen"
+        mine = [row for row in state["enrollments"] if row["trackedEntity"] == one["trackedEntity"]]
+        events = sorted(
+            (row["occurredAt"], units[row["orgUnit"]],
+             tuple(sorted((sim.elements[uid]["code"], value) for uid, value in row["dataValues"].items())))
+            for row in state["events"] if row["enrollment"] in {one["enrollment"] for one in mine}
+        )  # fmt: skip
+        held[key] = {"person": person, "events": events}
+        if key not in wanted and not events:
+            held[key] = wanted[key] = {}  # what she was called at last was sent to nobody
+        else:
+            if key in world.program.by_hand and key in wanted:
+                wanted[key]["person"]["TR_NAME"] = BY_HAND
+            if len(mine) != 1 or mine[0]["status"] != "ACTIVE":
+                return f"enrolments of {key}: {mine}"
+            begun = mine[0]["enrolledAt"]
+            if begun != ENROLLED_BY_HAND and (begun not in ever[key] or begun > min(events)[0]):
+                return f"{key} is enrolled on {begun}: {events}"
+    if len(state["events"]) != sum(len(one.get("events", ())) for one in held.values()):
+        return "an event of nobody's enrolment"
+    return differences(held, wanted)
 
 
 def fhir(world: World) -> str:

@@ -247,7 +247,7 @@ def standing(stage: Stage) -> str:
     latest = stamp(stage.now() + delivery.LANE)
     if lanes := stage.rows("SELECT name, holder, until FROM lane WHERE name='run' OR until > ?", latest):
         return f"lanes left taken: {[tuple(r) for r in lanes]}"
-    checks = [check.fhir, check.openmrs, check.answers, check.trail, check.secrets]
+    checks = [check.tracker, check.fhir, check.openmrs, check.answers, check.trail, check.secrets]
     checks += [check.dhis2] if "dhis2" in stage.plan.targets else []
     for one in checks:
         if one.__name__ not in stage.unlike and (found := one(stage)):

@@ -114,3 +114,31 @@ def answers(living: dict[str, Doc], staff: dict[str, str]) -> dict[str, Any]:
         for number, status in staff.items()
         if number in there
     }
+
+
+def tracked(living: dict[str, Doc]) -> dict[str, Any]:
+    """Person -> her attributes and her events in the program: each visit from August on is one."""
+    found: dict[str, Any] = {}
+    for doc in visits(living).values():
+        fields = doc["fields"]
+        key, day, result = fields["patient_id"], fields["visit_date"], fields["group_fever"]["mrdt_result"]
+        if day < "2026-08-01":
+            continue
+        who = living[key]
+        person = {"TR_ID": key, "TR_NAME": who["name"], "TR_BIRTH": who["date_of_birth"], "TR_SEX": who["sex"]}
+        values = {"TR_FEVER": "true"} | ({"TR_RDT": result[:3].upper()} if result != "not_done" else {})
+        event = (day, UNITS[doc["contact"]["parent"]["_id"]], tuple(sorted(values.items())))
+        found.setdefault(key, {"person": person, "events": []})["events"].append(event)
+    for one in found.values():
+        one["events"].sort()
+    return found
+
+
+def days(log: list[Event]) -> dict[str, set[str]]:
+    """Person -> every day on which she was said to be seen."""
+    found: dict[str, set[str]] = {}
+    for event in log:
+        if event.what in ("put", "flip") and event.doc.get("form") == "assessment":
+            fields = event.doc["fields"]
+            found.setdefault(fields["patient_id"], set()).add(fields["visit_date"])
+    return found

@@ -31,10 +31,15 @@ DOMAIN = (
     "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_not_open", "dhis2_silent_loss", "dhis2_failed",
     "dhis2_half", "dhis2_bad_period", "fhir_conflict",
 )  # fmt: skip
+#: What happens at a DHIS2 program: somebody registered her by hand (E1064), somebody removed what is named there (its
+#: identifier stays taken), another creation of the same wins, an object is refused.
+TRACKER = ("tracker_known", "tracker_removed", "tracker_raced", "tracker_refused")
+#: Worlds that have a tracker beside the figures.
+TRACKED = 0.25
 #: Faults of the target itself: whatever they do, no delivery's try may be counted.
 OF_TARGET = frozenset({"refused", "dns", "tls", "401", "403", "429", "429_seconds", "429_date", "503", "503_seconds"})
 #: Faults after which a delivery may rightly be parked.
-PARKING = frozenset({"413", "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_failed"})
+PARKING = frozenset({"413", "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_failed", "tracker_refused"})
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,11 @@ def plan(seed: int) -> Plan:
     rate = rng.choice([0.1, 0.3, 0.6])
     # Drawn apart, so that a seed means the same world on either importer.
     dhis2 = random.Random(f"importer {seed}").choice(["legacy", "v43"])
+    apart = random.Random(f"tracker {seed}")
+    if apart.random() < TRACKED:
+        targets = (*targets, "tracker")
+        if not set(faults) <= OF_TARGET:
+            faults = (*faults, *(f for f in TRACKER if apart.random() < 0.5))
     return Plan(
         seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()), dhis2
     )

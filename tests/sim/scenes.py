@@ -144,6 +144,24 @@ async def withdrawn_referral(stage: Stage) -> None:
     await stage.run()
 
 
+@scenario("tracker", "tracker")
+async def tracker(stage: Stage) -> None:
+    """People, enrolments and events of a program: one is there by hand, an answer is lost, a visit is corrected and
+    moves to the other person, one goes, and what was removed there comes again under the next identifier."""
+    stage.put(person(), person(MODIBO, "2021-02-01", "male"))
+    stage.put(visit("visit-1"), visit("visit-2", "2026-09-12", who=MODIBO))
+    stage.expect("tracker_known", "tracker")
+    await stage.run()
+    stage.expect("lost_answer", "tracker")
+    stage.put(visit("visit-1", rdt="negative"), visit("visit-2", "2026-09-12"))
+    await stage.run()
+    stage.program.remove("EVENT", next(iter(sorted(e["event"] for e in stage.dhis2.state()["tracker"]["events"]))))
+    stage.put(visit("visit-1", "2026-08-11"), visit("visit-2", "2026-09-13"))
+    await stage.run()
+    stage.happens("delete", "visit-2", {"keep": True})
+    await stage.run()
+
+
 @scenario("drift", "dhis2", "fhir")
 async def drift(stage: Stage) -> None:
     """A value and a resource vanish at the targets; ``relais reconcile`` finds both and they are sent again."""

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import text
 
 from connector import retry
-from connector.adapters import dhis2, dhis2_answers, openmrs, openmrs_rest
-from connector.engine import audit, delivery, intake, mapping, reporters, runs, tally
-from connector.model import ValueOutcome, Verdict
+from connector.adapters import dhis2, dhis2_answers, dhis2_tracker, openmrs, openmrs_rest
+from connector.engine import audit, delivery, intake, mapping, reporters, runs, tally, tracker
+from connector.model import Outcome, ValueOutcome, Verdict
 from connector.store import ledger
 from connector.store.counting import CountingQueries
 from connector.store.intake import IntakeQueries
@@ -120,6 +120,35 @@ def _short(stack: ExitStack) -> None:
         return {}
 
     put(stack, dhis2.Dhis2Target, "_verify", verify)
+
+
+@bug("report of the tracker not read")
+def _report(stack: ExitStack) -> None:
+    """200 is 200, also when every object was refused."""
+    put(stack, dhis2_tracker, "_judge", lambda report, made, answer: ())
+
+
+@bug("removed identifier taken for stored")
+def _removed(stack: ExitStack) -> None:
+    def judge(report: Any, made: Any, answer: Any) -> Any:
+        found = before(report, made, answer)
+        return () if not isinstance(found, Outcome) and {"E1082", "E1113", "E1114"} & set(found) else found
+
+    before = put(stack, dhis2_tracker, "_judge", judge)
+
+
+@bug("event made anew by each correction")
+def _anew(stack: ExitStack) -> None:
+    def uid(self: Any, one: Any) -> str:
+        found = str(before(self, one))
+        return self._nth(found, one.delivery.generation - 1) if one.delivery.kind == "event" else found
+
+    before = put(stack, dhis2_tracker.Dhis2TrackerTarget, "_uid", uid)
+
+
+@bug("event of a visit that went kept")
+def _kept(stack: ExitStack) -> None:
+    put(stack, tracker, "_vanished", lambda *_: [])
 
 
 # ---------------------------------------------------------------- intake and counting

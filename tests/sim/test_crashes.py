@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = (
     "first-page", "pushed", "deletion", "answer", "refused-value", "completion", "lost-answer", "drift", "restore",
+    "tracker",
 )  # fmt: skip
 
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 #: Seconds after which the client gives up on a silent server.
 TIMEOUT = 60.0
 #: The longest a request stays under way after the client has given up; every target's ``settles_within`` is longer.
-LATEST = {"dhis2": 90.0, "fhir": 90.0, "openmrs": 90.0, "cht_answers": 50.0, "cht": 0.0}
+LATEST = {"dhis2": 90.0, "tracker": 90.0, "fhir": 90.0, "openmrs": 90.0, "cht_answers": 50.0, "cht": 0.0}
 
+#: List in a request to the tracker, identifier in each of its rows.
+TRACKED = (("trackedEntities", "trackedEntity"), ("enrollments", "enrollment"), ("events", "event"))
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the network, please log in</body></html>"
 _STATUS = {"401": 401, "403": 403, "413": 413, "429": 429, "429_seconds": 429, "429_date": 429, "503": 503,
            "503_seconds": 503}  # fmt: skip
@@ -60,6 +62,8 @@ def keys_of(name: str, method: str, path: str, body: Any) -> frozenset[str]:
         found.append(f"encounter {body.get('uuid')}")
     elif name == "openmrs" and method == "POST" and path.endswith("/appointments"):
         found.append(f"appointment {body['appointmentNumber']}")
+    elif name == "tracker" and method == "POST":
+        found += [f"{kind} {row[kind]}" for rows, kind in TRACKED for row in body.get(rows, ())]
     elif name == "cht_answers" and method == "PUT":
         found.append(path)
     return frozenset(found)
@@ -151,6 +155,9 @@ class Wire(httpx.AsyncBaseTransport):
                 world.refuse(fault, x)
             headers = [(n, v) for n, v in request.headers.raw if n.lower() != b"content-length"]
             copy = httpx.Request(request.method, request.url, headers=headers, content=content)
+            if fault == "tracker_raced":  # the other one, which wins
+                await self.app.handle_async_request(copy)
+                world.dhis2.tracker.raced = {row["trackedEntity"] for row in x.body["trackedEntities"]}
             answer = await self.app.handle_async_request(copy)
             await answer.aread()
             world.applied(x, answer)
@@ -200,6 +207,9 @@ def suits(fault: str, x: Exchange) -> bool:
     """Whether this fault can happen to this exchange."""
     if fault.startswith("dhis2_"):
         return x.path == "/api/dataValueSets" and x.method == "POST"
+    if fault.startswith("tracker_"):
+        people = x.body.get("trackedEntities") if x.name == "tracker" and x.method == "POST" else None
+        return bool(people) if fault in ("tracker_known", "tracker_raced") else x.name == "tracker" and x.writes
     if fault.startswith("fhir_"):
         return x.name == "fhir" and x.method == "POST"
     if fault == "late":

@@ -49,7 +49,7 @@ from connector.sandbox.plane import Plane
 from connector.settings import Settings
 from connector.store.database import SqlStore
 from tests.sim import plan as plans
-from tests.sim import wire
+from tests.sim import tracker, wire
 from tests.sim.loop import Loop, Stuck
 from tests.sim.plan import Event, Plan
 
@@ -221,11 +221,16 @@ class World:
         self.open()
         plane = lambda: Plane(plan.seed, clock=self.seconds)  # noqa: E731
         self.cht = CHTSim(plane(), ground(), user=serve.CHT_USER, password=serve.CHT_PASSWORD)
-        self.dhis2 = DHIS2Sim(dhis2_metadata(), [], plane(), plan.dhis2)
+        self.dhis2 = DHIS2Sim(
+            dhis2_metadata() | ({"tracker": tracker.METADATA} if "tracker" in plan.targets else {}), [], plane(),
+            plan.dhis2,
+        )  # fmt: skip
+        self.program = tracker.Program(self.dhis2.tracker, self.rng)
         self.openmrs = OpenMRSSim(clinic_metadata(), [], plane(), staff=self._staff)
         self.fhir = FHIRSim(plane())
         self.sims: dict[str, Any] = {
-            "cht": self.cht, "cht_answers": self.cht, "dhis2": self.dhis2, "openmrs": self.openmrs, "fhir": self.fhir,
+            "cht": self.cht, "cht_answers": self.cht, "dhis2": self.dhis2, "tracker": self.dhis2,
+            "openmrs": self.openmrs, "fhir": self.fhir,
         }  # fmt: skip
 
     def open(self) -> None:
@@ -266,12 +271,14 @@ class World:
             return None
         fitting = [f for f in self.plan.faults if wire.suits(f, x)]
         # What only some requests can suffer would be drowned by what any of them can.
-        weights = [4 if f in plans.DOMAIN or f == "late" else 1 for f in fitting]
+        weights = [4 if f in plans.DOMAIN or f in plans.TRACKER or f == "late" else 1 for f in fitting]
         return self.rng.choices(fitting, weights)[0] if fitting else None
 
     def refuse(self, fault: str | None, x: wire.Exchange) -> None:
         if x.name == "dhis2":
             self.dhis2.refuse = [dict(rule) for rule in wire.rules(fault, self.plan.dhis2)]
+        elif x.name == "tracker":
+            self.program.suffers(fault, x)
 
     def leaves(self, x: wire.Exchange) -> None:
         """A request leaves: nothing else for its keys may be under way."""
@@ -586,7 +593,11 @@ class World:
             Actions(process.engine).retry([int(r["id"]) for r in held], "operator")
             # What hangs on something a person must mend waits for her; she comes after two hours.
             parking = self.rows("SELECT 1 FROM delivery WHERE state='parked' AND target='fhir'")
-            await self._settle(process, self.seconds() + 7200 if parking else deadline, strict=not parking)
+            undone = "tracker_removed" in self.plan.faults
+            apart = parking or undone
+            await self._settle(process, self.seconds() + 7200 if apart else deadline, strict=not apart)
+            if undone and self.failed is None:  # what somebody removed there is missed by reading back only
+                await reconcile(process.engine, "tracker")
             if self.failed is None:
                 self.parked = [dict(r) for r in self.rows("SELECT * FROM delivery WHERE state='parked' ORDER BY id")]
                 Actions(process.engine).retry([r["id"] for r in self.parked], "operator")
@@ -659,10 +670,10 @@ def pack() -> Pack:
 @lru_cache(maxsize=32)
 def world_pack(targets: tuple[str, ...], bundle: int) -> Pack:
     """``bundle``: resources that leave for the FHIR server together."""
-    chosen = {name: pack().targets[name] for name in targets}
-    if "fhir" in chosen:
-        chosen["fhir"] = replace(chosen["fhir"], settings={**chosen["fhir"].settings, "bundle": bundle})
-    return replace(pack(), targets=chosen)
+    known = {**pack().targets, "tracker": tracker.target(pack().targets["dhis2"])}
+    known["fhir"] = replace(known["fhir"], settings={**known["fhir"].settings, "bundle": bundle})
+    there = tracker.TRACKER if "tracker" in targets else None
+    return replace(pack(), targets={name: known[name] for name in targets}, tracker=there)
 
 
 @lru_cache(maxsize=1)

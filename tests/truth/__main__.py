@@ -28,6 +28,10 @@ def judged(server: str, found: list[Difference], known: Known) -> tuple[list[Dif
     return new, {one for one in known if one[0] == server} - named
 
 
+def _share(counts: Counter[str], of: str, *names: str) -> str:
+    return ", ".join(f"{name} {100 * counts[name] / max(1, counts[of]):.1f} %" for name in names)
+
+
 def main() -> int:
     ask = argparse.ArgumentParser(prog="make truth", description=__doc__)
     ask.add_argument("--server", help="this one only")
@@ -63,7 +67,8 @@ def main() -> int:
         told += [f"{server} {name} {where}: no longer differs; take it off differences.tsv" for _, name, where in gone]
     if not given.server:
         print(f"{'all':20}" + "".join(f"{total[name]:12}" for name in _COLUMNS))
-        print(f"spoken: {100 * total['spoken'] / total['recorded']:.1f} % of what was recorded")
+        print(f"of what was recorded: {_share(total, 'recorded', 'spoken', 'not spoken', 'not yet')}")
+        print(f"of what is spoken: {_share(total, 'spoken', 'equal', 'different')}")
     print("\n".join(told), end="\n" if told else "")
     return 1 if bad else 0
 

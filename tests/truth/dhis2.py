@@ -28,12 +28,13 @@ _A1, _A2 = "OuHealthA01", "OuHealthA02"
 
 
 def metadata() -> dict[str, Any]:
-    """What both servers held when the probes of values began (``dhis2.json``: sent as 004, 005, 007, 008 and 010), and
-    the tokens that were made later (386, 399)."""
+    """What both servers held when the probes began (``dhis2.json``: sent as 004, 005, 007, 008 and 010), and the tokens
+    that were made later (386, 399)."""
     data: dict[str, Any] = json.loads((PLACE / "dhis2.json").read_text("utf-8"))
     by_name = {user["username"]: user for user in data["users"]}
     by_name["admin"]["token"] = "d2p_admin"
     by_name["clerk"] |= {"token": "d2p_clerk", "tokensDeleted": ["d2p_deleted"], "tokensExpired": ["d2p_expired"]}
+    by_name["clerk"]["expires"] = 1797959411443
     return data
 
 
@@ -75,6 +76,19 @@ def big_metadata() -> dict[str, Any]:
     return {"dataElements": elements, "dataSets": [data_set]}
 
 
+def many_people() -> dict[str, Any]:
+    """500 people of one request."""
+    return {
+        "trackedEntities": [
+            {
+                "trackedEntity": f"TeBig{n:06d}", "trackedEntityType": "TetPerson01", "orgUnit": _A1,
+                "attributes": [{"attribute": "TeaName0001", "value": f"N{n}"}],
+            }
+            for n in range(500)
+        ]
+    }  # fmt: skip
+
+
 def _again(name: str) -> Any:
     """A body that was too long to be kept, or that was told in words only ("<100 values>")."""
     if name.startswith("z-race-new-period-try"):
@@ -91,7 +105,52 @@ def _again(name: str) -> Any:
         "big-1000-first": lambda: big(1000, "0"),
         "big-1000-again": lambda: big(1000, "0"),
         "big-2000-half-bad": half_bad,
+        "big-tracker-500": many_people,
+        "big-tracker-500-again": many_people,
     }[name]()
+
+
+#: Of an error of the tracker: sentences and objects of the server's program, other ones in each version. Relais reads
+#: the code and which object it is of.
+_WORDS = frozenset({"message", "args"})
+#: Of a person, enrolment, event or token: what Relais asks for (``fields``).
+_READ = frozenset({
+    "trackedEntity", "trackedEntityType", "enrollment", "event", "program", "programStage", "orgUnit", "status",
+    "enrolledAt", "occurredAt", "deleted", "attribute", "dataElement", "value", "attributes", "dataValues",
+    "enrollments", "events", "trackedEntities", "pager", "page", "pageSize",
+})  # fmt: skip
+
+
+def _timeless(value: Any) -> Any:
+    """``created`` is a time of a value, and the count of a report: only the count matters."""
+    if isinstance(value, list):
+        return [_timeless(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            name: _timeless(inner)
+            for name, inner in value.items()
+            if not (name == "created" and isinstance(inner, str))
+        }
+    return value
+
+
+def _errors(report: Any) -> Any:
+    """A report of the tracker without the words of its errors."""
+    if not isinstance(report, dict) or "validationReport" not in report:
+        return _timeless(report)
+    told = report["validationReport"]
+    bare = {
+        kind: [{name: one[name] for name in one if name not in _WORDS} for one in rows] for kind, rows in told.items()
+    }
+    return {**report, "validationReport": bare}
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _read(inner) for name, inner in value.items() if name in _READ}
+    return value
 
 
 _PARSER = {"message": "words of the server's JSON parser"}
@@ -102,7 +161,7 @@ class Dhis2:
 
     base_url = "http://127.0.0.1:8085"
     left_out = frozenset({
-        "importOptions", "created", "lastUpdated",  # an echo; times
+        "importOptions", "lastUpdated",  # an echo; a time
         "nextPage", "prevPage",  # addresses, left out by the simulator
         "programs",  # not simulated
     })  # fmt: skip
@@ -120,6 +179,7 @@ class Dhis2:
             ("args", "errorProperties", "errorKlass", "mainId"), "words and classes of the server's program"
         ),
         "code-idscheme-bogus": {"message": "goes on with signatures of the server's program"},
+        "tr-malformed": _PARSER,
     }
 
     def __init__(self) -> None:
@@ -161,6 +221,8 @@ class Dhis2:
             case "z-disabled-login":
                 sim.doors.lock_after_failures = None
                 sim.users[2]["disabled"] = True  # 540
+            case "z-par-tracker-same-0":
+                sim.tracker.raced = {"TePar000001"}
             case _ if name in self.raced:
                 sim.refuse = [{"race": True, "times": 1}]
             case "x-concurrent-0" | "x-concurrent-2" | "x-concurrent-3" if exchange.status == 409:
@@ -186,8 +248,15 @@ class Dhis2:
             return _again(named(exchange))
         return exchange.body
 
+    def query(self, exchange: Exchange) -> dict[str, Any] | None:
+        return exchange.query
+
     def kept(self, exchange: Exchange, answer: Any) -> Any:
-        return answer
+        if exchange.path == "/api/apiToken" and isinstance(answer, dict):  # their ids and ends are of the moment
+            return {**answer, "apiToken": [sorted({"id", "expire"} & set(one)) for one in answer["apiToken"]]}
+        if exchange.path.startswith("/api/tracker/") and exchange.status == 200:
+            return _read(answer)
+        return _errors(answer)
 
     def loose(self, exchange: Exchange) -> Mapping[str, str]:
         return self._loose.get(named(exchange), {})

@@ -155,6 +155,9 @@ class Simulated:
     def body(self, exchange: Exchange) -> Any:
         return exchange.body
 
+    def query(self, exchange: Exchange) -> dict[str, Any] | None:
+        return exchange.query
+
     def kept(self, exchange: Exchange, answer: Any) -> Any:
         return self.keeps[exchange.recording](answer)
 

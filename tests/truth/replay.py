@@ -41,6 +41,9 @@ class Speaker(Protocol):
     def body(self, exchange: Exchange) -> Any:
         """The body to send: the recorded one, or one that was too long to be kept, made again."""
 
+    def query(self, exchange: Exchange) -> dict[str, Any] | None:
+        """The query to send: the recorded one, or one with what only the simulator's own answers name."""
+
     def kept(self, exchange: Exchange, answer: Any) -> Any:
         """What matters of this one answer."""
 
@@ -149,7 +152,7 @@ async def _ask(speaker: Speaker, ids: Ids, exchange: Exchange) -> httpx.Response
     request = httpx.Request(
         exchange.method,
         speaker.base_url + ids.translated(exchange.path),
-        params=ids.translated(exchange.query),
+        params=ids.translated(speaker.query(exchange)),
         headers=headers,
         content=content,
     )
