@@ -73,7 +73,13 @@ def test_a_page_of_the_registry_looks_at_the_entities_of_the_page_alone(store: S
 def test_members_and_the_episodes_made_of_them(store: SqlStore) -> None:
     one = {"record": "cht/reports/a", "kind": "k", "key": "h", "opens": True, "own": True}
     store.write(lambda unit: unit.keep_activities([activity("a")]))
-    store.write(lambda unit: unit.replace_members([], [one]))
+    beside = {**one, "record": "cht/reports/b", "opens": False, "own": False}
+    store.write(lambda unit: unit.replace_members([], [one, beside]))
+    opening = store.read(lambda unit: unit.members_by_key("k", ["h", "x"], openings=True))
+    assert [row["record"] for row in opening] == ["cht/reports/a"]
+    every = store.read(lambda unit: unit.members_by_key("k", ["h"]))
+    assert sorted(row["record"] for row in every) == ["cht/reports/a", "cht/reports/b"]
+    store.write(lambda unit: unit.replace_members(["cht/reports/b"], []))
     assert [r["key"] for r in store.read(lambda unit: unit.members_of(["cht/reports/a"]))] == ["h"]
     assert [r["record"] for r in store.read(lambda unit: unit.members_by_key("k", ["h", "x"]))] == ["cht/reports/a"]
     between = store.read(lambda unit: unit.members_between("k", "h", "2026-08-10", "2026-08-10"))
