@@ -590,7 +590,7 @@ class World:
             held = self.rows("SELECT id FROM delivery WHERE state='parked' AND note IS NOT NULL")
             Actions(process.engine).retry([int(r["id"]) for r in held], "operator")
             # What hangs on something a person must mend waits for her; she comes after two hours.
-            parking = self.rows("SELECT 1 FROM delivery WHERE state='parked' AND target='fhir'")
+            parking = self.rows("SELECT 1 FROM delivery WHERE state='parked' AND target IN ('fhir', 'tracker')")
             undone = "tracker_removed" in self.plan.faults
             apart = parking or undone
             await self._settle(process, self.seconds() + 7200 if apart else deadline, strict=not apart)
