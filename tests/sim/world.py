@@ -594,11 +594,12 @@ class World:
             undone = "tracker_removed" in self.plan.faults
             apart = parking or undone
             await self._settle(process, self.seconds() + 7200 if apart else deadline, strict=not apart)
-            if undone and self.failed is None:  # what somebody removed there is missed by reading back only
-                await reconcile(process.engine, "tracker")
             if self.failed is None:
                 self.parked = [dict(r) for r in self.rows("SELECT * FROM delivery WHERE state='parked' ORDER BY id")]
                 Actions(process.engine).retry([r["id"] for r in self.parked], "operator")
+                if undone:  # what somebody removed there is missed by reading back only
+                    await self._settle(process, self.seconds() + 7200, strict=False)
+                    await reconcile(process.engine, "tracker")
                 await self._settle(process, deadline + 86400)
         finally:
             beat.cancel()
