@@ -67,7 +67,9 @@ def quiet() -> None:
 def seeds(count: int, first: int, workers: int) -> int:
     from tests.sim import plan
 
-    others = [set(plan.plan(seed).actors) for seed in range(first, first + count)]
+    plans = [plan.plan(seed) for seed in range(first, first + count)]
+    others = [set(one.actors) for one in plans]
+    tracked = sum("tracker" in one.targets for one in plans)
     overlaps = sum("second" in actors or "operator" in actors for actors in others)
     started = time.monotonic()
     failures: list[tuple[int, str]] = []
@@ -80,7 +82,8 @@ def seeds(count: int, first: int, workers: int) -> int:
                 print(f"  {done} seeds, {done / (time.monotonic() - started):.1f} seeds/s", flush=True)
     spent = time.monotonic() - started
     print(f"{count} seeds, {len(failures)} failures, {spent:.0f} s, {count / spent:.1f} seeds/s")
-    print(f"{overlaps} of them with a second runner or an operator, {sum('push' in a for a in others)} with pushes")
+    pushes = sum("push" in actors for actors in others)
+    print(f"{overlaps} of them with a second runner or an operator, {pushes} with pushes, {tracked} with a tracker")
     if failures:
         report(failures[0][0])
     return 1 if failures else 0

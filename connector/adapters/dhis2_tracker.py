@@ -124,7 +124,9 @@ class Dhis2TrackerTarget:
             gone = [one for one in items if one.payload.get("deleted")]
             events = [one for one in items if one.delivery.kind == "event" and not one.payload.get("deleted")]
             done: dict[int, Outcome] = {}
-            await self._all(people, done, self._person, self._resolve_person, progress)
+            await self._still_enrolled(people, done, progress)
+            ready_people = [one for one in people if id(one) not in done]
+            await self._all(ready_people, done, self._person, self._resolve_person, progress)
             sent = {one.delivery.key: one for one in people}
             ready = []
             for one in events:
@@ -226,6 +228,22 @@ class Dhis2TrackerTarget:
             "occurredAt": day,
         }
 
+    async def _still_enrolled(self, people: Sequence[_Item], done: dict[int, Outcome], progress: Progress) -> None:
+        """Of people who are sent again, as after reading back: an enrolment that was taken is never written, so no
+        refusal says that somebody removed it (353). Then another of hers is taken, or ours is made."""
+        for one in people:
+            taken = one.remote.get("enrollment")
+            if not one.payload.get("fresh") or taken is None or _down(done) is not None:
+                continue
+            try:
+                program = await self._program(one.payload)
+                found = await self._read_person(program, self._uid(one))
+            except _Stop as stop:
+                done[id(one)] = stop.outcome
+                continue
+            if found is not None and all(row.get("enrollment") != taken for row in _enrollments(found)):
+                one.note(progress, enrollment=_best_enrollment(found, program), enrolled=None)
+
     async def _resolve_person(
         self, program: Program, one: _Item, codes: Sequence[str], progress: Progress
     ) -> Outcome | None:
@@ -317,7 +335,7 @@ class Dhis2TrackerTarget:
         enrollment = self._enrollment(program, one, _unit(program, one.payload["orgUnit"]))
         rows = [row for row in _enrollments(found) if row.get("enrollment") == enrollment["enrollment"]]
         if not rows:
-            return Observed(False) if "enrollment" in one.remote else None
+            return None
         if "enrollment" not in one.remote:
             same = same and rows[0].get("orgUnit") == enrollment["orgUnit"]
             same = same and str(rows[0].get("enrolledAt", ""))[:10] == enrollment["enrolledAt"]

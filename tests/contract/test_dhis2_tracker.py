@@ -423,6 +423,29 @@ def test_an_enrolment_that_was_deleted_is_made_again(house: House) -> None:
     assert len(house.enrollments()) == 1
 
 
+@pytest.mark.parametrize("again", [None, "EnOther0002"])
+def test_an_enrolment_that_was_taken_and_then_deleted_is_missed_by_reading_back(
+    house: House, again: str | None
+) -> None:
+    """It is never written, so that no refusal tells of it; ours takes its place, or the one a nurse made."""
+    elsewhere(house)
+    house.deliver(person(nid="NID-1"), event())
+    house.direct({"enrollments": [{"enrollment": "EnOther0001"}]}, importStrategy="DELETE")
+    kept = house.rows.remote[person().key]
+    (waits,) = house.deliver(event("v2", known=True, entity=kept))
+    assert waits.reason == "dhis2.enrollment_missing"
+    if again:
+        made = {"enrollment": again, "trackedEntity": "TeOther0001", "program": PROGRAM, "orgUnit": UNIT,
+                "status": "ACTIVE", "enrolledAt": "2026-02-02"}  # fmt: skip
+        assert house.direct({"enrollments": [made]}).status_code == 200
+    assert house.look_up(person(nid="NID-1", known=True, fresh=False)) is None
+    assert told(house.deliver(person(nid="NID-1", known=True), event("v2"))) == [STORED] * 2
+    (enrolled,) = house.enrollments()
+    assert enrolled["enrolledAt"] == ("2026-02-02" if again else "2026-09-01")
+    assert (enrolled["enrollment"] == again) is bool(again)
+    assert house.events()[uid("e", "v2")]["enrollment"] == enrolled["enrollment"]
+
+
 # ---------------------------------------------------------------- one verdict per object
 
 

@@ -35,7 +35,7 @@ DOMAIN = (
 #: identifier stays taken), another creation of the same wins, an object is refused.
 TRACKER = ("tracker_known", "tracker_removed", "tracker_raced", "tracker_refused")
 #: Worlds that have a tracker beside the figures.
-TRACKED = 0.25
+TRACKED = 0.2
 #: Faults of the target itself: whatever they do, no delivery's try may be counted.
 OF_TARGET = frozenset({"refused", "dns", "tls", "401", "403", "429", "429_seconds", "429_date", "503", "503_seconds"})
 #: Faults after which a delivery may rightly be parked.

@@ -592,15 +592,16 @@ class World:
             held = self.rows("SELECT id FROM delivery WHERE state='parked' AND note IS NOT NULL")
             Actions(process.engine).retry([int(r["id"]) for r in held], "operator")
             # What hangs on something a person must mend waits for her; she comes after two hours.
-            parking = self.rows("SELECT 1 FROM delivery WHERE state='parked' AND target='fhir'")
+            parking = self.rows("SELECT 1 FROM delivery WHERE state='parked' AND target IN ('fhir', 'tracker')")
             undone = "tracker_removed" in self.plan.faults
             apart = parking or undone
             await self._settle(process, self.seconds() + 7200 if apart else deadline, strict=not apart)
-            if undone and self.failed is None:  # what somebody removed there is missed by reading back only
-                await reconcile(process.engine, "tracker")
             if self.failed is None:
                 self.parked = [dict(r) for r in self.rows("SELECT * FROM delivery WHERE state='parked' ORDER BY id")]
                 Actions(process.engine).retry([r["id"] for r in self.parked], "operator")
+                if undone:  # what somebody removed there is missed by reading back only
+                    await self._settle(process, self.seconds() + 7200, strict=False)
+                    await reconcile(process.engine, "tracker")
                 await self._settle(process, deadline + 86400)
         finally:
             beat.cancel()
