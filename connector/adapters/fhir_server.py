@@ -567,6 +567,8 @@ def _whole(answer: Answer) -> Outcome:
     """What an answer that refuses the whole request means."""
     text = answer.text(20_000)
     verdict, reason = _meaning(answer.status, text)
+    if reason == "fhir.refused" and _is_cut(answer):  # why is in what did not arrive: it may be a reason that passes
+        verdict, reason = Verdict.UNKNOWN, "fhir.no_answer"
     of_target = reason in ("fhir.credentials", "fhir.busy", "fhir.wrong_address")
     return Outcome(
         verdict,
@@ -577,6 +579,15 @@ def _whole(answer: Answer) -> Outcome:
         answer=text[:2000],
         patient=reason == "fhir.reference_missing",  # until the parent is there
     )
+
+
+def _is_cut(answer: Answer) -> bool:
+    """Does it begin as JSON, and not end so?"""
+    try:
+        answer.json()
+    except NotJson:
+        return answer.text(20).lstrip().startswith("{")
+    return False
 
 
 def _meaning(status: int, text: str) -> tuple[Verdict, str]:

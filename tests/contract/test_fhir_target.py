@@ -196,6 +196,16 @@ def test_trouble_is_an_outcome_for_all_and_few_requests(
     assert len(held(sim)) == 21 and set(sim.state()["versions"].values()) == {1}
 
 
+def test_a_refusal_that_broke_off_is_no_refusal_for_ever(sim: FHIRSim) -> None:
+    """Why it was refused is in the part that did not arrive; whose patient is not there yet is sent again."""
+    sim.plane.arm({"truncate_every": 1})
+    (outcome,) = deliver(sim, observation("o-1"))
+    assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, "fhir.no_answer")
+    assert outcome.http_status in (None, 400) and held(sim) == {}
+    sim.plane.arm({})
+    assert reasons(deliver(sim, observation("o-1"))) == ["reference_missing"]
+
+
 def test_under_changing_trouble_the_server_ends_with_what_was_wanted() -> None:
     sim = FHIRSim(Plane(4))
     sim.plane.arm([{"lose_response_every": 3}, {"every": 4, "status": 503}, {"truncate_every": 5}, {"html_every": 7}])
