@@ -17,6 +17,9 @@ def test_a_failing_example_is_shown_line_against_line_and_accepted_on_demand(rel
     assert said.code == 3
     assert "- E06: []" in said.out and '+ E06: ["count AN_M12_59-SEX_UNK"]' in said.out
     assert "125 mm is well  indicators/sec-core.test.yaml:" in said.out and "1 failed" in said.out
+    for other in copy.folder.rglob("*.test.yaml"):  # once all of them, that is enough
+        if other.name != "sec-core.test.yaml":
+            other.unlink()
     said = relais("test", copy.folder, "--json")
     (one,) = said.document["differences"]
     assert (one["what"], one["wanted"], one["found"]) == ("E06", [], ["count AN_M12_59-SEX_UNK"])
@@ -24,7 +27,7 @@ def test_a_failing_example_is_shown_line_against_line_and_accepted_on_demand(rel
     said = relais("test", copy.folder, "--accept")
     assert said.code == 0 and "- E06: []" in said.out, "shown before it is written"
     assert "Written: indicators/sec-core.test.yaml" in said.err
-    assert relais("test", copy.folder, "--strict").code == 0
+    assert relais("test", copy.folder).code == 0
 
 
 @pytest.mark.again

@@ -10,8 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = (
-    "first-page", "pushed", "deletion", "answer", "refused-value", "completion", "lost-answer", "drift", "restore",
-    "tracker",
+    "first-page", "deletion", "answer", "refused-value", "lost-answer", "restore", "tracker",
 )  # fmt: skip
 
 
