@@ -472,7 +472,7 @@ def _able(statement: Any) -> _Able:
     """From a CapabilityStatement; whatever in it cannot be read says nothing."""
     listed = statement.get("rest") if isinstance(statement, dict) else None
     rest = next((one for one in _dicts(listed) if one.get("mode") == "server"), {})
-    codes = {one.get("code") for one in _dicts(rest.get("interaction"))}
+    codes = {code for one in _dicts(rest.get("interaction")) if isinstance(code := one.get("code"), str)}
     resources = [one for one in _dicts(rest.get("resource")) if isinstance(one.get("type"), str)]
     return _Able(
         transaction=not codes or "transaction" in codes,
