@@ -159,6 +159,10 @@ class TargetSpeaker(Speaker):
         """An answer that was heard names this delivery's id, digest or count."""
         raise NotImplementedError
 
+    def deceived(self, delivery: Delivery) -> bool:
+        """A step that was not done was said to be; only a reconcile finds it."""
+        return False
+
     def resolvable(self, delivery: Delivery) -> bool:
         """False when the server refuses this one for good."""
         return True
@@ -269,6 +273,7 @@ class TargetSpeaker(Speaker):
     async def settled(self, target: Any, batch: Sequence[Delivery], outcomes: Sequence[Outcome | None]) -> list[str]:
         """Over a good line everything ends as wanted; what is refused is retried, as a person would."""
         was_confirmed = [self.confirmed(delivery) for delivery in batch]
+        deceived = [self.deceived(delivery) for delivery in batch]
         self.line.clear()
         problems = []
         left = {n: self.after(d, o) for n, (d, o) in enumerate(zip(batch, outcomes, strict=True))}
@@ -292,6 +297,8 @@ class TargetSpeaker(Speaker):
         for n, (delivery, outcome, sure) in enumerate(zip(batch, outcomes, was_confirmed, strict=True)):
             if outcome is not None and outcome.verdict is Verdict.ACCEPTED and sure:
                 continue  # a server that confirms what it does not hold: only a reconcile finds it
+            if deceived[n]:
+                continue
             if n not in left and n not in waiting and self.resolvable(delivery) and not self.held(delivery):
                 problems.append(f"in the end not there, or twice: {delivery.key} {outcome!r:.150} {last[n]!r:.80}")
         self.good_answers()
@@ -819,6 +826,12 @@ class Referrals(TargetSpeaker):
             or bool(delivery.remote.get("appointment"))
             or any(node.get("uuid") == ours and node.get("voided") for node in objects)
         )
+
+    def deceived(self, delivery: Delivery) -> bool:
+        """The encounter that is replaced was said to be gone, and stands."""
+        standing = {f"/{e['uuid']}" for e in self.sim.state()["encounters"] if not e["voided"]}
+        gone = [r.url.path for r, given in self.line.heard if r.method == "DELETE" and given.status in (204, 404)]
+        return any(path.endswith(one) for path in gone for one in standing)
 
     def taken_back(self, ours: str, objects: list[Json]) -> bool:
         """The encounter was said to be gone, or its deletion done; the appointment to be cancelled, or not there."""
