@@ -266,6 +266,12 @@ class Dhis2TrackerTarget:
             if enrollment is not None:
                 one.note(progress, enrollment=enrollment)
                 return None
+        if "E1049" in codes and one.remote.get("unit") is not None:  # hers is gone: units are merged, and people moved
+            found = await self._read_person(program, self._uid(one))
+            unit = found.get("orgUnit") if found is not None else None
+            if isinstance(unit, str) and unit != one.remote["unit"]:
+                one.note(progress, unit=unit)
+                return None
         return self._refused(codes)
 
     async def _take_person(self, program: Program, one: _Item, progress: Progress) -> Outcome | None:

@@ -331,6 +331,18 @@ def test_who_is_there_and_not_enrolled_is_enrolled(house: House) -> None:
     assert house.events()[uid("e", "v1")]["enrollment"] == enrolled["enrollment"]
 
 
+def test_a_unit_that_was_merged_away_is_asked_for_again(house: House) -> None:
+    """Her place is not ours to say, so it is remembered; by now DHIS2 may have moved her to another."""
+    elsewhere(house)
+    house.deliver(person(nid="NID-1"))
+    house.rows.remote[person().key]["unit"] = "OuMerged001"
+    later = house.deliver(person(nid="NID-1", TEA_BIRTH="2024-03-11", known=True, fresh=False))
+    assert told(later) == [STORED]
+    (anna,) = house.people().values()
+    assert anna["orgUnit"] == "OuDistrict1" and anna["attributes"]["TeaBirth001"] == "2024-03-11"
+    assert house.rows.remote[person().key]["unit"] == "OuDistrict1"
+
+
 def test_a_pack_may_say_that_ours_wins() -> None:
     house = House()
     house.target = house.wired(overwrite=True)
