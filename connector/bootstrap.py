@@ -368,6 +368,9 @@ def new_pack(engine: Engine) -> int:
     """When the pack changed since the last start, records of changed, new or dropped forms are mapped again."""
 
     def work(unit: Any) -> int:
+        config = engine.target_of(tracker.KIND)
+        if config is not None and config.mode != "shadow":  # its events need their person, whenever she was wanted
+            unit.leave_shadow(config.name, engine.now())
         if unit.fact("pack_version") == engine.pack.version:
             return 0
         known = {k: v for k, v in (p.split("=") for p in (unit.fact("form_versions") or "").split(";") if p)}

@@ -440,7 +440,8 @@ class Dhis2Target:
         code = payload["dataSet"]
         remembered = self._data_sets.get(code)
         looks = self._look_first and not reading
-        asked = code in self._fresh
+        # An account that was refused is asked about again; and what only reads goes on for days without a delivery.
+        asked = code in self._fresh and not reading and not (looks and self._account is None)
         if remembered is not None and (not looks or self._account) and (asked or _knows(remembered, payload)):
             try:
                 return _resolved(remembered, payload, self._account if looks else None, reading=reading)

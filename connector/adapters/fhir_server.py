@@ -259,7 +259,8 @@ class FhirServerTarget:
             )
             if not answer.ok:
                 outcome = _whole(answer)
-                return outcome if outcome.reason in ("fhir.credentials", "fhir.busy") else None
+                # 403 may be for this page alone, as in ``_refused``
+                return outcome if answer.status == 401 or outcome.reason == "fhir.busy" else None
             self._able = _able(answer.json())
         except NotSent:
             return Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)

@@ -168,7 +168,7 @@ class OpenmrsAnswers:
             return []
         since -= timedelta(days=1)  # the server's zone may be another
         said = await self.rest.search("Condition", patient=patient, _lastUpdated=f"ge{since}", _count="100")
-        if said.code == "openmrs.busy":
+        if said.code == "openmrs.busy" or said.status in (502, 504):
             raise said.stop()
         found = openmrs_conditions.read(said.body, patient) if said.code is None else None
         self._blind = found is None and said.code != "openmrs.server_error"  # 500 may be about this patient alone

@@ -82,8 +82,10 @@ def take(engine: Engine, unit: Any, outcome: Activity) -> None:
     known = unit.referral(record)
     if known is None or status not in STATUSES:
         return
-    now = engine.now()
-    unit.referral_state(record, status, now, answered=now, answer_enc=unit.seal("referral", facts))
+    said = unit.open("referral", known["answer_enc"]) if known["answer_enc"] else None
+    if (known["state"], said) != (status, facts):  # mapped again is not answered again
+        now = engine.now()
+        unit.referral_state(record, status, now, answered=now, answer_enc=unit.seal("referral", facts))
     _tell(engine, unit, known, facts)
 
 

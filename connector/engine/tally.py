@@ -271,7 +271,9 @@ def want_report(engine: Engine, unit: Any, block: tuple[str, str, str]) -> None:
     config = engine.target_of("fhir_server")
     if config is None or "MeasureReport" not in fhir_sharing.types_of(config.settings):
         return
-    if _asks_first(engine, block) and engine.target_of("dhis2") is not None:
+    asked = engine.target_of("dhis2")  # where it is sent nothing, nobody is asked: there is nothing to approve
+    sent = asked is not None and asked.mode != "shadow" and periods.not_before(block[2], asked.live_from)
+    if sent and _asks_first(engine, block):
         payload, behind = block_payload(engine, unit, block_key(block))
         if release.waits(engine, unit, block_key(block), payload["values"], behind):
             return

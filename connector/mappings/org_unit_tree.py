@@ -67,15 +67,24 @@ def units_of(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Unit], list[str]]:
         if not code:
             without.append(name or row["id"])
             continue
-        above = by_id.get(str((row.get("parent") or {}).get("id")), {})
+        above = _above(row, by_id)
         level = row.get("level")
         found.append(
             Unit(
-                code, name, level if isinstance(level, int) else 0, str(above.get("code") or ""),
+                code, name, level if isinstance(level, int) else 0, str(above.get("code") or "").strip(),
                 _day(row.get("openingDate")), _day(row.get("closedDate")),
             )
         )  # fmt: skip
     return sorted(found, key=lambda unit: (unit.level, unit.code)), sorted(without)
+
+
+def _above(row: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The unit above, or the next one above it that has a code."""
+    for _ in by_id:  # no further, were one its own ancestor
+        row = by_id.get(str((row.get("parent") or {}).get("id")), {})
+        if not row or str(row.get("code") or "").strip():
+            break
+    return row
 
 
 def _day(moment: Any) -> str:

@@ -171,6 +171,16 @@ class LedgerQueries:
         )
         self.wait_until([{"id": row["id"], "due_at": now} for row in found])
 
+    def leave_shadow(self, target: str, now: str) -> None:
+        """What was wanted while nothing left for this target is due."""
+        self.connection.execute(  # type: ignore[attr-defined]
+            text(
+                "UPDATE delivery SET state='pending', reason=NULL, who=NULL, due_at=:now, updated=:now WHERE target=:target "
+                "AND state='resolved' AND reason='mode.shadow' AND digest <> ''"
+            ),
+            {"target": target, "now": now},
+        )
+
     def held_back(self, target: str, reasons: Iterable[str]) -> dict[str, int]:
         """Reason -> deliveries held back for it, of these reasons."""
         sql = (
@@ -334,7 +344,7 @@ class LedgerQueries:
         return self.rows(  # type: ignore[attr-defined,no-any-return]
             text(
                 "SELECT * FROM referral WHERE (state IN ('sent','arrived','missed') OR (state IN ('completed','cancelled') "
-                "AND updated > :since)) AND record > :after ORDER BY record LIMIT :limit"
+                "AND answered_at > :since)) AND record > :after ORDER BY record LIMIT :limit"
             ),
             {"after": after, "limit": limit, "since": since},
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -649,3 +651,50 @@ def test_probe_of_a_server_that_does_not_answer() -> None:
     house = House()
     house.plane.arm({"down": True})
     assert [finding.code for finding in house.probe()] == ["dhis2.unreachable"]
+
+
+# ---------------------------------------------------------------- one adapter, several calls
+
+
+@asynccontextmanager
+async def living(house: House, **more: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Dhis2Target]]:
+    """One adapter that goes on living, as in a process that serves."""
+    transport = httpx.ASGITransport(app=house.sim.app)
+    async with make_client("http://127.0.0.1:1", user=house.user, password=house.user, transport=transport) as client:
+        yield client, Dhis2Target(client, name="dhis2", settings=SETTINGS, **more)
+
+
+def test_a_refusal_of_the_account_says_nothing_else_of_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+
+    async def run() -> None:
+        async with living(house, look_first=True) as (_, target):
+            one = target._one
+
+            async def refused(delivery: Delivery, progress: Any) -> Outcome:
+                outcome = await one(delivery, progress)
+                if delivery.payload["orgUnit"] != "ML-S1":
+                    return outcome
+                return replace(outcome, verdict=Verdict.REJECTED, reason="dhis2.E7617")
+
+            monkeypatch.setattr(target, "_one", refused)
+            batch = [block(value(), unit="ML-S1"), block(value(), unit="ML-S2")]
+            done = await target.deliver(batch, house.progress)
+            assert [outcome.reason for outcome in done] == ["dhis2.E7617", "dhis2.stored"]
+
+    asyncio.run(run())
+
+
+def test_reading_back_sees_what_was_mended_without_a_delivery() -> None:
+    house = House()
+
+    async def run() -> None:
+        async with living(house) as (client, target):
+            with pytest.raises(TargetUnreadable):
+                await target.read_block("MH_SEC", "ML-SU", "202609")
+            data = copy.deepcopy(dict(house.sim.metadata.given))
+            data["dataSets"][0]["orgUnits"].append("ML-SU")
+            client._transport = httpx.ASGITransport(app=DHIS2Sim(data, [], Plane()).app)
+            assert await target.read_block("MH_SEC", "ML-SU", "202609") == {}
+
+    asyncio.run(run())

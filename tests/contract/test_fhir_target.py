@@ -480,3 +480,19 @@ def test_capabilities_follow_the_settings() -> None:
         return found
 
     assert capabilities() == (200, 120) and capabilities(bundle="50", settles_within="1.5") == (50, 1.5)
+
+
+class Gateway(httpx.AsyncBaseTransport):
+    """A gateway that shows nobody what the server behind it can do."""
+
+    def __init__(self, sim: FHIRSim) -> None:
+        self.inner = httpx.ASGITransport(app=sim.app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/metadata"):
+            return httpx.Response(403, json={"error": "forbidden"})
+        return await self.inner.handle_async_request(request)
+
+
+def test_a_gateway_that_hides_the_statement_is_no_refusal() -> None:
+    assert reasons(deliver(Gateway(FHIRSim(Plane())), patient("p-1"))) == ["created"]

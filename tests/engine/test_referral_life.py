@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 import pytest
 
 from connector.engine import status as standing
@@ -411,3 +412,35 @@ def test_nobody_is_reminded_when_the_clinic_cannot_be_read(make_road: Make) -> N
     life.road.openmrs.plane.arm({})
     life.settle(hours=2)
     assert (life.told() or ("",))[0] == "completed"
+
+
+def test_a_change_of_the_pack_opens_no_referral_that_was_answered_long_ago(make_road: Make) -> None:
+    life = begun(make_road, "o3")
+    life.staff("complete")
+    life.settle(hours=1)
+    life.settle(days=10)
+    before = life.road.change
+
+    def change(pack: Pack) -> Pack:
+        pack = before(pack) if before else pack
+        forms = {key: replace(form, version=form.version + "x") for key, form in pack.forms.items()}
+        return replace(pack, version=pack.version + "x", forms=forms)
+
+    life.road.again(change)
+    life.road.run()
+    seen = len(life.road.wires["openmrs"].seen)
+    life.settle(hours=1)
+    assert life.state() == "completed" and life.road.wires["openmrs"].seen[seen:] == []
+
+
+def test_a_diagnosis_that_was_told_stays_while_the_fhir_module_is_away(make_road: Make) -> None:
+    life = begun(make_road, "o3")
+    life.staff("complete")
+    life.settle(hours=1)
+    life.staff("diagnose", diagnosis="CIEL:114100", at="2026-10-06T12:00:00+00:00")
+    life.settle(hours=1)
+    assert "Pneumonia" in str(life.told())
+    gone = httpx.Response(502, html="<html>Bad Gateway</html>")
+    life.road.wires["openmrs"].instead = lambda request: gone if "fhir2" in str(request.url) else None
+    life.settle(hours=1)
+    assert "Pneumonia" in str(life.told())

@@ -18,7 +18,7 @@ from connector.engine import approving, runs
 from connector.engine.completeness import completeness
 from connector.engine.status import status
 from connector.mappings.pack import Pack, Release
-from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, only_here, said, visit
+from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, only_here, said, target, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 BLOCK = f"block/MH_SEC/{UNIT}/202608"
@@ -220,6 +220,16 @@ def test_a_report_for_the_fhir_server_waits_for_the_same_word(make_road: Make) -
     road.later(days=1, minutes=1)
     road.settle()
     assert reports(road).keys() == {*MONTHS}
+
+
+@pytest.mark.parametrize(("settings", "months"), [({"mode": "shadow"}, MONTHS), ({"live_from": "202609"}, MONTHS[:2])])
+def test_where_dhis2_is_sent_nothing_nobody_is_asked(
+    make_road: Make, settings: dict[str, str], months: tuple[str, ...]
+) -> None:
+    """There would be nothing to approve, and the report would wait for ever."""
+    road = make_road(change=lambda pack: target("dhis2", **settings)(asking()(pack)))
+    road.run()
+    assert reports(road).keys() == {*months}
 
 
 def test_only_below_the_place_named(make_road: Make) -> None:

@@ -258,6 +258,20 @@ def test_a_place_without_a_unit_of_the_level_parks_the_event_for_the_mapping(mak
     assert reason == engine_tracker.NO_UNIT and str(said(road, reason).who) == "mapping"
 
 
+def test_once_live_what_waited_in_shadow_arrives_with_what_is_new(make_road: Make) -> None:
+    def shadow(pack: Pack) -> Pack:
+        pack = going()(pack)
+        return replace(pack, targets={"tracker": replace(pack.targets["tracker"], mode="shadow")})
+
+    road = with_program(make_road(a_few(), shadow))
+    road.run()
+    assert there(road) == {}
+    road.again(going())
+    road.cht.put(visit("live", "2026-09-20"))
+    road.run()
+    assert {"2026-09-20"} < there(road)[ANNA]["events"].keys()
+
+
 def test_in_shadow_nothing_leaves(make_road: Make) -> None:
     def shadow(pack: Pack) -> Pack:
         pack = going()(pack)

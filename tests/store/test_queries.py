@@ -576,6 +576,18 @@ def test_what_is_held_back_is_counted_and_looked_at_again(store: SqlStore) -> No
     }  # fmt: skip
 
 
+def test_what_was_wanted_in_shadow_is_due_once_it_is_left(store: SqlStore) -> None:
+    shadow = {"state": "resolved", "reason": "mode.shadow"}
+    rows = [wanted("new", **shadow), wanted("gone", digest="", **shadow), wanted("other", state="resolved", reason="x")]
+    store.write(lambda unit: unit.want([*rows, wanted("new", target="fhir", **shadow)]))
+    store.write(lambda unit: unit.leave_shadow("dhis2", LATER))
+    states = {key: store.read(lambda unit, k=key: delivery(unit, k))["state"] for key in ("new", "gone", "other")}
+    assert states == {"new": "pending", "gone": "resolved", "other": "resolved"}
+    assert store.read(lambda unit: unit.delivery("fhir", "new"))["state"] == "resolved"
+    due = store.read(lambda unit: delivery(unit, "new"))
+    assert (due["reason"], due["who"], due["due_at"]) == (None, None, LATER)
+
+
 def test_after_a_restore_no_version_of_a_resource_is_known(store: SqlStore) -> None:
     store.write(lambda unit: unit.want([wanted("r", target="fhir", kind="resource"), wanted("b", target="fhir")]))
     for key, known in (("r", '{"id":"Patient/1/_history/3"}'), ("b", '{"id":7}')):

@@ -35,6 +35,17 @@ def row(code: str, level: str, parent: str, line: int, to: str = "", name: str =
                       Place("org_units.csv", line))  # fmt: skip
 
 
+def test_what_lies_under_a_unit_without_a_code_is_still_below() -> None:
+    units, without = units_of(
+        [
+            {"id": "a", "code": "R", "name": "Region", "level": 2},
+            {"id": "b", "name": "District", "level": 3, "parent": {"id": "a"}},
+            {"id": "c", "code": "S", "name": "Site", "level": 4, "parent": {"id": "b"}},
+        ]
+    )
+    assert without == ["District"] and [unit.code for unit in below(units, "R")] == ["R", "S"]
+
+
 def test_units_come_from_the_top_down_with_the_codes_of_their_parents() -> None:
     units, without = units_of(TREE)
     assert [(u.code, u.parent) for u in units] == [("ML", ""), ("D1", "ML"), ("D2", "ML"), ("S1", "D1"), ("S2", "D2")]
