@@ -307,8 +307,10 @@ REASONS: dict[str, Reason] = {
     "dhis2.too_big": Reason(
         _R,
         Who.SYSADMIN,
-        "Le serveur trouve la requête trop grande. Relevez sa limite.",
-        "The server finds the request too big. Raise its limit.",
+        "Le serveur, ou un mandataire devant lui, trouve trop grande même la plus petite requête. Relais ne la renvoie "
+        "pas : relevez cette limite, puis relancez.",
+        "The server, or a proxy before it, finds even the smallest request too big. Relais does not send it again: "
+        "raise that limit, then retry.",
     ),
     "dhis2.conflict": Reason(
         _R, Who.TARGET_ADMIN, "DHIS2 refuse la requête. Voyez sa réponse.", "DHIS2 refuses the request. See its answer."

@@ -97,6 +97,11 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "user": _USER,
         "password": _PASSWORD,
         "token": _TOKEN,
+        "gzip": Field(
+            FLAG, ("false : ne pas comprimer ce qui est envoyé, si un mandataire le refuse",
+                   "`false`: do not compress what is sent, for a proxy before the server that refuses that"),
+            default="true",
+        ),
         "settles_within": _SETTLES,
         "max_answer_bytes": _ANSWER,
     },

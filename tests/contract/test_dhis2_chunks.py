@@ -250,3 +250,20 @@ def test_the_size_is_bounded_on_both_sides() -> None:
     for _ in range(1000):
         size.went_well(1)
     assert size.most == 2, "small requests say nothing about big ones"
+
+
+# ---------------------------------------------------------------- compressed
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("gzipped", ["true", "false"])
+def test_big_bodies_are_compressed_unless_that_is_switched_off(profile: str, gzipped: str) -> None:
+    house = Many(profile, 30, gzip=gzipped)
+    outcomes = house.deliver(wanted(30), wanted(1, unit="ML-S2"))
+    assert [outcome.verdict for outcome in outcomes] == [A, A]
+    assert house.held() == figures(30)
+    (coding, body), (short, small) = house.wire.pushed
+    assert (coding, short) == ("gzip" if gzipped == "true" else None, None)
+    assert (body[:2] == b"\x1f\x8b") == (gzipped == "true") and small[:1] == b"{"
+    if gzipped == "true":
+        assert len(body) < len(gzip.decompress(body)) / 5
