@@ -35,6 +35,7 @@ from connector.adapters.dhis2_probe import (
     examine,
     keeps_noughts,
     lacking,
+    server,
     unreachable,
 )
 from connector.adapters.request_size import RequestSize
@@ -173,7 +174,7 @@ class Dhis2Target:
                 async with free:
                     if failed:
                         last = failed[0]
-                        outcome = Outcome(last.verdict, last.reason, retry_after=last.retry_after, of_target=True)
+                        outcome = replace(last, per_value=(), http_status=None, answer="")
                     else:
                         outcome = await self._outcome(batch[number], progress)
                         if outcome.of_target:
@@ -520,8 +521,13 @@ class Dhis2Target:
         return _resolved(found, payload, self._account if looks else None, reading=reading)
 
     async def _ask_account(self) -> None:
-        """What our user may do. Raises _Stop when it may enter no data at all: every request would be a 403."""
-        info = await self._get("/api/system/info", {"fields": "version"})
+        """What our user may do. Raises _Stop when it may enter no data at all: every request would be a 403; and for
+        a server that answers in a way of its own, or would take our figures for those of another month."""
+        info = await self._get("/api/system/info", {"fields": "version,calendar"})
+        if not isinstance(info.get("version"), str):
+            raise _unavailable("dhis2.unavailable")
+        for finding in server(self.name, info):  # for a person; what waits is not parked for its age either
+            raise _Stop(Outcome(Verdict.DEFERRED, finding.code, of_target=True, endless=True))
         me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
         self._account = account_of(info, me)
         if not self._account.may_enter:

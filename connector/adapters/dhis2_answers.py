@@ -129,6 +129,26 @@ REASONS: dict[str, Reason] = {
         "L'adresse configurée n'est pas celle d'un DHIS2. Corrigez l'adresse.",
         "The configured address is not that of a DHIS2. Mend the address.",
     ),
+    "dhis2.calendar": Reason(
+        _D,
+        Who.SYSADMIN,
+        "Ce DHIS2 compte dans un autre calendrier que le grégorien : les chiffres iraient dans un autre mois. Relais "
+        "n'envoie rien, garde tout et redemande de lui-même. Corrigez l'adresse, ou le calendrier dans Paramètres "
+        "système → Calendrier (iso8601).",
+        "This DHIS2 counts in another calendar than the Gregorian: figures would go to another month. Relais sends "
+        "nothing, keeps everything and asks again by itself. Mend the address, or the calendar in System Settings → "
+        "Calendar (iso8601).",
+    ),
+    "dhis2.version": Reason(
+        _D,
+        Who.SYSADMIN,
+        "Relais connaît DHIS2 2.38 à 2.43, pas cette version : un refus pourrait passer pour un succès. Relais "
+        "n'envoie rien, garde tout et redemande de lui-même. Installez une version de Relais qui la connaît, ou une "
+        "version de DHIS2 connue.",
+        "Relais knows DHIS2 2.38 to 2.43, not this version: a refusal could pass for success. Relais sends nothing, "
+        "keeps everything and asks again by itself. Install a version of Relais that knows it, or a known version of "
+        "DHIS2.",
+    ),
     # ---- no answer to trust
     "dhis2.answer_lost": Reason(
         _U,

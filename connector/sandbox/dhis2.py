@@ -91,6 +91,7 @@ class DHIS2Sim:
         self.users: list[Json] = [dict(user) for user in metadata["users"]]
         self._initial = [dict(value) for value in values]
         self.refuse: list[Json] = []
+        self.calendar = "iso8601"  #: of its system settings; a test may change it
         self.values: dict[Key, Json] = {}
         self.completions: dict[Any, Json] = {}
         self.setup = MetadataImport(self.metadata)
@@ -271,7 +272,7 @@ class DHIS2Sim:
         host = f"http://{request.headers.get('host', '')}"
         return {
             "contextPath": host,
-            "calendar": "iso8601",
+            "calendar": self.calendar,
             "dateFormat": "yyyy-mm-dd",
             "serverDate": f"{self.today}T12:00:00.000",
             "serverTimeZoneId": "UTC",

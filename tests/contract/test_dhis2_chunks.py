@@ -17,9 +17,9 @@ import pytest
 from connector.adapters.dhis2 import Dhis2Target
 from connector.adapters.request_size import FEW, MOST, SURE, RequestSize
 from connector.http import make_client
-from connector.model import Delivery, Outcome, Verdict
+from connector.model import Delivery, Verdict
 from connector.sandbox.dhis2 import DHIS2Sim
-from tests.contract.test_dhis2_target import House, block, completion, metadata, value
+from tests.contract.test_dhis2_target import House, block, metadata, value
 
 PROFILES = ("legacy", "v43")
 A, R, D, U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
@@ -33,7 +33,9 @@ def plenty(number: int) -> dict[str, Any]:
     """The metadata with so many data elements more, ``MH_0000`` and on, in the data set."""
     data = metadata()
     for n in range(number):
-        data["dataElements"].append({**data["dataElements"][0], "code": code(n), "id": f"DeMany{n:05}", "name": code(n)})
+        data["dataElements"].append(
+            {**data["dataElements"][0], "code": code(n), "id": f"DeMany{n:05}", "name": code(n)}
+        )
         data["dataSets"][0]["elements"].append(code(n))
     return data
 

@@ -489,6 +489,39 @@ def test_refused_credentials_stop_the_target() -> None:
     assert down.deliver(block(value()))[0].reason == "dhis2.credentials"
 
 
+@pytest.mark.parametrize("delivery", [block(value()), completion()], ids=["block", "completion"])
+@pytest.mark.parametrize(
+    ("calendar", "version", "reason"),
+    [
+        ("ethiopian", "2.42.5", "dhis2.calendar"),
+        ("nepali", "2.42.5", "dhis2.calendar"),
+        ("iso8601", "2.37.9", "dhis2.version"),
+        ("iso8601", "2.44.0", "dhis2.version"),
+        ("iso8601", "3.42.0", "dhis2.version"),
+        ("iso8601", None, "dhis2.unavailable"),
+        ("iso8601", "2.38.0", None),
+        ("gregorian", "2.43.1", None),
+    ],
+)
+def test_what_kind_of_server_it_is_is_known_before_the_first_send(
+    delivery: Delivery, calendar: str, version: str, reason: str | None
+) -> None:
+    house = House()
+    house.sim.calendar, house.sim.importer.version = calendar, version
+
+    async def send(target: Dhis2Target) -> list[Outcome]:
+        target._look_first = True
+        return list(await target.deliver([delivery, block(value(), unit="ML-S2")], house.progress))
+
+    outcomes = house._run(send)
+    if reason is None:
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.ACCEPTED] * 2
+        return
+    held = reason != "dhis2.unavailable"
+    assert {(o.verdict, o.reason, o.of_target, o.endless) for o in outcomes} == {(Verdict.DEFERRED, reason, True, held)}
+    assert house.sent() == [] and house.plane.log == []
+
+
 def test_without_credentials_the_server_says_so_instead_of_showing_its_login_page() -> None:
     # recordings/dhis2-2.42/024-noauth-get-xrw.json against 021-noauth-get-json.json
     async def run() -> Outcome:

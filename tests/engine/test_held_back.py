@@ -249,6 +249,34 @@ def test_the_doctor_says_the_ten_in_the_language_of_the_terminal(
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
+        (lambda sim: setattr(sim, "calendar", "ethiopian"), "dhis2.calendar"),
+        (lambda sim: setattr(sim.importer, "version", "2.44.0"), "dhis2.version"),
+    ],
+    ids=["calendar", "version"],
+)
+def test_a_server_that_counts_or_answers_otherwise_gets_nothing_until_it_is_mended(
+    make_road: Make, spoil: Any, reason: str
+) -> None:
+    road = make_road(a_few())
+    version = road.dhis2.importer.version
+    spoil(road.dhis2)
+    road.run()
+    road.later(days=32)  # longer than anything else waits before it is parked
+    road.run(targets=["dhis2"])
+    assert road.writes("dhis2") == 0 and road.writes("fhir") > 0
+    assert not [one for one in road.wires["dhis2"].seen if one[0] == "POST"]
+    waiting = road.rows("SELECT * FROM delivery WHERE target='dhis2' AND state<>'accepted'")
+    assert waiting and {(row["state"], row["tries"]) for row in waiting} <= {("deferred", 0), ("pending", 0)}
+    assert ("deferred", reason, "sysadmin") in {(row["state"], row["reason"], row["who"]) for row in waiting}
+    assert said(road, reason).who == "sysadmin"
+    road.dhis2.calendar, road.dhis2.importer.version = "iso8601", version
+    assert road.settle()["outcome"] == "settled", "by itself"
+    assert road.values()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
         (lambda road: road.dhis2.users[0].update(authorities=[]), "dhis2.credentials_no_authority"),
         (lambda road: road.dhis2.users[0].update(token="another"), "dhis2.credentials_token"),
         (lambda road: road.openmrs.metadata["users"][0].update(privileges=["Get Patients"]), "openmrs.privilege"),
