@@ -534,15 +534,18 @@ def test_without_credentials_the_server_says_so_instead_of_showing_its_login_pag
 
 
 def test_a_token_is_sent_the_way_dhis2_wants_it() -> None:
-    async def run(token: str) -> Outcome:
+    async def run(token: str, **login: str) -> Outcome:
         house = House()
-        client = make_client("http://127.0.0.1:1", token=token, transport=httpx.ASGITransport(app=house.sim.app))
+        transport = httpx.ASGITransport(app=house.sim.app)
+        client = make_client("http://127.0.0.1:1", token=token, transport=transport, **login)
         async with client:
             target = Dhis2Target(client, name="dhis2", settings={"token": token})
             return (await target.deliver([block(value())], house.progress))[0]
 
     assert asyncio.run(run("d2p_sandbox")).verdict is Verdict.ACCEPTED
     assert asyncio.run(run("d2p_sandboxx")).reason == "dhis2.credentials_token"  # 390: 400, not 401
+    wrong = asyncio.run(run("d2p_sandbox", user="relais", password="an old one"))
+    assert wrong.verdict is Verdict.ACCEPTED, "the token is preferred to user and password"
 
 
 @pytest.mark.parametrize("kind", ["block", "completion"])
