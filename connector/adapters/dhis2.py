@@ -634,10 +634,10 @@ def _resolved(data_set: DataSet, payload: Mapping[str, Any], account: Account | 
     period = payload["period"]
     unit = data_set.units.get(payload["orgUnit"])
     attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
+    if attribute is None:
+        raise _held("dhis2.attribute_combo")
     if unit is None:
         raise _held("dhis2.org_unit_not_assigned")
-    if attribute is None:
-        raise _held("dhis2.combo_missing")
     if periods.period_type(period) != data_set.period_type:
         raise _held("dhis2.period_type")
     if not reading and not unit.open_in(period):

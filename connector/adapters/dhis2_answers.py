@@ -277,6 +277,18 @@ REASONS: dict[str, Reason] = {
         "mend the option codes, or Maintenance → Data elements → Category combination.",
         held=True,
     ),
+    "dhis2.attribute_combo": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Cet ensemble de données distingue ses chiffres par une combinaison de catégories à lui (par exemple un projet "
+        "ou un bailleur), et Relais ne sait pas laquelle est la sienne. Il garde ses chiffres et regarde à chaque "
+        "passage : Maintenance → Ensembles de données → combinaison de catégories « Aucune », ou nommez dans "
+        "dhis2.yaml un ensemble qui n'en a pas.",
+        "This data set tells its figures apart by a category combination of its own (such as a project or a donor), "
+        "and Relais does not know which is its own. It keeps its figures and looks again in each run: Maintenance → "
+        'Data sets → Category combination "None", or name a data set in dhis2.yaml that has none.',
+        held=True,
+    ),
     "dhis2.period_type": Reason(
         _D,
         Who.MAPPING,

@@ -19,7 +19,7 @@ from connector.adapters.request_size import FEW, MOST, SURE, RequestSize
 from connector.http import make_client
 from connector.model import Delivery, Verdict
 from connector.sandbox.dhis2 import DHIS2Sim
-from tests.contract.test_dhis2_target import House, block, metadata, value
+from tests.contract.test_dhis2_target import House, block, completion, metadata, value
 
 PROFILES = ("legacy", "v43")
 A, R, D, U = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.DEFERRED, Verdict.UNKNOWN
@@ -48,6 +48,8 @@ class Wire(httpx.ASGITransport):
         self.pushed: list[tuple[str | None, bytes]] = []
         self.dies_at = 0
         self.seconds = 0.0
+        self.job: dict[str, Any] | None = None  #: answered at once; what was sent is applied by ``job_runs``
+        self._queued: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -55,7 +57,14 @@ class Wire(httpx.ASGITransport):
             if len(self.pushed) == self.dies_at:
                 raise SystemExit("killed")
             await asyncio.sleep(self.seconds)
+            if self.job is not None:
+                self._queued.append(request)
+                return httpx.Response(200, json=self.job)
         return await super().handle_async_request(request)
+
+    async def job_runs(self) -> None:
+        while self._queued:
+            await super().handle_async_request(self._queued.pop())
 
     def sizes(self) -> list[int]:
         """Rows of each push."""
@@ -252,6 +261,50 @@ def test_the_size_is_bounded_on_both_sides() -> None:
     for _ in range(1000):
         size.went_well(1)
     assert size.most == 2, "small requests say nothing about big ones"
+
+
+# ---------------------------------------------------------------- a job instead of an answer
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("kind", ["block", "completion"])
+def test_a_job_instead_of_an_answer_is_unknown_until_a_look_shows_what_became_of_it(profile: str, kind: str) -> None:
+    """213-async-submit, both versions: 200, OK, and nothing is stored yet. The job runs some twenty seconds later."""
+    house = Many(profile, 3)
+    house.wire.job = {
+        "httpStatus": "OK",
+        "httpStatusCode": 200,
+        "status": "OK",
+        "message": "Initiated DATAVALUE_IMPORT (1795367355006)",
+        "response": {
+            "name": "DATAVALUE_IMPORT (1795367355006)",
+            "id": "ogYU5hamGmI",
+            "created": "2026-11-22T17:09:15.007",
+            "jobType": "DATAVALUE_IMPORT",
+            "jobStatus": "NOT_STARTED",
+            "jobParameters": {"async": True, "dryRun": False},
+            "relativeNotifierEndpoint": "/api/system/tasks/DATAVALUE_IMPORT/ogYU5hamGmI",
+            "responseType": "JobConfiguration",
+        },
+    }
+    delivery = wanted(3) if kind == "block" else completion()
+    (outcome,) = house.deliver(delivery)
+    assert (outcome.verdict, outcome.reason, outcome.of_target) == (U, "dhis2.unreadable_answer", False)
+    assert outcome.per_value == () and "DATAVALUE_IMPORT" in outcome.answer
+    assert house.look_up(delivery) is None and house.plane.log == []
+    house.wire.job = None
+    if kind == "completion":
+        house.deliver(block(value()))  # 250: on 2.43 a period has to be there
+    for again in (True, False):  # the job runs; then what Relais sends after its look
+        if again:
+            asyncio.run(house.wire.job_runs())
+        assert house.deliver(delivery)[0].verdict is A
+    observed = house.look_up(delivery)
+    assert observed is not None and observed.matches
+    if kind == "block":
+        assert house.held() == figures(3) and len(house.plane.log) == 3, "stored once"
+    else:
+        assert len(house.sim.state()["completions"]) == 1
 
 
 # ---------------------------------------------------------------- compressed

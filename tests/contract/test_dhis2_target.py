@@ -338,6 +338,28 @@ def test_what_the_server_would_take_silently_is_refused_here(delivery: Delivery,
     assert house.plane.log == []
 
 
+@pytest.mark.parametrize("delivery", [block(value()), completion()], ids=["block", "completion"])
+def test_a_data_set_that_tells_its_figures_apart_by_more_is_held_until_it_does_not(delivery: Delivery) -> None:
+    house = House(change=lambda data: data["dataSets"][0].update(categoryCombo="SEX"))
+
+    async def twice(target: Dhis2Target) -> list[Outcome]:
+        (before,) = await target.deliver([delivery], house.progress)
+        with pytest.raises(TargetUnreadable) as unread:
+            await target.read_block("MH_SEC", "ML-S1", "202609")
+        assert unread.value.reason == before.reason
+        house.sim.metadata.lists["dataSets"][0]["categoryCombo"] = "default"
+        return [before, *await target.deliver([delivery], house.progress)]
+
+    held, mended = house._run(twice)
+    assert (held.verdict, held.reason, held.of_target) == (Verdict.DEFERRED, "dhis2.attribute_combo", False)
+    assert (held.endless, held.retry_after) == (True, timedelta(hours=1)) and held.per_value == ()
+    assert REASONS[held.reason].held and REASONS[held.reason].who == "target_admin"
+    assert mended.verdict is Verdict.ACCEPTED
+    assert len(house.sent()) == 1, "nothing left while it was held"
+    state = house.sim.state()
+    assert [row["attributeOptionCombo"] for row in (*state["values"], *state["completions"])] == ["default"]
+
+
 def test_codes_the_server_does_not_have_are_refused_one_by_one() -> None:
     house = House()
     (outcome,) = house.deliver(block(value("MH_404"), value("MH_B", "2", "SEX_X"), value("MH_A", "5")))
