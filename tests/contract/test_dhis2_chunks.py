@@ -224,6 +224,17 @@ def test_a_part_that_243_refuses_for_one_element_is_sent_again_without_it() -> N
     assert house.held() == {element: number for element, number in figures(8).items() if element != code(6)}
 
 
+def test_values_sent_again_without_the_blamed_one_are_unknown_when_that_answer_is_lost() -> None:
+    house = Many("v43", 4)
+    house._run(lambda target: target.read_block("MH_SEC", "ML-S1", "202609"))
+    house.sim.metadata.lists["dataSets"][0]["_elements"].discard(code(2))
+    house.plane.arm({"lose_response_every": 2, "only": "writes"})
+    (outcome,) = house.deliver(wanted(4))
+    assert (outcome.verdict, outcome.reason) == (U, "dhis2.answer_lost")
+    assert [(fate.data_element, fate.verdict) for fate in outcome.per_value] == [(code(2), R)]
+    assert house.held() == {element: number for element, number in figures(4).items() if element != code(2)}
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_killed_between_two_parts_the_block_is_not_taken_for_whole(profile: str) -> None:
     house = Many(profile, 8)
