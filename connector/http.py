@@ -128,8 +128,8 @@ def make_client(
     """A client for one server: no redirects, no cookies kept, JSON asked for, at most 8 connections.
 
     ``timeout``: seconds to wait for a read; connecting has 10. ``token``: a whole ``Authorization`` value
-    (``ApiToken d2pat_...``) or a bare token, sent as ``Bearer``. Raises ConfigError for ``http://`` to another machine
-    unless ``insecure``.
+    (``ApiToken d2pat_...``) or a bare token, sent as ``Bearer``; with it user and password are not used. Raises
+    ConfigError for ``http://`` to another machine unless ``insecure``.
     """
     url = httpx.URL(base_url)
     loopback = url.host in _LOOPBACK
@@ -153,7 +153,7 @@ def make_client(
         sent["Authorization"] = token if " " in token else f"Bearer {token}"
     return httpx.AsyncClient(
         base_url=url,
-        auth=httpx.BasicAuth(user, password or "") if user else None,
+        auth=httpx.BasicAuth(user, password or "") if user and not token else None,  # it would replace the header
         headers=sent,
         timeout=httpx.Timeout(timeout, connect=10.0, pool=timeout),
         limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=5.0),

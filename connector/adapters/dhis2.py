@@ -1,24 +1,28 @@
 """DHIS2 as a target: aggregate values block by block, and completions. For servers from 2.38 to 2.43.
 
-One block (data set, org unit, period) is one request; a second one when 2.43 refused the whole block because of some
-rows, without those. Codes become UIDs once and are remembered until the server refuses one. Every row is accounted for:
-by the server's counters, or by reading it back. Nothing else is retried here.
-Settings: ``token`` (a bare one is sent as ``ApiToken``), ``settles_within`` (seconds), ``max_answer_bytes``,
-``expected`` (what ``probe`` compares the server with, see ``dhis2_probe``).
+One block (data set, org unit, period) is one request; several when the server takes no request of that size
+(``request_size``); another one when 2.43 refused all of it because of some rows, without those. Codes become UIDs once
+and are remembered until the server refuses one. Every row is accounted for: by the server's counters, or by reading it
+back. Nothing else is retried here.
+Settings: ``token`` (a bare one is sent as ``ApiToken``), ``gzip`` (``false``: what is sent is not compressed),
+``settles_within`` (seconds), ``max_answer_bytes``, ``expected`` (what ``probe`` compares the server with, see
+``dhis2_probe``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import gzip
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import NoneType
 from typing import Any
 
 import httpx
+import orjson
 
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
@@ -31,8 +35,10 @@ from connector.adapters.dhis2_probe import (
     examine,
     keeps_noughts,
     lacking,
+    server,
     unreachable,
 )
+from connector.adapters.request_size import RequestSize
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
 from connector.ports import Progress
@@ -71,8 +77,10 @@ _STALE = {
 #: Refusals after which what our user may do is asked again.
 _OF_ACCOUNT = {"dhis2.E7617", "dhis2.E8011", "dhis2.E7601", "dhis2.E8010", "dhis2.E1000"}
 
-#: Requests for one block at most, each without the rows that the answer before blamed.
+#: Requests for the same values at most, each without the rows that the answer before blamed.
 _PUSHES = 3
+#: Answers after which a request has fewer values: it was too big, or took so long that somebody gave it up.
+_SMALLER = {"dhis2.too_big", "dhis2.answer_lost"}
 
 #: A closed period is asked about once a day: somebody may have opened it again.
 _REOPENED = timedelta(days=1)
@@ -81,6 +89,9 @@ _MENDED = timedelta(hours=1)
 
 #: An import summary has a few hundred bytes and as many for each refused row; read as objects it takes 20 times that.
 _WRITE_BYTES = 8 * 1024 * 1024
+
+#: Bytes from which a body is compressed: a shorter one is one packet anyhow.
+_WORTH_PACKING = 1000
 
 Cell = tuple[str, str]  #: data element code, category option combo code
 Rows = dict[Cell, str]
@@ -137,6 +148,10 @@ class Dhis2Target:
         self._account: Account | None = None
         self._data_sets: dict[str, DataSet] = {}
         self._fresh: set[str] = set()  #: codes of data sets asked for in this batch: not again for each delivery
+        self._size = RequestSize()
+        self._gzip = str(settings.get("gzip", "true")).lower() == "true"
+        #: Seconds after which an answer is slow: half of what is waited for one.
+        self._slow = (client.timeout.read or http.DEADLINE) / 2
         self._keeps_noughts: bool | None = None  #: does its importer store every nought? None: not asked yet
         send_token(client, settings)
 
@@ -159,7 +174,7 @@ class Dhis2Target:
                 async with free:
                     if failed:
                         last = failed[0]
-                        outcome = Outcome(last.verdict, last.reason, retry_after=last.retry_after, of_target=True)
+                        outcome = replace(last, per_value=(), http_status=None, answer="")
                     else:
                         outcome = await self._outcome(batch[number], progress)
                         if outcome.of_target:
@@ -298,27 +313,75 @@ class Dhis2Target:
                 fates[cell] = fate
         if not to_send:
             return _settled(payload, fates, Outcome(Verdict.ACCEPTED, "dhis2.already_there"))
-        for _ in range(_PUSHES):
-            outcome, pushed, spared = await self._push(where, to_send, delivery.tries)
-            fates |= pushed
-            if not spared:
-                break
-            to_send = spared
+        try:
+            outcome = await self._push(where, to_send, delivery.tries, fates)
+        except _Stop as stop:  # what was settled by then stays settled
+            raise _Stop(replace(stop.outcome, per_value=_in_order(payload, fates))) from stop
         return _settled(payload, fates, outcome)
 
     async def _push(
+        self, where: _Where, values: Sequence[Mapping[str, Any]], tries: int, fates: dict[Cell, ValueOutcome]
+    ) -> Outcome:
+        """Send the values in as many requests as it takes, one after the other, and write the fate of each into
+        ``fates``. The outcome has the answer of the first request that did not go well, else of the last.
+
+        A request that is refused stored nothing of its own, and the others go on. Raises _Stop where no more may be
+        sent before somebody looked: then values without a fate were not sent, or may be stored.
+        """
+        left = deque([(list(values), _PUSHES)])
+        said, well = Outcome(Verdict.ACCEPTED, "dhis2.stored"), True
+        while left:
+            unsent, pushes = left.popleft()
+            most = self._size.most
+            part, rest = unsent[:most], unsent[most:]
+            try:
+                outcome, told, spared = await self._request(where, part, tries)
+            except _Stop as stop:
+                outcome, spared = stop.outcome, []
+                if outcome.reason == "dhis2.too_big" and len(part) > 1:  # it was not read, so nothing is stored
+                    left.appendleft((unsent, pushes))
+                    continue
+                if outcome.verdict is not Verdict.REJECTED:
+                    raise
+                told = _alike(part, outcome)
+            fates |= told
+            if rest:
+                left.appendleft((rest, pushes))
+            if well:
+                said = replace(said, http_status=outcome.http_status, answer=outcome.answer)
+            well = well and all(fate.verdict is Verdict.ACCEPTED for fate in told.values())
+            if spared and pushes > 1:
+                for value in spared:
+                    del fates[_cell(value)]
+                left.appendleft((spared, pushes - 1))
+        return said
+
+    async def _request(
         self, where: _Where, values: Sequence[Mapping[str, Any]], tries: int
     ) -> tuple[Outcome, dict[Cell, ValueOutcome], list[Mapping[str, Any]]]:
-        """One request: its outcome, the fate of each value, and the values refused because of others."""
+        """One request: its outcome, the fate of each value, and the values refused because of others. Raises _Stop."""
         wire = _wire(where, values)
-        answer, body = await self._send("POST", "/api/dataValueSets", params=STRICT, json=wire, wrote=True)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            answer, body = await self._send(
+                "POST", "/api/dataValueSets", params=STRICT, wrote=True, **_packed(wire, self._gzip)
+            )
+        except _Stop as stop:
+            if stop.outcome.reason in _SMALLER or stop.outcome.http_status in (502, 504):
+                self._size.failed(len(values))
+            raise
+        if loop.time() - began > self._slow:
+            self._size.slow(len(values))
+        else:
+            self._size.went_well(len(values))
         read = answers.read_import(body, len(values), tries, wire["dataValues"])
         said = answer.text(4000)
         if read.fault is not None:
             fault = Outcome(read.fault.verdict, read.fault.code, http_status=answer.status, answer=said)
             if read.fault.verdict is Verdict.UNKNOWN:
-                return fault, {}, []
-            return fault, {_cell(v): ValueOutcome(*_cell(v), fault.verdict, fault.reason) for v in values}, []
+                raise _Stop(fault)
+            return fault, _alike(values, fault), []
         refused = await self._timed(where, read.refused)
         fates = {}
         for index, value in enumerate(values):
@@ -459,8 +522,13 @@ class Dhis2Target:
         return _resolved(found, payload, self._account if looks else None, reading=reading)
 
     async def _ask_account(self) -> None:
-        """What our user may do. Raises _Stop when it may enter no data at all: every request would be a 403."""
-        info = await self._get("/api/system/info", {"fields": "version"})
+        """What our user may do. Raises _Stop when it may enter no data at all: every request would be a 403; and for
+        a server that answers in a way of its own, or would take our figures for those of another month."""
+        info = await self._get("/api/system/info", {"fields": "version,calendar"})
+        if not isinstance(info.get("version"), str):
+            raise _unavailable("dhis2.unavailable")
+        for finding in server(self.name, info):  # for a person; what waits is not parked for its age either
+            raise _Stop(Outcome(Verdict.DEFERRED, finding.code, of_target=True, endless=True))
         me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
         self._account = account_of(info, me)
         if not self._account.may_enter:
@@ -524,7 +592,7 @@ class Dhis2Target:
         """One exchange. Raises _Stop for everything but an answer that has to be read further."""
         try:
             most = min(self._max_bytes, _WRITE_BYTES) if wrote else self._max_bytes
-            given = {"max_bytes": most, "headers": HEADERS, **kwargs}
+            given = {"max_bytes": most, **kwargs, "headers": {**HEADERS, **kwargs.get("headers", {})}}
             if method == "GET":  # a read changes nothing, so it is asked again within the attempt
                 answer = await http.read_with_retries(self.client, path, **given)
             else:
@@ -567,10 +635,10 @@ def _resolved(data_set: DataSet, payload: Mapping[str, Any], account: Account | 
     period = payload["period"]
     unit = data_set.units.get(payload["orgUnit"])
     attribute = data_set.attribute_combos.get(payload.get("attributeOptionCombo", "default"))
+    if attribute is None:
+        raise _held("dhis2.attribute_combo")
     if unit is None:
         raise _held("dhis2.org_unit_not_assigned")
-    if attribute is None:
-        raise _held("dhis2.combo_missing")
     if periods.period_type(period) != data_set.period_type:
         raise _held("dhis2.period_type")
     if not reading and not unit.open_in(period):
@@ -682,10 +750,27 @@ def _wire(where: _Where, values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"dataSet": where.data_set.id, **header, "dataValues": rows}
 
 
+def _packed(wire: Mapping[str, Any], gzipped: bool) -> dict[str, Any]:
+    """The body and its headers, for httpx. DHIS2 unpacks it, said or not (188, 189, both importers)."""
+    body, headers = orjson.dumps(wire), {"Content-Type": "application/json"}
+    if gzipped and len(body) > _WORTH_PACKING:
+        body, headers["Content-Encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
+    return {"content": body, "headers": headers}
+
+
+def _alike(values: Sequence[Mapping[str, Any]], outcome: Outcome) -> dict[Cell, ValueOutcome]:
+    """The fate of values whose request was refused as a whole."""
+    return {_cell(value): ValueOutcome(*_cell(value), outcome.verdict, outcome.reason) for value in values}
+
+
+def _in_order(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome]) -> tuple[ValueOutcome, ...]:
+    return tuple(fates[cell] for cell in dict.fromkeys(_cell(v) for v in payload["values"]) if cell in fates)
+
+
 def _settled(payload: Mapping[str, Any], fates: Mapping[Cell, ValueOutcome], outcome: Outcome) -> Outcome:
     """The outcome of the block from the fates of its values: a refused row refuses the block, a row to be sent again
     defers it, held rows do neither."""
-    per_value = tuple(fates[cell] for cell in dict.fromkeys(_cell(v) for v in payload["values"]) if cell in fates)
+    per_value = _in_order(payload, fates)
     verdict, reason = outcome.verdict, outcome.reason
     bad: list[str] = []
     if verdict is Verdict.ACCEPTED:

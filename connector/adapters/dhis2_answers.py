@@ -129,6 +129,26 @@ REASONS: dict[str, Reason] = {
         "L'adresse configurée n'est pas celle d'un DHIS2. Corrigez l'adresse.",
         "The configured address is not that of a DHIS2. Mend the address.",
     ),
+    "dhis2.calendar": Reason(
+        _D,
+        Who.SYSADMIN,
+        "Ce DHIS2 compte dans un autre calendrier que le grégorien : les chiffres iraient dans un autre mois. Relais "
+        "n'envoie rien, garde tout et redemande de lui-même. Corrigez l'adresse, ou le calendrier dans Paramètres "
+        "système → Calendrier (iso8601).",
+        "This DHIS2 counts in another calendar than the Gregorian: figures would go to another month. Relais sends "
+        "nothing, keeps everything and asks again by itself. Mend the address, or the calendar in System Settings → "
+        "Calendar (iso8601).",
+    ),
+    "dhis2.version": Reason(
+        _D,
+        Who.SYSADMIN,
+        "Relais connaît DHIS2 2.38 à 2.43, pas cette version : un refus pourrait passer pour un succès. Relais "
+        "n'envoie rien, garde tout et redemande de lui-même. Installez une version de Relais qui la connaît, ou une "
+        "version de DHIS2 connue.",
+        "Relais knows DHIS2 2.38 to 2.43, not this version: a refusal could pass for success. Relais sends nothing, "
+        "keeps everything and asks again by itself. Install a version of Relais that knows it, or a known version of "
+        "DHIS2.",
+    ),
     # ---- no answer to trust
     "dhis2.answer_lost": Reason(
         _U,
@@ -257,6 +277,18 @@ REASONS: dict[str, Reason] = {
         "mend the option codes, or Maintenance → Data elements → Category combination.",
         held=True,
     ),
+    "dhis2.attribute_combo": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "Cet ensemble de données distingue ses chiffres par une combinaison de catégories à lui (par exemple un projet "
+        "ou un bailleur), et Relais ne sait pas laquelle est la sienne. Il garde ses chiffres et regarde à chaque "
+        "passage : Maintenance → Ensembles de données → combinaison de catégories « Aucune », ou nommez dans "
+        "dhis2.yaml un ensemble qui n'en a pas.",
+        "This data set tells its figures apart by a category combination of its own (such as a project or a donor), "
+        "and Relais does not know which is its own. It keeps its figures and looks again in each run: Maintenance → "
+        'Data sets → Category combination "None", or name a data set in dhis2.yaml that has none.',
+        held=True,
+    ),
     "dhis2.period_type": Reason(
         _D,
         Who.MAPPING,
@@ -307,8 +339,10 @@ REASONS: dict[str, Reason] = {
     "dhis2.too_big": Reason(
         _R,
         Who.SYSADMIN,
-        "Le serveur trouve la requête trop grande. Relevez sa limite.",
-        "The server finds the request too big. Raise its limit.",
+        "Le serveur, ou un mandataire devant lui, trouve trop grande même la plus petite requête. Relais ne la renvoie "
+        "pas : relevez cette limite, puis relancez.",
+        "The server, or a proxy before it, finds even the smallest request too big. Relais does not send it again: "
+        "raise that limit, then retry.",
     ),
     "dhis2.conflict": Reason(
         _R, Who.TARGET_ADMIN, "DHIS2 refuse la requête. Voyez sa réponse.", "DHIS2 refuses the request. See its answer."

@@ -52,7 +52,9 @@ class DataSet:
     writable: bool
     elements: Mapping[str, Element]
     units: Mapping[str, Unit]
-    attribute_combos: Mapping[str, str]
+    attribute_combos: Mapping[
+        str, str
+    ]  #: as ``Element.combos``; without ``default`` its figures are told apart by more
     expiry_days: int = 0  #: after the end of a period, while figures are taken; 0: for ever
 
     def codes(self) -> dict[tuple[str, str], tuple[str, str]]:

@@ -183,6 +183,8 @@ def _settings(section: Section, kind: str) -> dict[str, Any]:
             found[key] = plain(node)
     if found.get("url"):  # else missing, which is found already
         _check_url(section, str(found["url"]), insecure)
+    if found.get("token") and found.get("user"):
+        section.findings.add("login.twice", section.value_at("user"), what=section.what)
     if insecure:
         found["insecure"] = True
     return found

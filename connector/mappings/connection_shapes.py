@@ -17,7 +17,13 @@ SPAN = Word(
 _URL = Field(TEXT, ("adresse ; https:// sauf sur cette machine", "address; `https://` but on loopback"), required=True)
 _USER = Field(TEXT, ("nom d'utilisateur", "user name"))
 _PASSWORD = Field(TEXT, ("mot de passe, par référence", "password"))
-_TOKEN = Field(TEXT, ("jeton, au lieu d'utilisateur et mot de passe", "access token instead of user and password"))
+_TOKEN = Field(
+    TEXT,
+    (
+        "jeton, au lieu d'utilisateur et mot de passe ; il passe avant eux",
+        "access token instead of user and password; it comes before them",
+    ),
+)
 _DATABASE = Field(TEXT, ("nom de la base CouchDB", "name of the CouchDB database (`medic`)"))
 _SETTLES = Field(
     Number(pattern=r"\d{1,6}(\.\d{1,3})?", example="120"),
@@ -97,6 +103,11 @@ SETTINGS_OF: Mapping[str, Mapping[str, Field]] = {
         "user": _USER,
         "password": _PASSWORD,
         "token": _TOKEN,
+        "gzip": Field(
+            FLAG, ("false : ne pas comprimer ce qui est envoyé, si un mandataire le refuse",
+                   "`false`: do not compress what is sent, for a proxy before the server that refuses that"),
+            default="true",
+        ),
         "settles_within": _SETTLES,
         "max_answer_bytes": _ANSWER,
     },

@@ -51,6 +51,22 @@ FILES: Mapping[str, Code] = {
         ("Ajoutez {needed} à types, ou retirez-en {kind}.", "Add {needed} to types, or leave {kind} out."),
         who=Who.SYSADMIN,
     ),
+    "login.twice": Code(
+        (
+            "{what} : un jeton, et aussi un utilisateur",
+            "{what}: a token, and a user as well",
+        ),
+        (
+            "Seul le jeton est envoyé : un mot de passe qui ne sert à rien peut quand même fuir.",
+            "The token alone is sent: a password that is of no use can leak all the same.",
+        ),
+        (
+            "Retirez user et password, ou token. Pour DHIS2 gardez le jeton.",
+            "Take user and password out, or token. For DHIS2 keep the token.",
+        ),
+        Severity.WARNING,
+        Who.SYSADMIN,
+    ),
     # ---------------------------------------------------------------- files
     "file.missing": Code(
         ("{name} n'existe pas", "{name} does not exist"),

@@ -36,10 +36,11 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
 attributeOptionCombo?: "default", value: "12", storedBy?: "admin", deleted?: false}], all in codes.
 
 ``refuse`` (attribute, and ``POST /_sandbox/refuse`` with a list) makes the server say no where the test wants it; each
-rule is {match: {dataSet?, dataElement?, orgUnit?, period?, categoryOptionCombo?, user?} in codes, times?: n} and one
-of: ``code`` "E7619" (the row is refused), ``short: true`` (the row vanishes and is in no counter), ``failed`` "text"
-(409 "The import process failed: text"), ``request`` "E7600" (the whole request is aborted), ``status`` 401 with
-``message``, ``race: true`` (the request loses the race for a period that is new to the server: nothing is stored).
+rule is {match: {dataSet?, dataElement?, orgUnit?, period?, categoryOptionCombo?, user?} in codes, times?: n,
+more_than?: n (a request of more rows only, as for a proxy's limit)} and one of: ``code`` "E7619" (the row is refused),
+``short: true`` (the row vanishes and is in no counter), ``failed`` "text" (409 "The import process failed: text"),
+``request`` "E7600" (the whole request is aborted), ``status`` 401 with ``message``, ``race: true`` (the request loses
+the race for a period that is new to the server: nothing is stored).
 ``doors.database_down = True`` answers as a DHIS2 without its database does (453-455).
 
 ``state()`` gives {"values": [the same shape, sorted, without deleted ones], "completions": [{dataSet, orgUnit, period,
@@ -90,6 +91,7 @@ class DHIS2Sim:
         self.users: list[Json] = [dict(user) for user in metadata["users"]]
         self._initial = [dict(value) for value in values]
         self.refuse: list[Json] = []
+        self.calendar = "iso8601"  #: of its system settings; a test may change it
         self.values: dict[Key, Json] = {}
         self.completions: dict[Any, Json] = {}
         self.setup = MetadataImport(self.metadata)
@@ -270,7 +272,7 @@ class DHIS2Sim:
         host = f"http://{request.headers.get('host', '')}"
         return {
             "contextPath": host,
-            "calendar": "iso8601",
+            "calendar": self.calendar,
             "dateFormat": "yyyy-mm-dd",
             "serverDate": f"{self.today}T12:00:00.000",
             "serverTimeZoneId": "UTC",
@@ -333,7 +335,7 @@ class DHIS2Sim:
 
     def _take(self, kinds: set[str], seen: list[Mapping[str, str]]) -> Json | None:
         for rule in self.refuse:
-            if rule.get("times", 1) > 0 and kinds & set(rule):
+            if rule.get("times", 1) > 0 and kinds & set(rule) and len(seen) > rule.get("more_than", 0):
                 match = rule.get("match", {})
                 if any(all(row.get(name) == value for name, value in match.items()) for row in seen):
                     if "times" in rule:

@@ -23,9 +23,11 @@ STATUS = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    413: "Content Too Large",
     415: "Unsupported Media Type",
     500: "Internal Server Error",
     501: "Not Implemented",
+    504: "Gateway Timeout",
 }
 _MESSAGE = {
     "SUCCESS": ("OK", 200, "Import was successful."),

@@ -340,6 +340,28 @@ def test_what_the_server_would_take_silently_is_refused_here(delivery: Delivery,
     assert house.plane.log == []
 
 
+@pytest.mark.parametrize("delivery", [block(value()), completion()], ids=["block", "completion"])
+def test_a_data_set_that_tells_its_figures_apart_by_more_is_held_until_it_does_not(delivery: Delivery) -> None:
+    house = House(change=lambda data: data["dataSets"][0].update(categoryCombo="SEX"))
+
+    async def twice(target: Dhis2Target) -> list[Outcome]:
+        (before,) = await target.deliver([delivery], house.progress)
+        with pytest.raises(TargetUnreadable) as unread:
+            await target.read_block("MH_SEC", "ML-S1", "202609")
+        assert unread.value.reason == before.reason
+        house.sim.metadata.lists["dataSets"][0]["categoryCombo"] = "default"
+        return [before, *await target.deliver([delivery], house.progress)]
+
+    held, mended = house._run(twice)
+    assert (held.verdict, held.reason, held.of_target) == (Verdict.DEFERRED, "dhis2.attribute_combo", False)
+    assert (held.endless, held.retry_after) == (True, timedelta(hours=1)) and held.per_value == ()
+    assert REASONS[held.reason].held and REASONS[held.reason].who == "target_admin"
+    assert mended.verdict is Verdict.ACCEPTED
+    assert len(house.sent()) == 1, "nothing left while it was held"
+    state = house.sim.state()
+    assert [row["attributeOptionCombo"] for row in (*state["values"], *state["completions"])] == ["default"]
+
+
 def test_codes_the_server_does_not_have_are_refused_one_by_one() -> None:
     house = House()
     (outcome,) = house.deliver(block(value("MH_404"), value("MH_B", "2", "SEX_X"), value("MH_A", "5")))
@@ -491,6 +513,39 @@ def test_refused_credentials_stop_the_target() -> None:
     assert down.deliver(block(value()))[0].reason == "dhis2.credentials"
 
 
+@pytest.mark.parametrize("delivery", [block(value()), completion()], ids=["block", "completion"])
+@pytest.mark.parametrize(
+    ("calendar", "version", "reason"),
+    [
+        ("ethiopian", "2.42.5", "dhis2.calendar"),
+        ("nepali", "2.42.5", "dhis2.calendar"),
+        ("iso8601", "2.37.9", "dhis2.version"),
+        ("iso8601", "2.44.0", "dhis2.version"),
+        ("iso8601", "3.42.0", "dhis2.version"),
+        ("iso8601", None, "dhis2.unavailable"),
+        ("iso8601", "2.38.0", None),
+        ("gregorian", "2.43.1", None),
+    ],
+)
+def test_what_kind_of_server_it_is_is_known_before_the_first_send(
+    delivery: Delivery, calendar: str, version: str, reason: str | None
+) -> None:
+    house = House()
+    house.sim.calendar, house.sim.importer.version = calendar, version
+
+    async def send(target: Dhis2Target) -> list[Outcome]:
+        target._look_first = True
+        return list(await target.deliver([delivery, block(value(), unit="ML-S2")], house.progress))
+
+    outcomes = house._run(send)
+    if reason is None:
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.ACCEPTED] * 2
+        return
+    held = reason != "dhis2.unavailable"
+    assert {(o.verdict, o.reason, o.of_target, o.endless) for o in outcomes} == {(Verdict.DEFERRED, reason, True, held)}
+    assert house.sent() == [] and house.plane.log == []
+
+
 def test_without_credentials_the_server_says_so_instead_of_showing_its_login_page() -> None:
     # recordings/dhis2-2.42/024-noauth-get-xrw.json against 021-noauth-get-json.json
     async def run() -> Outcome:
@@ -503,15 +558,18 @@ def test_without_credentials_the_server_says_so_instead_of_showing_its_login_pag
 
 
 def test_a_token_is_sent_the_way_dhis2_wants_it() -> None:
-    async def run(token: str) -> Outcome:
+    async def run(token: str, **login: str) -> Outcome:
         house = House()
-        client = make_client("http://127.0.0.1:1", token=token, transport=httpx.ASGITransport(app=house.sim.app))
+        transport = httpx.ASGITransport(app=house.sim.app)
+        client = make_client("http://127.0.0.1:1", token=token, transport=transport, **login)
         async with client:
             target = Dhis2Target(client, name="dhis2", settings={"token": token})
             return (await target.deliver([block(value())], house.progress))[0]
 
     assert asyncio.run(run("d2p_sandbox")).verdict is Verdict.ACCEPTED
     assert asyncio.run(run("d2p_sandboxx")).reason == "dhis2.credentials_token"  # 390: 400, not 401
+    wrong = asyncio.run(run("d2p_sandbox", user="relais", password="an old one"))
+    assert wrong.verdict is Verdict.ACCEPTED, "the token is preferred to user and password"
 
 
 @pytest.mark.parametrize("kind", ["block", "completion"])

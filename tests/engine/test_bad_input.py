@@ -571,6 +571,25 @@ def test_dhis2_counts_short(road: Road) -> None:
     good_ones_arrived(road)
 
 
+def test_a_block_too_big_for_dhis2_of_which_a_part_went_is_not_whole(road: Road) -> None:
+    """In requests of four values at most, and once the server failed at the last of them."""
+    road.dhis2.refuse = [
+        {"status": 413, "more_than": 4},
+        {"status": 500, "match": {"dataElement": "MH_B01_NUM", "period": "202608"}, "times": 1},
+    ]
+    road.run()
+    row = road.delivery(AUGUST)
+    assert (row["state"], row["reason"]) == ("unknown", "dhis2.server_error")
+    there = {key: value for key, value in road.values().items() if key[1:3] == (UNIT, "202608")}
+    cells = road.rows("SELECT * FROM cell WHERE period='202608' AND org_unit=:unit AND data_set='MH_SEC'", unit=UNIT)
+    accepted = {(c["data_element"], UNIT, "202608", c["combo"]): c["accepted"] for c in cells if c["accepted"]}
+    assert there and accepted == {key: there[key] for key in accepted}, "only what is there counts as accepted"
+    assert len(accepted) < len(cells)
+    assert road.settle()["outcome"] == "settled"
+    good_ones_arrived(road)
+    assert len(road.dhis2.state()["completions"]) == 3
+
+
 # ---------------------------------------------------------------- OpenMRS
 
 

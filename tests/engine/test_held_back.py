@@ -246,6 +246,25 @@ def test_the_doctor_says_the_ten_in_the_language_of_the_terminal(
         assert names in flat or (french and "répond 401" in flat), wrong
 
 
+def test_a_server_that_counts_otherwise_gets_nothing_until_it_is_mended(make_road: Make) -> None:
+    """So it is with a version that is not known: both stop the target before anything else is asked."""
+    reason = "dhis2.calendar"
+    road = make_road(a_few())
+    road.dhis2.calendar = "ethiopian"
+    road.run()
+    road.later(days=32)  # longer than anything else waits before it is parked
+    road.run(targets=["dhis2"])
+    assert road.writes("dhis2") == 0 and road.writes("fhir") > 0
+    assert not [one for one in road.wires["dhis2"].seen if one[0] == "POST"]
+    waiting = road.rows("SELECT * FROM delivery WHERE target='dhis2' AND state<>'accepted'")
+    assert waiting and {(row["state"], row["tries"]) for row in waiting} <= {("deferred", 0), ("pending", 0)}
+    assert ("deferred", reason, "sysadmin") in {(row["state"], row["reason"], row["who"]) for row in waiting}
+    assert said(road, reason).who == "sysadmin"
+    road.dhis2.calendar = "iso8601"
+    assert road.settle()["outcome"] == "settled", "by itself"
+    assert road.values()
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [

@@ -7,6 +7,7 @@ code of its own. Then the line is good again, and everything must end as wanted,
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
@@ -53,6 +54,10 @@ def heard_json(given: Given) -> Any:
         return json.loads(given.body.decode("utf-8-sig"), parse_constant=lambda name: None)
     except (ValueError, RecursionError):
         return None
+
+
+def _unpacked(body: bytes) -> bytes:
+    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
 def found_in(document: Any) -> list[Json]:
@@ -385,7 +390,7 @@ class Blocks(TargetSpeaker):
             if request.url.path != "/api/dataValueSets" or not isinstance(said, dict):
                 continue
             if request.method == "POST":
-                if self.counted(json.loads(request.content)["dataValues"], said, element, combo):
+                if self.counted(json.loads(_unpacked(request.content))["dataValues"], said, element, combo):
                     return True
             elif isinstance(said.get("dataValues"), list):
                 rows = [row for row in found_in(said["dataValues"]) if row.get("dataElement") == element]

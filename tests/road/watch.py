@@ -10,6 +10,7 @@ arrives there, before it is applied or (``after``) once it is. ``GET /_watch/kil
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import signal
@@ -105,7 +106,7 @@ def keys(server: str, scope: Scope, body: bytes) -> Iterable[str]:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        found = orjson.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}

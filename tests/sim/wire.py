@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,6 +70,10 @@ def keys_of(name: str, method: str, path: str, body: Any) -> frozenset[str]:
     return frozenset(found)
 
 
+def _unpacked(body: bytes) -> bytes:
+    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+
+
 class Wire(httpx.AsyncBaseTransport):
     """The transport of one connection of one process."""
 
@@ -79,7 +84,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         world, process = self.world, self.process
         process.boundary()
-        body = orjson.loads(request.content) if request.content else None
+        body = orjson.loads(_unpacked(request.content)) if request.content else None
         keys = keys_of(self.name, request.method, request.url.path, body)
         x = Exchange(world.count("exchange"), self.name, request.method, request.url.path, body, keys,
                      request.url.params.get("since", ""))  # fmt: skip

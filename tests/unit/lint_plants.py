@@ -118,6 +118,8 @@ PLANTS: tuple[Plant, ...] = (
           page=("token: ${RELAIS_DHIS2_TOKEN}        (and nobody set it)", "RELAIS_DHIS2_TOKEN=...  in the environment")),
     Plant("secret.name", "connector.yaml", "${RELAIS_DHIS2_TOKEN}", '«"${RELAIS DHIS2 TOKEN}"'),
     Plant("secret.written", "connector.yaml", "    token: ${RELAIS_DHIS2_TOKEN}", "    token: «d2pat_0123456789abcdef"),
+    Plant("login.twice", "connector.yaml", "    token: ${RELAIS_DHIS2_TOKEN}",
+          "    token: ${RELAIS_DHIS2_TOKEN}\n    user: «relais"),
     Plant("url.invalid", "connector.yaml", "    url: ${RELAIS_DHIS2_URL}", "    url: «dhis2.example.org"),
     Plant("url.insecure", "connector.yaml", "    url: ${RELAIS_DHIS2_URL}", "    url: «http://dhis2.example.org"),
     Plant("column.unseen", "connector.yaml", "    key: record_id", "    key: «record_d"),

@@ -264,6 +264,8 @@ def test_what_is_sent_with_every_request() -> None:
     assert plain["accept"] == "application/json" and "authorization" not in plain
     assert str(seen[-1].url) == "https://h.example/fhir/Patient"
     assert asyncio.run(go(user="u", password="p"))["authorization"] == "Basic dTpw"
+    both = asyncio.run(go(user="u", password="p", token="ApiToken d2p_1"))
+    assert both.get_list("authorization") == ["ApiToken d2p_1"], "the token is preferred"
     assert asyncio.run(go(token="abc"))["authorization"] == "Bearer abc"
     assert asyncio.run(go(token="ApiToken d2pat_1"))["authorization"] == "ApiToken d2pat_1"
 
