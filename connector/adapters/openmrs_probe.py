@@ -273,21 +273,32 @@ def _modules(answer: Mapping[str, Any], profile: str) -> Iterator[Finding]:
             yield _found("openmrs.module_missing", name=module)
 
 
+def groups(profile: str) -> tuple[tuple[str, ...], ...]:
+    """Without one of each no referral goes with this profile."""
+    return (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
+
+
+def superuser(user: Mapping[str, Any]) -> bool:
+    """Whether the user of a session may do everything: it shows that role, and no privileges (036)."""
+    return any(role.get("display") == _SUPERUSER for role in listed(user.get("roles") or []))
+
+
+def held(user: Mapping[str, Any]) -> set[str]:
+    """The privileges of the user of a session (058)."""
+    return {str(one.get("display")) for one in listed(user.get("privileges") or [])}
+
+
 def _privileges(session: Mapping[str, Any], profile: str) -> Iterator[Finding]:
-    """What our account lacks. A superuser shows its role and no privileges (036), any other those it has (058)."""
+    """What our account lacks."""
     user = session.get("user")
-    if not isinstance(user, Mapping):
+    if not isinstance(user, Mapping) or superuser(user):
         return
-    roles = {str(role.get("display")) for role in listed(user.get("roles") or [])}
-    held = {str(one.get("display")) for one in listed(user.get("privileges") or [])}
-    if _SUPERUSER in roles:
-        return
-    needed = (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
-    lacks = [names[0] for names in needed if held.isdisjoint(names)]
-    for name in lacks:
-        yield _found("openmrs.may_not_write", name=name)
+    has = held(user)
+    for names in groups(profile):
+        if has.isdisjoint(names):
+            yield _found("openmrs.may_not_write", name=names[0])
     for name in ADVISED:
-        if name not in held:
+        if name not in has:
             yield _found("openmrs.privilege_advised", name=name)
 
 
