@@ -313,15 +313,18 @@ def _lack(one: Needed) -> Lack:
 
 
 def _finding(text: str) -> Finding:
-    en = (
-        f"OpenMRS refused {text}. Nothing was made of it. An administrator of OpenMRS makes it there, or run it again "
-        "with --user of one who may."
+    return Finding(
+        "openmrs.metadata_refused",
+        Severity.ERROR,
+        f"OpenMRS refused {text}",
+        "An administrator of OpenMRS makes it there; or run it again with --user of an account that may.",
+        who=Who.TARGET_ADMIN,
+        french=(
+            f"OpenMRS a refusé {text}",
+            "",
+            "Un administrateur d'OpenMRS le crée là-bas ; ou recommencez avec --user d'un compte qui en a le droit.",
+        ),
     )
-    fr = (
-        f"OpenMRS a refusé {text}. Rien n'en a été créé. Un administrateur d'OpenMRS le crée là-bas, ou recommencez "
-        "avec --user d'un compte qui en a le droit."
-    )
-    return Finding("openmrs.metadata_refused", Severity.ERROR, en, who=Who.TARGET_ADMIN, french=(fr, "", ""))
 
 
 def _trouble(name: str, stop: Stop) -> TargetRefused | TargetUnreadable:

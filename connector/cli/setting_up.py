@@ -137,7 +137,10 @@ def _show(result: SetUp, out_file: Path | None) -> None:
     for kind, count in Counter(one.kind for one in result.created).items():
         out.print(f"[green]+[/] {say(*_KINDS.get(kind, (kind, kind)))}{say(' :', ':')} {count}")
     for finding in result.refused:
-        out.print(Text(in_words(finding)[0], "bold red"))
+        said, _, remedy = in_words(finding)
+        out.print(Text(said, "bold red"))
+        if remedy:
+            out.print(Text(remedy))
     lacks = result.survey.lacks
     if not lacks:
         out.print(say("[green]Rien ne manque.[/]", "[green]Nothing is missing.[/]"))
