@@ -490,8 +490,12 @@ def known(uuid: str, value: str, kind: str = "CHW Patient ID", **more: Any) -> d
     return {"uuid": uuid, "given": "K", "family": "T", "gender": "F", "identifiers": identifiers} | more
 
 
+#: The person of ``payload``, as a clinic writes her down.
+SHE = {"given": "Awa", "family": "Diarra", "birthdate": "2024-03-05"}
+
+
 def test_a_patient_the_clinic_knows_is_used() -> None:
-    world = World(patients=[known("theirs", "p-1")])
+    world = World(patients=[known("theirs", "p-1", **SHE)])
     world.send()
     assert [p["uuid"] for p in world.patients()] == ["theirs"]
     assert world.referrals()[0]["patient"] == world.appointments()[0]["patient"] == "theirs"
@@ -522,13 +526,35 @@ def _not_unique() -> list[dict[str, Any]]:
 
 
 def test_two_patients_with_the_identifier_are_for_the_clinic_to_merge() -> None:
-    world = World(patients=[known("a", "p-1"), known("b", "p-1")])
+    world = World(patients=[known("a", "p-1", **SHE), known("b", "p-1", **SHE)])
     _, outcome = world.send()
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.patient_ambiguous")
     assert not world.referrals()
     world.people(act="merge", patient="b", into="a")
     assert world.send()[1].verdict is Verdict.ACCEPTED
     assert world.referrals()[0]["patient"] == "a"
+
+
+def test_an_identifier_in_another_s_file_is_asked_about_and_after_the_answer_the_clinic_s_to_take_away() -> None:
+    world = World(patients=[known("child", "p-1", **SHE | {"given": "Oumou"}), known("she", "p-7", **SHE)])
+    delivery, outcome = world.send()
+    assert outcome.reason == "openmrs.match_review" and not world.referrals()
+    assert [one["id"] for one in outcome.candidates] == ["child"], "the other carries the id of somebody of the app"
+    said = payload(match={"new": True})
+    assert asyncio.run(world.settle(world.again(delivery, said))).reason == "openmrs.identifier_in_use"
+    world.sim.rows.patients["child"]["identifiers"][0]["voided"] = True
+    assert asyncio.run(world.settle(world.again(delivery, said))).verdict is Verdict.ACCEPTED
+    assert [e["patient"] for e in world.referrals()] == [OURS]
+
+
+def test_who_was_merged_into_another_of_whatever_name_is_that_one_for_every_referral() -> None:
+    world = World()
+    world.send()
+    world.sim._known_patient(known("winner", "old-7"))
+    world.people(act="merge", patient=OURS, into="winner")
+    _, outcome = world.send(payload("r-2"))
+    assert outcome.verdict is Verdict.ACCEPTED
+    assert {e["patient"] for e in world.referrals()} == {"winner"}
 
 
 def test_a_case_variant_of_a_unique_identifier_is_a_conflict_for_the_clinic() -> None:
@@ -592,7 +618,7 @@ def test_an_unknown_location_is_noticed_and_mended() -> None:
     right = world.openmrs["places"]["area-1"]["location"]
     world.openmrs["places"]["area-1"]["location"] = NOWHERE
     world.sim.rows.identifier_types[meta.CHW_PATIENT_ID]["locationBehavior"] = "NOT_USED"
-    world.sim._known_patient(known("theirs", "p-1"))
+    world.sim._known_patient(known("theirs", "p-1", **SHE))
     delivery, outcome = world.send()
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
     assert not world.appointments()
