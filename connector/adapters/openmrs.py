@@ -49,6 +49,7 @@ from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted, listed, 
 from connector.adapters.openmrs_rows import (
     appointment_body,
     encounter_body,
+    passes_luhn_mod_30,
     patient_body,
     person_key,
     said,
@@ -125,6 +126,7 @@ class OpenmrsTarget:
         self._look_first = look_first
         self._lacks: openmrs_probe.Lacks | None = None
         self._looked = False  #: in this batch
+        self._doubted = False  #: what the server lacks is to be looked at again
         self._looking = asyncio.Lock()
         self._concepts: dict[str, str] = {}
 
@@ -202,11 +204,11 @@ class OpenmrsTarget:
         again, once in a batch: somebody may have mended it."""
         if not self._look_first:
             return
-        if self._lacks is None or self._lacks.stop or self._lacks.holds_back(*bodies):
+        if self._lacks is None or self._doubted or self._lacks.stop or self._lacks.holds_back(*bodies):
             async with self._looking:
                 if not self._looked:
                     _, self._lacks = await openmrs_probe.look(self.rest, self.openmrs, self.profile)
-                    self._looked = True
+                    self._looked, self._doubted = True, False
         code = self._lacks.stop or self._lacks.holds_back(*bodies) if self._lacks else None
         if code:
             raise Stop(code)
@@ -371,7 +373,11 @@ class OpenmrsTarget:
         ours_only = {**body, "identifiers": body["identifiers"][1:]}  # the other number is the server's own
         await self._must_have(ours_only, {"types": [self.openmrs["idgen_source"], *_types(body)]})
         for last in (False, True):
-            number = a.remote.get("openmrs_id") or await self._next_identifier()
+            number = str(a.remote.get("openmrs_id") or await self._next_identifier())
+            if self._lacks is not None and self._lacks.check_digit and not passes_luhn_mod_30(number):
+                a.note(a.step, openmrs_id=None)
+                self._doubted = True  # the administrator may mend the type as well as the source
+                raise Stop("openmrs.identifier_check", answer=number)
             a.note("patient", openmrs_id=number)
             body = patient_body(a.payload, self.openmrs, place["location"], number)
             try:

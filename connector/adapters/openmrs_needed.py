@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.adapters.openmrs_rest import Json
+from connector.adapters.openmrs_rows import CHARACTERS, LUHN_MOD_30
 from connector.identity import Names
 
 #: The name of the role Relais makes for its own account.
@@ -33,9 +34,6 @@ _CONCEPTS = {
     "counter_referral_note": ("Counter-referral note", _TEXT),
 }
 
-#: The check of OpenMRS IDs, and the characters of its numbers (003, 006).
-LUHN_MOD_30 = "org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator"
-CHARACTERS = "0123456789ACDEFGHJKLMNPRTUVWXY"
 _CIEL = "CIEL:"
 
 

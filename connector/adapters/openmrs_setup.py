@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from connector.adapters.openmrs_answers import REASONS, short
-from connector.adapters.openmrs_needed import LUHN_MOD_30, ROLE, Meant, Needed, identifier_source, needed, uuid_of_ciel
+from connector.adapters.openmrs_needed import ROLE, Meant, Needed, identifier_source, needed, uuid_of_ciel
 from connector.adapters.openmrs_probe import ADVISED, groups, held, superuser
 from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
+from connector.adapters.openmrs_rows import LUHN_MOD_30
 from connector.errors import TargetRefused, TargetUnreadable
 from connector.identity import Names
 from connector.model import Finding, Lack, Severity, Survey, Who

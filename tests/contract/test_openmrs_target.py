@@ -19,10 +19,11 @@ from ruamel.yaml import YAML
 from connector.adapters import openmrs_feed
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
+from connector.adapters.openmrs_rows import passes_luhn_mod_30
 from connector.errors import LaneBusy, SourceRefused, SourceUnavailable, TargetUnreadable
 from connector.http import make_client
 from connector.identity import Names, digest
-from connector.model import Delivery, OpenReferral, Outcome, Verdict
+from connector.model import Delivery, OpenReferral, Outcome, Severity, Verdict, Who
 from connector.sandbox import openmrs_metadata as meta
 from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import Plane
@@ -159,6 +160,7 @@ class World:
         self.profile = profile
         self.ledger = Ledger()
         self.password = "Relais-sandbox-1"
+        self.look_first = False
         self.numbers = itertools.count(1)
         self.clients: dict[str, httpx.AsyncClient] = {}
 
@@ -172,7 +174,7 @@ class World:
     def target(self, now: Any = None) -> OpenmrsTarget:
         return OpenmrsTarget(
             self.client(), name="openmrs", settings={"profile": self.profile}, openmrs=self.openmrs, names=NAMES,
-            zone="Africa/Bamako", now=now,
+            zone="Africa/Bamako", now=now, look_first=self.look_first,
         )  # fmt: skip
 
     def feed(self) -> OpenmrsAnswers:
@@ -571,6 +573,53 @@ def test_an_identifier_typed_by_hand_is_left_and_the_next_one_taken() -> None:
     assert outcome.verdict is Verdict.ACCEPTED
     ours = next(p for p in world.patients() if p["uuid"] == OURS)
     assert ["OpenMRS ID", "100001W"] in ours["identifiers"]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "good"),
+    # 070, 071, 088, 089, 808 and vectors of the idgen module
+    [("100000Y", True), ("100001W", True), ("10000X", True), ("1000H7Y", True), ("100000y", True), ("100000W", False),
+     ("10000B", False), ("Y", False), ("", False), ("10007JJ", True), ("010000Y", False)],
+)  # fmt: skip
+def test_the_check_digit_of_numbers(identifier: str, good: bool) -> None:
+    assert passes_luhn_mod_30(identifier) is good
+
+
+@pytest.mark.parametrize("number", ["100000W", "17", "10000B0"])
+def test_a_number_whose_check_digit_is_wrong_is_not_sent_and_the_next_one_is(number: str) -> None:
+    world = World()
+    world.look_first = True
+    row = world.sim.rows.idgen[meta.IDGEN_SOURCE]
+    row.update(kind="IdentifierPool", pool=[number, "100000Y"])
+    delivery, outcome = world.send()
+    assert (outcome.verdict, outcome.reason) == (Verdict.ACCEPTED, "openmrs.accepted")
+    assert not [one for one in world.plane.log if number in str(one)]
+    (patient,) = world.patients()
+    assert ["OpenMRS ID", "100000Y"] in patient["identifiers"]
+    world = World()
+    world.look_first = True
+    world.sim.rows.idgen[meta.IDGEN_SOURCE].update(pool=[number] * 40)
+    delivery, outcome = world.send()
+    assert (outcome.verdict, outcome.reason) == (Verdict.DEFERRED, "openmrs.identifier_check")
+    assert not world.patients() and ("POST", "/patient") not in world.wire.sent
+    world.sim.rows.identifier_types[meta.OPENMRS_ID]["validator"] = None  # the administrator wants none
+    assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
+    assert len(world.patients()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [({"kind": "RemoteIdentifierSource"}, "remoteidentifiersource"), ({"alphabet": "0123456789ABC"}, "does not know B"),
+     ({"prefix": "S-"}, "does not know -S"), ({"identifier_type": meta.CHW_PATIENT_ID}, "another type"), ({}, "")],
+)  # fmt: skip
+def test_the_doctor_doubts_a_source_that_does_not_suit_its_type(spoiled: dict[str, Any], words: str) -> None:
+    world = World()
+    world.sim.rows.idgen[meta.IDGEN_SOURCE].update(spoiled)
+    found = asyncio.run(world.target().probe())
+    assert [one.code for one in found] == (["openmrs.identifier_source"] if words else [])
+    for one in found:
+        assert words in one.message and one.french[0] and one.who is Who.TARGET_ADMIN
+        assert one.severity is Severity.WARNING and one.about == ("openmrs", "idgen_source")
 
 
 def test_a_voided_patient_gets_no_encounter() -> None:
