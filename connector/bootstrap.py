@@ -33,6 +33,7 @@ from connector.adapters.fhir_server import FhirServerTarget
 from connector.adapters.files import FilesSource
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_answers import REASONS as OPENMRS_REASONS
+from connector.adapters.openmrs_needed import Meant
 from connector.adapters.openmrs_rest import Rest
 from connector.adapters.openmrs_setup import OpenmrsSetup
 from connector.adapters.reasons import Reason
@@ -327,7 +328,8 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
         titles = {row.place: row.name for row in made.pack.org_units}
         return OpenmrsSetup(
             Rest(admin or own), name=target.name, openmrs=made.pack.openmrs, titles=titles, names=names,
-            profile=str(target.settings.get("profile") or made.pack.openmrs.get("profile") or "o3"),
+            ciel=ciel_of(made.pack),
+            own=Rest(own), profile=str(target.settings.get("profile") or made.pack.openmrs.get("profile") or "o3"),
         )  # fmt: skip
     raise ConfigError(
         f"There is nothing to set up at a target of kind {target.kind}. Relais did nothing. Name one of DHIS2 "
@@ -335,6 +337,12 @@ def setup_of(made: House, target: TargetConfig, user: str | None = None, passwor
         french=f"Il n'y a rien à préparer dans une cible de type {target.kind}. Relais n'a rien fait. Nommez une cible "
         "DHIS2 ou OpenMRS.",
     )
+
+
+def ciel_of(pack: Pack) -> Mapping[str, Meant]:
+    """Number of CIEL -> what the pack says it means."""
+    coded = [one for one in pack.concepts.values() if "ciel" in one.codings]
+    return {one.codings["ciel"]: Meant(str(one.name.get("en") or one.id), one.kind) for one in coded}
 
 
 async def org_units_of(made: House, target: TargetConfig) -> Sequence[Mapping[str, Any]]:

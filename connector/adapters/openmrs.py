@@ -5,8 +5,9 @@ requests that can each be lost. Every id is chosen or obtained, and kept, before
 after every create that was not a plain success the row is looked for by that id.
 
     patient      who a person said it is; else searched by the CHW identifier, then by the national one, compared by
-                 value and type; else, when somebody there looks like her, a person decides (match review) and
-                 nothing is written; else created, alone in its lane, under the id of our FHIR Patient
+                 value and type (and, where the clinic typed it, by name and birth date); else, when somebody there
+                 looks like her, a person decides (match review) and nothing is written; else created, alone in its
+                 lane, under the id of our FHIR Patient
     encounter    under the id of our FHIR Encounter, saved whole or not at all
     appointment  the server chooses its id, so it is searched by the referral number before every create
 
@@ -48,6 +49,7 @@ from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted, listed, 
 from connector.adapters.openmrs_rows import (
     appointment_body,
     encounter_body,
+    passes_luhn_mod_30,
     patient_body,
     person_key,
     said,
@@ -124,6 +126,7 @@ class OpenmrsTarget:
         self._look_first = look_first
         self._lacks: openmrs_probe.Lacks | None = None
         self._looked = False  #: in this batch
+        self._doubted = False  #: what the server lacks is to be looked at again
         self._looking = asyncio.Lock()
         self._concepts: dict[str, str] = {}
 
@@ -201,11 +204,11 @@ class OpenmrsTarget:
         again, once in a batch: somebody may have mended it."""
         if not self._look_first:
             return
-        if self._lacks is None or self._lacks.stop or self._lacks.holds_back(*bodies):
+        if self._lacks is None or self._doubted or self._lacks.stop or self._lacks.holds_back(*bodies):
             async with self._looking:
                 if not self._looked:
                     _, self._lacks = await openmrs_probe.look(self.rest, self.openmrs, self.profile)
-                    self._looked = True
+                    self._looked, self._doubted = True, False
         code = self._lacks.stop or self._lacks.holds_back(*bodies) if self._lacks else None
         if code:
             raise Stop(code)
@@ -235,7 +238,8 @@ class OpenmrsTarget:
     ) -> str:
         """``voided``: the patient it was under is, so somebody else may carry her identifiers (a merge moves them),
         but none is made in her place. Raises Stop."""
-        found = await self._chosen(a) or await self._search_patient(a, ours) or await self._by_national(a)
+        found = await self._chosen(a)
+        found = found or await self._search_patient(a, ours, merged=voided) or await self._by_national(a)
         if found is None and voided:
             raise Stop("openmrs.patient_voided")
         if found is None and (again or a.step == "patient" or a.delivery.unsure):
@@ -278,28 +282,36 @@ class OpenmrsTarget:
         for kind, value in sorted(numbers, key=lambda one: one[0] != own):
             found = await self._carriers(str(kind), str(value))
             if len(found) == 1:
-                return found[0]
+                return found[0].id
             several = several or bool(found)
         raise Stop("openmrs.patient_ambiguous" if several else "openmrs.patient_gone")
 
     async def _by_national(self, a: _Attempt) -> str | None:
-        """The one living patient with her national identifier, if nothing else in the two contradicts it: a child may
-        have been given her mother's."""
+        """The one living patient with her national identifier, if she is certain: a child may have been given her
+        mother's, twins one between them. Raises Stop when a person must say who it is."""
         kind, value = self.openmrs["identifier_types"].get("national"), a.payload.get("national_id")
         if not kind or not value or (a.payload.get("match") or {}).get("new"):
             return None
         found = await self._carriers(str(kind), str(value))
-        if len(found) > 1:
-            raise Stop("openmrs.patient_ambiguous")
         if not found:
             return None
-        row = await self.rest.row("patient", found[0], v=openmrs_matching.VIEW)
-        if row is None or row.get("voided") is True:
-            return None
-        one = openmrs_matching.read(row, self.openmrs)
-        if one.ours or openmrs_matching.contradicts(a.payload, one):  # or is another person of the app
-            raise Stop("openmrs.match_review", candidates=[one.kept()])
-        return one.id
+        one = found[0]
+        if len(found) == 1 and not one.ours and openmrs_matching.certain(a.payload, one):
+            return one.id
+        # Not certain, several with one card, or another person of the app.
+        raise Stop("openmrs.match_review", candidates=await self._to_ask_about(a, found))
+
+    async def _to_ask_about(self, a: _Attempt, carriers: Sequence[openmrs_matching.Candidate]) -> list[Json]:
+        """Who carries an identifier of hers, and who else looks like her: the number may stand in the wrong file."""
+        person = openmrs_matching.wanted(a.payload)
+        found = await openmrs_matching.search(self.rest, person, self.openmrs)
+        return openmrs_matching.kept(
+            openmrs_matching.with_carriers(person, found, carriers, openmrs_matching.on_day(a.payload), self._ask_from)
+        )
+
+    @property
+    def _ask_from(self) -> int:
+        return int((self.openmrs.get("match") or {}).get("ask_from", openmrs_matching.ASK_FROM))
 
     async def _is_there(self, a: _Attempt, ours: str) -> str | None:
         """Somebody at the clinic looks like her: nothing is made before a person has said who it is. Raises Stop;
@@ -310,8 +322,7 @@ class OpenmrsTarget:
         found = await openmrs_matching.search(self.rest, person, self.openmrs)
         if ours in found:
             return ours
-        ask_from = int((self.openmrs.get("match") or {}).get("ask_from", openmrs_matching.ASK_FROM))
-        asked = openmrs_matching.worth_asking(person, found, openmrs_matching.on_day(a.payload), ask_from)
+        asked = openmrs_matching.worth_asking(person, found, openmrs_matching.on_day(a.payload), self._ask_from)
         if asked:
             raise Stop("openmrs.match_review", candidates=openmrs_matching.kept(asked))
         return None
@@ -344,7 +355,7 @@ class OpenmrsTarget:
         """To the patient of the id that is kept. Where the clinic has none, the one under another id of hers goes on;
         but one who is somebody else after all (the declaration was taken back) does not."""
         by = self._known_by(a)
-        found = await self._chosen(a) or await self._carries(person_key(a.payload), ours)
+        found = await self._chosen(a) or await self._carries(a, person_key(a.payload), ours)
         if found is None and by in _other_ids(a.payload):
             found = self._living(await self._read_patient(known))
         if found is None:
@@ -362,7 +373,11 @@ class OpenmrsTarget:
         ours_only = {**body, "identifiers": body["identifiers"][1:]}  # the other number is the server's own
         await self._must_have(ours_only, {"types": [self.openmrs["idgen_source"], *_types(body)]})
         for last in (False, True):
-            number = a.remote.get("openmrs_id") or await self._next_identifier()
+            number = str(a.remote.get("openmrs_id") or await self._next_identifier())
+            if self._lacks is not None and self._lacks.check_digit and not passes_luhn_mod_30(number):
+                a.note(a.step, openmrs_id=None)
+                self._doubted = True  # the administrator may mend the type as well as the source
+                raise Stop("openmrs.identifier_check", answer=number)
             a.note("patient", openmrs_id=number)
             body = patient_body(a.payload, self.openmrs, place["location"], number)
             try:
@@ -399,44 +414,50 @@ class OpenmrsTarget:
             raise Stop("openmrs.patient_voided")
         return uuid_of(row)
 
-    async def _search_patient(self, a: _Attempt, ours: str) -> str | None:
+    async def _search_patient(self, a: _Attempt, ours: str, *, merged: bool = False) -> str | None:
         """The one living patient who carries exactly this identifier of exactly our type.
 
         The search itself finds the value inside other values and whatever the case (135, 168, 898-916). Nobody there:
-        one who carries another id that was declared to be of the same person.
+        one who carries another id that was declared to be of the same person. ``merged``: whoever carries it is she.
         """
         for value in (person_key(a.payload), *_other_ids(a.payload)):
-            found = await self._carries(value, ours)
+            found = await self._carries(a, value, ours, merged=merged or value != person_key(a.payload))
             if found is not None:
                 if a.payload.get("same_person"):
                     a.remote["by"] = value  # written down with the patient
                 return found
         return None
 
-    async def _carries(self, value: str, ours: str) -> str | None:
+    async def _carries(self, a: _Attempt, value: str, ours: str, *, merged: bool = False) -> str | None:
+        """Our own patient, or another whom the clinic gave the identifier: by a merge, or by hand, and then it may
+        stand in the file of her child or her twin. Raises Stop when a person must say."""
         found = await self._carriers(self.openmrs["identifier_types"]["chw"], value)
-        if len(found) > 1 and ours not in found:
+        if any(one.id == ours for one in found):
+            return ours
+        if len(found) > 1:
             raise Stop("openmrs.patient_ambiguous")
-        return ours if ours in found else found[0] if found else None
+        if not found or merged or openmrs_matching.certain(a.payload, found[0]):
+            return found[0].id if found else None
+        row = await self._read_patient(ours)
+        if row is not None and row.get("voided") is True:  # merged: her identifiers moved
+            return found[0].id
+        if (a.payload.get("match") or {}).get("new"):
+            return None  # somebody said it is none of these: the identifier is the clinic's to take away
+        raise Stop("openmrs.match_review", candidates=await self._to_ask_about(a, found))
 
-    async def _carriers(self, kind: str, value: str) -> list[str]:
+    async def _carriers(self, kind: str, value: str) -> list[openmrs_matching.Candidate]:
         """Living patients with exactly this identifier of exactly this type."""
-        found: list[str] = []
+        found: list[openmrs_matching.Candidate] = []
         start = 0
         while True:
-            page = await self.rest.get("patient", identifier=value, v=_PATIENT, limit="50", startIndex=str(start))
+            page = await self.rest.get(
+                "patient", identifier=value, v=openmrs_matching.VIEW, limit="50", startIndex=str(start)
+            )
             if page is None:
                 raise Stop("openmrs.not_json", status=404)  # a search is never "not found"
             rows = listed(page.get("results"))
-            found += [
-                uuid_of(row)
-                for row in rows
-                if not row.get("voided")
-                and any(
-                    i.get("identifier") == value and not i.get("voided") and ref(i, "identifierType") == kind
-                    for i in listed(row.get("identifiers") or [])
-                )
-            ]
+            living = [openmrs_matching.read(row, self.openmrs) for row in rows if not row.get("voided")]
+            found += [one for one in living if (kind, value) in one.numbers]
             start += len(rows)
             if len(rows) < 50 or start >= 1000:
                 return found
@@ -699,7 +720,8 @@ class OpenmrsTarget:
         if not a.payload.get("encounter") or not a.payload.get("patient") or place is None:
             return None
         try:
-            patient = await self._chosen(a) or await self._search_patient(a, str(a.payload["patient"]["id"]))
+            patient = await self._chosen(a)
+            patient = patient or await self._search_patient(a, str(a.payload["patient"]["id"]), merged=True)
             rows = await self._our_encounters(patient, str(a.payload["number"])) if patient else []
             if not rows:
                 return None

@@ -149,6 +149,17 @@ REASONS: dict[str, Reason] = {
         "nothing and looks again in each run: Administration → Patient identifier types → Format and Validator.",
         held=True,
     ),
+    "openmrs.identifier_check": Reason(
+        _D,
+        Who.TARGET_ADMIN,
+        "La source idgen a donné un numéro dont le chiffre de contrôle (Luhn mod 30) est faux : OpenMRS le refuserait. "
+        "Relais n'envoie pas cette personne et prend un autre numéro au passage suivant : Administration → sources "
+        "d'identifiants, ou idgen_source dans openmrs.yaml ; relais doctor en dit la cause.",
+        "The idgen source gave a number whose check digit (Luhn mod 30) is wrong: OpenMRS would refuse it. Relais does "
+        "not send this person and takes another number in the next run: Administration → Manage identifier sources, or "
+        "idgen_source in openmrs.yaml; relais doctor tells the cause.",
+        held=True,
+    ),
     # ---- waiting its turn
     "lane.busy": Reason(
         _D,

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from connector.adapters.openmrs_rest import Json, Rest, Stop, listed, ref, uuid_of
-from connector.mappings.likeness import ASK_FROM, Person, likeness
+from connector.mappings.likeness import ASK_FROM, Agreement, Person, likeness
 
 #: What is read of a patient whom nobody has identified yet.
 VIEW = (
@@ -89,6 +89,10 @@ def _spellings(word: str, letters: int) -> list[str]:
     fits = [one for one in _BEGINNINGS if word.startswith(one[0])]
     for beginning, others in sorted(fits, key=lambda one: -len(one[0]))[:1]:
         found += [(other + word[len(beginning) :])[: max(len(other), 2)] for other in others]
+    # Doumbia is written Dumbia, and Moussa Mussa: the same sound after whatever letter.
+    for written, other in (("ou", "u"), ("u", "ou")):
+        if word[1:].startswith(written) and len(found) == 1:
+            found.append((word[0] + other + word[1 + len(written) :])[:letters])
     return [one for one in found if len(one) >= 2]
 
 
@@ -154,9 +158,27 @@ def worth_asking(person: Person, found: Mapping[str, Candidate], on: date, ask_f
     return [found[id] for _, id in worth[:KEPT]]
 
 
-def contradicts(payload: Mapping[str, Any], one: Candidate) -> bool:
-    """Whether something in the two speaks against their being one person, whatever identifier they share."""
-    return likeness(wanted(payload), one.person, on_day(payload)).contradicts
+def with_carriers(
+    person: Person, found: Mapping[str, Candidate], carriers: Sequence[Candidate], on: date, ask_from: int = ASK_FROM
+) -> list[Candidate]:
+    """Those to ask about when an identifier of hers does not settle it: whoever carries it, however unlike, among those
+    who look like her."""
+    known = {one.id: one for one in carriers[:KEPT]}
+    others = [one for one in worth_asking(person, found, on, ask_from) if one.id not in known]
+    both = [*known.values(), *others[: KEPT - len(known)]]
+    return sorted(both, key=lambda one: (-likeness(person, one.person, on).points, one.id))
+
+
+def certain(payload: Mapping[str, Any], one: Candidate) -> bool:
+    """Whether an identifier that somebody typed proves that they are one person: the same given name, a birth date
+    that agrees and nothing that speaks against it. Names that only sound alike are those of twins, and a grandchild
+    has her grandmother's name and card."""
+    fields = {field.name: field.agreement for field in likeness(wanted(payload), one.person, on_day(payload)).fields}
+    return (
+        Agreement.DIFFERENT not in fields.values()
+        and fields["given"] is Agreement.SAME
+        and fields["birth_date"] is not Agreement.MISSING
+    )
 
 
 def on_day(payload: Mapping[str, Any]) -> date:

@@ -18,6 +18,7 @@ import httpx
 
 from connector.adapters.openmrs_answers import REASONS
 from connector.adapters.openmrs_rest import Rest, Stop, listed
+from connector.adapters.openmrs_rows import CHARACTERS, LUHN_MOD_30
 from connector.findings import Code, Pair, found
 from connector.model import Finding, Severity, Who
 
@@ -153,6 +154,24 @@ FINDINGS: Mapping[str, Code] = {
         ),
         who=Who.TARGET_ADMIN,
     ),
+    "openmrs.identifier_source": Code(
+        (
+            "{place} : la source {uuid} ne convient pas au type d'identifiant openmrs_id ({why})",
+            "{place}: source {uuid} does not suit identifier type openmrs_id ({why})",
+        ),
+        (
+            "Un numéro dont le chiffre de contrôle est faux n'est pas envoyé, et la personne n'a pas de dossier.",
+            "A number whose check digit is wrong is not sent, and the person gets no file.",
+        ),
+        (
+            "Administration → sources d'identifiants : un générateur séquentiel pour ce type, avec les caractères "
+            "0123456789ACDEFGHJKLMNPRTUVWXY ; relais setup openmrs en crée un, dont l'uuid va dans openmrs.yaml.",
+            "Administration → Manage identifier sources: a sequential generator for this type, with the characters "
+            "0123456789ACDEFGHJKLMNPRTUVWXY; relais setup openmrs makes one, whose uuid goes into openmrs.yaml.",
+        ),
+        Severity.WARNING,
+        Who.TARGET_ADMIN,
+    ),
     "openmrs.clock": Code(
         (
             "l'horloge d'OpenMRS a {seconds} s de {way}",
@@ -174,12 +193,14 @@ class Lacks:
 
     ``stop``: the reason why nothing can be sent at all. ``missing``: references. ``datatype``: concepts that take
     another kind of value. ``formats``: identifier type -> what its numbers must be like, None: like nothing of ours.
+    ``check_digit``: whether the server asks for one in the numbers of its own generator.
     """
 
     stop: str | None = None
     missing: frozenset[str] = frozenset()
     datatype: frozenset[str] = frozenset()
     formats: Mapping[str, re.Pattern[str] | None] = field(default_factory=dict)
+    check_digit: bool = False
 
     def holds_back(self, *bodies: Mapping[str, Any]) -> str | None:
         """The reason code for not sending these bodies; None: nothing is in their way."""
@@ -219,6 +240,7 @@ async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[li
     stop = "openmrs.module_missing" if without else "openmrs.privilege" if denies else None
     missing: set[str] = set()
     formats: dict[str, re.Pattern[str] | None] = {}
+    check_digit = False
     try:
         for path, reference, place in _references(openmrs, profile):
             row, found = await _check(rest, path, reference, place)
@@ -227,6 +249,10 @@ async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[li
                 missing.add(reference)
             elif place == "identifier_types.chw":
                 findings += _format(row, reference, place, formats)
+            elif place == "identifier_types.openmrs_id":
+                check_digit = row.get("validator") == LUHN_MOD_30
+            elif place == "idgen_source":
+                findings += _source(row, reference, str(openmrs["identifier_types"]["openmrs_id"]))
         lost, datatype, found = await _concepts(rest, openmrs)
         findings += found
         if profile == "o3" and not without:
@@ -239,7 +265,7 @@ async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[li
         # The rest cannot be read; that is no reason not to send, only one that nobody was told.
         lost, datatype = set(), set()
         findings = findings or [_stopped(trouble.code)]
-    return findings, Lacks(stop, frozenset(missing | lost), frozenset(datatype), formats)
+    return findings, Lacks(stop, frozenset(missing | lost), frozenset(datatype), formats, check_digit)
 
 
 async def probe(
@@ -273,21 +299,32 @@ def _modules(answer: Mapping[str, Any], profile: str) -> Iterator[Finding]:
             yield _found("openmrs.module_missing", name=module)
 
 
+def groups(profile: str) -> tuple[tuple[str, ...], ...]:
+    """Without one of each no referral goes with this profile."""
+    return (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
+
+
+def superuser(user: Mapping[str, Any]) -> bool:
+    """Whether the user of a session may do everything: it shows that role, and no privileges (036)."""
+    return any(role.get("display") == _SUPERUSER for role in listed(user.get("roles") or []))
+
+
+def held(user: Mapping[str, Any]) -> set[str]:
+    """The privileges of the user of a session (058)."""
+    return {str(one.get("display")) for one in listed(user.get("privileges") or [])}
+
+
 def _privileges(session: Mapping[str, Any], profile: str) -> Iterator[Finding]:
-    """What our account lacks. A superuser shows its role and no privileges (036), any other those it has (058)."""
+    """What our account lacks."""
     user = session.get("user")
-    if not isinstance(user, Mapping):
+    if not isinstance(user, Mapping) or superuser(user):
         return
-    roles = {str(role.get("display")) for role in listed(user.get("roles") or [])}
-    held = {str(one.get("display")) for one in listed(user.get("privileges") or [])}
-    if _SUPERUSER in roles:
-        return
-    needed = (*NEEDED, *(APPOINTMENTS if profile == "o3" else ()))
-    lacks = [names[0] for names in needed if held.isdisjoint(names)]
-    for name in lacks:
-        yield _found("openmrs.may_not_write", name=name)
+    has = held(user)
+    for names in groups(profile):
+        if has.isdisjoint(names):
+            yield _found("openmrs.may_not_write", name=names[0])
     for name in ADVISED:
-        if name not in held:
+        if name not in has:
             yield _found("openmrs.privilege_advised", name=name)
 
 
@@ -373,6 +410,25 @@ def _format(
             return
         if not formats[uuid].fullmatch(_SAMPLE):  # type: ignore[union-attr]
             yield _found("openmrs.identifier_format", place, uuid=uuid, asked=asked)
+
+
+def _source(row: Mapping[str, Any], uuid: str, kind: str) -> Iterator[Finding]:
+    """A generator appends the check digit that the validator of its own type asks for (006, 070); what was put into a
+    pool, or comes from another server, was made elsewhere."""
+    of = row.get("identifierType")
+    of = of if isinstance(of, Mapping) else {}
+    made, validator = str(row.get("type") or ""), of.get("validator")
+    characters = "".join(str(row.get(key) or "") for key in ("baseCharacterSet", "prefix", "suffix"))
+    other = "".join(sorted(set(characters.upper()) - set(CHARACTERS)))
+    why: Pair | None = None
+    if of.get("uuid") not in (None, kind):
+        why = ("elle est d'un autre type", "it is of another type")
+    elif validator and made and made != "sequentialidentifiergenerator":
+        why = (f"{made} : ses numéros viennent d'ailleurs", f"{made}: its numbers come from elsewhere")
+    elif validator == LUHN_MOD_30 and other:
+        why = (f"le contrôle ne connaît pas {other}", f"the check does not know {other}")
+    if why:
+        yield _found("openmrs.identifier_source", "idgen_source", uuid=uuid, why=why)
 
 
 def _state(row: Mapping[str, Any] | None, path: str, reference: str, place: str) -> Iterator[Finding]:

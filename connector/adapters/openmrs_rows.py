@@ -18,6 +18,20 @@ Json = dict[str, Any]
 #: Longest texts the server takes: name part (124), comments of an appointment (663), its number (664).
 _NAME, _COMMENTS, _NUMBER = 50, 255, 50
 
+#: The check of OpenMRS IDs, and the characters of its numbers (003, 006).
+LUHN_MOD_30 = "org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator"
+CHARACTERS = "0123456789ACDEFGHJKLMNPRTUVWXY"
+
+
+def passes_luhn_mod_30(identifier: str) -> bool:
+    """Whether its last character is the check digit of the others: Luhn's sum in base 30 (070, 071, 088, 089; letters
+    of either case, 808)."""
+    places = [CHARACTERS.find(character) for character in reversed(identifier.upper())]
+    if len(places) < 2 or -1 in places:
+        return False
+    doubled = [2 * place if at % 2 else place for at, place in enumerate(places)]
+    return sum(sum(divmod(one, 30)) for one in doubled) % 30 == 0
+
 
 def writable(text: str) -> str:
     """Without characters above U+FFFF: a server on utf8mb3 answers 500 to an emoji (recordings/openmrs-2.8/125)."""

@@ -48,12 +48,19 @@ _KINDS = {
     "identifier_type": ("types d'identifiant", "identifier types"),
     "identifier_source": ("sources d'identifiants", "identifier sources"),
     "encounter_type": ("types de rencontre", "encounter types"),
-    "encounter_role": ("rôles", "roles"),
+    "encounter_role": ("rôles de soignants", "roles of providers"),
     "provider": ("soignants", "providers"),
     "location": ("lieux", "locations"),
     "concept": ("concepts", "concepts"),
     "appointment_service": ("services de rendez-vous", "appointment services"),
     "appointment_service_uuid": ("uuid de services à écrire", "uuids of services to write down"),
+    "identifier_source_uuid": ("uuid de sources à écrire", "uuids of sources to write down"),
+    "concept_source": ("dictionnaires de codes", "sources of codes"),
+    "privilege": ("privilèges", "privileges"),
+    "role": ("rôles de comptes", "roles of accounts"),
+    "role_privileges": ("rôles à compléter", "roles to add privileges to"),
+    "account": ("comptes", "accounts"),
+    "account_role": ("comptes à qui donner un rôle", "accounts to give a role"),
 }
 
 
@@ -85,8 +92,9 @@ def setup_openmrs(
 ) -> None:
     """Montrer ou créer ce que openmrs.yaml nomme dans OpenMRS. / Show or make what openmrs.yaml names in OpenMRS.
 
-    Encounter types, identifier types, locations, the provider, concepts of the referral and appointment services. What
-    belongs to the CIEL dictionary, or gets a uuid of OpenMRS's own, is for a person and says so.
+    Encounter types, identifier types and their source of numbers, locations, the provider, concepts with their CIEL
+    mappings, appointment services, and a role for Relais's account. A uuid that OpenMRS chooses itself is shown, to be
+    written into openmrs.yaml. What is there is only added to; a second --apply makes nothing.
     """
     _set_up("openmrs", apply, out_file, user, password, target, json)
 
@@ -129,7 +137,10 @@ def _show(result: SetUp, out_file: Path | None) -> None:
     for kind, count in Counter(one.kind for one in result.created).items():
         out.print(f"[green]+[/] {say(*_KINDS.get(kind, (kind, kind)))}{say(' :', ':')} {count}")
     for finding in result.refused:
-        out.print(Text(in_words(finding)[0], "bold red"))
+        said, _, remedy = in_words(finding)
+        out.print(Text(said, "bold red"))
+        if remedy:
+            out.print(Text(remedy))
     lacks = result.survey.lacks
     if not lacks:
         out.print(say("[green]Rien ne manque.[/]", "[green]Nothing is missing.[/]"))

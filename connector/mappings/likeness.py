@@ -3,7 +3,7 @@
 Points are added up over the fields like the logarithms of Fellegi and Sunter (A theory for record linkage, JASA 1969):
 an agreement that is rare among strangers adds much, a contradiction that is rare in one person takes much away, and
 what is missing on either side says nothing. They are whole numbers chosen by hand and tried on synthetic registers
-(``tests/unit/test_likeness.py``), not estimated from a clinic's data.
+(``tests/contract/test_whose_file.py``), not estimated from a clinic's data.
 
 Names are compared without case and accents, word by word, given against given and family against family, or crosswise
 where the two were written in each other's place. A spelling of the same sounds (Ouattara, Wattara) is *close*.

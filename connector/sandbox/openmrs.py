@@ -294,22 +294,48 @@ class OpenMRSSim:
                 return 204, None
             case "GET", ["idgen", "identifiersource"]:  # 068
                 require(user, "Edit Patient Identifiers")
-                sources = [
-                    {
-                        "uuid": one["uuid"], "name": one["name"],
-                        "identifierType": represent(self.rows.identifier_types[one["identifier_type"]], "ref", base),
-                    }
-                    for one in self.rows.idgen.values()
-                ]  # fmt: skip
-                return 200, {"results": sources}
+                sources = [setup.source_row(self.rows, one) for one in self.rows.idgen.values()]
+                return 200, {"results": [represent(one, "default", base) for one in sources]}
             case "GET", ["idgen", "identifiersource", source]:
                 require(user, "Edit Patient Identifiers")
                 if source not in self.rows.idgen:
                     raise not_found()
-                return 200, {k: self.rows.idgen[source][k] for k in ("uuid", "name")}
+                return 200, represent(setup.source_row(self.rows, self.rows.idgen[source]), "default", base)
+            case "POST", ["idgen", "identifiersource"]:
+                require(user, "Manage Identifier Sources")
+                made = setup.make_source(self.rows, body)
+                self.plane.applied({"what": "identifiersource", "uuid": made["uuid"]})
+                return 201, represent(setup.source_row(self.rows, made), "default", base)  # 006
+            case "POST", ["role", uuid] if uuid in self.rows.user_roles:
+                require(user, "Manage Roles")
+                row = setup.change_role(self.rows, self.rows.user_roles[uuid], body)
+                self.plane.applied({"what": "role changed", "uuid": uuid})
+                return 200, represent(row, "default", base)  # 842
+            case "POST", ["user", uuid]:
+                require(user, "Edit Users")
+                roles = [self.rows.user_roles[one] for one in body.get("roles") or [] if one in self.rows.user_roles]
+                given = self.accounts.give(uuid, roles)
+                if given is None:
+                    raise not_found()
+                self.plane.applied({"what": "roles of a user", "uuid": uuid})
+                return 200, {**session_body(given)["user"], "retired": False}  # 840
+            case "POST", ["concept", uuid, "mapping"] if uuid in self.rows.concepts:
+                require(user, "Manage Concepts")
+                row = setup.map_concept(self.rows, self.rows.concepts[uuid], body)
+                self.plane.applied({"what": "mapping", "concept": uuid})
+                return 201, {k: row[k] for k in ("uuid", "display")}
+            case "GET", ["conceptreferenceterm"] if "codeOrName" in query:
+                require(user, setup.READING["conceptreferenceterm"])
+                found = [
+                    one
+                    for one in self.rows.concept_terms.values()
+                    if query["codeOrName"] in (one["code"], one["name"])
+                    and query.get("source") in (one["conceptSource"]["uuid"], one["conceptSource"]["name"])
+                ]
+                return 200, listed(found, query, base)
             case "GET", [kind, *rest_of] if (table := self._tables().get(kind)) is not None:
                 if kind != "location" or user is None:  # 061: locations are for all who are logged in
-                    require(user, f"Get {kind.capitalize()}s")
+                    require(user, setup.READING[kind])
                 return 200, self._metadata_view(kind, table, rest_of, query, base)
         known = f"v1/{'/'.join(path)}"
         text = (
@@ -401,6 +427,8 @@ class OpenMRSSim:
         return {
             "location": rows.locations, "encountertype": rows.encounter_types, "encounterrole": rows.roles,
             "patientidentifiertype": rows.identifier_types, "provider": rows.providers, "concept": rows.concepts,
+            "conceptsource": rows.concept_sources, "conceptreferenceterm": rows.concept_terms,
+            "conceptmaptype": rows.map_types, "role": rows.user_roles, "privilege": rows.privileges,
         }  # fmt: skip
 
     def _metadata_view(

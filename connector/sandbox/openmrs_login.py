@@ -30,6 +30,22 @@ class Accounts:
         self.sessions: dict[str, str] = {}
         self._session_count = 0
         self._failures: dict[str, tuple[int, float]] = {}
+        self._given: dict[str, list[Json]] = {}  #: username -> roles given since
+
+    def give(self, uuid: str, roles: list[Json]) -> Json | None:
+        """These are the user's roles from now on (840); None: there is no such user."""
+        found = next((u for u in self.users if user_uuid(u) == uuid), None)
+        if found is not None:
+            self._given[found["username"]] = roles
+        return found and self._now(found)
+
+    def _now(self, user: Json) -> Json:
+        """With what the roles bring that were given since."""
+        given = self._given.get(user["username"])
+        if given is None or user.get("privileges", "all") == "all":
+            return user
+        names = [one["name"] for role in given for one in role["privileges"]]
+        return {**user, "privileges": list(dict.fromkeys([*user["privileges"], *names])), "held": given}
 
     def stale(self, request: Request) -> bool:
         cookie = request.cookies.get("JSESSIONID")
@@ -40,7 +56,7 @@ class Accounts:
         name = self.sessions.get(request.cookies.get("JSESSIONID", ""))
         users: dict[str, Json] = {u["username"]: u for u in self.users}
         if name:
-            return users.get(name)
+            return self._now(users[name]) if name in users else None
         header = request.headers.get("authorization", "")
         if not header.startswith("Basic "):
             return None  # 042, 048
@@ -63,7 +79,7 @@ class Accounts:
             self._failures[name] = (failures + 1, now)
             return None
         self._failures.pop(name, None)
-        return user
+        return self._now(user)
 
     def unlock(self) -> None:
         """Wrong passwords are forgotten, as after some minutes (918)."""
@@ -112,6 +128,10 @@ def _named(kind: str, names: Sequence[str]) -> list[Json]:
     ]
 
 
+def user_uuid(user: Mapping[str, Any]) -> str:
+    return meta.own_uuid("user", user["username"])
+
+
 def session_body(user: Json | None) -> Json:
     if user is None:
         return {"authenticated": False, "locale": "en", "allowedLocales": _LOCALES}
@@ -121,14 +141,17 @@ def session_body(user: Json | None) -> Json:
         "locale": "en",
         "allowedLocales": _LOCALES,
         "user": {
-            "uuid": meta.own_uuid("user", user["username"]),
+            "uuid": user_uuid(user),
             "display": user["username"],
             "username": user["username"] if granted != "all" else "",  # 036
             "systemId": user.get("systemId", user["username"]),
             **({"person": user["person"]} if "person" in user else {}),  # 057 has none
             # 036: a superuser shows its role and no privileges; 058: any other shows those it has
             "privileges": [] if granted == "all" else _named("privilege", granted),
-            "roles": _named("role", user.get("roles", [SUPERUSER] if granted == "all" else [])),
+            "roles": [
+                *_named("role", user.get("roles", [SUPERUSER] if granted == "all" else [])),
+                *({k: one[k] for k in ("uuid", "display", "name")} for one in user.get("held", [])),
+            ],
             "resourceVersion": "1.8",
         },
         "sessionLocation": None,

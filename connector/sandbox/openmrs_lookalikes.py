@@ -1,9 +1,12 @@
 """People of the app and who at the clinic looks like them: namesakes, twins, people registered twice, dates that were
-changed. By seed; who is who is known here and nowhere else.
+changed, and numbers that stand in the wrong file. By seed; who is who is known here and nowhere else.
 
 ``cases(seed, n)`` gives clinics of fifty cases each. A case is one person as the app knows her, what kind of
 look-alike she has, and the uuids of the clinic's patients that are truly she (``truth``, empty: she is not there).
 Every clinic also holds strangers, and as names are few in Mali, many of them share hers.
+
+``KINDS`` are people without numbers, ``NUMBERED`` those of whom the clinic holds the number of the app or of a card: in
+her own file, in that of her mother, her twin, a namesake (used again) or a stranger (mistyped).
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from connector.sandbox.district_people import FAMILIES, GIVEN_F, GIVEN_M, dice, uid
+from connector.sandbox.openmrs_patients import bare
 
+#: Identifier types of the clinic, by name.
+NUMBER, CARD = "CHW Patient ID", "National identifier"
 #: Cases and strangers of one clinic.
 A_CLINIC, STRANGERS = 50, 60
 
@@ -32,14 +38,18 @@ class Person:
     family: str
     sex: str  #: female | male
     born: str  #: ISO, may be the year or the month alone; empty: not known
+    number: str = ""  #: in the app; at the clinic, what stands in her file as such
+    card: str = ""  #: national identifier
 
     def patient(self, uuid: str) -> dict[str, Any]:
         """As ``OpenMRSSim`` takes the patients a clinic knows. OpenMRS keeps a whole day: of a year its first."""
         born = f"{self.born}-01-01"[:10] if len(self.born) == 4 else f"{self.born}-01"[:10] if self.born else None
         gender = {"female": "F", "male": "M"}.get(self.sex, "U")
+        numbers = ((NUMBER, self.number), (CARD, self.card))
         return {
             "uuid": uuid, "given": self.given, "family": self.family, "gender": gender, "birthdate": born,
-            "estimated": 0 < len(self.born) < 10, "identifiers": [],
+            "estimated": 0 < len(self.born) < 10,
+            "identifiers": [{"type": kind, "value": value} for kind, value in numbers if value],
         }  # fmt: skip
 
 
@@ -64,7 +74,7 @@ class ClinicCases:
 
 def cases(seed: int, n: int = 1000) -> Iterator[ClinicCases]:
     """``n`` cases, the kinds in turn."""
-    kinds = list(KINDS)
+    kinds = [*KINDS, *NUMBERED]
     for start in range(0, n, A_CLINIC):
         clinic = ClinicCases()
         for k in range(start, min(start + A_CLINIC, n)):
@@ -85,8 +95,11 @@ def _somebody(rng: random.Random) -> Person:
 
 def _case(rng: random.Random, id: str, kind: str) -> Case:
     person = _somebody(rng)
-    made = KINDS[kind](rng, person)
-    ours = made.get("app", person)
+    number = uid(id, "app")
+    if kind in NUMBERED:
+        person = replace(person, number=number, card=f"ML{rng.randrange(10**9):09d}")
+    made = (KINDS | NUMBERED)[kind](rng, person)
+    ours = replace(made.get("app", person), number=number)
     patients = tuple((uid(id, name), one) for name, one in made.items() if name != "app")
     truth = frozenset(uid(id, name) for name in made if name.startswith("she"))
     return Case(id, kind, ours, patients, truth)
@@ -184,3 +197,75 @@ KINDS = {
     "second_name": _second_name, "twice": _twice, "twin": _twin, "both_twins": _both_twins, "namesake": _namesake,
     "and_namesake": _and_namesake, "unknown": _unknown,
 }  # fmt: skip
+
+
+def _bare(p: Person) -> Person:
+    return replace(p, number="", card="")
+
+
+def _perhaps(rng: random.Random, p: Person) -> dict[str, Person]:
+    """She has a file of her own, or has none; without the number in it."""
+    return {"she": replace(_bare(p), family=_spelled(rng, p.family))} if rng.random() < 0.5 else {}
+
+
+def _mother(rng: random.Random, p: Person) -> Person:
+    """Some are called as their daughter, who was named after them."""
+    name = p.given if p.sex == "female" and rng.random() < 0.3 else rng.choice(GIVEN_F)
+    born = date.fromisoformat(p.born) - timedelta(days=rng.randrange(16 * 365, 42 * 365))
+    return replace(p, given=name, sex="female", born=born.isoformat() if rng.random() < 0.8 else "")
+
+
+def _other_twin(rng: random.Random, p: Person) -> Person:
+    """Twins' names often sound alike; they are never the same but for an accent."""
+    alike = [n for n in (_spelled(rng, p.given), f"{p.given}ba", p.given[:-1]) if bare(n) != bare(p.given)]
+    names = [n for n in (GIVEN_F if p.sex == "female" else GIVEN_M) if n != p.given]
+    return replace(p, given=rng.choice(alike) if rng.random() < 0.5 else rng.choice(names))
+
+
+def _namesake_later(rng: random.Random, p: Person) -> Person:
+    """A grandparent whose name and card she has, or a cousin."""
+    years = rng.randrange(3, 60)
+    born = date.fromisoformat(p.born) - timedelta(days=years * 365 + rng.randrange(60, 300))
+    return replace(p, born=born.isoformat() if rng.random() < 0.7 else "")
+
+
+def _own(rng: random.Random, p: Person) -> Mapping[str, Person]:
+    return {"she": p}
+
+
+def _own_spelled(rng: random.Random, p: Person) -> Mapping[str, Person]:
+    return {"she": replace(p, given=_spelled(rng, p.given), family=_spelled(rng, p.family))}
+
+
+_IN_WHOSE = {"mother": _mother, "twin": _other_twin, "stranger": lambda rng, p: replace(p, **_who(rng)),
+             "namesake": _namesake_later}  # fmt: skip
+
+
+def _who(rng: random.Random) -> dict[str, str]:
+    other = _somebody(rng)
+    return {"given": other.given, "family": other.family, "sex": other.sex, "born": other.born}
+
+
+def _kind(own: Any, keeps: str) -> Any:
+    """``keeps``: which of the two numbers stands at the clinic."""
+    other = "card" if keeps == "number" else "number"
+
+    def made(rng: random.Random, p: Person) -> Mapping[str, Person]:
+        rows = dict(own(rng, p)) if callable(own) else {own: _IN_WHOSE[own](rng, p), **_perhaps(rng, p)}
+        return {name: replace(row, **{other: ""}) for name, row in rows.items()} | {"app": p}
+
+    return made
+
+
+def _one_card_for_two(rng: random.Random, p: Person) -> Mapping[str, Person]:
+    """The family's one card stands in both files."""
+    p = replace(p, number="")
+    return {"she": p, "mother": _mother(rng, p)}
+
+
+NUMBERED = {
+    **{f"{keeps} of {own}": _kind(own, keeps) for keeps in ("number", "card") for own in _IN_WHOSE},
+    **{f"own {keeps}": _kind(_own, keeps) for keeps in ("number", "card")},
+    **{f"own {keeps}, spelled": _kind(_own_spelled, keeps) for keeps in ("number", "card")},
+    "one card for two": _one_card_for_two,
+}

@@ -7,8 +7,10 @@ Shape of the metadata (plain data, what ``OpenMRSSim`` takes)::
      "locations": [{"uuid", "code", "name"}],                    # code: the clinic's code as given
      "services": [{"uuid", "name", "location"}],                 # appointment services (profile o3)
      "encounter_types": [{"uuid", "name"}],
-     "identifier_types": [{"uuid", "name", "required", "unique", "needs_location", "check_digit"}],
-     "idgen": [{"uuid", "name", "identifier_type", "first"}],
+     "identifier_types": [{"uuid", "name", "required", "unique", "needs_location",
+                           "check_digit": bool | <class of another validator>}],
+     "idgen": [{"uuid", "name", "identifier_type", "first", "kind"?, "alphabet"?, "pool"?: [identifier]}],
+     "privileges": {uuid: name}?,                                # else those of PRIVILEGES
      "providers": [{"uuid", "name", "identifier"}],
      "encounter_roles": [{"uuid", "name"}],
      "concepts": [{"uuid", "name", "datatype", "ciel": "116128" | None, "answers": [uuid]}]}
@@ -32,6 +34,21 @@ ROOT = uuid.uuid5(uuid.NAMESPACE_URL, "urn:relais:sandbox:openmrs")
 #: Fixed by core and the reference application (recordings/openmrs-2.8/003, 070, 284).
 OPENMRS_ID = "05a29f94-c0ed-11e2-94be-8c13b969e334"
 UNKNOWN_ROLE = "a0b03050-c99b-11e0-9572-0800200c9a66"
+SAME_AS = "35543629-7d8c-11e1-909d-c80aa9edcf4e"  #: 014
+#: Privileges a server knows: those of recordings 049-052, 058, 741, 753 and of the appointments module (635, 679), and
+#: what its own set-up asks for.
+PRIVILEGES = (
+    "Add Encounters", "Add Observations", "Add Patient Identifiers", "Add Patients", "Add People", "Edit Encounters",
+    "Edit Observations", "Edit Patient Identifiers", "Edit Patients", "Edit People", "Edit Users",
+    "Generate Batch of Identifiers", "Get Concept Map Types", "Get Concept Reference Terms", "Get Concept Sources",
+    "Get Concepts", "Get Conditions", "Get Diagnoses", "Get Encounter Roles", "Get Encounter Types", "Get Encounters",
+    "Get Global Properties", "Get Identifier Types", "Get Locations", "Get Observations", "Get Order Types",
+    "Get Patient Identifiers", "Get Patients", "Get People", "Get Person Attribute Types", "Get Privileges",
+    "Get Providers", "Get Roles", "Get Users", "Get Visit Types", "Get Visits", "Manage Appointment Services",
+    "Manage Appointments", "Manage Concept Reference Terms", "Manage Concept Sources", "Manage Concepts",
+    "Manage Encounter Types", "Manage Identifier Sources", "Manage Identifier Types", "Manage Locations",
+    "Manage Own Appointments", "Manage Providers", "Manage Roles", "View Appointment Services", "View Appointments",
+)  # fmt: skip
 
 
 def own_uuid(*parts: str) -> str:
@@ -50,6 +67,7 @@ def ciel_uuid(code: str) -> str:
     return code.ljust(36, "A")
 
 
+CIEL = own_uuid("concept source", "CIEL")
 CHW_PATIENT_ID = own_uuid("identifier type", "CHW Patient ID")
 IDGEN_SOURCE = own_uuid("idgen", "OpenMRS ID")
 PROVIDER = own_uuid("provider", "community health worker")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from connector.sandbox.openmrs_metadata import ROOT
+from connector.sandbox.openmrs_metadata import CIEL, PRIVILEGES, ROOT, SAME_AS, own_uuid
 from connector.sandbox.openmrs_shapes import Json, write_date, zone_of
 
 #: The alphabet of OpenMRS IDs: no B, I, O, Q, S, Z (006).
@@ -19,6 +19,9 @@ _ADDRESS = (
     "latitude", "longitude", "cityVillage", "stateProvince", "country", "postalCode", "countyDistrict",
     *(f"address{n}" for n in range(1, 16)),
 )  # fmt: skip
+
+
+_LUHN_MOD_30 = "org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator"
 
 
 def luhn_mod_30(base: str) -> str:
@@ -74,7 +77,16 @@ class Rows:
         self.ciel = {row["ciel"]: row["uuid"] for row in metadata["concepts"] if row.get("ciel")}
         for concept in self.concepts.values():
             concept["answers"] = [self.concepts[u] for u in concept["answers"] if u in self.concepts]
-        self.idgen = {row["uuid"]: {**row, "next": row["first"]} for row in metadata["idgen"]}
+        self.idgen: dict[str, Json] = {row["uuid"]: {**row, "next": row["first"]} for row in metadata["idgen"]}
+        self.map_types = {SAME_AS: metadatum("conceptmaptype", {"uuid": SAME_AS, "name": "SAME-AS"})}  # 014
+        ciel = metadatum("conceptsource", {"uuid": CIEL, "name": "CIEL"}, hl7Code="CIEL", uniqueId=None)
+        self.concept_sources = {CIEL: ciel} if self.ciel else {}
+        terms = [term_row({"name": row["name"], "code": row["ciel"]}, ciel)
+                 for row in metadata["concepts"] if row.get("ciel")]  # fmt: skip
+        self.concept_terms = {term["uuid"]: term for term in terms}
+        privileges = metadata.get("privileges") or {own_uuid("privilege", name): name for name in PRIVILEGES}
+        self.privileges = {key: metadatum("privilege", {"uuid": key, "name": name}) for key, name in privileges.items()}
+        self.user_roles: dict[str, Json] = {}  #: made here; what users had from the beginning is in their own rows
 
     # ------------------------------------------------------------ metadata
 
@@ -100,15 +112,20 @@ class Rows:
         return str(uuid.uuid5(ROOT, f"row|{self._made}"))
 
     def next_identifier(self, source: str) -> str:
+        """The next of a generator, with the check digit where its type asks for one; of a pool what was put into it."""
         row = self.idgen[source]
+        if "pool" in row:
+            return str(row["pool"].pop(0))
+        alphabet: str = row.get("alphabet", ALPHABET)
         base: str = row["next"]
-        digits = [ALPHABET.index(c) for c in base]
+        digits = [alphabet.index(c) for c in base]
         for place in range(len(digits) - 1, -1, -1):
-            digits[place] = (digits[place] + 1) % 30
+            digits[place] = (digits[place] + 1) % len(alphabet)
             if digits[place]:
                 break
-        row["next"] = "".join(ALPHABET[d] for d in digits)
-        return base + luhn_mod_30(base)
+        row["next"] = "".join(alphabet[d] for d in digits)
+        kind = self.identifier_types.get(row["identifier_type"])
+        return base if kind and not kind["validator"] else base + luhn_mod_30(base)
 
     def audit(self) -> Json:
         at = write_date(self.now(), self.zone)
@@ -441,7 +458,7 @@ def identifier_type_row(row: Mapping[str, Any]) -> Json:
         format=row.get("format"),
         formatDescription=row.get("formatDescription"),
         required=row["required"],
-        validator="org.openmrs.module.idgen.validator.LuhnMod30IdentifierValidator" if row["check_digit"] else None,
+        validator=_LUHN_MOD_30 if row["check_digit"] is True else row["check_digit"] or None,
         locationBehavior=None if row["needs_location"] else "NOT_USED",
         uniquenessBehavior="UNIQUE" if row["unique"] else "NON_UNIQUE",
     )
@@ -458,6 +475,15 @@ DATATYPES = {
 
 def _thing(kind: str, name: str, of: str = "") -> Json:
     return {"_kind": kind, "uuid": str(uuid.uuid5(ROOT, f"{kind}|{of}|{name}")), "display": name}
+
+
+def term_row(row: Mapping[str, Any], source: Json) -> Json:
+    """015."""
+    made = {"uuid": row.get("uuid") or own_uuid("term", row["code"]), "name": row.get("name") or row["code"]}
+    more = {"code": row["code"], "conceptSource": source, "version": None}
+    shown = f"{source['name']}: {row['code']} ({made['name']})"
+    term = metadatum("conceptreferenceterm", {**made, "description": row.get("description")}, **more)
+    return {**term, "display": shown}
 
 
 def concept_row(row: Mapping[str, Any]) -> Json:

@@ -69,6 +69,16 @@ SHAPES: dict[str, tuple[str, str]] = {
         "mappings:ref,answers:ref,setMembers:ref,attributes",
     )
     * 2,
+    "conceptsource": ("uuid,display,name,description,hl7Code,retired,uniqueId",) * 2,
+    "conceptreferenceterm": ("uuid,display,name,conceptSource:ref,description,code,version,retired",) * 2,
+    "conceptmaptype": ("uuid,display,name,description,retired",) * 2,
+    "role": ("uuid,display,name,description,retired,privileges:ref,inheritedRoles:ref",) * 2,
+    "privilege": ("uuid,display,name,description,retired",) * 2,
+    "identifiersource": (
+        "uuid,name,description,baseCharacterSet,prefix,suffix,firstIdentifierBase,minLength,maxLength,"
+        "identifierType:default,type",
+    )
+    * 2,
     "conceptName": ("display,uuid,name,locale,localePreferred,conceptNameType",) * 2,
     "referencerange": ("display,uuid,hiNormal,hiAbsolute,hiCritical,lowNormal,lowAbsolute,lowCritical",) * 2,
     "datatype": ("uuid,display,name",) * 2,

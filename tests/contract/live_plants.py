@@ -114,6 +114,8 @@ LIVE: tuple[Live, ...] = (
          (CLINICS, "number: «3c879b04"), lambda data, _: _concept(data, _NUMBER).update(datatype="Numeric")),
     Live("openmrs.identifier_format", "openmrs", "the identifier type takes MR-[0-9]{6} only", "it has no format",
          (CLINICS, "chw: «01ac1acd"), lambda data, _: data["identifier_types"][1].update(format="MR-[0-9]{6}")),
+    Live("openmrs.identifier_source", "openmrs", "the source of numbers is a pool", "it is a sequential generator",
+         (CLINICS, "idgen_source: «f04c899a"), lambda data, _: data["idgen"][0].update(kind="IdentifierPool")),
     Live("openmrs.clock", "openmrs", "the clinic's clock is two minutes slow", "both machines keep their time by NTP",
          (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(slow=True)),
 )  # fmt: skip

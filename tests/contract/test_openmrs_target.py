@@ -19,10 +19,11 @@ from ruamel.yaml import YAML
 from connector.adapters import openmrs_feed
 from connector.adapters.openmrs import OpenmrsAnswers, OpenmrsTarget
 from connector.adapters.openmrs_probe import ADVISED, APPOINTMENTS, NEEDED
+from connector.adapters.openmrs_rows import passes_luhn_mod_30
 from connector.errors import LaneBusy, SourceRefused, SourceUnavailable, TargetUnreadable
 from connector.http import make_client
 from connector.identity import Names, digest
-from connector.model import Delivery, OpenReferral, Outcome, Verdict
+from connector.model import Delivery, OpenReferral, Outcome, Severity, Verdict, Who
 from connector.sandbox import openmrs_metadata as meta
 from connector.sandbox.openmrs import OpenMRSSim
 from connector.sandbox.plane import Plane
@@ -159,6 +160,7 @@ class World:
         self.profile = profile
         self.ledger = Ledger()
         self.password = "Relais-sandbox-1"
+        self.look_first = False
         self.numbers = itertools.count(1)
         self.clients: dict[str, httpx.AsyncClient] = {}
 
@@ -172,7 +174,7 @@ class World:
     def target(self, now: Any = None) -> OpenmrsTarget:
         return OpenmrsTarget(
             self.client(), name="openmrs", settings={"profile": self.profile}, openmrs=self.openmrs, names=NAMES,
-            zone="Africa/Bamako", now=now,
+            zone="Africa/Bamako", now=now, look_first=self.look_first,
         )  # fmt: skip
 
     def feed(self) -> OpenmrsAnswers:
@@ -490,8 +492,12 @@ def known(uuid: str, value: str, kind: str = "CHW Patient ID", **more: Any) -> d
     return {"uuid": uuid, "given": "K", "family": "T", "gender": "F", "identifiers": identifiers} | more
 
 
+#: The person of ``payload``, as a clinic writes her down.
+SHE = {"given": "Awa", "family": "Diarra", "birthdate": "2024-03-05"}
+
+
 def test_a_patient_the_clinic_knows_is_used() -> None:
-    world = World(patients=[known("theirs", "p-1")])
+    world = World(patients=[known("theirs", "p-1", **SHE)])
     world.send()
     assert [p["uuid"] for p in world.patients()] == ["theirs"]
     assert world.referrals()[0]["patient"] == world.appointments()[0]["patient"] == "theirs"
@@ -522,13 +528,35 @@ def _not_unique() -> list[dict[str, Any]]:
 
 
 def test_two_patients_with_the_identifier_are_for_the_clinic_to_merge() -> None:
-    world = World(patients=[known("a", "p-1"), known("b", "p-1")])
+    world = World(patients=[known("a", "p-1", **SHE), known("b", "p-1", **SHE)])
     _, outcome = world.send()
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.patient_ambiguous")
     assert not world.referrals()
     world.people(act="merge", patient="b", into="a")
     assert world.send()[1].verdict is Verdict.ACCEPTED
     assert world.referrals()[0]["patient"] == "a"
+
+
+def test_an_identifier_in_another_s_file_is_asked_about_and_after_the_answer_the_clinic_s_to_take_away() -> None:
+    world = World(patients=[known("child", "p-1", **SHE | {"given": "Oumou"}), known("she", "p-7", **SHE)])
+    delivery, outcome = world.send()
+    assert outcome.reason == "openmrs.match_review" and not world.referrals()
+    assert [one["id"] for one in outcome.candidates] == ["child"], "the other carries the id of somebody of the app"
+    said = payload(match={"new": True})
+    assert asyncio.run(world.settle(world.again(delivery, said))).reason == "openmrs.identifier_in_use"
+    world.sim.rows.patients["child"]["identifiers"][0]["voided"] = True
+    assert asyncio.run(world.settle(world.again(delivery, said))).verdict is Verdict.ACCEPTED
+    assert [e["patient"] for e in world.referrals()] == [OURS]
+
+
+def test_who_was_merged_into_another_of_whatever_name_is_that_one_for_every_referral() -> None:
+    world = World()
+    world.send()
+    world.sim._known_patient(known("winner", "old-7"))
+    world.people(act="merge", patient=OURS, into="winner")
+    _, outcome = world.send(payload("r-2"))
+    assert outcome.verdict is Verdict.ACCEPTED
+    assert {e["patient"] for e in world.referrals()} == {"winner"}
 
 
 def test_a_case_variant_of_a_unique_identifier_is_a_conflict_for_the_clinic() -> None:
@@ -545,6 +573,53 @@ def test_an_identifier_typed_by_hand_is_left_and_the_next_one_taken() -> None:
     assert outcome.verdict is Verdict.ACCEPTED
     ours = next(p for p in world.patients() if p["uuid"] == OURS)
     assert ["OpenMRS ID", "100001W"] in ours["identifiers"]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "good"),
+    # 070, 071, 088, 089, 808 and vectors of the idgen module
+    [("100000Y", True), ("100001W", True), ("10000X", True), ("1000H7Y", True), ("100000y", True), ("100000W", False),
+     ("10000B", False), ("Y", False), ("", False), ("10007JJ", True), ("010000Y", False)],
+)  # fmt: skip
+def test_the_check_digit_of_numbers(identifier: str, good: bool) -> None:
+    assert passes_luhn_mod_30(identifier) is good
+
+
+@pytest.mark.parametrize("number", ["100000W", "17", "10000B0"])
+def test_a_number_whose_check_digit_is_wrong_is_not_sent_and_the_next_one_is(number: str) -> None:
+    world = World()
+    world.look_first = True
+    row = world.sim.rows.idgen[meta.IDGEN_SOURCE]
+    row.update(kind="IdentifierPool", pool=[number, "100000Y"])
+    delivery, outcome = world.send()
+    assert (outcome.verdict, outcome.reason) == (Verdict.ACCEPTED, "openmrs.accepted")
+    assert not [one for one in world.plane.log if number in str(one)]
+    (patient,) = world.patients()
+    assert ["OpenMRS ID", "100000Y"] in patient["identifiers"]
+    world = World()
+    world.look_first = True
+    world.sim.rows.idgen[meta.IDGEN_SOURCE].update(pool=[number] * 40)
+    delivery, outcome = world.send()
+    assert (outcome.verdict, outcome.reason) == (Verdict.DEFERRED, "openmrs.identifier_check")
+    assert not world.patients() and ("POST", "/patient") not in world.wire.sent
+    world.sim.rows.identifier_types[meta.OPENMRS_ID]["validator"] = None  # the administrator wants none
+    assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
+    assert len(world.patients()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [({"kind": "RemoteIdentifierSource"}, "remoteidentifiersource"), ({"alphabet": "0123456789ABC"}, "does not know B"),
+     ({"prefix": "S-"}, "does not know -S"), ({"identifier_type": meta.CHW_PATIENT_ID}, "another type"), ({}, "")],
+)  # fmt: skip
+def test_the_doctor_doubts_a_source_that_does_not_suit_its_type(spoiled: dict[str, Any], words: str) -> None:
+    world = World()
+    world.sim.rows.idgen[meta.IDGEN_SOURCE].update(spoiled)
+    found = asyncio.run(world.target().probe())
+    assert [one.code for one in found] == (["openmrs.identifier_source"] if words else [])
+    for one in found:
+        assert words in one.message and one.french[0] and one.who is Who.TARGET_ADMIN
+        assert one.severity is Severity.WARNING and one.about == ("openmrs", "idgen_source")
 
 
 def test_a_voided_patient_gets_no_encounter() -> None:
@@ -592,7 +667,7 @@ def test_an_unknown_location_is_noticed_and_mended() -> None:
     right = world.openmrs["places"]["area-1"]["location"]
     world.openmrs["places"]["area-1"]["location"] = NOWHERE
     world.sim.rows.identifier_types[meta.CHW_PATIENT_ID]["locationBehavior"] = "NOT_USED"
-    world.sim._known_patient(known("theirs", "p-1"))
+    world.sim._known_patient(known("theirs", "p-1", **SHE))
     delivery, outcome = world.send()
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
     assert not world.appointments()

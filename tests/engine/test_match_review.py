@@ -128,10 +128,18 @@ def test_who_carries_the_id_of_another_person_of_the_app_is_another_person(make_
     assert whose != HERS and not list(match_review.listed(road.engine, all=True))
 
 
-def test_the_identifier_decides_whatever_the_names_say(make_road: Make) -> None:
+def test_the_identifier_decides_whoever_else_looks_like_her(make_road: Make) -> None:
+    chw = {"type": "CHW Patient ID", "value": ANNA, "location": meta.location_uuid("area-1")}
+    road = asked(make_road, patient(identifiers=[chw]), patient(OTHER))
+    assert referrals(road) == {"first": (HERS, "Scheduled")}
+
+
+def test_an_identifier_that_stands_in_the_file_of_somebody_else_is_asked_about(make_road: Make) -> None:
     chw = {"type": "CHW Patient ID", "value": ANNA, "location": meta.location_uuid("area-1")}
     road = asked(make_road, patient(given="Aminata", born="1999-01-05", identifiers=[chw]), patient(OTHER))
-    assert referrals(road) == {"first": (HERS, "Scheduled")}
+    assert referrals(road) == {}
+    found = match_review.shown(road.engine, the_one(road)["id"], "sanogo")
+    assert {one["id"] for one in found["candidates"]} == {HERS, OTHER}
 
 
 def test_both_sides_are_shown_field_by_field_and_reading_is_written_down_first(make_road: Make) -> None:

@@ -268,7 +268,8 @@ def test_a_voided_encounter_is_told_and_no_correction_brings_it_back(
 
 @pytest.mark.parametrize(("profile", "whose"), [("platform2", "made by us"), ("o3", "the clinic's own")])
 def test_a_voided_patient_is_told_and_nobody_is_made_in_her_place(make_road: Make, profile: str, whose: str) -> None:
-    life = begun(make_road, profile, [] if whose == "made by us" else [known(THEIRS, ANNA, "CHW Patient ID")])
+    hers = known(THEIRS, ANNA, "CHW Patient ID") | {"given": "Fatoumata", "family": "Traore", "birthdate": BORN}
+    life = begun(make_road, profile, [] if whose == "made by us" else [hers])
     (patient,) = life.patients()
     assert (patient == THEIRS) == (whose != "made by us")
     life.road.openmrs.people({"act": "void", "patient": patient})

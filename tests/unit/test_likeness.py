@@ -1,21 +1,14 @@
-"""How much two people look alike, and that among a thousand people the right one is seen and nobody is taken for
-another. Who is who comes from the sandbox, which knows nothing of points."""
+"""How much two people look alike, field by field. Whom the clinic then gets: ``contract/test_whose_file.py``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import date
 from typing import Any
 
 import pytest
 
-from connector.adapters.openmrs_matching import KEPT, VIEW, Candidate, questions, read, worth_asking
+from connector.adapters.openmrs_matching import questions
 from connector.mappings.likeness import Agreement, Likeness, Person, likeness, plain_name, ranked
-from connector.sandbox import openmrs_lookalikes, openmrs_metadata
-from connector.sandbox.openmrs_patients import search_patients
-from connector.sandbox.openmrs_rows import Rows
-from connector.sandbox.openmrs_shapes import represent, view_of
 
 ON = date(2026, 8, 10)
 HER = Person("Fatoumata", "Traoré", "female", "1994-03-12")
@@ -96,59 +89,3 @@ def test_any_name_can_be_compared(text: str) -> None:
     assert isinstance(likeness(Person(given=text), Person(given=text), ON), Likeness)
     assert all(len(one) >= 2 for one in questions(Person(given=text)))
     assert plain_name(plain_name(text)) == plain_name(text)
-
-
-# ---------------------------------------------------------------- a thousand people
-
-SEED = 7
-#: As ``openmrs.yaml`` names them.
-TYPES = {"openmrs_id": openmrs_metadata.OPENMRS_ID, "chw": openmrs_metadata.CHW_PATIENT_ID}
-
-
-@lru_cache(maxsize=1)
-def thousand() -> list[tuple[openmrs_lookalikes.Case, list[Candidate]]]:
-    """Every case with whom the clinic is asked about."""
-    found = []
-    for clinic in openmrs_lookalikes.cases(SEED, 1000):
-        rows = Rows(openmrs_metadata.default_metadata(()), lambda: datetime(2026, 8, 10, tzinfo=UTC))
-        known = {row["uuid"]: as_candidate(rows, row) for row in clinic.patients()}
-        for case in clinic.cases:
-            p = case.person
-            person = Person(p.given, p.family, p.sex, p.born)
-            there = {
-                row["uuid"]: known[row["uuid"]]
-                for question in questions(person) for row in search_patients(rows, {"q": question})
-            }  # fmt: skip
-            found.append((case, worth_asking(person, there, ON)))
-    return found
-
-
-def as_candidate(rows: Rows, row: dict[str, Any]) -> Candidate:
-    born = row["birthdate"]
-    person = {
-        "names": [{"givenName": row["given"], "familyName": row["family"], "preferred": True}], "gender": row["gender"],
-        "birthdate": born and datetime.fromisoformat(born).replace(tzinfo=rows.zone),
-        "birthdateEstimated": row["estimated"],
-    }  # fmt: skip
-    made = represent(rows.new_patient(row["uuid"], person, []), view_of({"v": VIEW}), "")
-    return read(made, {"identifier_types": TYPES})
-
-
-@pytest.mark.again
-def test_of_a_thousand_people_the_right_one_is_among_the_first_three() -> None:
-    known = [(case, asked) for case, asked in thousand() if case.truth]
-    seen = Counter(case.kind for case, asked in known if case.truth & {one.id for one in asked[:3]})
-    there = Counter(case.kind for case, _ in known)
-    assert sum(there.values()) > 800
-    assert sum(seen.values()) >= 0.95 * sum(there.values()), {k: (seen[k], n) for k, n in there.items() if seen[k] < n}
-    assert all(seen[kind] >= 0.8 * n for kind, n in there.items()), {k: (seen[k], n) for k, n in there.items()}
-
-
-def test_namesakes_and_people_of_another_sex_or_date_are_asked_about_and_most_strangers_are_not() -> None:
-    """Who may be another person is never left out by being put lower: it is a person who decides."""
-    kinds = openmrs_lookalikes.KINDS
-    asked = {kind: [bool(found) for case, found in thousand() if case.kind == kind] for kind in kinds}
-    assert all(asked["same"]) and all(asked["other_sex"])
-    assert sum(asked["namesake"]) > 0.5 * len(asked["namesake"])
-    assert sum(asked["unknown"]) < 0.2 * len(asked["unknown"])
-    assert all(len(found) <= KEPT for _, found in thousand())
