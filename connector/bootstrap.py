@@ -259,7 +259,7 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     """The adapter of a target over an HTTP client. Raises ConfigError."""
     values = target.settings
     if target.kind == "dhis2":
-        wanted = {**values, "expected": expected_metadata(pack)}
+        wanted = {**values, "expected": expected_metadata(pack), "live_from": target.live_from}
         return Dhis2Target(client, name=target.name, settings=wanted, look_first=True, now=clock.now)
     if target.kind == "dhis2_tracker":
         overwrite = target.on_existing == "overwrite"

@@ -46,10 +46,12 @@ REASONS: dict[str, Reason] = {
         Who.MINISTRY,
         "Cette période est close ou déjà approuvée dans DHIS2. Relais ne force rien : le changement attend, et Relais "
         "redemande chaque jour. Rouvrez la période (exception de verrouillage, retrait de l'approbation, fenêtre de "
-        "saisie), ou mettez l'envoi de côté avec une note.",
+        "saisie), ou mettez l'envoi de côté avec une note. 2.43.0 et 2.43.1 refusent ce qui est dans une fenêtre de "
+        "saisie ouverte : là, n'en ouvrez pas, retirez-les toutes du jeu, ou mettez DHIS2 à jour.",
         "This period is closed or already approved in DHIS2. Relais forces nothing: the change waits, and Relais asks "
         "again each day. Reopen the period (lock exception, taking back the approval, input window), or park the "
-        "delivery with a note.",
+        "delivery with a note. 2.43.0 and 2.43.1 refuse what is inside an open input window: there open none, remove "
+        "them all from the data set, or update DHIS2.",
     ),
     "dhis2.value_already_there": Reason(
         _D,
