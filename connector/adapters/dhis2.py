@@ -31,11 +31,10 @@ from connector.adapters.dhis2_probe import (
     Account,
     Asked,
     account_of,
-    clock,
-    ending,
     examine,
     keeps_noughts,
     lacking,
+    timely,
     to_send,
     unreachable,
 )
@@ -234,13 +233,12 @@ class Dhis2Target:
         approved = {
             code: await self._approved(one, wanted[code], info, live_from) for code, one in found.items() if one
         }
-        timely: list[Finding] = []
-        if self._now is not None:
-            timely = clock(self.name, said_at, self._now())
-            if self.settings.get("token"):
-                timely += ending(self.name, await looking.tokens(self._get), self._now())
         asked = Asked(info, me, live_from, {code: unit for code, unit in approved.items() if unit})
-        return [*examine(self.name, asked, wanted, found, elsewhere), *timely]
+        findings = examine(self.name, asked, wanted, found, elsewhere)
+        if self._now is None:
+            return findings
+        tokens = await looking.tokens(self._get) if self.settings.get("token") else {}
+        return [*findings, *timely(self.name, said_at, tokens, self._now())]
 
     async def _approved(
         self, data_set: DataSet, wanted: Mapping[str, Any], info: Mapping[str, Any], live_from: str

@@ -500,6 +500,11 @@ def _shut(code: str, data_set: DataSet, period: str | None, asked: Asked) -> Ite
         yield _found("dhis2.period_approved", about, name=code, period=period, unit=unit)
 
 
+def timely(name: str, said: str, tokens: Mapping[str, Any], now: datetime) -> list[Finding]:
+    """The server's clock, and the life of our tokens. ``said``: the ``Date`` of an answer; ``now``: ours."""
+    return [*clock(name, said, now), *ending(name, tokens, now)]
+
+
 def clock(name: str, said: str, now: datetime) -> list[Finding]:
     """``said``: the ``Date`` of an answer. Nothing when there is none."""
     try:

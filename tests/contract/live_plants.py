@@ -145,7 +145,8 @@ def _stage(program: Json) -> Json:
     return found
 
 
-#: Troubles with a tracker. ``spoil(program, _)``; ``stands``: a place in ``tests/tracker_pack.py``.
+#: Troubles with a tracker. ``spoil(program, _)``; ``stands``: a place in ``tests/tracker_pack.py``, or in a file of
+#: the shipped pack.
 TRACKER: tuple[Live, ...] = (
     Live("dhis2.program_missing", "tracker", "DHIS2 has no program TR_ENFANTS", "DHIS2 has the program TR_ENFANTS",
          ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(code="TR_OTHER")),
@@ -154,6 +155,8 @@ TRACKER: tuple[Live, ...] = (
     Live("dhis2.program_no_write", "tracker", "TR_ENFANTS is shared with our user to view",
          "TR_ENFANTS is shared with data write access",
          ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(write=False)),
+    Live("dhis2.program_unit_not_assigned", "tracker", "ML-KKO-D1-A1-S1 is not assigned to TR_ENFANTS", "it is assigned",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"), lambda program, _: program["orgUnits"].remove("ML-KKO-D1-A1-S1")),
     Live("dhis2.stage_missing", "tracker", "TR_ENFANTS has no stage TR_VISITE", "TR_ENFANTS has the stage TR_VISITE",
          ("tracker.yaml", "- id: «TR_VISITE"), lambda program, _: _stage(program).update(code="TR_OTHER")),
     Live("dhis2.stage_once", "tracker", "the stage TR_VISITE is not repeatable", "it is repeatable",
