@@ -32,6 +32,7 @@ from connector.adapters.dhis2_probe import (
     Asked,
     account_of,
     examine,
+    first_end,
     keeps_noughts,
     lacking,
     timely,
@@ -119,7 +120,7 @@ class Dhis2Target:
         now: Callable[[], datetime] | None = None,
     ) -> None:
         """``look_first``: ask what our user may do before the first send, and hold back what it may not. ``now`` is
-        asked only by the probe, to compare clocks."""
+        asked only to compare clocks and for the life of our tokens."""
         self._now = now
         self._date = ""  #: ``Date`` of the last answer
         self.client = client
@@ -237,8 +238,16 @@ class Dhis2Target:
         findings = examine(self.name, asked, wanted, found, elsewhere)
         if self._now is None:
             return findings
-        tokens = await looking.tokens(self._get) if self.settings.get("token") else {}
+        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
         return [*findings, *timely(self.name, said_at, tokens, self._now())]
+
+    async def token_ends(self) -> datetime | None:
+        if self._now is None or not self.settings.get("token"):
+            return None
+        try:
+            return first_end(await looking.tokens(self._get), self._now())
+        except _Stop as stop:
+            raise self._unreadable("", stop) from stop
 
     async def _approved(
         self, data_set: DataSet, wanted: Mapping[str, Any], info: Mapping[str, Any], live_from: str

@@ -51,9 +51,14 @@ async def there(get: Get, collection: str, codes: Sequence[str]) -> set[str]:
 
 
 async def tokens(get: Get) -> Mapping[str, Any]:
-    """The tokens of our account; nothing where the server does not tell (they can be switched off)."""
+    """The tokens of our account. Raises Stop, also where they are switched off."""
+    return await get("/api/apiToken", {"fields": "id,expire"})
+
+
+async def tokens_if_told(get: Get) -> Mapping[str, Any]:
+    """As ``tokens``; nothing where the server does not tell."""
     try:
-        return await get("/api/apiToken", {"fields": "id,expire"})
+        return await tokens(get)
     except Stop:
         return {}
 

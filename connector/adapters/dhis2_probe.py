@@ -519,12 +519,19 @@ def clock(name: str, said: str, now: datetime) -> list[Finding]:
 
 
 def ending(name: str, tokens: Mapping[str, Any], now: datetime) -> list[Finding]:
-    """``tokens``: those of our account (389: ``expire`` in milliseconds; which is ours is not told). The first that
-    ends soon; those that have ended already are not the one we use."""
+    """A token of our account that ends soon. ``tokens``: as ``first_end`` reads them."""
+    end = first_end(tokens, now)
+    if end is None or end - now > _SOON:
+        return []
+    return [_found("dhis2.token_expires", name=name, day=end.date().isoformat())]
+
+
+def first_end(tokens: Mapping[str, Any], now: datetime) -> datetime | None:
+    """``tokens``: those of our account (389: ``expire`` in milliseconds; which is ours is not told). The end that comes
+    first; those that have ended already are not the one we use."""
     ends = [one["expire"] / 1000 for one in _listed(tokens, "apiToken") if _milliseconds(one)]
-    soon = [end for end in sorted(ends) if 0 < end - now.timestamp() <= _SOON.total_seconds()]
-    days = [datetime.fromtimestamp(end, UTC).date().isoformat() for end in soon[:1]]
-    return [_found("dhis2.token_expires", name=name, day=day) for day in days]
+    later = [end for end in ends if end > now.timestamp()]
+    return datetime.fromtimestamp(min(later), UTC) if later else None
 
 
 def _milliseconds(token: Any) -> bool:

@@ -35,7 +35,7 @@ from connector.adapters.dhis2 import HEADERS, send_token
 from connector.adapters.dhis2_answers import fault_of
 from connector.adapters.dhis2_looking import Stop as _Stop
 from connector.adapters.dhis2_looking import unavailable as _unavailable
-from connector.adapters.dhis2_probe import Asked, timely, unreachable
+from connector.adapters.dhis2_probe import Asked, first_end, timely, unreachable
 from connector.adapters.dhis2_tracker_metadata import FIELDS, Field, Program, Stage, program_of
 from connector.adapters.dhis2_tracker_probe import examine
 from connector.errors import TargetUnreadable
@@ -95,7 +95,7 @@ class Dhis2TrackerTarget:
         overwrite: bool = False,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        """``now`` is asked only by the probe, to compare clocks."""
+        """``now`` is asked only to compare clocks and for the life of our tokens."""
         self._now = now
         self._date = ""  #: ``Date`` of the last answer
         self.settings = settings
@@ -176,8 +176,17 @@ class Dhis2TrackerTarget:
         found = examine(self.name, Asked(info, me), self._tracker, program, units, elsewhere)
         if self._now is None:
             return found
-        tokens = await looking.tokens(self._get) if self.settings.get("token") else {}
+        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
         return [*found, *timely(self.name, said_at, tokens, self._now())]
+
+    async def token_ends(self) -> datetime | None:
+        if self._now is None or not self.settings.get("token"):
+            return None
+        try:
+            return first_end(await looking.tokens(self._get), self._now())
+        except _Stop as stop:
+            code = stop.outcome.reason
+            raise TargetUnreadable.because(code, answers.reason(code), self.name) from stop
 
     # ------------------------------------------------------------ people
 
