@@ -41,6 +41,14 @@ REASONS: dict[str, Reason] = {
         "These figures leave only once approved, as the configuration asks. Relais keeps them ready: approve them on "
         "the page Completeness or with relais approve dhis2 --period.",
     ),
+    "dhis2.completion_first": Reason(
+        _D,
+        Who.NOBODY,
+        "Des chiffres d'un mois déclaré complet changent, et le paquet demande (on_change: mark_incomplete) que Relais "
+        "retire d'abord sa déclaration. Ils partent juste après, puis le mois est déclaré complet de nouveau.",
+        "Figures of a month reported complete change, and the pack asks (on_change: mark_incomplete) that Relais takes "
+        "its completion back first. They leave right after, then the month is reported complete again.",
+    ),
     "dhis2.period_closed": Reason(
         _D,
         Who.MINISTRY,
