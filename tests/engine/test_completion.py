@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from connector.engine import kept_plans, runs
 from connector.mappings.pack import Pack
 from tests.engine.house import MODIBO, UNIT, WORKERS, Change, Make, Road, only_here, said, visit
 
@@ -129,3 +130,15 @@ def test_figures_that_are_as_before_leave_the_month_complete(make_road: Make) ->
     road.cht.delete("visit-08-3")
     road.settle()
     assert "POST dataValueSets" not in seen.writes and figures(road) == before and completed(road) == MONTHS
+
+
+def test_a_plan_sends_no_figure_under_an_old_completion(make_road: Make) -> None:
+    road, seen, before = changed(make_road, "mark_incomplete")
+    road.run(targets=[])
+    plan = kept_plans.keep(road.engine, "awa", "dhis2")
+    assert {one["period"] for one in plan["items"]} == {AUGUST}
+    road.engine.run = "the plan"
+    summary = road.go(lambda: runs.carry_out(road.engine, plan["id"], "awa"))
+    assert seen.writes == [] and summary["outcome"] == "waiting", "what it takes is in no plan"
+    road.run()
+    assert seen.writes == TAKEN_BACK and figures(road) != before and completed(road) == MONTHS
