@@ -260,12 +260,20 @@ def adapter_of(pack: Pack, names: Names, clock: Any, target: TargetConfig, clien
     """The adapter of a target over an HTTP client. Raises ConfigError."""
     values = target.settings
     if target.kind == "dhis2":
-        wanted = {**values, "expected": expected_metadata(pack)}
+        wanted = {**values, "expected": expected_metadata(pack), "live_from": target.live_from}
         return Dhis2Target(client, name=target.name, settings=wanted, look_first=True, now=clock.now)
     if target.kind == "dhis2_tracker":
         overwrite = target.on_existing == "overwrite"
+        level = pack.tracker.level if pack.tracker else ""
+        units = sorted({row.org_unit for row in pack.org_units if row.level == level})
         return Dhis2TrackerTarget(
-            client, name=target.name, settings=values, names=names, tracker=pack.tracker, overwrite=overwrite
+            client,
+            name=target.name,
+            settings={**values, "org_units": units},
+            names=names,
+            tracker=pack.tracker,
+            overwrite=overwrite,
+            now=clock.now,
         )
     if target.kind == "openmrs":
         return OpenmrsTarget(

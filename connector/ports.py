@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from connector.model import (
     Capabilities,
@@ -96,6 +96,16 @@ class Target(Protocol):
 
     async def probe(self) -> Sequence[Finding]:
         """Reachable, authorised, metadata in place. An empty list means all is well."""
+        ...
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """A target that can tell how long our access to it lasts."""
+
+    async def token_ends(self) -> datetime | None:
+        """When the first of our tokens there ends; None when there is none, or none that ends. One read. Raises
+        ``TargetUnreadable``."""
         ...
 
 

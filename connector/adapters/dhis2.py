@@ -5,8 +5,8 @@ One block (data set, org unit, period) is one request; several when the server t
 and are remembered until the server refuses one. Every row is accounted for: by the server's counters, or by reading it
 back. Nothing else is retried here.
 Settings: ``token`` (a bare one is sent as ``ApiToken``), ``gzip`` (``false``: what is sent is not compressed),
-``settles_within`` (seconds), ``max_answer_bytes``, ``expected`` (what ``probe`` compares the server with, see
-``dhis2_probe``).
+``settles_within`` (seconds), ``max_answer_bytes``, ``expected`` and ``live_from`` (what ``probe`` compares the
+server with, see ``dhis2_probe``).
 """
 
 from __future__ import annotations
@@ -26,21 +26,27 @@ import orjson
 
 from connector import http, periods
 from connector.adapters import dhis2_answers as answers
+from connector.adapters import dhis2_looking as looking
+from connector.adapters.dhis2_looking import Stop as _Stop
+from connector.adapters.dhis2_looking import rows as _rows
+from connector.adapters.dhis2_looking import unavailable as _unavailable
 from connector.adapters.dhis2_metadata import FIELDS, DataSet, Element, Unit, data_set_of
 from connector.adapters.dhis2_probe import (
     Account,
+    Asked,
     account_of,
-    clock,
-    ending,
     examine,
+    first_end,
     keeps_noughts,
     lacking,
     server,
+    timely,
+    to_send,
     unreachable,
 )
 from connector.adapters.request_size import RequestSize
 from connector.errors import LaneBusy, TargetUnreadable
-from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, ValueOutcome, Verdict
+from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, Severity, ValueOutcome, Verdict
 from connector.ports import Progress
 
 #: A server up to 2.42 stores values for units and combos outside the data set unless asked not to (139, 081).
@@ -56,8 +62,6 @@ STRICT = {
 HEADERS = {"X-Requested-With": "XMLHttpRequest"}
 #: Blocks under way at once. The server imports each in a transaction of its own.
 _SIDE_BY_SIDE = 4
-#: Codes asked for in one request of the probe.
-_CODES_AT_ONCE = 100
 #: Refusals after which the remembered metadata may be out of date.
 _STALE = {
     "dhis2.E7600",
@@ -97,14 +101,6 @@ Cell = tuple[str, str]  #: data element code, category option combo code
 Rows = dict[Cell, str]
 
 
-class _Stop(Exception):
-    """The delivery ends here with this outcome."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-
-
 @dataclass(frozen=True, slots=True)
 class _Where:
     """The block a payload is about, resolved."""
@@ -135,7 +131,7 @@ class Dhis2Target:
         now: Callable[[], datetime] | None = None,
     ) -> None:
         """``look_first``: ask what our user may do before the first send, and hold back what it may not. ``now`` is
-        asked only by the probe, to compare clocks."""
+        asked only to compare clocks and for the life of our tokens."""
         self._now = now
         self._date = ""  #: ``Date`` of the last answer
         self.client = client
@@ -238,40 +234,47 @@ class Dhis2Target:
         self._data_sets.clear()
         self._account = None
         try:
-            info = await self._get("/api/system/info", {"fields": "version,calendar,serverDate"})
+            info = await self._get("/api/system/info", {"fields": looking.INFO})
             said_at = self._date
             self._keeps_noughts = keeps_noughts(info)
-            me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
+            me = await self._get("/api/me", {"fields": looking.ME})
             wanted = self.settings.get("expected") or {}
             found = {code: await self._find_data_set(code) for code in wanted}
             elements, units = lacking(wanted, found)
-            elsewhere = await self._there("dataElements", elements) | await self._there("organisationUnits", units)
+            elsewhere = await looking.there(self._get, "dataElements", elements)
+            elsewhere |= await looking.there(self._get, "organisationUnits", units)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        timely: list[Finding] = []
-        if self._now is not None:
-            timely = clock(self.name, said_at, self._now())
-            if self.settings.get("token"):
-                timely += ending(self.name, await self._tokens(), self._now())
-        return [*examine(self.name, info, me, wanted, found, elsewhere), *timely]
+        live_from = str(self.settings.get("live_from") or "")
+        approved = {
+            code: await self._approved(one, wanted[code], info, live_from) for code, one in found.items() if one
+        }
+        asked = Asked(info, me, live_from, {code: unit for code, unit in approved.items() if unit})
+        findings = examine(self.name, asked, wanted, found, elsewhere)
+        if self._now is None:
+            return findings
+        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
+        return [*findings, *timely(self.name, said_at, tokens, self._now())]
 
-    async def _tokens(self) -> Mapping[str, Any]:
-        """The tokens of our account; nothing where the server does not tell (they can be switched off)."""
+    async def token_ends(self) -> datetime | None:
+        if self._now is None or not self.settings.get("token"):
+            return None
         try:
-            return await self._get("/api/apiToken", {"fields": "id,expire"})
-        except _Stop:
-            return {}
+            return first_end(await looking.tokens(self._get), self._now())
+        except _Stop as stop:
+            raise self._unreadable("", stop) from stop
 
-    async def _there(self, collection: str, codes: Sequence[str]) -> set[str]:
-        """Which of these codes DHIS2 has, whatever data set they belong to. Raises _Stop."""
-        found: set[str] = set()
-        plain = [code for code in codes if not set(code) & set(",:[]")]
-        for start in range(0, len(plain), _CODES_AT_ONCE):
-            named = ",".join(plain[start : start + _CODES_AT_ONCE])
-            query = {"filter": f"code:in:[{named}]", "fields": "id,code", "paging": "false"}
-            body = await self._get(f"/api/{collection}", query)
-            found |= {str(row.get("code")) for row in _rows(body, collection)}
-        return found
+    async def _approved(
+        self, data_set: DataSet, wanted: Mapping[str, Any], info: Mapping[str, Any], live_from: str
+    ) -> str | None:
+        """Code of an org unit whose figures of the period to be sent are approved."""
+        period = to_send(info, data_set.period_type, live_from)
+        if not data_set.workflow or period is None:
+            return None
+        of_ours = {one.id: code for code, one in data_set.units.items() if code in set(wanted.get("org_units", ()))}
+        places = [(one.id, one.path) for one in data_set.units.values() if one.id in of_ours]
+        uid = await looking.first_approved(self._get, data_set.workflow, period, places)
+        return of_ours[uid] if uid else None
 
     async def read_block(self, data_set: str, org_unit: str, period: str) -> dict[Cell, str]:
         """Values the server holds: (element code, combo code) -> value, default attribute combo only. Elements that
@@ -527,9 +530,10 @@ class Dhis2Target:
         info = await self._get("/api/system/info", {"fields": "version,calendar"})
         if not isinstance(info.get("version"), str):
             raise _unavailable("dhis2.unavailable")
-        for finding in server(self.name, info):  # for a person; what waits is not parked for its age either
-            raise _Stop(Outcome(Verdict.DEFERRED, finding.code, of_target=True, endless=True))
-        me = await self._get("/api/me", {"fields": "username,authorities,organisationUnits[id,path]"})
+        if wrong := [finding for finding in server(self.name, info) if finding.severity is Severity.ERROR]:
+            # for a person to mend; what waits is not parked for its age either
+            raise _Stop(Outcome(Verdict.DEFERRED, wrong[0].code, of_target=True, endless=True))
+        me = await self._get("/api/me", {"fields": looking.ME})
         self._account = account_of(info, me)
         if not self._account.may_enter:
             self._account = None
@@ -648,14 +652,6 @@ def _resolved(data_set: DataSet, payload: Mapping[str, Any], account: Account | 
     if account is not None and not account.covers(unit.path):
         raise _held("dhis2.outside_scope")
     return _Where(data_set, unit, period, attribute)
-
-
-def _rows(body: Mapping[str, Any], name: str, *, needed: bool = True) -> list[Mapping[str, Any]]:
-    """The list of objects under a name. Raises _Stop when it is not there or another thing is."""
-    rows = body.get(name) if needed else body.get(name, [])
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise _unavailable("dhis2.unavailable")
-    return rows
 
 
 def _whole(row: Mapping[str, Any]) -> bool:
@@ -800,7 +796,3 @@ def _held(code: str) -> _Stop:
 
 def _refused(code: str) -> _Stop:
     return _Stop(Outcome(Verdict.REJECTED, code))
-
-
-def _unavailable(code: str, status: int | None = None) -> _Stop:
-    return _Stop(Outcome(Verdict.DEFERRED, code, of_target=True, http_status=status))

@@ -41,15 +41,25 @@ REASONS: dict[str, Reason] = {
         "These figures leave only once approved, as the configuration asks. Relais keeps them ready: approve them on "
         "the page Completeness or with relais approve dhis2 --period.",
     ),
+    "dhis2.completion_first": Reason(
+        _D,
+        Who.NOBODY,
+        "Des chiffres d'un mois déclaré complet changent, et le paquet demande (on_change: mark_incomplete) que Relais "
+        "retire d'abord sa déclaration. Ils partent juste après, puis le mois est déclaré complet de nouveau.",
+        "Figures of a month reported complete change, and the pack asks (on_change: mark_incomplete) that Relais takes "
+        "its completion back first. They leave right after, then the month is reported complete again.",
+    ),
     "dhis2.period_closed": Reason(
         _D,
         Who.MINISTRY,
         "Cette période est close ou déjà approuvée dans DHIS2. Relais ne force rien : le changement attend, et Relais "
         "redemande chaque jour. Rouvrez la période (exception de verrouillage, retrait de l'approbation, fenêtre de "
-        "saisie), ou mettez l'envoi de côté avec une note.",
+        "saisie), ou mettez l'envoi de côté avec une note. 2.43.0 et 2.43.1 refusent ce qui est dans une fenêtre de "
+        "saisie ouverte : là, n'en ouvrez pas, retirez-les toutes du jeu, ou mettez DHIS2 à jour.",
         "This period is closed or already approved in DHIS2. Relais forces nothing: the change waits, and Relais asks "
         "again each day. Reopen the period (lock exception, taking back the approval, input window), or park the "
-        "delivery with a note.",
+        "delivery with a note. 2.43.0 and 2.43.1 refuse what is inside an open input window: there open none, remove "
+        "them all from the data set, or update DHIS2.",
     ),
     "dhis2.value_already_there": Reason(
         _D,

@@ -196,8 +196,11 @@ _V43: dict[str, Row] = {
     "E8030": (
         _D,
         Who.MINISTRY,
-        "période close à la saisie ; rouvrez-la (exception de verrouillage, fenêtre de saisie)",
-        "period closed for data entry; reopen it (lock exception, input window)",
+        "période close à la saisie ; rouvrez-la (exception de verrouillage). 2.43.0 et 2.43.1 lisent les fenêtres de "
+        "saisie à l'envers : n'en ouvrez pas, retirez-les du jeu ou mettez DHIS2 à jour. Après 2.43.1, ouvrez la "
+        "fenêtre",
+        "period closed for data entry; reopen it (lock exception). 2.43.0 and 2.43.1 read data input periods the wrong "
+        "way round: open none, remove them from the set or update DHIS2. After 2.43.1, open the input period",
     ),
     "E8031": (
         _D,

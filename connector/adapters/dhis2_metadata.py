@@ -15,9 +15,11 @@ from connector import periods
 #: What DHIS2 gives everything as id (developer guide, "unique identifiers"). An answer with another one is garbled.
 UID = re.compile("[A-Za-z][A-Za-z0-9]{10}")
 
+UNIT_FIELDS = "organisationUnits[id,code,path,openingDate,closedDate]"
 FIELDS = (
-    "id,code,periodType,expiryDays,categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
-    "organisationUnits[id,code,path,openingDate,closedDate],"
+    "id,code,periodType,expiryDays,openFuturePeriods,workflow[id],dataInputPeriods[period[id],openingDate,closingDate],"
+    "categoryCombo[categoryOptionCombos[id,code,name]],access[data[write]],"
+    f"{UNIT_FIELDS},"
     "dataSetElements[categoryCombo[categoryOptionCombos[id,code,name]],dataElement[id,code,valueType,zeroIsSignificant,"
     "aggregationType,optionSet[id],categoryCombo[categoryOptionCombos[id,code,name]]]]"
 )
@@ -46,6 +48,18 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A data input period: figures of ``period`` are taken from ``opening`` to ``closing`` (ISO dates, "" for ever)."""
+
+    period: str
+    opening: str
+    closing: str
+
+    def holds(self, today: str) -> bool:
+        return self.opening <= today and (not self.closing or today <= self.closing)
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
     id: str
     period_type: str
@@ -56,6 +70,9 @@ class DataSet:
         str, str
     ]  #: as ``Element.combos``; without ``default`` its figures are told apart by more
     expiry_days: int = 0  #: after the end of a period, while figures are taken; 0: for ever
+    future: int = 0  #: periods ahead that are open; 0: the current one is closed still
+    windows: tuple[Window, ...] = ()  #: none: every period is open
+    workflow: str = ""  #: UID of its approval workflow
 
     def codes(self) -> dict[tuple[str, str], tuple[str, str]]:
         """(element UID, combo UID) -> (element code, combo code)."""
@@ -78,24 +95,40 @@ def data_set_of(wire: Mapping[str, Any]) -> DataSet:
             combos=_combos(combo),
             value_type=str(element.get("valueType", "")),
         )
-    units = {
-        unit["code"]: Unit(
+    return DataSet(
+        id=_id(wire),
+        period_type=wire["periodType"],
+        writable=bool(wire.get("access", {}).get("data", {}).get("write", True)),
+        elements=elements,
+        units=units_of(wire),
+        attribute_combos=_combos(wire["categoryCombo"]),
+        expiry_days=_days(wire.get("expiryDays")),
+        future=_days(wire.get("openFuturePeriods")),
+        windows=_windows(wire.get("dataInputPeriods")),
+        workflow=str(named["id"]) if isinstance(named := wire.get("workflow"), Mapping) and "id" in named else "",
+    )
+
+
+def units_of(wire: Mapping[str, Any]) -> dict[str, Unit]:
+    """The org units of a data set or program asked for with ``UNIT_FIELDS``, by code."""
+    return {
+        str(unit["code"]): Unit(
             _id(unit),
             str(unit.get("path", "")),
             str(unit.get("openingDate", ""))[:10],
             str(unit.get("closedDate", ""))[:10],
         )
         for unit in wire.get("organisationUnits", ())
-        if "code" in unit
+        if unit.get("code")
     }
-    return DataSet(
-        id=_id(wire),
-        period_type=wire["periodType"],
-        writable=bool(wire.get("access", {}).get("data", {}).get("write", True)),
-        elements=elements,
-        units=units,
-        attribute_combos=_combos(wire["categoryCombo"]),
-        expiry_days=_days(wire.get("expiryDays")),
+
+
+def _windows(listed: Any) -> tuple[Window, ...]:
+    """Only the probe looks at them, so one that cannot be read is passed over: it stops no figure."""
+    return tuple(
+        Window(str(one["period"]["id"]), str(one.get("openingDate") or "")[:10], str(one.get("closingDate") or "")[:10])
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, Mapping) and isinstance(one.get("period"), Mapping) and "id" in one["period"]
     )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from connector import periods
-from connector.adapters.dhis2_metadata import DataSet
+from connector.adapters.dhis2_metadata import DataSet, Unit
 from connector.adapters.reasons import Reason
 from connector.findings import Code, Pair, found, listed
 from connector.model import Finding, Severity, Who
@@ -26,6 +26,8 @@ _SETUP = ("Corrigez le code, ou lancez relais setup dhis2.", "Mend the code, or 
 _SKEW_SECONDS = 60
 #: So long before its end a token is a finding: a DHIS2 token lives 30 days unless more was asked for.
 _SOON = timedelta(days=14)
+#: A period that lasts longer is worth seeing before it is over.
+_QUARTER = timedelta(days=93)
 #: Types of data element that take the figures of an indicator (DHIS2 developer guide, "Value types").
 _NUMBERS = ("NUMBER", "INTEGER", "INTEGER_ZERO_OR_POSITIVE", "PERCENTAGE", "UNIT_INTERVAL")
 
@@ -44,6 +46,24 @@ FINDINGS: Mapping[str, Code] = {
             "Keep this target in shadow mode until a version of Relais supports it.",
         ),
         who=Who.SYSADMIN,
+    ),
+    "dhis2.version_from_source": Code(
+        (
+            "{name} est DHIS2 {version} : Relais connaît cette version par son code source seulement",
+            "{name} is DHIS2 {version}: Relais knows this version from its source code only",
+        ),
+        (
+            "Relais a été comparé à des serveurs 2.42 et 2.43 en marche, pas à celui-ci : une réponse peut différer.",
+            "Relais was compared with running servers of 2.42 and 2.43, not with this one: an answer may differ.",
+        ),
+        (
+            "Avant d'envoyer pour de bon, lancez make truth DHIS2_URL=… sur une copie, ou un mois en mode shadow ; ou "
+            "passez à DHIS2 2.42 ou plus.",
+            "Before sending in earnest run make truth DHIS2_URL=… against a copy, or a month in shadow mode; or update "
+            "DHIS2 to 2.42 or later.",
+        ),
+        Severity.WARNING,
+        Who.SYSADMIN,
     ),
     "dhis2.calendar": Code(
         ("{name} compte dans le calendrier {calendar}", "{name} counts in the {calendar} calendar"),
@@ -102,6 +122,79 @@ FINDINGS: Mapping[str, Code] = {
             "Administration des données → exceptions de verrouillage, ou Maintenance → Ensembles de données → jours "
             "d'expiration.",
             "Data administration → Lock exceptions, or Maintenance → Data sets → Expiry days.",
+        ),
+        Severity.WARNING,
+        Who.MINISTRY,
+    ),
+    "dhis2.period_opens_late": Code(
+        (
+            "{name} ne prend les chiffres de {period} qu'après le {day}",
+            "{name} takes the figures of {period} only after {day}",
+        ),
+        (
+            "Jusque-là ils attendent ici, et DHIS2 ne montre rien de la période en cours.",
+            "Until then they wait here, and DHIS2 shows nothing of the current period.",
+        ),
+        (
+            "Si on doit les voir avant : Maintenance → Ensembles de données → périodes futures ouvertes à la saisie : "
+            "1.",
+            "If they are to be seen before: Maintenance → Data sets → Open future periods for data entry: 1.",
+        ),
+        Severity.WARNING,
+        Who.MINISTRY,
+    ),
+    "dhis2.input_window_closed": Code(
+        (
+            "{name} : aucune fenêtre de saisie n'est ouverte pour {period}",
+            "{name}: no data input period is open for {period}",
+        ),
+        (
+            "DHIS2 refuse ces chiffres ; ils attendent ici qu'on ouvre la fenêtre.",
+            "DHIS2 refuses these figures; they wait here until the window is opened.",
+        ),
+        (
+            "Maintenance → Ensembles de données → périodes de saisie des données : {period}, avec des dates "
+            "d'ouverture et de clôture qui comprennent aujourd'hui.",
+            "Maintenance → Data sets → Data input periods: {period}, with opening and closing dates that include "
+            "today.",
+        ),
+        Severity.WARNING,
+        Who.MINISTRY,
+    ),
+    "dhis2.input_window_inverted": Code(
+        (
+            "{name} : DHIS2 {version} lit les fenêtres de saisie à l'envers et refuse {period} (E8030)",
+            "{name}: DHIS2 {version} reads data input periods the wrong way round and refuses {period} (E8030)",
+        ),
+        (
+            "2.43.0 et 2.43.1 refusent ce qui est dans une fenêtre ouverte : en ouvrir une, ou la prolonger, garde la "
+            "période close.",
+            "2.43.0 and 2.43.1 refuse what is inside an open window: to open one, or to make it longer, keeps the "
+            "period shut.",
+        ),
+        (
+            "Passez à une version après 2.43.1 ; ou, jusque-là, Maintenance → Ensembles de données → périodes de "
+            "saisie des données : retirez-les toutes de ce jeu.",
+            "Update to a version after 2.43.1; or, until then, Maintenance → Data sets → Data input periods: remove "
+            "them all from this set.",
+        ),
+        Severity.WARNING,
+        Who.TARGET_ADMIN,
+    ),
+    "dhis2.period_approved": Code(
+        (
+            "{name} : {period} est déjà approuvé pour {unit}",
+            "{name}: {period} is approved already for {unit}",
+        ),
+        (
+            "DHIS2 n'y change plus rien. Relais ne touche pas à l'approbation : ce qui n'est pas encore envoyé, ou "
+            "change encore, attend.",
+            "DHIS2 changes nothing there any more. Relais does not touch approvals: what is not sent yet, or still "
+            "changes, waits.",
+        ),
+        (
+            "Approbation des données → cet ensemble, cette période, cette unité : retirez l'approbation.",
+            "Data approval → this set, this period, this unit: unapprove.",
         ),
         Severity.WARNING,
         Who.MINISTRY,
@@ -213,7 +306,39 @@ FINDINGS: Mapping[str, Code] = {
         Severity.WARNING,
         Who.TARGET_ADMIN,
     ),
+    "dhis2.org_unit_not_open": Code(
+        (
+            "l'unité {name} n'ouvre que le {day} dans DHIS2, après {period}",
+            "org unit {name} opens only on {day} in DHIS2, after {period}",
+        ),
+        (
+            "Les chiffres d'avant cette date attendent ici ; 2.43 les refuserait (E8031).",
+            "Figures of before that day wait here; 2.43 would refuse them (E8031).",
+        ),
+        (
+            "Maintenance → Unités d'organisation → date d'ouverture : le premier jour où elle a travaillé ; ou "
+            "commencez sa ligne ce jour-là dans org_units.csv (valid_from).",
+            "Maintenance → Organisation units → Opening date: the first day it worked; or begin its line on that day "
+            "in org_units.csv (valid_from).",
+        ),
+        Severity.WARNING,
+        Who.TARGET_ADMIN,
+    ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the server said beside its metadata. ``info``: ``/api/system/info``; ``me``: ``/api/me``; ``live_from``: of
+    the target; ``approved``: data set code -> code of an org unit whose period to be sent is approved."""
+
+    info: Mapping[str, Any]
+    me: Mapping[str, Any]
+    live_from: str = ""
+    approved: Mapping[str, str] = field(default_factory=dict)
+
+    def may(self, *authorities: str) -> bool:
+        return bool({"ALL", *authorities} & set(map(str, _listed(self.me, "authorities"))))
 
 
 def unreachable(code: str, why: Reason) -> Finding:
@@ -233,26 +358,33 @@ def lacking(expected: Mapping[str, Any], sets: Mapping[str, DataSet | None]) -> 
 
 def examine(
     name: str,
-    info: Mapping[str, Any],
-    me: Mapping[str, Any],
+    asked: Asked,
     expected: Mapping[str, Any],
     sets: Mapping[str, DataSet | None],
     elsewhere: Collection[str] = (),
 ) -> list[Finding]:
     """Findings for the server's version, our user and each expected data set. ``elsewhere``: codes of data elements and
     org units that are in DHIS2, though not in their data set."""
-    roots = {str(unit["id"]) for unit in _listed(me, "organisationUnits") if isinstance(unit, Mapping) and "id" in unit}
-    roots = roots if not _writes_anywhere(info, me) else set()
-    findings = [*server(name, info), *_user(name, info, me, roots)]
+    account = account_of(asked.info, asked.me)
+    findings = list(server(name, asked.info))
+    if not account.may_enter:
+        findings.append(_found("dhis2.credentials_no_authority", name=name))
+    findings += no_units(account)
     for code, wanted in expected.items():
         data_set = sets.get(code)
         if data_set is None:
             findings.append(_found("dhis2.data_set_missing", ("data_set", code), name=code))
             continue
+        period = to_send(asked.info, data_set.period_type, asked.live_from)
         findings += _data_set(code, wanted, data_set)
-        findings += _expired(code, data_set, info, me)
+        findings += _shut(code, data_set, period, asked)
         findings += _elements(code, wanted.get("elements", {}), data_set, elsewhere)
-        findings += _units(code, wanted.get("org_units", ()), data_set, roots, elsewhere)
+        for unit in wanted.get("org_units", ()):
+            if unit in data_set.units or unit not in elsewhere:
+                findings += in_reach(unit, data_set.units.get(unit), account, period)
+            else:
+                about = ("org_unit", unit)
+                findings.append(_found("dhis2.org_unit_not_assigned", about, name=unit, data_set=code))
     return list(dict.fromkeys(findings))  # an org unit of two data sets is missing once
 
 
@@ -265,6 +397,8 @@ def server(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
     version = str(info.get("version", ""))
     if not 38 <= _minor(info) <= 43:
         yield _found("dhis2.version", name=name, version=version or ("de version inconnue", "of unknown version"))
+    elif _minor(info) < 42:
+        yield _found("dhis2.version_from_source", name=name, version=version)
     calendar = info.get("calendar", "iso8601")
     if calendar not in ("iso8601", "gregorian"):
         yield _found("dhis2.calendar", name=name, calendar=str(calendar))
@@ -280,6 +414,21 @@ def _minor(info: Mapping[str, Any]) -> int:
     """43 of "2.43.1"; 0 of what is no version."""
     match = re.match(r"2\.(\d+)", str(info.get("version", "")))
     return int(match[1]) if match else 0
+
+
+def _windows_inverted(info: Mapping[str, Any]) -> bool:
+    """2.43.0 and 2.43.1 take what is outside its input window and refuse what is inside (recordings 133-138)."""
+    return re.match(r"2\.43(\.[01])?(?![.\d]*\d)", str(info.get("version", ""))) is not None
+
+
+def to_send(info: Mapping[str, Any], period_type: str, live_from: str) -> str | None:
+    """The period that ended last by the server's date; None when it is older than ``live_from`` or not known."""
+    try:
+        today = date.fromisoformat(str(info.get("serverDate"))[:10])
+        last = periods.previous(periods.period_of(today, period_type))
+        return last if not live_from or periods.not_before(last, live_from) else None
+    except ValueError:
+        return None
 
 
 def _listed(body: Mapping[str, Any], name: str) -> list[Any]:
@@ -313,10 +462,8 @@ def _writes_anywhere(info: Mapping[str, Any], me: Mapping[str, Any]) -> bool:
     return _minor(info) >= 43 and "ALL" in _listed(me, "authorities")
 
 
-def _user(name: str, info: Mapping[str, Any], me: Mapping[str, Any], roots: set[str]) -> Iterator[Finding]:
-    if not _may_enter(me):
-        yield _found("dhis2.credentials_no_authority", name=name)
-    if not roots and not _writes_anywhere(info, me):
+def no_units(account: Account) -> Iterator[Finding]:
+    if account.roots is not None and not account.roots:
         yield _found("dhis2.E7617", name=("toute unité", "every org unit"))
 
 
@@ -329,18 +476,33 @@ def _data_set(code: str, wanted: Mapping[str, Any], data_set: DataSet) -> Iterat
         yield _found("dhis2.period_type", about, name=code, there=data_set.period_type, here=str(kind))
 
 
-def _expired(code: str, data_set: DataSet, info: Mapping[str, Any], me: Mapping[str, Any]) -> Iterator[Finding]:
-    """Is the period that ended last closed already? Sources: 125, 126; who may edit what has expired is not stopped."""
-    if not data_set.expiry_days or {"ALL", "F_EDIT_EXPIRED"} & set(map(str, _listed(me, "authorities"))):
+def _shut(code: str, data_set: DataSet, period: str | None, asked: Asked) -> Iterator[Finding]:
+    """What keeps the period that is sent next from being taken, or the current one for longer than a quarter."""
+    if period is None:
         return
-    try:
-        today = date.fromisoformat(str(info.get("serverDate"))[:10])
-        last = periods.previous(periods.period_of(today, data_set.period_type))
-    except ValueError:
-        return
-    closes = periods.bounds(last)[1] + timedelta(days=data_set.expiry_days + 1)
-    if today >= closes:
-        yield _found("dhis2.period_expired", ("data_set", code), name=code, period=last, day=closes.isoformat())
+    about = ("data_set", code)
+    today = str(asked.info.get("serverDate"))[:10]
+    closes = periods.bounds(period)[1] + timedelta(days=data_set.expiry_days + 1)
+    if data_set.expiry_days and today >= closes.isoformat() and not asked.may("F_EDIT_EXPIRED"):  # 125, 126
+        yield _found("dhis2.period_expired", about, name=code, period=period, day=closes.isoformat())
+    current = periods.period_of(date.fromisoformat(today), data_set.period_type)
+    begins, ends = periods.bounds(current)
+    passes = _minor(asked.info) >= 43 and asked.may("F_EDIT_EXPIRED")  # 121-124
+    if data_set.future == 0 and ends - begins > _QUARTER and not passes:
+        yield _found("dhis2.period_opens_late", about, name=code, period=current, day=ends.isoformat())
+    inverted = _windows_inverted(asked.info)
+    takes = any(one.period == period and one.holds(today) is not inverted for one in data_set.windows)
+    if data_set.windows and not takes:
+        version = str(asked.info.get("version"))
+        what = "dhis2.input_window_inverted" if inverted else "dhis2.input_window_closed"
+        yield _found(what, about, name=code, period=period, **({"version": version} if inverted else {}))
+    if unit := asked.approved.get(code):
+        yield _found("dhis2.period_approved", about, name=code, period=period, unit=unit)
+
+
+def timely(name: str, said: str, tokens: Mapping[str, Any], now: datetime) -> list[Finding]:
+    """The server's clock, and the life of our tokens. ``said``: the ``Date`` of an answer; ``now``: ours."""
+    return [*clock(name, said, now), *ending(name, tokens, now)]
 
 
 def clock(name: str, said: str, now: datetime) -> list[Finding]:
@@ -357,12 +519,19 @@ def clock(name: str, said: str, now: datetime) -> list[Finding]:
 
 
 def ending(name: str, tokens: Mapping[str, Any], now: datetime) -> list[Finding]:
-    """``tokens``: those of our account (389: ``expire`` in milliseconds; which is ours is not told). The first that
-    ends soon; those that have ended already are not the one we use."""
+    """A token of our account that ends soon. ``tokens``: as ``first_end`` reads them."""
+    end = first_end(tokens, now)
+    if end is None or end - now > _SOON:
+        return []
+    return [_found("dhis2.token_expires", name=name, day=end.date().isoformat())]
+
+
+def first_end(tokens: Mapping[str, Any], now: datetime) -> datetime | None:
+    """``tokens``: those of our account (389: ``expire`` in milliseconds; which is ours is not told). The end that comes
+    first; those that have ended already are not the one we use."""
     ends = [one["expire"] / 1000 for one in _listed(tokens, "apiToken") if _milliseconds(one)]
-    soon = [end for end in sorted(ends) if 0 < end - now.timestamp() <= _SOON.total_seconds()]
-    days = [datetime.fromtimestamp(end, UTC).date().isoformat() for end in soon[:1]]
-    return [_found("dhis2.token_expires", name=name, day=day) for day in days]
+    later = [end for end in ends if end > now.timestamp()]
+    return datetime.fromtimestamp(min(later), UTC) if later else None
 
 
 def _milliseconds(token: Any) -> bool:
@@ -389,16 +558,14 @@ def _elements(code: str, wanted: Mapping[str, Any], data_set: DataSet, elsewhere
             yield _found("dhis2.zero_not_significant", about, name=name)
 
 
-def _units(code: str, wanted: Any, data_set: DataSet, roots: set[str], elsewhere: Collection[str]) -> Iterator[Finding]:
-    for name in wanted:
-        about = ("org_unit", name)
-        unit = data_set.units.get(name)
-        if unit is None:
-            if name in elsewhere:
-                yield _found("dhis2.org_unit_not_assigned", about, name=name, data_set=code)
-            else:
-                yield _found("dhis2.org_unit_missing", about, name=name)
-        elif roots and not roots & set(unit.path.split("/")):
-            yield _found("dhis2.E7617", about, name=name)
-        elif unit.closed:
-            yield _found("dhis2.org_unit_closed", about, name=name, day=unit.closed)
+def in_reach(name: str, unit: Unit | None, account: Account, period: str | None) -> Iterator[Finding]:
+    """Is an org unit there, ours to write to, and open? ``period``: the one that is sent next."""
+    about = ("org_unit", name)
+    if unit is None:
+        yield _found("dhis2.org_unit_missing", about, name=name)
+    elif account.roots and not account.covers(unit.path):
+        yield _found("dhis2.E7617", about, name=name)
+    elif unit.closed:
+        yield _found("dhis2.org_unit_closed", about, name=name, day=unit.closed)
+    elif period is not None and unit.opening > periods.bounds(period)[1].isoformat():
+        yield _found("dhis2.org_unit_not_open", about, name=name, day=unit.opening, period=period)

@@ -14,14 +14,14 @@ and of a person who was taken no attribute that she had (unless the pack says ``
 
 Bodies are not packed: no recording shows that this importer unpacks them.
 Numbers in comments are of recordings/dhis2-2.42. Settings: ``batch`` (100), ``token``, ``settles_within`` (180 s),
-``max_answer_bytes``.
+``max_answer_bytes``, ``org_units`` (codes the pack writes to: ``probe`` looks for them).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -29,10 +29,13 @@ import httpx
 import orjson
 
 from connector import http
+from connector.adapters import dhis2_looking as looking
 from connector.adapters import dhis2_tracker_answers as answers
 from connector.adapters.dhis2 import HEADERS, send_token
 from connector.adapters.dhis2_answers import fault_of
-from connector.adapters.dhis2_probe import unreachable
+from connector.adapters.dhis2_looking import Stop as _Stop
+from connector.adapters.dhis2_looking import unavailable as _unavailable
+from connector.adapters.dhis2_probe import Asked, first_end, timely, unreachable
 from connector.adapters.dhis2_tracker_metadata import FIELDS, Field, Program, Stage, program_of
 from connector.adapters.dhis2_tracker_probe import examine
 from connector.errors import TargetUnreadable
@@ -53,14 +56,6 @@ _STALE = {
     for number in (1005, 1006, 1010, 1011, 1013, 1019, 1029, 1041, 1049, 1069, 1070, 1089, 1304, 1305)
 }
 _PERSON, _ENROLLMENT, _EVENT = "TRACKED_ENTITY", "ENROLLMENT", "EVENT"
-
-
-class _Stop(Exception):
-    """It ends here with this outcome."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
 
 
 @dataclass(slots=True)
@@ -98,7 +93,12 @@ class Dhis2TrackerTarget:
         names: Names,
         tracker: Tracker | None = None,
         overwrite: bool = False,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
+        """``now`` is asked only to compare clocks and for the life of our tokens."""
+        self._now = now
+        self._date = ""  #: ``Date`` of the last answer
+        self.settings = settings
         self.client = client
         self.name = name
         settles = timedelta(seconds=float(settings.get("settles_within", 180)))
@@ -163,12 +163,30 @@ class Dhis2TrackerTarget:
         """Version, account and every code of ``tracker.yaml``. Forgets the remembered metadata first."""
         self._programs.clear()
         assert self._tracker is not None
+        units = self.settings.get("org_units") or ()
         try:
-            info = await self._get("/api/system/info", {"fields": "version,calendar"})
+            info = await self._get("/api/system/info", {"fields": looking.INFO})
+            said_at = self._date
+            me = await self._get("/api/me", {"fields": looking.ME})
             program = await self._find(self._tracker.program)
+            lacking = [code for code in units if program is not None and code not in program.units]
+            elsewhere = await looking.there(self._get, "organisationUnits", lacking)
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
-        return examine(self.name, info, self._tracker, program)
+        found = examine(self.name, Asked(info, me), self._tracker, program, units, elsewhere)
+        if self._now is None:
+            return found
+        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
+        return [*found, *timely(self.name, said_at, tokens, self._now())]
+
+    async def token_ends(self) -> datetime | None:
+        if self._now is None or not self.settings.get("token"):
+            return None
+        try:
+            return first_end(await looking.tokens(self._get), self._now())
+        except _Stop as stop:
+            code = stop.outcome.reason
+            raise TargetUnreadable.because(code, answers.reason(code), self.name) from stop
 
     # ------------------------------------------------------------ people
 
@@ -516,6 +534,7 @@ class Dhis2TrackerTarget:
             if wrote:
                 raise _Stop(Outcome(Verdict.UNKNOWN, "dhis2.answer_lost", http_status=lost.status)) from lost
             raise _unavailable("dhis2.unreachable", lost.status) from lost
+        self._date = answer.headers.get("date", "")
         try:
             body = answer.json() if answer.body else None
         except http.NotJson:
@@ -583,7 +602,7 @@ def _down(done: Mapping[int, Outcome]) -> Outcome | None:
 def _unit(program: Program, code: str) -> str:
     if code not in program.units:
         raise _Stop(Outcome(Verdict.REJECTED, "dhis2.program_no_unit"))
-    return program.units[code]
+    return program.units[code].id
 
 
 def _stage(program: Program, code: str) -> Stage:
@@ -689,7 +708,3 @@ def _same(there: str | None, wanted: str | None) -> bool:
         return there == wanted or Decimal(there) == Decimal(wanted)
     except InvalidOperation:
         return False
-
-
-def _unavailable(code: str, status: int | None = None) -> _Stop:
-    return _Stop(Outcome(Verdict.DEFERRED, code, of_target=True, http_status=status))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connector.adapters.dhis2_metadata import UID
+from connector.adapters.dhis2_metadata import UID, UNIT_FIELDS, Unit, units_of
 
 FIELDS = (
-    "id,code,programType,access[data[write]],trackedEntityType[id],organisationUnits[id,code],"
+    f"id,code,programType,access[data[write]],trackedEntityType[id],{UNIT_FIELDS},"
     "programTrackedEntityAttributes[mandatory,trackedEntityAttribute[id,code,valueType,unique]],"
     "programStages[id,code,name,repeatable,programStageDataElements[compulsory,dataElement[id,code,valueType]]]"
 )
@@ -37,7 +37,7 @@ class Program:
     id: str
     entity_type: str  #: "" of a program without registration
     writable: bool
-    units: Mapping[str, str]  #: code -> UID
+    units: Mapping[str, Unit]  #: by code
     attributes: Mapping[str, Field]  #: by code
     stages: Mapping[str, Stage]  #: by code and by UID: many servers give stages no code
 
@@ -66,7 +66,7 @@ def program_of(wire: Mapping[str, Any]) -> Program:
         id=_id(wire),
         entity_type=_id(kind) if kind else "",
         writable=bool(wire.get("access", {}).get("data", {}).get("write", True)),
-        units={str(one["code"]): _id(one) for one in wire["organisationUnits"] if one.get("code")},
+        units=units_of({"organisationUnits": wire["organisationUnits"]}),
         attributes=attributes,
         stages=stages,
     )

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
 
-from connector.adapters.dhis2_probe import server
+from connector.adapters.dhis2_probe import Asked, account_of, in_reach, no_units, server
 from connector.adapters.dhis2_tracker_metadata import Field, Program
 from connector.findings import Code, Pair, found
 from connector.mappings.pack import Sent, Tracker
@@ -34,6 +33,18 @@ FINDINGS: Mapping[str, Code] = {
         ("notre utilisateur ne peut pas écrire les données de {name}", "our user may not write data of {name}"),
         _NOTHING,
         _SHARE,
+        who=Who.TARGET_ADMIN,
+    ),
+    "dhis2.program_unit_not_assigned": Code(
+        (
+            "l'unité {name} n'est pas affectée au programme {program}",
+            "org unit {name} is not assigned to program {program}",
+        ),
+        _REFUSED,
+        (
+            "Maintenance → Programmes → accès → unités d'organisation : affectez-la ; ou corrigez org_units.csv.",
+            "Maintenance → Programs → Access → Organisation units: assign it; or mend org_units.csv.",
+        ),
         who=Who.TARGET_ADMIN,
     ),
     "dhis2.stage_missing": Code(
@@ -73,9 +84,30 @@ FINDINGS: Mapping[str, Code] = {
 }  # fmt: skip
 
 
-def examine(name: str, info: Mapping[str, Any], tracker: Tracker, program: Program | None) -> list[Finding]:
-    """``program``: what the server has under its code."""
-    return list(dict.fromkeys([*server(name, info), *_program(tracker, program)]))
+def examine(
+    name: str,
+    asked: Asked,
+    tracker: Tracker,
+    program: Program | None,
+    units: Collection[str] = (),
+    elsewhere: Collection[str] = (),
+) -> list[Finding]:
+    """``program``: what the server has under its code. ``units``: codes of the org units that events are written to;
+    ``elsewhere``: those of them that are in DHIS2, though not in the program. No authority is asked of an account here:
+    sharing and org units decide. That a unit opens later is no finding: the tracker takes its events (tr-ou-closed)."""
+    account = account_of(asked.info, asked.me)
+    findings = [*server(name, asked.info), *no_units(account), *_program(tracker, program)]
+    for code in units if program is not None else ():
+        if code in program.units or code not in elsewhere:
+            findings += in_reach(code, program.units.get(code), account, None)
+        else:
+            about = ("org_unit", code)
+            findings.append(
+                found(
+                    FINDINGS, "dhis2.program_unit_not_assigned", {"name": code, "program": tracker.program}, about=about
+                )
+            )
+    return list(dict.fromkeys(findings))
 
 
 def _found(code: str, *about: str, **words: str | int | Pair) -> Finding:

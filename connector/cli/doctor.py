@@ -12,7 +12,7 @@ from rich.markup import escape
 from connector import __version__, bootstrap
 from connector.cli.app import Json, app, house, leave, run_async
 from connector.cli.output import json_out, out, say, table
-from connector.engine import tokens, trying
+from connector.engine import expiring, tokens, trying
 from connector.errors import RelaisError
 from connector.findings import Pair
 from connector.mappings.lint_live import placed
@@ -140,6 +140,7 @@ async def _connections(made: bootstrap.House) -> list[Check]:
         whole = any(one.severity is Severity.ERROR and not one.about for one in found)
         if name in made.engine.targets and not whole:  # what was held back until it is mended goes with the next run
             trying.look_again(made.engine, name, answers=True)
+            await expiring.look(made.engine, [name], anew=True)  # a token that was renewed: relais status knows at once
     return checks
 
 

@@ -84,7 +84,7 @@ def status(json: Json = False) -> None:
                 f"{document['quarantined']} in quarantine, {document['parked']} parked, {document['held_values']} values held",
             )
         )
-        for words in [*_clinic(document), *_ministry(document), *_history(document)]:
+        for words in [*_expiring(document), *_clinic(document), *_ministry(document), *_history(document)]:
             out.print(words)
     leave(standing.exit_code(document))
 
@@ -115,6 +115,21 @@ def _why(connection: dict[str, Any], reasons: Any, zone: str) -> str:
     else:
         return ""
     return f"{words} ({acts})" if acts else words
+
+
+def _expiring(document: dict[str, Any]) -> list[str]:
+    lines = []
+    for one in document["expiring"]:
+        day, acts = one["ends"][:10], who(one["who"])
+        lines.append(
+            say(
+                f"{one['name']} : un jeton de notre compte expire le {day} ; après, plus rien n'y part. Créez-en un autre (Profil → "
+                f"Jetons d'accès personnels) et donnez-le à Relais (token dans connector.yaml) ({acts})",
+                f"{one['name']}: a token of our account expires on {day}; after that nothing more leaves for it. Make another (Profile → "
+                f"Personal access tokens) and give it to Relais (token in connector.yaml) ({acts})",
+            )
+        )
+    return lines
 
 
 def _clinic(document: dict[str, Any]) -> list[str]:

@@ -3,6 +3,10 @@
 The gate: the period is over, every reporter expected has reported, and the block is accepted whole. A data set that
 says ``gaps_after: N`` is completed N days after the period although reporters are missing, and the audit trail says how
 many; without it never. The server checks next to nothing here (235-241), so all of it is checked here.
+
+A data set that says ``on_change: mark_incomplete`` is not complete while its figures change: the completion is taken
+back before a changed value leaves (``comes_first``), and wanted again once the block is accepted, by the gate above.
+Only completions of ours are; what people completed or approved is never touched.
 """
 
 from __future__ import annotations
@@ -13,11 +17,16 @@ from typing import Any
 
 from connector import periods
 from connector.engine import audit
-from connector.engine.engine import Engine
-from connector.engine.keys import Block, block_key, completion_key
+from connector.engine.engine import Engine, stamp
+from connector.engine.keys import Block, block_key, block_of, completion_key
 from connector.engine.reporters import Reporters
 from connector.identity import digest
 from connector.mappings.pack import DataSet, TargetConfig
+from connector.model import State, Who
+
+#: Why a block waits for its completion to be taken back. It is woken by that, and looks again by itself after so long.
+FIRST = "dhis2.completion_first"
+LOOKS_AGAIN = timedelta(minutes=10)
 
 #: Completions wanted in one transaction.
 CHUNK = 100
@@ -115,29 +124,63 @@ def _changes(
     return changes
 
 
+def comes_first(engine: Engine, unit: Any, key: str) -> bool:
+    """Must the completion of this block be taken back before its values leave? Then that is wanted from here on. What
+    was never completed by us, or is certainly taken back, stands in nobody's way."""
+    config, block = engine.target_of("dhis2"), block_of(key)
+    data_set = engine.pack.data_sets.get(block[0])
+    if config is None or data_set is None or data_set.on_change != "mark_incomplete":
+        return False
+    known = unit.delivery(config.name, completion_key(block))
+    if known is None:
+        return False
+    payload = completion_payload(data_set, block[1], block[2], False)
+    back = digest(payload)
+    if known["state"] == State.ACCEPTED and known["accepted_digest"] == back:
+        return False
+    if known["digest"] != back:
+        unit.want([_row(engine, unit, config.name, block, payload)])
+    return True
+
+
+def waiting_fields(engine: Engine) -> dict[str, Any]:
+    """Columns of a block that waits for that."""
+    due = stamp(engine.clock.now() + LOOKS_AGAIN)
+    return {"state": State.DEFERRED, "reason": FIRST, "who": str(Who.NOBODY), "due_at": due}
+
+
+def settled(engine: Engine, unit: Any, target: str, key: str) -> None:
+    """A completion was accepted: the block that waits for it is due."""
+    block = unit.delivery(target, block_key(block_of(key)))
+    if block is not None and block["state"] == State.DEFERRED and block["reason"] == FIRST:
+        unit.wait_until([{"id": block["id"], "due_at": engine.now()}])
+
+
+def _row(engine: Engine, unit: Any, target: str, block: Block, payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "target": target,
+        "key": completion_key(block),
+        "kind": "completion",
+        "subject": "/".join(block[1:]),
+        "digest": digest(payload),
+        "payload_enc": unit.seal("delivery", payload),
+        "state": "pending",
+        "due_at": engine.now(),
+        "now": engine.now(),
+    }
+
+
 def _want(engine: Engine, unit: Any, target: str, data_set: DataSet, period: str, changes: list[Change]) -> int:
-    now, rows = engine.now(), []
+    rows = []
     for org_unit, complete, missing in changes:
         key = completion_key((data_set.id, org_unit, period))
         block = unit.delivery(target, block_key((data_set.id, org_unit, period)))
         if block is None or block["state"] != "accepted":
             continue  # a person moved it meanwhile
         payload = completion_payload(data_set, org_unit, period, complete)
-        rows.append(
-            {
-                "target": target,
-                "key": key,
-                "kind": "completion",
-                "subject": f"{org_unit}/{period}",
-                "digest": digest(payload),
-                "payload_enc": unit.seal("delivery", payload),
-                "state": "pending",
-                "due_at": now,
-                "now": now,
-            }
-        )
+        rows.append(_row(engine, unit, target, (data_set.id, org_unit, period), payload))
         if complete and missing:
             detail = {"missing": missing, "gaps_after": data_set.gaps_after}
-            audit.record(unit, at=now, event="completion.with_gaps", subject=key, detail=detail)
+            audit.record(unit, at=engine.now(), event="completion.with_gaps", subject=key, detail=detail)
     unit.want(rows)
     return len(rows)

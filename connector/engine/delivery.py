@@ -22,6 +22,7 @@ import orjson
 from connector import retry
 from connector.engine import (
     audit,
+    completion,
     match_review,
     pauses,
     proof,
@@ -297,6 +298,7 @@ def _claim(
     made = resources.rebuild(engine, unit, [r for r in rows if r["kind"] == "resource"])
     gone: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
+    completed: list[dict[str, Any]] = []
     for row in rows:
         unsure = bool(row["unsure"]) or row["state"] == State.LEASED
         if not unsure and held_already(row):
@@ -310,6 +312,9 @@ def _claim(
                 continue
             if release.waits(engine, unit, row["key"], payload["values"], cells):
                 waiting.append(row)
+                continue
+            if completion.comes_first(engine, unit, row["key"]):
+                completed.append(row)
                 continue
             if row["reason"] == release.AWAITING:  # the pack asks no more, or the figures are the approved ones again
                 tally.want_report(engine, unit, block_of(row["key"]))
@@ -333,6 +338,7 @@ def _claim(
         items.append(Item(row, delivery, cells, payload.get("values", []) if cells else []))
     unit.settle_accepted([_accepted(r, now, engine.holder) for r in nothing])
     unit.settle_other([_put_back(engine, r, **release.waiting_fields(engine, r["key"])) for r in waiting])
+    unit.settle_other([_put_back(engine, r, **completion.waiting_fields(engine)) for r in completed])
     lost = {"state": State.PARKED, "reason": "resource.not_rebuilt", "who": str(Who.SYSADMIN)}
     unit.settle_other([{**_put_back(engine, r, **lost), "unsure": False} for r in gone])
     if flying:
@@ -490,6 +496,8 @@ def _settle(
             overtaken.append(_overtaken(engine, item, outcome, live, remote, now))
         elif outcome.verdict is Verdict.ACCEPTED:
             accepted.append(_accepted(row, now, engine.holder, remote))
+            if row["kind"] == "completion":
+                completion.settled(engine, unit, row["target"], row["key"])
         else:
             if outcome.candidates:
                 match_review.ask(engine, unit, row, outcome.candidates)

@@ -18,6 +18,7 @@ from connector.engine import (
     completeness,
     completion,
     delivery,
+    expiring,
     intake,
     kept_plans,
     pauses,
@@ -358,6 +359,7 @@ async def once(
             if pause is None:
                 break
             await engine.clock.sleep(pause)
+        await expiring.look(engine, run.targets)
         completeness.note(engine)
         seal(engine)
         if engine.store.read(lambda unit: unit.audit_count()) <= VERIFIED:

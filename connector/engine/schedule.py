@@ -19,7 +19,18 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from connector.engine import backfilling, completeness, completion, delivery, intake, referrals, retention, runs, tally
+from connector.engine import (
+    backfilling,
+    completeness,
+    completion,
+    delivery,
+    expiring,
+    intake,
+    referrals,
+    retention,
+    runs,
+    tally,
+)
 from connector.engine import reconcile as reconciling
 from connector.engine.engine import Engine, moment, stamp
 from connector.engine.mapping import Mapping
@@ -110,6 +121,7 @@ class Schedule:
                 self._add(f"reconcile/{name}", nightly, partial(self.reconcile, name))
         self._add("verify", "15 3 * * *", self.verify)
         self._add("purge", "45 1 * * *", self.purge)
+        self._add("expiring", "every 6h", partial(expiring.look, engine, list(engine.targets)))
         self.scheduler.add_job(
             self.seal, trigger("every 5s", "UTC"), id="seal", max_instances=1, coalesce=True, misfire_grace_time=None
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector.engine import backfilling, completeness, match_review, pauses, referral_answers, release
+from connector.engine import backfilling, completeness, expiring, match_review, pauses, referral_answers, release
 from connector.engine.engine import Engine, moment
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "s": "seconds"}
@@ -58,6 +58,7 @@ def _status(engine: Engine, unit: Any, version: str) -> dict[str, Any]:
         "period_closed": ministry.get(release.CLOSED, 0),
         "completeness": completeness.noted(unit),
         "history": backfilling.standing(unit),
+        "expiring": expiring.noted(engine, unit),
         "audit": {
             "ok": unit.fact("audit_verified") == "ok",
             "entries": unit.audit_count(),

@@ -12,16 +12,18 @@ from connector.mappings.yaml_nodes import Scalar
 
 
 def read_reporting(entry: Section) -> dict[str, Any]:
-    """``complete``, ``deadline``, ``gaps_after``, ``release``, ``small`` of one data set, as fields of ``DataSet``."""
+    """``complete``, ``deadline``, ``gaps_after``, ``on_change``, ``release``, ``small`` of one data set, as fields of
+    ``DataSet``."""
     found = {
         "complete": entry.maybe("complete"),
         "deadline": entry.count("deadline"),
         "gaps_after": entry.count("gaps_after"),
+        "on_change": entry.maybe("on_change") or "keep",
         "release": read_release(entry),
         "small": entry.count("small"),
     }
-    for key in ("deadline", "gaps_after"):
-        if found[key] is not None and found["complete"] is None:
+    for key in ("deadline", "gaps_after", "on_change"):
+        if entry.node(key) is not None and found["complete"] is None:
             entry.findings.add("data_set.reporters", entry.place(key), what=prefix(entry.what), key=key)
     return found
 

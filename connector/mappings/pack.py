@@ -301,8 +301,9 @@ class DataSet:
     group of ``deployments.csv`` that must have reported.
 
     ``deadline``: the day after the period by which reports are on time. ``gaps_after``: after so many days it is
-    completed although reporters are missing (None: never). ``small``: figures above nought and below this are
-    flagged, never hidden.
+    completed although reporters are missing (None: never). ``on_change``: ``keep``, or ``mark_incomplete``: before a
+    changed figure leaves, a completion of ours is taken back, and made again behind its acceptance. ``small``:
+    figures above nought and below this are flagged, never hidden.
     """
 
     id: str
@@ -315,6 +316,7 @@ class DataSet:
     at: Place | None = None
     deadline: int | None = None
     gaps_after: int | None = None
+    on_change: str = "keep"
     release: Release | None = None
     small: int | None = None
 

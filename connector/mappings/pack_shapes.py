@@ -498,6 +498,12 @@ INDICATORS = Group(
                                              ("sa périodicité, à comparer avec celle du jeu de données",
                                               "its period type, compared with that of its data set")),
                         "definition": Field(NAME, ("ce qui est compté, en mots", "what is counted, in words")),
+                        "on_change": Field(
+                            Word(among=("keep", "mark_incomplete")),
+                            ("si des chiffres changent alors que c'est complet dans DHIS2",
+                             "when figures change while it is complete in DHIS2"),
+                            default="keep",
+                        ),
                         "small": Field(Whole(), ("signaler les chiffres de 1 à moins de ce nombre",
                                                  "flag figures from 1 to below this number")),
                     }
@@ -542,6 +548,12 @@ DHIS2 = Group(
                                                     "on time: by this day after the period")),
                         "gaps_after": Field(Whole(), ("complet malgré les manquants après tant de jours",
                                                       "complete with gaps after so many days")),
+                        "on_change": Field(
+                            Word(among=("keep", "mark_incomplete")),
+                            ("si des chiffres changent alors que c'est complet dans DHIS2",
+                             "when figures change while it is complete in DHIS2"),
+                            default="keep",
+                        ),
                         "small": Field(Whole(), ("signaler les chiffres de 1 à moins de ce nombre",
                                                  "flag figures from 1 to below this number")),
                         "release": Field(

@@ -27,8 +27,8 @@ are unique within their list, ids are DHIS2 UIDs (11 characters), references bet
 ``dataSets``              [{code, id, name, periodType, elements: [code], orgUnits: [code], openFuturePeriods: 0,
                           expiryDays: 0, categoryCombo?: "default", write?: true (data-write sharing),
                           compulsory?: [[element, combo]], inputPeriods?: [{period, opening, closing}],
-                          approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly, Quarterly,
-                          SixMonthly, Yearly.
+                          workflow?: id, approved?: [[org unit, period]]}]; periodType: Daily, Weekly, Monthly,
+                          Quarterly, SixMonthly, Yearly.
                           openFuturePeriods 0 = the current period is closed still (E7641).
 ``tracker``               programs and what belongs to them: docstring of ``dhis2_tracker.py``. May be left out.
 
@@ -261,6 +261,8 @@ class DHIS2Sim:
                 self.tracker.route(rest, request, user)
             case ["programs"]:
                 raise Answer(200, self.tracker.search_programs(query, request.many("filter")))
+            case ["dataApprovals"]:
+                raise Answer(200, self._approval(query))
             case ["lockExceptions"]:
                 self._lock_exception(request.method, query)
 
@@ -429,6 +431,16 @@ class DHIS2Sim:
                     }
                 )
         raise Answer(200, {"completeDataSetRegistrations": found} if found else {})  # 227, 231
+
+    def _approval(self, query: Mapping[str, str]) -> Json:
+        """259. The states of what is approved are not recorded: their names are DHIS2's (``DataApprovalState``)."""
+        unit = self.metadata.find("orgUnits", "UID", query.get("ou"))
+        sets = [one for one in self.metadata.lists["dataSets"] if one.get("workflow") == query.get("wf")]
+        if unit is None or not sets:
+            raise said(409, "Illegal identifier")
+        approved = any([unit["code"], query.get("pe")] in map(list, one.get("approved", ())) for one in sets)
+        may = {"mayApprove": not approved, "mayUnapprove": approved, "mayAccept": False, "mayUnaccept": False}
+        return {**may, "mayReadData": True, "state": "APPROVED_HERE" if approved else "UNAPPROVED_READY"}
 
     def _lock_exception(self, method: str, query: Mapping[str, str]) -> None:
         data_set = self.metadata.find("dataSets", "UID", query.get("ds"))

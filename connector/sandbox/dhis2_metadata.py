@@ -142,7 +142,15 @@ class Metadata:
                     "periodType": o["periodType"],
                     "openFuturePeriods": int(o.get("openFuturePeriods", 0)),
                     "expiryDays": float(o.get("expiryDays", 0)),
-                    "dataInputPeriods": [{"period": {"id": p["period"]}} for p in o.get("inputPeriods", ())],
+                    "dataInputPeriods": [
+                        {
+                            "period": {"id": p["period"]},
+                            "openingDate": f"{p['opening']}T00:00:00.000",
+                            "closingDate": f"{p['closing']}T00:00:00.000",
+                        }
+                        for p in o.get("inputPeriods", ())
+                    ],
+                    **({"workflow": {"id": o["workflow"]}} if o.get("workflow") else {}),
                     "categoryCombo": self._combo(o.get("categoryCombo", "default")),
                     "access": {"data": {"read": True, "write": writes(o)}},
                     "organisationUnits": [self.wire("orgUnits", unit, writes) for unit in units],

@@ -103,7 +103,7 @@ class Tracker:
             "programType": "WITH_REGISTRATION" if one["entityType"] else "WITHOUT_REGISTRATION",
             "access": {"data": {"read": True, "write": one.get("write", True)}},
             **({"trackedEntityType": {"id": one["entityType"]}} if one["entityType"] else {}),
-            "organisationUnits": [{"id": unit["id"], "code": unit["code"]} for unit in units],
+            "organisationUnits": [self.metadata.wire("orgUnits", unit, None) for unit in units],
             "programTrackedEntityAttributes": [
                 {
                     "mandatory": bool(a.get("mandatory")),

@@ -49,6 +49,10 @@ def _unit(metadata: Json, code: str) -> Json:
     return next(one for one in metadata["orgUnits"] if one["code"] == code)
 
 
+def _window(period: str, closing: str = "2026-10-15") -> Json:
+    return {"period": period, "opening": "2026-10-01", "closing": closing}
+
+
 def _concept(metadata: Json, uuid: str) -> Json:
     return next(one for one in metadata["concepts"] if one["uuid"] == uuid)
 
@@ -59,6 +63,8 @@ _NUMBER, _ROLE = "3c879b04-bdee-5673-b4ea-cf1f941102f0", "System Developer"
 LIVE: tuple[Live, ...] = (
     Live("dhis2.version", "dhis2", "DHIS2 2.37", "DHIS2 2.42", (CONNECTOR, "targets:\n  «dhis2:"),
          lambda data, _: data.update(version="2.37.9")),
+    Live("dhis2.version_from_source", "dhis2", "DHIS2 2.41.9", "DHIS2 2.42 or 2.43", (CONNECTOR, "targets:\n  «dhis2:"),
+         lambda data, _: data.update(version="2.41.9")),
     Live("dhis2.calendar", "dhis2", "calendar: ethiopian", "calendar: iso8601", (CONNECTOR, "targets:\n  «dhis2:"),
          lambda data, _: data.update(calendar="ethiopian")),
     Live("dhis2.credentials_no_authority", "dhis2", "our user has no role with F_DATAVALUE_ADD", "it has one",
@@ -74,6 +80,18 @@ LIVE: tuple[Live, ...] = (
          ("dhis2.yaml", "- id: «MH_GOUV\n"), lambda data, _: _set(data, "MH_GOUV").update(periodType="Monthly")),
     Live("dhis2.period_expired", "dhis2", "MH_SEC: three expiry days, and the fourth has begun", "no expiry days",
          ("dhis2.yaml", "- id: «MH_SEC"), lambda data, _: _set(data, "MH_SEC").update(expiryDays=3)),
+    Live("dhis2.period_opens_late", "dhis2", "MH_GOUV_S: no open future periods, and a half-year is long",
+         "MH_GOUV_S: one open future period",
+         ("dhis2.yaml", "- id: «MH_GOUV_S\n"), lambda data, _: _set(data, "MH_GOUV_S").update(openFuturePeriods=0)),
+    Live("dhis2.input_window_closed", "dhis2", "MH_SEC: the data input period 202609 closed on 2026-10-05",
+         "it closes on 2026-10-15", ("dhis2.yaml", "- id: «MH_SEC"),
+         lambda data, _: _set(data, "MH_SEC").update(inputPeriods=[_window("202609", "2026-10-05"), _window("202610")])),
+    Live("dhis2.input_window_inverted", "dhis2", "DHIS2 2.43.1, and the data input period 202609 of MH_SEC is open",
+         "a version after 2.43.1, or no data input periods", ("dhis2.yaml", "- id: «MH_SEC"),
+         lambda data, _: (data.update(version="2.43.1"), _set(data, "MH_SEC").update(inputPeriods=[_window("202609")]))),
+    Live("dhis2.period_approved", "dhis2", "MH_SEC of 202609 is approved for ML-KKO-D1-A1-S2", "it is not approved yet",
+         ("dhis2.yaml", "- id: «MH_SEC"),
+         lambda data, _: _set(data, "MH_SEC").update(workflow="WfMonthly01", approved=[["ML-KKO-D1-A1-S2", "202609"]])),
     Live("dhis2.token_expires", "dhis2", "the token ends in a week", "the token lives for a year",
          (CONNECTOR, "targets:\n  «dhis2:"), lambda data, _: data["users"][0].update(expires=1791878400000)),
     Live("dhis2.clock", "dhis2", "the clock of DHIS2 is two minutes slow", "both machines keep their time by NTP",
@@ -96,6 +114,9 @@ LIVE: tuple[Live, ...] = (
          lambda data, _: _set(data, "MH_SEC")["orgUnits"].remove("ML-KKO-D1-A1-S1")),
     Live("dhis2.org_unit_closed", "dhis2", "ML-KKO-D1-A1-S1 closed on 2026-06-30", "it is open",
          (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"), lambda data, _: _unit(data, "ML-KKO-D1-A1-S1").update(closed="2026-06-30")),
+    Live("dhis2.org_unit_not_open", "dhis2", "ML-KKO-D1-A1-S1 opens on 2026-10-20", "it opened before it worked",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"),
+         lambda data, _: _unit(data, "ML-KKO-D1-A1-S1").update(opening="2026-10-20")),
     Live("openmrs.module_missing", "openmrs", "the module appointments is not installed", "it is started",
          (CONNECTOR, "  «openmrs:                   # the clinics"), lambda data, _: data.update(profile="platform2")),
     Live("openmrs.may_not_write", "openmrs", "our account has no privilege Add Encounters", "it has it",
@@ -126,7 +147,8 @@ def _stage(program: Json) -> Json:
     return found
 
 
-#: Troubles with a tracker. ``spoil(program, _)``; ``stands``: a place in ``tests/tracker_pack.py``.
+#: Troubles with a tracker. ``spoil(program, _)``; ``stands``: a place in ``tests/tracker_pack.py``, or in a file of
+#: the shipped pack.
 TRACKER: tuple[Live, ...] = (
     Live("dhis2.program_missing", "tracker", "DHIS2 has no program TR_ENFANTS", "DHIS2 has the program TR_ENFANTS",
          ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(code="TR_OTHER")),
@@ -135,6 +157,8 @@ TRACKER: tuple[Live, ...] = (
     Live("dhis2.program_no_write", "tracker", "TR_ENFANTS is shared with our user to view",
          "TR_ENFANTS is shared with data write access",
          ("tracker.yaml", "program: «TR_ENFANTS"), lambda program, _: program.update(write=False)),
+    Live("dhis2.program_unit_not_assigned", "tracker", "ML-KKO-D1-A1-S1 is not assigned to TR_ENFANTS", "it is assigned",
+         (UNITS, "cht,site-1,«ML-KKO-D1-A1-S1"), lambda program, _: program["orgUnits"].remove("ML-KKO-D1-A1-S1")),
     Live("dhis2.stage_missing", "tracker", "TR_ENFANTS has no stage TR_VISITE", "TR_ENFANTS has the stage TR_VISITE",
          ("tracker.yaml", "- id: «TR_VISITE"), lambda program, _: _stage(program).update(code="TR_OTHER")),
     Live("dhis2.stage_once", "tracker", "the stage TR_VISITE is not repeatable", "it is repeatable",

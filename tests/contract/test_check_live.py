@@ -35,6 +35,7 @@ from .live_plants import LIVE, Live
 
 SHIPPED = Path(__file__).parents[2] / "config/mali-health"
 NOW = datetime(2026, 10, 6, 8, tzinfo=UTC)
+INFO = {"version": "2.42.1", "calendar": "iso8601", "serverDate": "2026-10-06T08:00:00.000"}
 ENVIRONMENT = {f"RELAIS_{name}_URL": "http://127.0.0.1:9101" for name in ("CHT", "DHIS2", "OPENMRS", "FHIR")}
 
 
@@ -63,7 +64,7 @@ def dhis2_findings(live: Live | None) -> Sequence[Finding]:
     class Wire(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if info and request.url.path == "/api/system/info":
-                return httpx.Response(200, json={"version": "2.42.1", "calendar": "iso8601", **info})
+                return httpx.Response(200, json=INFO | info)
             answer = await app.handle_async_request(request)
             there = NOW - timedelta(minutes=2 if slow else 0)
             answer.headers["date"] = there.strftime("%a, %d %b %Y %H:%M:%S GMT")

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +130,8 @@ class House:
     def wired(self, tracker: Tracker = TRACKER, **settings: Any) -> Dhis2TrackerTarget:
         client = make_client("http://127.0.0.1:9", user="relais", password="relais", transport=self)  # type: ignore[arg-type]
         given = {"batch": 50, **settings}
-        overwrite = given.pop("overwrite", False)
-        return Dhis2TrackerTarget(
-            client, name="tracker", settings=given, names=NAMES, tracker=tracker, overwrite=overwrite
-        )
+        more = {key: given.pop(key) for key in ("overwrite", "now") if key in given}
+        return Dhis2TrackerTarget(client, name="tracker", settings=given, names=NAMES, tracker=tracker, **more)
 
     def wired_again(self) -> House:
         """As after a start: nothing is remembered."""
@@ -713,6 +713,41 @@ def test_the_probe_finds_what_would_be_refused(house: House) -> None:
     assert [one.code for one in asyncio.run(house.target.probe())] == ["dhis2.credentials"]
 
 
+def test_the_probe_says_of_server_account_and_org_units_what_that_of_the_figures_says() -> None:
+    now = datetime(2026, 11, 22, 8, tzinfo=UTC)
+    places = [{**one, "closed": "2026-01-31"} if one["code"] == "OU_CLOSED" else one for one in metadata()["orgUnits"]]
+    house = House(orgUnits=places)
+    house.sim.users[0] |= {"token": "d2p_relais", "expires": round(now.timestamp() * 1000) + 7 * 86_400_000}
+    answered = house.handle_async_request
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        answer = await answered(request)
+        await answer.aread()
+        answer.headers["date"] = format_datetime(now - timedelta(minutes=2), usegmt=True)
+        if request.url.path == "/api/system/info":
+            return httpx.Response(
+                200, json={**answer.json(), "version": "2.41.9"}, headers={"date": answer.headers["date"]}
+            )
+        return answer
+
+    house.handle_async_request = slow  # type: ignore[method-assign]
+    units = ["OU_A1", "OU_A3", "OU_CLOSED", "OU_NONE", "OU_OUT"]
+    house.target = house.wired(org_units=units, token="d2p_relais", now=lambda: now)
+    found = asyncio.run(house.target.probe())
+    assert [(one.code, one.about) for one in found] == [
+        ("dhis2.version_from_source", ()),
+        ("dhis2.program_unit_not_assigned", ("org_unit", "OU_A3")),
+        ("dhis2.org_unit_closed", ("org_unit", "OU_CLOSED")),
+        ("dhis2.org_unit_missing", ("org_unit", "OU_NONE")),
+        ("dhis2.E7617", ("org_unit", "OU_OUT")),
+        ("dhis2.clock", ()),
+        ("dhis2.token_expires", ()),
+    ]
+    assert all(one.message and one.fix and all(one.french) for one in found)
+    house.sim.users[0]["orgUnits"] = []
+    assert [one.about for one in asyncio.run(house.target.probe()) if one.code == "dhis2.E7617"] == [()]
+
+
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """The shipped pack with the tracker that the documentation shows."""
@@ -735,23 +770,29 @@ def test_every_trouble_there_is_found_at_its_place_in_the_pack(live: Live, track
     assert tracked.tracker is not None
     (stage,) = tracked.tracker.stages
     attributes = [*tracked.tracker.attributes, "TR_TEL"]
+    units = sorted({row.org_unit for row in tracked.org_units if row.level == tracked.tracker.level})
+    places = [
+        {"code": code, "id": f"Ou{number:09}", "name": code, "parent": "OU_DISTRICT", "opening": "2015-01-01"}
+        for number, code in enumerate(units)
+    ]
     program = {
-        "code": tracked.tracker.program, "id": PROGRAM, "name": "x", "entityType": TYPE, "orgUnits": [],
+        "code": tracked.tracker.program, "id": PROGRAM, "name": "x", "entityType": TYPE, "orgUnits": list(units),
         "attributes": [{"code": code} for code in tracked.tracker.attributes],
         "stages": [{"id": STAGE, "code": stage.stage, "name": "x", "repeatable": True,
                     "elements": [{"code": code} for code in stage.data_elements]}],
     }  # fmt: skip
     tracker = {"attributes": rows(attributes), "elements": rows(stage.data_elements), "programs": [program]}
-    house = House(tracker=tracker)
-    house.target = house.wired(tracker=tracked.tracker)
+    house = House(tracker=tracker, orgUnits=[*metadata()["orgUnits"], *places])
+    house.target = house.wired(tracker=tracked.tracker, org_units=units)
     assert asyncio.run(house.target.probe()) == []
     live.spoil(house.sim.tracker.programs[0], {})
     found = placed(tracked, "suivi", asyncio.run(house.target.probe()), REASONS)
     (one,) = [one for one in found if one.code == live.code]
     file, marked = live.stands
     before, _, after = marked.partition("«")
-    at = TRACKER_YAML.index(before + after) + len(before)
-    line, column = TRACKER_YAML[:at].count("\n") + 1, at - TRACKER_YAML.rfind("\n", 0, at)
+    text = TRACKER_YAML if file == "tracker.yaml" else (SHIPPED / file).read_text("utf-8")
+    at = text.index(before + after) + len(before)
+    line, column = text[:at].count("\n") + 1, at - text.rfind("\n", 0, at)
     assert (one.file, one.line, one.column) == (file, line, column)
     assert one.message and one.fix and all(one.french)
 

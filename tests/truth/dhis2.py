@@ -206,6 +206,8 @@ class Dhis2:
         sim.users[0]["orgUnits"] = ["OU_LAND"] if exchange.number >= "007" else []  # 007
         approval = next((s for s in sim.metadata.lists["dataSets"] if s["code"] == "DS_APPROVAL"), {})
         match name:
+            case "approval-state-before":
+                approval["workflow"] = "WfMonthly01"  # 010: the import of the metadata had lost the link
             case "approval-push-clerk":
                 approval["approved"] = [["OU_A1", "202609"]]
             case "approval-push-after":

@@ -39,6 +39,7 @@ def test_release_is_read(tmp_path: Path, line: str, wanted: Release | None) -> N
         ("    release: {after: approval, margin: many}\n", "value.format", 1),
         ("    release: {margin: 5%}\n", "key.missing", 1),
         ("    deadline: soon\n", "value.format", 1),
+        ("    on_change: reopen\n", "value.choice", 1),
         ("    deadlin: 5\n", "key.unknown", 1),
     ],
 )
@@ -48,9 +49,19 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, lines: str, code: s
     assert [(f.code, f.line) for f in copy.findings()] == [(code, line + row)]
 
 
-def test_a_deadline_needs_to_know_for_whom(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("line", "wanted"), [("", "keep"), ("keep", "keep"), ("mark_incomplete", "mark_incomplete")])
+def test_what_becomes_of_a_completion_is_read(tmp_path: Path, line: str, wanted: str) -> None:
     copy = PackCopy(tmp_path)
-    line = copy.change("dhis2.yaml", SEC, "    deadline: 5\n")
+    if line:
+        copy.change("dhis2.yaml", SEC, f"{SEC}    on_change: {line}\n")
+    pack, findings = copy.load()
+    assert findings == [] and pack.data_sets["MH_SEC"].on_change == wanted
+
+
+@pytest.mark.parametrize("key", ["deadline: 5", "on_change: mark_incomplete"])
+def test_a_deadline_needs_to_know_for_whom(tmp_path: Path, key: str) -> None:
+    copy = PackCopy(tmp_path)
+    line = copy.change("dhis2.yaml", SEC, f"    {key}\n")
     assert ("data_set.reporters", line) in [(f.code, f.line) for f in copy.findings()]
 
 

@@ -15,7 +15,7 @@ from connector.adapters.dhis2_answers import (
     reason,
 )
 from connector.adapters.dhis2_metadata import DataSet, data_set_of
-from connector.adapters.dhis2_probe import examine
+from connector.adapters.dhis2_probe import Asked, examine
 from connector.model import Verdict, Who
 
 
@@ -219,18 +219,26 @@ def test_what_is_no_uid_is_not_believed(garbled: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "fit"),
-    [("2.42.5", True), ("2.38.0", True), ("2.43.1", True), ("2.44.0", False), ("2.37.9", False), ("", False)],
+    ("version", "code"),
+    [
+        ("2.42.5", ""),
+        ("2.43.1", ""),
+        ("2.38.0", "dhis2.version_from_source"),
+        ("2.41.9", "dhis2.version_from_source"),
+        ("2.44.0", "dhis2.version"),
+        ("2.37.9", "dhis2.version"),
+        ("", "dhis2.version"),
+    ],
 )
-def test_versions(version: str, fit: bool) -> None:
+def test_versions(version: str, code: str) -> None:
     me = {"authorities": ["ALL"], "organisationUnits": [{"id": "x"}]}
-    codes = [f.code for f in examine("dhis2", {"version": version, "calendar": "iso8601"}, me, {}, {})]
-    assert codes == ([] if fit else ["dhis2.version"])
+    codes = [f.code for f in examine("dhis2", Asked({"version": version, "calendar": "iso8601"}, me), {}, {})]
+    assert codes == ([code] if code else [])
 
 
 def test_another_calendar_is_a_finding() -> None:
     me = {"authorities": ["ALL"], "organisationUnits": [{"id": "x"}]}
-    assert [f.code for f in examine("d", {"version": "2.42.5", "calendar": "ethiopian"}, me, {}, {})] == [
+    assert [f.code for f in examine("d", Asked({"version": "2.42.5", "calendar": "ethiopian"}, me), {}, {})] == [
         "dhis2.calendar"
     ]
 
@@ -240,7 +248,7 @@ def test_an_org_unit_that_two_data_sets_expect_is_missing_once() -> None:
     info = {"version": "2.42.5", "calendar": "iso8601"}
     expected = {code: {"org_units": ["ML-X9"]} for code in ("A", "B")}
     sets = {code: DataSet(code, "Monthly", True, {}, {}, {}) for code in expected}
-    found = examine("d", info, me, expected, sets)
+    found = examine("d", Asked(info, me), expected, sets)
     assert [(f.code, f.about) for f in found] == [("dhis2.org_unit_missing", ("org_unit", "ML-X9"))]
 
 

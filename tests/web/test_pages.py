@@ -174,6 +174,21 @@ def test_counts_of_the_overview_equal_their_lists(house: House) -> None:
         assert f"{n} of {n}" in visible(listed)
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("fr", "un jeton expire dans 9 jours"), ("en", "a token expires in 9 days")]
+)
+def test_the_overview_says_that_a_token_ends(build: Callable[..., House], language: str, words: str) -> None:
+    one = {"name": "dhis2", "ends": "2026-12-14T08:00:00.000000Z", "days": 9, "who": "credentials"}
+    told = build(empty=True, status={"connections": [], "audit": {}, "expiring": [one]})
+    status, page = get(told, "/", **{"accept-language": language})
+    text = visible(page).replace("\u202f", " ").replace("\xa0", " ")
+    assert status == 200 and words in text and "2026-12-14" in text and "connector.yaml" in text
+    assert (
+        words
+        not in get(build(empty=True, status={"connections": [], "audit": {}}), "/", **{"accept-language": language})[1]
+    )
+
+
 def test_overview_opens_with_the_sentence_that_answers(house: House, build: Callable[..., House]) -> None:
     assert "Cinq choses attendent une personne" in visible(get(house, "/?lang=fr")[1])
     empty = build(empty=True, status={"connections": [], "audit": {"ok": True, "entries": 0}})

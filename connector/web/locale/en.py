@@ -561,6 +561,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.awaiting": ("{n} delivery waits for approval", "{n} deliveries wait for approval"),
     "overview.awaiting_text": "These figures leave only once approved; Relais keeps them ready.",
     "overview.awaiting_see": "Approve",
+    "overview.expiring": (
+        "{name}: a token expires in {n} day",
+        "{name}: a token expires in {n} days",
+    ),
+    "overview.expiring_text": (
+        "After {day} DHIS2 refuses everything and Relais sends nothing more. Make another with our account (Profile → "
+        "Personal access tokens) and give it to Relais (token in connector.yaml)."
+    ),
     "overview.closed": (
         "{n} delivery waits for a period closed in DHIS2",
         "{n} deliveries wait for a period closed in DHIS2",

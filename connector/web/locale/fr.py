@@ -579,6 +579,14 @@ WORDS: dict[str, str | tuple[str, str]] = {
     "overview.awaiting": ("{n} envoi attend une approbation", "{n} envois attendent une approbation"),
     "overview.awaiting_text": "Ces chiffres ne partent qu'une fois approuvés ; Relais les garde prêts.",
     "overview.awaiting_see": "Approuver",
+    "overview.expiring": (
+        "{name} : un jeton expire dans {n} jour",
+        "{name} : un jeton expire dans {n} jours",
+    ),
+    "overview.expiring_text": (
+        "Après le {day} DHIS2 refuse tout et Relais n'envoie plus rien. Créez-en un autre avec notre compte (Profil → "
+        "Jetons d'accès personnels) et donnez-le à Relais (token dans connector.yaml)."
+    ),
     "overview.closed": (
         "{n} envoi attend une période close dans DHIS2",
         "{n} envois attendent une période close dans DHIS2",

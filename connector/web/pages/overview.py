@@ -145,6 +145,11 @@ def _todos(view: View, status: Row, states: Mapping[str, int]) -> list[Todo]:
                     str(w("overview.see_connection")),
                 )
             )
+    for one in status.get("expiring", ()):
+        name, who = names.connection(one["name"]), view.who(None, one["who"])
+        title = w("overview.expiring", name=name, n=one["days"])
+        text = w("overview.expiring_text", day=one["ends"][:10])
+        todos.append(Todo(title, f"#{one['name']}", text, who, str(w("overview.see_connection"))))
     todos += [*_matches(view), *_ministry(view, status)]
     if n := view.read(records.quarantine_count):
         kinds = view.read(records.quarantine_groups, 3)
