@@ -604,6 +604,24 @@ def test_an_unknown_location_is_noticed_and_mended() -> None:
     assert len(world.appointments()) == 1
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_appointment_that_lost_its_place_is_made_again(heard: bool) -> None:
+    # 654: 200 with location null; when the answer is lost, the look-up shows it
+    world = World()
+    create = world.sim.clinic.create
+    world.sim.clinic.create = lambda body: create({**body, "locationUuid": NOWHERE})  # type: ignore[method-assign]
+    if not heard:
+        world.wire.breaks[REQUESTS] = "lost"
+    delivery, outcome = world.send()
+    if not heard:
+        outcome = asyncio.run(world.settle(world.again(delivery)))
+    assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
+    world.sim.clinic.create = create  # type: ignore[method-assign]
+    assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
+    booked = [(row["status"], row["location"] is None) for row in world.sim.state()["appointments"]]
+    assert sorted(booked) == [("Cancelled", True), ("Scheduled", False)]
+
+
 def test_a_place_without_a_clinic_sends_nothing() -> None:
     world = World()
     _, outcome = world.send(payload(to="area-9"))
