@@ -613,8 +613,6 @@ def test_an_appointment_that_lost_its_place_is_made_again(heard: bool) -> None:
     if not heard:
         world.wire.breaks[REQUESTS] = "lost"
     delivery, outcome = world.send()
-    if not heard:
-        outcome = asyncio.run(world.settle(world.again(delivery)))
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
     world.sim.clinic.create = create  # type: ignore[method-assign]
     assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
