@@ -13,8 +13,8 @@ their own:
 - FHIR: light visits, whose resources leave while they are mapped, as in ``relais run``.
 
 The bare loop sends the recorded requests again, byte for byte, one after the other to the same simulator after it was
-emptied, and parses the answers; of DHIS2 the blocks alone, without what is read before and after. Nothing here asserts a
-time.
+emptied, and parses the answers; of DHIS2 the blocks alone, without what is read before and after. Nothing here asserts
+a time.
 """
 
 from __future__ import annotations

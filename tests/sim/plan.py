@@ -220,7 +220,8 @@ def plan(seed: int) -> Plan:
             faults = (*faults, *(f for f in TRACKER if apart.random() < 0.5))
     if not set(faults) <= OF_TARGET:
         apart = random.Random(f"servers {seed}")
-        faults = (*faults, *(f for name in ("cht", *targets) for f in servers.FAULTS.get(name, ()) if apart.random() < 0.2))
+        there = [fault for name in ("cht", *targets) for fault in servers.FAULTS.get(name, ())]
+        faults = (*faults, *(fault for fault in there if apart.random() < 0.2))
     return Plan(
         seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()), dhis2
     )

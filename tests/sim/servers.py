@@ -1,5 +1,5 @@
-"""What running servers were seen to do beside failing: a request that arrives twice, a row that is made and denied, what
-somebody else does at the same moment. Each by the number of its finding (docs/as-servers-answer.md names them all)."""
+"""What running servers were seen to do beside failing: a request that arrives twice, a row that is made and denied,
+what somebody else does at the same moment. Each by the number of its finding (docs/as-servers-answer.md names all)."""
 
 from __future__ import annotations
 
@@ -140,9 +140,7 @@ def answered(world: World, fault: str | None, x: Exchange, answer: httpx.Respons
 
 
 def _chw(body: Any) -> str:
-    return next(
-        str(one["identifier"]) for one in body["identifiers"] if one["identifierType"] == clinic.CHW_PATIENT_ID
-    )
+    return next(str(one["identifier"]) for one in body["identifiers"] if one["identifierType"] == clinic.CHW_PATIENT_ID)
 
 
 def _registered(sim: OpenMRSSim, value: str, *, beside: bool = False) -> None:

@@ -205,9 +205,7 @@ def _own_version(stack: ExitStack) -> None:
 
 @bug("locked account taken for a wrong password")
 def _locked(stack: ExitStack) -> None:
-    before = put(
-        stack, cht, "_refusal", lambda answer: cht.SourceRefused() if answer.status == 403 else before(answer)
-    )
+    before = put(stack, cht, "_refusal", lambda answer: cht.SourceRefused() if answer.status == 403 else before(answer))
 
 
 # ---------------------------------------------------------------- intake and counting

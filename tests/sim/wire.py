@@ -89,7 +89,7 @@ class Wire(httpx.AsyncBaseTransport):
         world.watch()
         if fault in (*plans.BEFORE, *servers.SAID) and fault != "lost_request":
             await asyncio.sleep(world.rng.uniform(0.05, 0.5))
-            answer = self._json(*servers.SAID[fault], request) if fault in servers.SAID else self._before(fault, request)
+            answer = self._before(fault, request)
         else:
             world.leaves(x)
             try:
@@ -101,7 +101,9 @@ class Wire(httpx.AsyncBaseTransport):
         return answer
 
     def _before(self, fault: str, request: httpx.Request) -> httpx.Response:
-        """Nothing reached the server."""
+        """Nothing reached the server, or it did nothing."""
+        if fault in servers.SAID:
+            return self._json(*servers.SAID[fault], request)
         if fault in ("refused", "dns", "tls"):
             raise httpx.ConnectError(fault, request=request)
         if fault == "portal":

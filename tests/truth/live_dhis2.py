@@ -122,9 +122,7 @@ def _values(talk: Talk, default: str, today: date) -> None:
     month, before = _month(today, 1), _month(today, 2)
     data_set = talk.uid("monthly")
 
-    def post(
-        name: str, *values: dict[str, Any], unit: str = "site", period: str = month, of: str = data_set
-    ) -> None:
+    def post(name: str, *values: dict[str, Any], unit: str = "site", period: str = month, of: str = data_set) -> None:
         header = {"period": period, "orgUnit": _id(talk, unit), "attributeOptionCombo": default}
         body = {"dataSet": of, **header, "dataValues": [{**one, **header} for one in values]}
         talk.ask(name, "POST", "/api/dataValueSets", body, query=STRICT, headers=_XHR, keep=_COUNTS)
