@@ -22,7 +22,7 @@ _COUNTS = part(
     "status", "importCount", "imported", "updated", "ignored", "deleted", "rejectedIndexes", "conflicts", "errorCode"
 )
 #: Removed in this order: what refers to something before it.
-_KINDS = ("dataSets", "dataElements", "organisationUnits")
+_KINDS = ("dataSets", "dataElements", "categoryCombos", "categories", "categoryOptions", "organisationUnits")
 _XHR = {"x-requested-with": "XMLHttpRequest"}
 
 
@@ -86,16 +86,20 @@ def _metadata(talk: Talk, root: str, today: date) -> dict[str, Any]:
     def unit(what: str, **more: Any) -> dict[str, Any]:
         return {**named(what), "openingDate": "2015-01-01", "parent": {"id": root}, **more}
 
+    dimension = {"dataDimensionType": "DISAGGREGATION"}
     return {
+        "categoryOptions": [named("option")],
+        "categories": [{**named("category"), **dimension, "categoryOptions": [{"id": talk.uid("option")}]}],
+        "categoryCombos": [{**named("combo"), **dimension, "categories": [{"id": talk.uid("category")}]}],
         "organisationUnits": [
             unit("site"), unit("closed", closedDate="2020-12-31"), unit("elsewhere"),
         ],
         "dataElements": [element("zero", zero=True), element("nought", zero=False), element("other", zero=True),
-                         element("timed", zero=True)],
+                         element("timed", zero=True), {**element("parted", zero=True), "categoryCombo": {"id": talk.uid("combo")}}],
         "dataSets": [
             {
                 **named("monthly"), "periodType": "Monthly", "openFuturePeriods": 0,
-                "dataSetElements": [{"dataElement": {"id": talk.uid(what)}} for what in ("zero", "nought")],
+                "dataSetElements": [{"dataElement": {"id": talk.uid(what)}} for what in ("zero", "nought", "parted")],
                 "organisationUnits": [{"id": talk.uid(what)} for what in ("site", "closed")],
                 "sharing": {"public": "rwrw----", "users": {}, "userGroups": {}},
             },
@@ -153,6 +157,7 @@ def _values(talk: Talk, default: str, today: date) -> None:
     read("read-after-some-bad")
     post("unknown-element", value("nowhere", "1"))
     post("element-not-in-the-data-set", value("other", "1"))
+    post("combo-of-another-element", value("parted", "1"))
     post("unknown-org-unit", value("zero", "1"), unit="nowhere")
     post("org-unit-not-assigned", value("zero", "1"), unit="elsewhere")
     post("org-unit-closed", value("zero", "1"), unit="closed")
@@ -207,7 +212,7 @@ def _month(today: date, ago: int) -> str:
 
 def _remove(talk: Talk, body: dict[str, Any]) -> str | None:
     """Prune the data of our org units, then delete what was made in one import."""
-    for kind in ("organisationUnits", "dataElements"):
+    for kind in ("organisationUnits", "dataElements"):  # of what else there is, no value was ever stored
         for row in body[kind]:
             talk.send("POST", f"/api/maintenance/dataPruning/{kind}/{row['id']}", headers=_XHR)
     for kind in _KINDS:
