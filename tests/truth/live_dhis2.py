@@ -94,8 +94,10 @@ def _metadata(talk: Talk, root: str, today: date) -> dict[str, Any]:
         "organisationUnits": [
             unit("site"), unit("closed", closedDate="2020-12-31"), unit("elsewhere"),
         ],
-        "dataElements": [element("zero", zero=True), element("nought", zero=False), element("other", zero=True),
-                         element("timed", zero=True), {**element("parted", zero=True), "categoryCombo": {"id": talk.uid("combo")}}],
+        "dataElements": [
+            *(element(what, zero=what != "nought") for what in ("zero", "nought", "other", "timed")),
+            {**element("parted", zero=True), "categoryCombo": {"id": talk.uid("combo")}},
+        ],
         "dataSets": [
             {
                 **named("monthly"), "periodType": "Monthly", "openFuturePeriods": 0,
