@@ -683,6 +683,21 @@ def test_the_probe_names_what_is_missing() -> None:
     assert finding.code == "openmrs.unreachable"
 
 
+@pytest.mark.parametrize(
+    ("said", "code"), [({"ok": 1}, "openmrs.not_json"), ({"authenticated": False}, "openmrs.credentials")]
+)
+def test_what_is_no_session_refuses_nobodys_account(said: Any, code: str) -> None:
+    world = World()
+    inner = world.wire.handle_async_request
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=said) if request.url.path.endswith("/session") else await inner(request)
+
+    world.wire.handle_async_request = handle  # type: ignore[method-assign]
+    (finding,) = asyncio.run(world.target().probe())
+    assert finding.code == code
+
+
 def test_the_probe_compares_the_clocks() -> None:
     # 289: a visit 90 s in the server's future is refused
     world = World()

@@ -159,14 +159,6 @@ def _kept(stack: ExitStack) -> None:
     put(stack, tracker, "_vanished", lambda *_: [])
 
 
-@bug("completion that broke off taken for done")
-def _broken_completion(stack: ExitStack) -> None:
-    async def complete(self: Any, delivery: Any) -> Any:
-        return replace(await before(self, delivery), verdict=Verdict.ACCEPTED, reason="dhis2.completed")
-
-    before = put(stack, dhis2.Dhis2Target, "_complete", complete)
-
-
 @bug("place that was dropped not missed")
 def _place(stack: ExitStack) -> None:
     async def create(self: Any, *asked: Any) -> Any:
@@ -174,15 +166,6 @@ def _place(stack: ExitStack) -> None:
         return {**row, "location": row.get("location") or {"uuid": "somewhere"}}
 
     before = put(stack, openmrs_rest.Rest, "create", create)
-
-
-@bug("number inside another number taken for it")
-def _inside(stack: ExitStack) -> None:
-    async def carriers(self: Any, kind: str, value: str) -> Any:
-        page = await self.rest.get("patient", identifier=value, v=openmrs._PATIENT)
-        return [row["uuid"] for row in (page or {}).get("results", ()) if not row["voided"]]
-
-    put(stack, openmrs.OpenmrsTarget, "_carriers", carriers)
 
 
 @bug("refused entry of a bundle taken for stored")
