@@ -10,7 +10,7 @@ help:
 	@echo "make truth     do the simulators answer as recorded of running servers? (SERVER=dhis2-2.42: one of them)"
 	@echo "make truth DHIS2_URL=... OPENMRS_URL=... FHIR_URL=...  does a running server answer so? (docs/before-going-live.md)"
 	@echo "make truth-fhir  the same of a HAPI FHIR server made of published packages (Java, Maven, network)"
-	@echo "make road      the acceptance of the whole road: corrections, faults on every target (10 minutes)"
+	@echo "make road      the acceptance of the whole road: corrections, faults on every target, each demo (15 minutes)"
 	@echo "make kill N=20 kill -9 at N moments of every stage, then the same figures (DATABASE=postgres)"
 	@echo "make overlap   two runs and an operator on one database: nothing is sent twice (DATABASE=postgres, SECONDS=60)"
 	@echo "make sim SEEDS=2000         simulated worlds with faults, crashes and other actors (SEED=4711: one of them)"
@@ -48,7 +48,7 @@ pack-mutants:
 	@scripts/pack_mutants.sh --count $(or $(N),1000) --seed $(or $(SEED),7)
 
 road:
-	@scripts/test.sh -s tests/road/test_road.py
+	@scripts/test.sh -s tests/road/test_road.py tests/road/test_demo.py
 
 # With DATABASE=postgres a PostgreSQL of our own is installed and started for it.
 POSTGRES = $(if $(filter postgres,$(DATABASE)),found=$$(scripts/postgres.sh) && export "$$found" &&)

@@ -586,12 +586,13 @@ class OpenmrsTarget:
         """Whether an appointment stands that is to stay; what is to be cancelled is."""
         rows = [] if a.fresh else await self._search_appointments(a)
         asked, moved = a.remote.get("cancelled") or [], a.remote.get("moved")
-        # What was to be cancelled and is not yet, and what nobody has touched of the patient it was under before.
+        # What was to be cancelled and is not yet, and what nobody has touched of the patient it was under before, or
+        # that has no place (654).
         left = [
             row
             for row in rows
             if row.get("status") == "Scheduled"
-            and (uuid_of(row) in asked or (moved and ref(row, "patient") != patient))
+            and (uuid_of(row) in asked or _placeless(row) or (moved and ref(row, "patient") != patient))
         ]
         for row in left:
             await self._cancel(a, row)
@@ -620,9 +621,10 @@ class OpenmrsTarget:
             lambda: self._first_appointment(a),
             lambda row: row.get("appointmentNumber") == number and bool(row.get("uuid")),
         )
-        a.note("appointment.there", appointment=uuid_of(row), service=service)
         if row.get("location") is None:
+            a.note("appointment.dropped", service=service)  # it is looked for, cancelled and made again
             raise Stop("openmrs.location_dropped")  # 654
+        a.note("appointment.there", appointment=uuid_of(row), service=service)
 
     async def _take_back(self, a: _Attempt) -> bool:
         """What the day's list says of the referral (urgency, note) is no longer true: the appointment is cancelled, to
@@ -802,6 +804,10 @@ def _said(a: _Attempt, body: Json) -> str:
 def _told(appointment: Mapping[str, Any]) -> str:
     """The digest of what an appointment says of the referral in the day's list."""
     return said({"comments": str(appointment.get("comments") or "")})
+
+
+def _placeless(appointment: Mapping[str, Any]) -> bool:
+    return "location" in appointment and appointment["location"] is None
 
 
 def _types(body: Json) -> list[str]:

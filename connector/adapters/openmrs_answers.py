@@ -237,9 +237,9 @@ REASONS: dict[str, Reason] = {
         _R,
         Who.TARGET_ADMIN,
         "OpenMRS ne connaît pas le lieu de la clinique et l'a laissé de côté sans le dire. Créer le lieu ou corriger "
-        "openmrs.yaml, puis relancer : Relais remplace la consultation.",
+        "openmrs.yaml, puis relancer : Relais remplace la consultation et le rendez-vous.",
         "OpenMRS does not know the clinic's location and dropped it without a word. Create the location or correct "
-        "openmrs.yaml, then retry: Relais replaces the encounter.",
+        "openmrs.yaml, then retry: Relais replaces the encounter and the appointment.",
     ),
     "openmrs.metadata_missing": Reason(
         _R,

@@ -231,8 +231,10 @@ def _texts(value: Any) -> Iterator[str]:
 async def look(rest: Rest, openmrs: Mapping[str, Any], profile: str) -> tuple[list[Finding], Lacks]:
     """What is not as it should be, for people and for deliveries. Raises Stop."""
     session = await rest.get("session") or {}
-    if not session.get("authenticated"):
+    if session.get("authenticated") is False:  # 036-038: never 401
         raise Stop("openmrs.credentials")
+    if session.get("authenticated") is not True:  # said by something else than OpenMRS: nobody refused the account
+        raise Stop("openmrs.not_json", status=200)
     modules = await rest.get("module", v="custom:(moduleId,started)", limit="100")
     without, denied = list(_modules(modules or {}, profile)), list(_privileges(session, profile))
     findings = [*without, *denied]

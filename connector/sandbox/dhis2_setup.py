@@ -250,6 +250,11 @@ def _ours(kind: str, row: Json, codes: Mapping[str, str]) -> Json:
         found["elements"] = [codes[one["dataElement"]["id"]] for one in row["dataSetElements"]]
     if "organisationUnits" in row:
         found["orgUnits"] = [codes[one["id"]] for one in row["organisationUnits"]]
+    if "dataInputPeriods" in row:
+        found["inputPeriods"] = [
+            {"period": one["period"]["id"], "opening": one["openingDate"][:10], "closing": one["closingDate"][:10]}
+            for one in row["dataInputPeriods"]
+        ]
     if kind == "categories" and "categoryOptions" in row:
         found["options"] = [codes[one["id"]] for one in row["categoryOptions"]]
     if kind == "categoryCombos" and "categories" in row:

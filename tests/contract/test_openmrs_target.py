@@ -679,6 +679,22 @@ def test_an_unknown_location_is_noticed_and_mended() -> None:
     assert len(world.appointments()) == 1
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_appointment_that_lost_its_place_is_made_again(heard: bool) -> None:
+    # 654: 200 with location null; when the answer is lost, the look-up shows it
+    world = World()
+    create = world.sim.clinic.create
+    world.sim.clinic.create = lambda body: create({**body, "locationUuid": NOWHERE})  # type: ignore[method-assign]
+    if not heard:
+        world.wire.breaks[REQUESTS] = "lost"
+    delivery, outcome = world.send()
+    assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
+    world.sim.clinic.create = create  # type: ignore[method-assign]
+    assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
+    booked = [(row["status"], row["location"] is None) for row in world.sim.state()["appointments"]]
+    assert sorted(booked) == [("Cancelled", True), ("Scheduled", False)]
+
+
 def test_a_place_without_a_clinic_sends_nothing() -> None:
     world = World()
     _, outcome = world.send(payload(to="area-9"))
@@ -740,6 +756,21 @@ def test_the_probe_names_what_is_missing() -> None:
     down.plane.arm({"down": True})
     (finding,) = asyncio.run(down.target().probe())
     assert finding.code == "openmrs.unreachable"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"), [({"ok": 1}, "openmrs.not_json"), ({"authenticated": False}, "openmrs.credentials")]
+)
+def test_what_is_no_session_refuses_nobodys_account(said: Any, code: str) -> None:
+    world = World()
+    inner = world.wire.handle_async_request
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=said) if request.url.path.endswith("/session") else await inner(request)
+
+    world.wire.handle_async_request = handle  # type: ignore[method-assign]
+    (finding,) = asyncio.run(world.target().probe())
+    assert finding.code == code
 
 
 def test_the_probe_compares_the_clocks() -> None:

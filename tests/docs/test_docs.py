@@ -25,6 +25,7 @@ from connector.mappings.examples import run_examples
 from connector.mappings.pack import Pack
 from connector.model import TRANSITIONS, Cursor, Delivery, Finding, Severity, State, Verdict, Who
 from connector.settings import Settings
+from tests.sim import plan, servers
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -501,3 +502,14 @@ def test_every_promise_names_its_command_and_tests_that_exist() -> None:
         for file, name in tests:
             text = (ROOT / file).read_text(encoding="utf-8")
             assert re.search(rf"^(def|class|async def) {name}\b|^{name} = ", text, re.M), f"{file}::{name}"
+
+
+def test_what_servers_do_has_a_test_and_happens_in_the_simulation_under_its_name() -> None:
+    page = NAMED["docs/as-servers-answer.md"]
+    written = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in set(re.findall(r"`(?:tests/[\w/]+\.py::)?(test_\w+)`", page)):
+        assert re.search(rf"^(async )?def {name}\(", written, re.M), name
+    known = {*plan.BEFORE, *plan.AFTER, *plan.LATE, *plan.DOMAIN, *plan.TRACKER, *servers.ALL}
+    last = "\n".join(line.rstrip("|").rpartition("|")[2] for line in page.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`(\w+)`", last)) - {"flip", "delete", "put", "purge"}
+    assert named <= known and named >= servers.ALL

@@ -9,7 +9,7 @@ from connector.engine import audit, runs
 from connector.sandbox import openmrs_metadata as clinic
 from connector.sandbox.oracle_fhir import held_resources
 from connector.sandbox.oracle_referrals import held_answers, held_referrals
-from tests.sim import oracle
+from tests.sim import oracle, servers
 from tests.sim.plan import CANARY, OF_TARGET, PARKING
 from tests.sim.tracker import BY_HAND, ENROLLED_BY_HAND
 
@@ -110,6 +110,8 @@ def openmrs(world: World) -> str:
     if "openmrs" not in world.plan.targets:
         return ""
     state = world.openmrs.state()
+    strangers = servers.strangers(world.openmrs)
+    state["patients"] = [one for one in state["patients"] if one["uuid"] not in strangers]
     wanted = oracle.referrals(oracle.documents(world.log))
     held = {}
     for number, said in held_referrals(state, ZoneInfo("Africa/Bamako"), ()).items():
@@ -119,6 +121,10 @@ def openmrs(world: World) -> str:
     wrong = differences(held, wanted)
     if wrong:
         return wrong
+    ours = [row for row in state["encounters"] if row["type"] == clinic.COMMUNITY_REFERRAL]
+    for row in (*ours, *state["appointments"]):
+        if row["location"] is None and not row["voided"] and row.get("status") != "Cancelled":
+            return f"without its place: {row}"
     booked: dict[str, int] = {}
     for row in state["appointments"]:
         if not row["voided"] and (row["status"] != "Cancelled"):

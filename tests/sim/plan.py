@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.sim import servers
+
 Doc = dict[str, Any]
 
 #: Names carry a word that must never be seen outside the encrypted columns.
@@ -39,7 +41,9 @@ TRACKED = 0.2
 #: Faults of the target itself: whatever they do, no delivery's try may be counted.
 OF_TARGET = frozenset({"refused", "dns", "tls", "401", "403", "429", "429_seconds", "429_date", "503", "503_seconds"})
 #: Faults after which a delivery may rightly be parked.
-PARKING = frozenset({"413", "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_failed", "tracker_refused"})
+PARKING = servers.PARKING | {
+    "413", "dhis2_refused_value", "dhis2_locked", "dhis2_approved", "dhis2_failed", "tracker_refused",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,10 @@ def plan(seed: int) -> Plan:
         targets = (*targets, "tracker")
         if not set(faults) <= OF_TARGET:
             faults = (*faults, *(f for f in TRACKER if apart.random() < 0.5))
+    if not set(faults) <= OF_TARGET:
+        apart = random.Random(f"servers {seed}")
+        there = [fault for name in ("cht", *targets) for fault in servers.FAULTS.get(name, ())]
+        faults = (*faults, *(fault for fault in there if apart.random() < 0.2))
     return Plan(
         seed, targets, tuple(events), faults, rate, span * 1.2, crashes, actors, jumps, tuple(staff.items()), dhis2
     )

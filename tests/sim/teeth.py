@@ -13,7 +13,15 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import text
 
 from connector import retry
-from connector.adapters import dhis2, dhis2_answers, dhis2_tracker, openmrs, openmrs_rest
+from connector.adapters import (
+    cht,
+    dhis2,
+    dhis2_answers,
+    dhis2_tracker,
+    fhir_server,
+    openmrs,
+    openmrs_rest,
+)
 from connector.engine import audit, delivery, intake, mapping, reporters, runs, tally, tracker
 from connector.model import Outcome, ValueOutcome, Verdict
 from connector.store import ledger
@@ -149,6 +157,38 @@ def _anew(stack: ExitStack) -> None:
 @bug("event of a visit that went kept")
 def _kept(stack: ExitStack) -> None:
     put(stack, tracker, "_vanished", lambda *_: [])
+
+
+@bug("place that was dropped not missed")
+def _place(stack: ExitStack) -> None:
+    async def create(self: Any, *asked: Any) -> Any:
+        row = await before(self, *asked)
+        return {**row, "location": row.get("location") or {"uuid": "somewhere"}}
+
+    before = put(stack, openmrs_rest.Rest, "create", create)
+
+
+@bug("refused entry of a bundle taken for stored")
+def _entry(stack: ExitStack) -> None:
+    def outcome(row: Any, payload: Any) -> Any:
+        found = before(row, payload)
+        return replace(found, verdict=Verdict.ACCEPTED, reason="fhir.updated", patient=False)
+
+    before = put(stack, fhir_server, "_entry_outcome", outcome)
+    put(stack, fhir_server, "_is_place_of", lambda *_: True)
+
+
+@bug("own version taken for somebody else's")
+def _own_version(stack: ExitStack) -> None:
+    async def decide(self: Any, delivery: Any, put: Any, progress: Any) -> Any:
+        return Outcome(Verdict.REJECTED, "fhir.changed_there")
+
+    put(stack, fhir_server.FhirServerTarget, "_decide", decide)
+
+
+@bug("locked account taken for a wrong password")
+def _locked(stack: ExitStack) -> None:
+    before = put(stack, cht, "_refusal", lambda answer: cht.SourceRefused() if answer.status == 403 else before(answer))
 
 
 # ---------------------------------------------------------------- intake and counting

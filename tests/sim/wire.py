@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import httpx
 import orjson
 
 from tests.sim import plan as plans
+from tests.sim import servers
 
 if TYPE_CHECKING:
     from tests.sim.world import Process, World
@@ -39,7 +40,7 @@ class Exchange:
     path: str
     body: Any
     keys: frozenset[str]  #: what it would change, as the far side names it
-    since: str = ""  #: the cursor of a feed
+    query: Mapping[str, str]
 
     @property
     def writes(self) -> bool:
@@ -87,11 +88,11 @@ class Wire(httpx.AsyncBaseTransport):
         body = orjson.loads(_unpacked(request.content)) if request.content else None
         keys = keys_of(self.name, request.method, request.url.path, body)
         x = Exchange(world.count("exchange"), self.name, request.method, request.url.path, body, keys,
-                     request.url.params.get("since", ""))  # fmt: skip
+                     dict(request.url.params))  # fmt: skip
         fault = world.fault(x)
         world.trace(f"{process.name} {x}{f' !{fault}' if fault else ''} {' '.join(sorted(keys))}")
         world.watch()
-        if fault in plans.BEFORE and fault != "lost_request":
+        if fault in (*plans.BEFORE, *servers.SAID) and fault != "lost_request":
             await asyncio.sleep(world.rng.uniform(0.05, 0.5))
             answer = self._before(fault, request)
         else:
@@ -105,7 +106,9 @@ class Wire(httpx.AsyncBaseTransport):
         return answer
 
     def _before(self, fault: str, request: httpx.Request) -> httpx.Response:
-        """Nothing reached the server."""
+        """Nothing reached the server, or it did nothing."""
+        if fault in servers.SAID:
+            return self._json(*servers.SAID[fault], request)
         if fault in ("refused", "dns", "tls"):
             raise httpx.ConnectError(fault, request=request)
         if fault == "portal":
@@ -156,6 +159,7 @@ class Wire(httpx.AsyncBaseTransport):
             if fault == "dhis2_half" and x.body and x.body.get("dataValues"):
                 half = x.body["dataValues"][: len(x.body["dataValues"]) // 2]
                 content = orjson.dumps({**x.body, "dataValues": half})
+            content = servers.arrives(world, fault, x, content)
             if fault is not None:
                 world.refuse(fault, x)
             headers = [(n, v) for n, v in request.headers.raw if n.lower() != b"content-length"]
@@ -163,8 +167,11 @@ class Wire(httpx.AsyncBaseTransport):
             if fault == "tracker_raced":  # the other one, which wins
                 await self.app.handle_async_request(copy)
                 world.dhis2.tracker.raced = {row["trackedEntity"] for row in x.body["trackedEntities"]}
+            if fault in servers.TWICE:
+                await self.app.handle_async_request(copy)
             answer = await self.app.handle_async_request(copy)
             await answer.aread()
+            servers.answered(world, fault, x, answer)
             world.applied(x, answer)
             return answer
         finally:
@@ -186,6 +193,8 @@ class Wire(httpx.AsyncBaseTransport):
                 page = PAGE if fault != "500" else orjson.dumps({"message": "Internal error"})
                 kind = "text/html" if fault != "500" else "application/json"
                 return httpx.Response(int(fault), headers={"content-type": kind}, content=page, request=request)
+            case "openmrs_session":  # 388, 389: carried out all the same
+                return httpx.Response(401, headers={"content-type": "text/html"}, content=PAGE, request=request)
             case "dhis2_half":
                 said = {"httpStatus": "Internal Server Error", "httpStatusCode": 500, "status": "ERROR"}
                 return self._json(500, said, request)
@@ -210,6 +219,8 @@ class Wire(httpx.AsyncBaseTransport):
 
 def suits(fault: str, x: Exchange) -> bool:
     """Whether this fault can happen to this exchange."""
+    if fault in servers.ALL:
+        return servers.suits(fault, x)
     if fault.startswith("dhis2_"):
         return x.path == "/api/dataValueSets" and x.method == "POST"
     if fault.startswith("tracker_"):
@@ -241,5 +252,5 @@ def rules(fault: str | None, profile: str) -> Iterable[dict[str, Any]]:
         yield {"race": True, "times": 1}
     elif fault == "dhis2_silent_loss":
         yield {"short": True, "times": 2}
-    elif fault == "dhis2_failed":
+    elif fault in ("dhis2_failed", "dhis2_completion_breaks"):
         yield {"failed": "Failed to flush BatchHandler", "times": 1}

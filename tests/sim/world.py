@@ -49,7 +49,7 @@ from connector.sandbox.plane import Plane
 from connector.settings import Settings
 from connector.store.database import SqlStore
 from tests.sim import plan as plans
-from tests.sim import tracker, wire
+from tests.sim import servers, tracker, wire
 from tests.sim.loop import Loop, Stuck
 from tests.sim.plan import Event, Plan
 
@@ -227,7 +227,11 @@ class World:
         )  # fmt: skip
         self.program = tracker.Program(self.dhis2.tracker, self.rng)
         self.openmrs = OpenMRSSim(clinic_metadata(), [], plane(), staff=self._staff)
-        self.fhir = FHIRSim(plane())
+        kinds = ("batch",) if "fhir_batch_only" in plan.faults else ("transaction", "batch")
+        self.fhir = FHIRSim(plane(), bundles=kinds)
+        #: Resource -> until when the FHIR server refuses it, and what makes it unfit.
+        self.refused: dict[str, tuple[float, dict[str, Any]]] = {}
+        self.once: set[str] = set()  #: what happens once in a world, and has
         self.sims: dict[str, Any] = {
             "cht": self.cht, "cht_answers": self.cht, "dhis2": self.dhis2, "tracker": self.dhis2,
             "openmrs": self.openmrs, "fhir": self.fhir,
@@ -271,7 +275,8 @@ class World:
             return None
         fitting = [f for f in self.plan.faults if wire.suits(f, x)]
         # What only some requests can suffer would be drowned by what any of them can.
-        weights = [4 if f in plans.DOMAIN or f in plans.TRACKER or f == "late" else 1 for f in fitting]
+        rare = {*plans.DOMAIN, *plans.TRACKER, *servers.ALL, "late"}
+        weights = [4 if f in rare else 1 for f in fitting]
         return self.rng.choices(fitting, weights)[0] if fitting else None
 
     def refuse(self, fault: str | None, x: wire.Exchange) -> None:
@@ -289,6 +294,8 @@ class World:
                 self.fail(f"{key}: {x} was sent while {self.sailing[key][1]} may still arrive")
             self._first_alone(key)
             self.flying[key] = x
+        if double := servers.doubled(x):
+            self.fail(f"{x} names {double} twice")
 
     def _first_alone(self, key: str) -> None:
         """Two first pushes into a period that is new to the server lose rows (findings-dhis2 0.1, 0.2)."""
@@ -325,7 +332,7 @@ class World:
         if x.name == "cht" and x.path.endswith("/_changes") and answer.status_code == 200:
             page = answer.json()
             self.covered[page["last_seq"]] = {
-                **self.covered.get(x.since, {}),
+                **self.covered.get(x.query.get("since", ""), {}),
                 **{r["id"]: (r["changes"][0]["rev"], bool(r.get("deleted")), _form(r)) for r in page["results"]},
             }
 
@@ -526,6 +533,8 @@ class World:
     def heal(self, process: Process) -> None:
         for table, column in (("source_state", "source"), ("target_state", "target")):
             for row in self.rows(f"SELECT {column} AS name FROM {table} WHERE who='credentials' ORDER BY 1"):
+                if not servers.BLAMING & set(self.plan.faults):
+                    self.fail(f"{row['name']} is said to refuse our account, and nothing does")
                 Actions(process.engine).resume(row["name"], "operator")
 
     async def jumps(self) -> None:

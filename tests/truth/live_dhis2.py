@@ -22,7 +22,7 @@ _COUNTS = part(
     "status", "importCount", "imported", "updated", "ignored", "deleted", "rejectedIndexes", "conflicts", "errorCode"
 )
 #: Removed in this order: what refers to something before it.
-_KINDS = ("dataSets", "dataElements", "organisationUnits")
+_KINDS = ("dataSets", "dataElements", "categoryCombos", "categories", "categoryOptions", "organisationUnits")
 _XHR = {"x-requested-with": "XMLHttpRequest"}
 
 
@@ -36,7 +36,7 @@ def script(talk: Talk) -> tuple[Simulated, list[str]]:
     root = me["organisationUnits"][0]
     default = _default_combo(talk)
     today = date.fromisoformat(str(info["serverDate"])[:10])
-    body = _metadata(talk, root["id"])
+    body = _metadata(talk, root["id"], today)
     talk.undo.append(lambda: _left(talk, body))
     talk.undo.append(lambda: _remove(talk, body))
     talk.ask("metadata", "POST", "/api/metadata", body, query=_IMPORT, keep=part("status", "created", "ignored"))
@@ -72,7 +72,7 @@ def _default_combo(talk: Talk) -> str:
 # ---------------------------------------------------------------- what is asked
 
 
-def _metadata(talk: Talk, root: str) -> dict[str, Any]:
+def _metadata(talk: Talk, root: str, today: date) -> dict[str, Any]:
     def named(what: str) -> dict[str, Any]:
         name = talk.name(what)
         return {"id": talk.uid(what), "code": name, "name": name, "shortName": name}
@@ -86,19 +86,41 @@ def _metadata(talk: Talk, root: str) -> dict[str, Any]:
     def unit(what: str, **more: Any) -> dict[str, Any]:
         return {**named(what), "openingDate": "2015-01-01", "parent": {"id": root}, **more}
 
+    dimension = {"dataDimensionType": "DISAGGREGATION"}
     return {
+        "categoryOptions": [named("option")],
+        "categories": [{**named("category"), **dimension, "categoryOptions": [{"id": talk.uid("option")}]}],
+        "categoryCombos": [{**named("combo"), **dimension, "categories": [{"id": talk.uid("category")}]}],
         "organisationUnits": [
             unit("site"), unit("closed", closedDate="2020-12-31"), unit("elsewhere"),
         ],
-        "dataElements": [element("zero", zero=True), element("nought", zero=False), element("other", zero=True)],
+        "dataElements": [
+            *(element(what, zero=what != "nought") for what in ("zero", "nought", "other", "timed")),
+            {**element("parted", zero=True), "categoryCombo": {"id": talk.uid("combo")}},
+        ],
         "dataSets": [
             {
                 **named("monthly"), "periodType": "Monthly", "openFuturePeriods": 0,
-                "dataSetElements": [{"dataElement": {"id": talk.uid(what)}} for what in ("zero", "nought")],
+                "dataSetElements": [{"dataElement": {"id": talk.uid(what)}} for what in ("zero", "nought", "parted")],
                 "organisationUnits": [{"id": talk.uid(what)} for what in ("site", "closed")],
                 "sharing": {"public": "rwrw----", "users": {}, "userGroups": {}},
-            }
+            },
+            {
+                **named("window"), "periodType": "Monthly", "openFuturePeriods": 0,
+                "dataSetElements": [{"dataElement": {"id": talk.uid("timed")}}],
+                "organisationUnits": [{"id": talk.uid("site")}],
+                "dataInputPeriods": [_window(_month(today, 1), today, 10), _window(_month(today, 2), today, -10)],
+                "sharing": {"public": "rwrw----", "users": {}, "userGroups": {}},
+            },
         ],
+    }  # fmt: skip
+
+
+def _window(period: str, today: date, days: int) -> dict[str, Any]:
+    """An input period that was opened two months ago, and is closed so many days from now; below nought: before."""
+    opened, closed = today - timedelta(days=60), today + timedelta(days=days)
+    return {
+        "period": {"id": period}, "openingDate": f"{opened}T00:00:00.000", "closingDate": f"{closed}T00:00:00.000",
     }  # fmt: skip
 
 
@@ -106,9 +128,9 @@ def _values(talk: Talk, default: str, today: date) -> None:
     month, before = _month(today, 1), _month(today, 2)
     data_set = talk.uid("monthly")
 
-    def post(name: str, *values: dict[str, Any], unit: str = "site", period: str = month) -> None:
+    def post(name: str, *values: dict[str, Any], unit: str = "site", period: str = month, of: str = data_set) -> None:
         header = {"period": period, "orgUnit": _id(talk, unit), "attributeOptionCombo": default}
-        body = {"dataSet": data_set, **header, "dataValues": [{**one, **header} for one in values]}
+        body = {"dataSet": of, **header, "dataValues": [{**one, **header} for one in values]}
         talk.ask(name, "POST", "/api/dataValueSets", body, query=STRICT, headers=_XHR, keep=_COUNTS)
 
     def value(what: str, figure: str | None, **more: Any) -> dict[str, Any]:
@@ -137,12 +159,17 @@ def _values(talk: Talk, default: str, today: date) -> None:
     read("read-after-some-bad")
     post("unknown-element", value("nowhere", "1"))
     post("element-not-in-the-data-set", value("other", "1"))
+    post("combo-of-another-element", value("parted", "1"))
     post("unknown-org-unit", value("zero", "1"), unit="nowhere")
     post("org-unit-not-assigned", value("zero", "1"), unit="elsewhere")
     post("org-unit-closed", value("zero", "1"), unit="closed")
     post("unknown-period", value("zero", "1"), period="2026XX")
     post("period-of-another-type", value("zero", "1"), period=month[:4])
     post("period-not-open", value("zero", "1"), period=_month(today, -3))
+    # Superusers too are bound by input periods; in which way, the versions differ (133-138).
+    post("input-period-open", value("timed", "1"), of=talk.uid("window"))
+    post("input-period-closed", value("timed", "1"), period=before, of=talk.uid("window"))
+    post("input-period-none", value("timed", "1"), period=_month(today, 3), of=talk.uid("window"))
     post("delete", value("zero", "7", deleted=True))
     post("delete-again", value("zero", "7", deleted=True))
     post("delete-what-never-was", value("zero", None, deleted=True), period=before)
@@ -187,7 +214,7 @@ def _month(today: date, ago: int) -> str:
 
 def _remove(talk: Talk, body: dict[str, Any]) -> str | None:
     """Prune the data of our org units, then delete what was made in one import."""
-    for kind in ("organisationUnits", "dataElements"):
+    for kind in ("organisationUnits", "dataElements"):  # of what else there is, no value was ever stored
         for row in body[kind]:
             talk.send("POST", f"/api/maintenance/dataPruning/{kind}/{row['id']}", headers=_XHR)
     for kind in _KINDS:
