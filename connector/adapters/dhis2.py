@@ -1,7 +1,7 @@
 """DHIS2 as a target: aggregate values block by block, and completions. For servers from 2.38 to 2.43.
 
 One block (data set, org unit, period) is one request; several when the server takes no request of that size
-(``request_size``); another one when 2.43 refused all of it because of some rows, without those. Codes become UIDs once
+(``dhis2_request_size``); another one when 2.43 refused all of it because of some rows, without those. Codes become UIDs once
 and are remembered until the server refuses one. Every row is accounted for: by the server's counters, or by reading it
 back. Nothing else is retried here.
 Settings: ``token`` (a bare one is sent as ``ApiToken``), ``gzip`` (``false``: what is sent is not compressed),
@@ -44,7 +44,7 @@ from connector.adapters.dhis2_probe import (
     to_send,
     unreachable,
 )
-from connector.adapters.request_size import RequestSize
+from connector.adapters.dhis2_request_size import RequestSize
 from connector.errors import LaneBusy, TargetUnreadable
 from connector.model import Capabilities, Delivery, Finding, Observed, Outcome, Severity, ValueOutcome, Verdict
 from connector.ports import Progress

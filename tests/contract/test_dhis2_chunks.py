@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from connector.adapters.dhis2 import Dhis2Target
-from connector.adapters.request_size import FEW, MOST, SURE, RequestSize
+from connector.adapters.dhis2_request_size import FEW, MOST, SURE, RequestSize
 from connector.http import make_client
 from connector.model import Delivery, Verdict
 from connector.sandbox.dhis2 import DHIS2Sim

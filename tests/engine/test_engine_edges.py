@@ -152,7 +152,7 @@ def test_a_start_makes_up_what_was_missed_once(tmp_path: Path) -> None:
     house = scheduled(tmp_path)
     house.sources["app"].queue.append(page("a", "b"))  # type: ignore[attr-defined]
     want(house, "one", {"n": 1})
-    both = {"pull/app": "ok", "deliver/shelf": "ok"}
+    both = {"pull/app": "ok", "deliver/shelf": "ok", "expiring": "ok"}
     jobs = serve(house, lambda: fires(house) == both)
     assert fires(house) == both and {*both, "seal"} <= set(jobs)
     assert len(rows(house, "SELECT record FROM head")) == 2
@@ -206,7 +206,7 @@ def test_a_job_that_fails_is_noted_and_leaves_the_lock(tmp_path: Path) -> None:
 
     house.sources = {"app": Broken()}
     want(house, "one", {"n": 1})
-    ended = {"pull/app": "RuntimeError", "deliver/shelf": "ok"}
+    ended = {"pull/app": "RuntimeError", "deliver/shelf": "ok", "expiring": "ok"}
     serve(house, lambda: fires(house) == ended)
     assert fires(house) == ended and set(shelf(house).held) == {"one"}
 
@@ -216,7 +216,7 @@ def test_a_job_keeps_off_while_another_process_runs(tmp_path: Path) -> None:
     until = stamp(house.clock.now() + timedelta(minutes=5))
     house.store.write(lambda unit: unit.take_lane("run", "elsewhere/1", house.now(), until))
     want(house, "one", {"n": 1})
-    ended = dict.fromkeys(("pull/app", "deliver/shelf"), RunLocked.code)
+    ended = dict.fromkeys(("pull/app", "deliver/shelf", "expiring"), RunLocked.code)
     serve(house, lambda: fires(house) == ended)
     assert fires(house) == ended and shelf(house).requests == 0
 

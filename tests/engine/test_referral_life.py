@@ -441,7 +441,9 @@ def test_a_diagnosis_that_was_told_stays_while_the_fhir_module_is_away(make_road
     life.staff("diagnose", diagnosis="CIEL:114100", at="2026-10-06T12:00:00+00:00")
     life.settle(hours=1)
     assert "Pneumonia" in str(life.told())
-    gone = httpx.Response(502, html="<html>Bad Gateway</html>")
-    life.road.wires["openmrs"].instead = lambda request: gone if "fhir2" in str(request.url) else None
-    life.settle(hours=1)
+    life.road.wires["openmrs"].instead = lambda request: (
+        httpx.Response(502, html="<html>Bad Gateway</html>") if "fhir2" in str(request.url) else None
+    )
+    life.road.later(hours=1)
+    life.road.run()
     assert "Pneumonia" in str(life.told())
