@@ -1,9 +1,9 @@
 """DHIS2 as a target: aggregate values block by block, and completions. For servers from 2.38 to 2.43.
 
 One block (data set, org unit, period) is one request; several when the server takes no request of that size
-(``dhis2_request_size``); another one when 2.43 refused all of it because of some rows, without those. Codes become UIDs once
-and are remembered until the server refuses one. Every row is accounted for: by the server's counters, or by reading it
-back. Nothing else is retried here.
+(``dhis2_request_size``); another one when 2.43 refused all of it because of some rows, without those. Codes become UIDs
+once and are remembered until the server refuses one. Every row is accounted for: by the server's counters, or by
+reading it back. Nothing else is retried here.
 Settings: ``token`` (a bare one is sent as ``ApiToken``), ``gzip`` (``false``: what is sent is not compressed),
 ``settles_within`` (seconds), ``max_answer_bytes``, ``expected`` and ``live_from`` (what ``probe`` compares the
 server with, see ``dhis2_probe``).
