@@ -35,6 +35,7 @@ from connector.adapters.dhis2 import HEADERS, send_token
 from connector.adapters.dhis2_answers import fault_of
 from connector.adapters.dhis2_looking import Stop as _Stop
 from connector.adapters.dhis2_looking import unavailable as _unavailable
+from connector.adapters.dhis2_metadata import UID
 from connector.adapters.dhis2_probe import Asked, first_end, timely, unreachable
 from connector.adapters.dhis2_tracker_metadata import FIELDS, Field, Program, Stage, program_of
 from connector.adapters.dhis2_tracker_probe import examine
@@ -333,6 +334,8 @@ class Dhis2TrackerTarget:
             if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
                 raise _unavailable("dhis2.unavailable")
             same = [row for row in rows if _attributes(row).get(attribute.id) == value and row.get("trackedEntity")]
+            if not all(_is_uid(row["trackedEntity"]) for row in same):
+                raise _unavailable("dhis2.unavailable")
             if same:
                 return same
         return []
@@ -691,11 +694,15 @@ def _enrollments(person: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [row for row in rows if row.get("deleted") is not True]
 
 
+def _is_uid(value: Any) -> bool:
+    return isinstance(value, str) and UID.fullmatch(value) is not None
+
+
 def _best_enrollment(person: Mapping[str, Any] | None, program: Program) -> str | None:
     """Her active enrolment in the program, else her latest."""
     if person is None:
         return None
-    rows = [row for row in _enrollments(person) if row.get("program") == program.id and row.get("enrollment")]
+    rows = [row for row in _enrollments(person) if row.get("program") == program.id and _is_uid(row.get("enrollment"))]
     rows.sort(key=lambda row: (row.get("status") == "ACTIVE", str(row.get("enrolledAt", ""))))
     return str(rows[-1]["enrollment"]) if rows else None
 

@@ -343,6 +343,19 @@ def test_a_unit_that_was_merged_away_is_asked_for_again(house: House) -> None:
     assert house.rows.remote[person().key]["unit"] == "OuDistrict1"
 
 
+def test_what_is_no_identifier_names_nobody(house: House) -> None:
+    elsewhere(house)
+    body = {"trackedEntities": [{"trackedEntity": ["TeOther0001"],
+                                 "attributes": [{"attribute": "TeaUnique01", "value": "NID-1"}]}]}  # fmt: skip
+    house.instead = lambda request: (
+        httpx.Response(200, json=body) if request.method == "GET" and "filter" in request.url.params else None
+    )
+    assert [verdict for verdict, _ in told(house.deliver(person(nid="NID-1")))] != ["rejected"]
+    assert "trackedEntity" not in house.rows.remote.get(person().key, {})
+    house.instead = lambda request: None
+    assert told(house.deliver(person(nid="NID-1"))) == [STORED]
+
+
 def test_a_pack_may_say_that_ours_wins() -> None:
     house = House()
     house.target = house.wired(overwrite=True)
