@@ -36,11 +36,9 @@ from connector.adapters.dhis2_probe import (
     Asked,
     account_of,
     examine,
-    first_end,
     keeps_noughts,
     lacking,
     server,
-    timely,
     to_send,
     unreachable,
 )
@@ -251,16 +249,11 @@ class Dhis2Target:
         }
         asked = Asked(info, me, live_from, {code: unit for code, unit in approved.items() if unit})
         findings = examine(self.name, asked, wanted, found, elsewhere)
-        if self._now is None:
-            return findings
-        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
-        return [*findings, *timely(self.name, said_at, tokens, self._now())]
+        return [*findings, *await looking.in_time(self._get, self.settings, self.name, said_at, self._now)]
 
     async def token_ends(self) -> datetime | None:
-        if self._now is None or not self.settings.get("token"):
-            return None
         try:
-            return first_end(await looking.tokens(self._get), self._now())
+            return await looking.token_end(self._get, self.settings, self._now)
         except _Stop as stop:
             raise self._unreadable("", stop) from stop
 

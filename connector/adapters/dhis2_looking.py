@@ -4,11 +4,16 @@ whether a period is approved. ``Get`` is a read of the adapter's own; it raises 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
-from connector.model import Outcome, Verdict
+from connector.adapters.dhis2_probe import first_end, timely
+from connector.model import Finding, Outcome, Verdict
 
 Get = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+#: Our clock, where there is one.
+Now = Callable[[], datetime] | None
 
 #: Fields of ``/api/system/info`` and ``/api/me`` that a probe reads.
 INFO, ME = "version,calendar,serverDate", "username,authorities,organisationUnits[id,path]"
@@ -50,17 +55,28 @@ async def there(get: Get, collection: str, codes: Sequence[str]) -> set[str]:
     return found
 
 
-async def tokens(get: Get) -> Mapping[str, Any]:
+async def _tokens(get: Get) -> Mapping[str, Any]:
     """The tokens of our account. Raises Stop, also where they are switched off."""
     return await get("/api/apiToken", {"fields": "id,expire"})
 
 
-async def tokens_if_told(get: Get) -> Mapping[str, Any]:
-    """As ``tokens``; nothing where the server does not tell."""
-    try:
-        return await tokens(get)
-    except Stop:
-        return {}
+async def token_end(get: Get, settings: Mapping[str, Any], now: Now) -> datetime | None:
+    """When the first of our tokens ends; None where we use none, or have no clock. Raises Stop."""
+    if now is None or not settings.get("token"):
+        return None
+    return first_end(await _tokens(get), now())
+
+
+async def in_time(get: Get, settings: Mapping[str, Any], name: str, said: str, now: Now) -> list[Finding]:
+    """Findings of the server's clock and of the life of our tokens, of which nothing where it does not tell. ``said``:
+    the ``Date`` of an answer."""
+    if now is None:
+        return []
+    tokens: Mapping[str, Any] = {}
+    if settings.get("token"):
+        with suppress(Stop):
+            tokens = await _tokens(get)
+    return timely(name, said, tokens, now())
 
 
 async def first_approved(get: Get, workflow: str, period: str, units: Iterable[tuple[str, str]]) -> str | None:

@@ -36,7 +36,7 @@ from connector.adapters.dhis2_answers import fault_of
 from connector.adapters.dhis2_looking import Stop as _Stop
 from connector.adapters.dhis2_looking import unavailable as _unavailable
 from connector.adapters.dhis2_metadata import UID
-from connector.adapters.dhis2_probe import Asked, first_end, timely, unreachable
+from connector.adapters.dhis2_probe import Asked, unreachable
 from connector.adapters.dhis2_tracker_metadata import FIELDS, Field, Program, Stage, program_of
 from connector.adapters.dhis2_tracker_probe import examine
 from connector.errors import TargetUnreadable
@@ -175,16 +175,11 @@ class Dhis2TrackerTarget:
         except _Stop as stop:
             return [unreachable(stop.outcome.reason, answers.reason(stop.outcome.reason))]
         found = examine(self.name, Asked(info, me), self._tracker, program, units, elsewhere)
-        if self._now is None:
-            return found
-        tokens = await looking.tokens_if_told(self._get) if self.settings.get("token") else {}
-        return [*found, *timely(self.name, said_at, tokens, self._now())]
+        return [*found, *await looking.in_time(self._get, self.settings, self.name, said_at, self._now)]
 
     async def token_ends(self) -> datetime | None:
-        if self._now is None or not self.settings.get("token"):
-            return None
         try:
-            return first_end(await looking.tokens(self._get), self._now())
+            return await looking.token_end(self._get, self.settings, self._now)
         except _Stop as stop:
             code = stop.outcome.reason
             raise TargetUnreadable.because(code, answers.reason(code), self.name) from stop
