@@ -171,14 +171,12 @@ class OpenmrsSetup:
         """Concepts of CIEL, each with its term and mapping."""
         sources = [one async for one in self._pages("conceptsource")]
         source = next((uuid_of(one) for one in sources if one.get("display") == "CIEL"), "")
-        if not source:
+        known = bool(source)
+        if not known:
             source = self.names.uuid("openmrs", "conceptsource", "CIEL")
             body = {"uuid": source, "name": "CIEL", "hl7Code": "CIEL"}
             body |= {"description": "Columbia International eHealth Laboratory"}
             yield Needed("concept_source", "CIEL", "", source, "CIEL", [("conceptsource", body)])  # 013
-            known = False
-        else:
-            known = True
         types = [one async for one in self._pages("conceptmaptype")]
         same = next((uuid_of(one) for one in types if one.get("display") == "SAME-AS"), "")  # 014
         for one in concepts:

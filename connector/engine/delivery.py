@@ -313,11 +313,11 @@ def _claim(
             if release.waits(engine, unit, row["key"], payload["values"], cells):
                 waiting.append(row)
                 continue
-            if completion.comes_first(engine, unit, row["key"]):
-                completed.append(row)
-                continue
             if row["reason"] == release.AWAITING:  # the pack asks no more, or the figures are the approved ones again
                 tally.want_report(engine, unit, block_of(row["key"]))
+            if completion.comes_first(engine, unit, row["key"]):  # gives the row another reason
+                completed.append(row)
+                continue
         elif row["kind"] == "resource":
             found = made.get(row["key"])
             if found is None:
