@@ -222,6 +222,28 @@ def test_a_report_for_the_fhir_server_waits_for_the_same_word(make_road: Make) -
     assert reports(road).keys() == {*MONTHS}
 
 
+@pytest.mark.parametrize("freed", ["a person approves", "the pack asks no more"])
+def test_figures_of_a_completed_month_reach_both_targets_once_they_may(make_road: Make, freed: str) -> None:
+    """The completion is taken back between the word and the figures: the report must not be forgotten meanwhile."""
+    road = make_road(change=asking(on_change="mark_incomplete"))
+    road.settle()
+    for month in MONTHS:
+        approve(road, month)
+    road.settle()
+    assert completed(road) == {*MONTHS} and reports(road)["202608"] == 1
+    road.cht.put(visit("late", "2026-08-20"))
+    road.settle()
+    assert road.value(*A04) == "1" and completed(road) == {*MONTHS}, "until somebody decides, all stays as it was"
+    if freed == "a person approves":
+        approve(road)
+    else:
+        changed = replace(road.engine.pack.data_sets["MH_SEC"], release=None)
+        road.again(lambda pack: only_here(replace(pack, data_sets={**pack.data_sets, "MH_SEC": changed})))
+        road.later(days=1, minutes=1)
+    assert road.settle()["outcome"] == "settled"
+    assert road.value(*A04) == "2" and reports(road)["202608"] == 2 and completed(road) == {*MONTHS}
+
+
 @pytest.mark.parametrize(("settings", "months"), [({"mode": "shadow"}, MONTHS), ({"live_from": "202609"}, MONTHS[:2])])
 def test_where_dhis2_is_sent_nothing_nobody_is_asked(
     make_road: Make, settings: dict[str, str], months: tuple[str, ...]
