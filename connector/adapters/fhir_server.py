@@ -395,14 +395,15 @@ class FhirServerTarget:
             return [Outcome(Verdict.DEFERRED, "fhir.unreachable", of_target=True)] * len(puts)
         except Lost as error:
             return [Outcome(Verdict.UNKNOWN, "fhir.no_answer", http_status=error.status)] * len(puts)
-        if len(puts) == 1 or outcome.of_target or outcome.verdict is Verdict.UNKNOWN:
+        untold = kind == "transaction" and self._able is None  # it may take no transactions at all
+        if (len(puts) == 1 and not untold) or outcome.of_target or outcome.verdict is Verdict.UNKNOWN:
             return [outcome] * len(puts)
         if kind == "transaction":
             if named := _named(answer, len(puts)):
                 return await self._without(named, puts, outcome)
             if "0450" not in _codes(answer) and answer.status != 413:  # unparsable: a batch is refused whole too (93)
                 return await self._send(puts, "batch")
-        if answer.status in (409, 500):
+        if len(puts) == 1 or answer.status in (409, 500):
             return [outcome] * len(puts)  # a batch names its entries; this is the server's own trouble
         half = len(puts) // 2
         first = await self._send(puts[:half])

@@ -427,6 +427,8 @@ def test_a_server_without_transactions_is_sent_batches() -> None:
     assert sim.plane.requests == 2, "no transaction was tried"
     hidden = Hidden(app=FHIRSim(Plane(), bundles=["batch"]).app)
     assert reasons(deliver(hidden, observation("o-1"), patient("p-1"))) == ["created", "created"], "tried, and refused"
+    assert reasons(deliver(hidden, observation("o-2"))) == ["created"], "one alone, too"
+    assert reasons(deliver(hidden, observation("o-3", subject="nobody"))) == ["reference_missing"]
 
 
 class Hidden(httpx.ASGITransport):

@@ -168,6 +168,12 @@ def _registered(sim: OpenMRSSim, value: str, *, beside: bool = False) -> None:
         row["beside"] = True
 
 
+def holder(sim: OpenMRSSim, value: str) -> str | None:
+    """The living patient whom somebody of the clinic gave this number first."""
+    living = ((uuid, row) for uuid, row in sim.rows.patients.items() if not row["voided"] and not row.get("beside"))
+    return next((uuid for uuid, row in living if value in {one["identifier"] for one in row["identifiers"]}), None)
+
+
 def strangers(sim: OpenMRSSim) -> set[str]:
     """Patients with somebody else's number: no referral belongs to them."""
     return {uuid for uuid, row in sim.rows.patients.items() if row.get("beside")}

@@ -29,7 +29,7 @@ import tenacity.asyncio
 from sqlalchemy import event as sql_event
 
 from connector import bootstrap
-from connector.engine import intake, runs, tally
+from connector.engine import intake, match_review, runs, tally
 from connector.engine.actions import Actions
 from connector.engine.mapping import Mapping
 from connector.engine.reconcile import reconcile
@@ -608,15 +608,28 @@ class World:
             if self.failed is None:
                 self.parked = [dict(r) for r in self.rows("SELECT * FROM delivery WHERE state='parked' ORDER BY id")]
                 Actions(process.engine).retry([r["id"] for r in self.parked], "operator")
+                self._asked(process)
                 if undone:  # what somebody removed there is missed by reading back only
                     await self._settle(process, self.seconds() + 7200, strict=False)
                     await reconcile(process.engine, "tracker")
                 await self._settle(process, deadline + 86400)
+                if self.failed is None and self._asked(process):
+                    await self._settle(process, deadline + 2 * 86400)
         finally:
             beat.cancel()
             for client in process.house.clients:
                 await client.aclose()
             process.close()
+
+    def _asked(self, process: Process) -> int:
+        """A clerk of the clinic says of everybody she is asked about that it is the one who carries her identifier;
+        returns of how many."""
+        open_ = list(match_review.listed(process.engine))
+        for one in open_:
+            holder = servers.holder(self.openmrs, one["person"].partition("/")[2])
+            self.trace(f"decided {one['person']}")
+            match_review.decide(process.engine, one["id"], holder, "she is", "clerk")
+        return len(open_)
 
     async def _settle(self, process: Process, deadline: float, *, strict: bool = True) -> None:
         while True:
