@@ -117,13 +117,7 @@ def _withdraw(engine: Engine, unit: Any, target: str, record: str, rows: list[di
         return
     before = unit.delivery(target, record)
     if before is not None:
-        if (
-            before["accepted_digest"] is None
-            and not before["tries"]
-            and not before["unsure"]
-            and before["state"] != "leased"
-            and not before["step"]  # a step is noted before its request: something may be there already
-        ):
+        if unit.unsent(target, [record]):
             unit.unwant([before["id"]])
         else:
             payload = {**(unit.open("delivery", before["payload_enc"]) or {}), "deleted": True}

@@ -106,11 +106,10 @@ def _vanished(
 ) -> None:
     forget: list[int] = []
     now = engine.now()
-    for row in unit.deliveries_of(target, records):
-        if row["key"] in keep or row["digest"] == "":
-            continue
-        never = row["accepted_digest"] is None and not row["tries"] and not row["unsure"] and row["state"] != "leased"
-        if never:
+    gone = [row for row in unit.deliveries_of(target, records) if row["key"] not in keep and row["digest"] != ""]
+    never = unit.unsent(target, [row["key"] for row in gone])
+    for row in gone:
+        if row["key"] in never:
             forget.append(row["id"])
         else:
             rows.append(

@@ -181,11 +181,11 @@ def _vanished(
     registered (any more), stays."""
     rows, forget = [], []
     records = [w.record.id for w in works if not w.fresh and w.record.id not in waiting]
-    for row in unit.deliveries_of(config.name, records):
-        if not row["key"].startswith(f"{EVENT}/") or row["key"] in keep or row["digest"] == "":
-            continue
-        never = row["accepted_digest"] is None and not row["tries"] and not row["unsure"] and row["state"] != "leased"
-        if never:
+    events = [row for row in unit.deliveries_of(config.name, records) if row["key"].startswith(f"{EVENT}/")]
+    gone = [row for row in events if row["key"] not in keep and row["digest"] != ""]
+    never = unit.unsent(config.name, [row["key"] for row in gone])
+    for row in gone:
+        if row["key"] in never:
             forget.append(row["id"])
         else:
             rows.append(_row(engine, unit, config, row["key"], EVENT, row["record"], None, None))

@@ -136,6 +136,17 @@ class LedgerQueries:
             }
             many(self.connection, WANT, [{**defaults, **r} for r in rows])
 
+    def unsent(self, target: str, keys: Iterable[str]) -> set[str]:
+        """Which of these were never about to be sent, in whatever version: nothing of them can be at the target."""
+        rows = self.select_in(  # type: ignore[attr-defined]
+            "SELECT key FROM delivery WHERE target=:target AND key IN {in} "
+            "AND accepted_digest IS NULL AND NOT unsure AND step='' "
+            "AND NOT EXISTS (SELECT 1 FROM attempt_delivery a WHERE a.delivery=delivery.id)",
+            keys,
+            target=target,
+        )
+        return {r["key"] for r in rows}
+
     def unwant(self, ids: Sequence[int]) -> None:
         """Forget wanted states that no attempt was ever made for."""
         if ids:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from connector.engine import delivery as delivering
 from connector.engine import runs
 from connector.mappings.pack import Pack
-from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, a_few, said, target, visit
+from tests.engine.house import ANNA, MODIBO, UNIT, Make, Road, Wire, a_few, said, target, visit
 
 A04 = ("MH_A04", "A2_Y1_4-SEX_F")
 B02 = ("MH_B02_NUM", "A3_Y0_4")
@@ -377,3 +378,38 @@ def test_what_is_taken_back_may_stay_as_entered_in_error(make_road: Make) -> Non
     road.cht.put(visit("visit-08-1", "2026-08-10", refer=True))
     road.run(targets=["fhir"])
     assert {key: road.fhir.state()["resources"][key] for key in of_visit} == {key: before[key] for key in of_visit}
+
+
+class Shaky(Wire):
+    """``now``: ``ok``; ``500``: bundles are carried out, and the answer says they failed; ``down``."""
+
+    now = "ok"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.now == "down":
+            raise httpx.ConnectError("down", request=request)
+        answer = await super().handle_async_request(request)
+        return httpx.Response(500) if self.now == "500" and request.method == "POST" else answer
+
+
+def test_what_may_be_there_is_taken_away_however_often_it_was_changed_since(make_road: Make) -> None:
+    road = make_road()
+    wire = road.wires["fhir"] = Shaky(road.fhir.app)
+    road.again()
+
+    def conditions() -> int:
+        return sum(key.startswith("Condition/") for key in road.fhir.state()["resources"])
+
+    wire.now = "500"
+    road.run(targets=["fhir"])
+    assert conditions() == 3 and road.rows("SELECT key FROM delivery WHERE target='fhir' AND state='accepted'") == []
+    wire.now = "down"
+    for rdt in ("not_done", "positive", "not_done"):
+        road.cht.put(visit("visit-08-1", "2026-08-10", rdt=rdt, refer=True))
+        road.later(minutes=5)
+        road.run(targets=["fhir"])
+    wire.now = "ok"
+    road.later(hours=1)
+    road.run(targets=["fhir"], wait=timedelta(hours=2))
+    assert conditions() == 2
+    assert road.rows("SELECT key FROM delivery WHERE target='fhir' AND state <> 'accepted'") == []

@@ -206,8 +206,8 @@ class World:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.flying: dict[str, wire.Exchange] = {}  #: key -> the exchange whose client still waits
         self.sailing: dict[str, tuple[int, wire.Exchange]] = {}  #: key -> requests not yet carried out
-        self.generations: dict[int, int] = {}
-        self.tries: dict[int, int] = {}
+        self.generations: dict[tuple[int, str, str], int] = {}
+        self.tries: dict[tuple[int, str, str], int] = {}
         #: cursor -> what a reader up to it has been shown: revision, deleted, form
         self.covered: dict[str, dict[str, tuple[str, bool, str]]] = {"0": {}}
         self.checked_cursor = ""
@@ -347,13 +347,15 @@ class World:
         return self.database.execute(sql, values).fetchall()
 
     def watch(self) -> None:
-        for row in self.rows("SELECT id, generation, tries, reason FROM delivery"):
-            if row["tries"] > self.tries.get(row["id"], 0) and row["reason"] in OUTAGES:
-                self.fail(f"an outage ({row['reason']}) counts as a try of delivery {row['id']}")
-            self.tries[row["id"]] = row["tries"]
-            if row["generation"] < self.generations.get(row["id"], 0):
-                self.fail(f"the generation of delivery {row['id']} went back to {row['generation']}")
-            self.generations[row["id"]] = row["generation"]
+        for row in self.rows("SELECT id, target, key, generation, tries, reason FROM delivery"):
+            # SQLite gives the id of a wanted state that was taken back before any attempt to the next one.
+            one = (row["id"], row["target"], row["key"])
+            if row["tries"] > self.tries.get(one, 0) and row["reason"] in OUTAGES:
+                self.fail(f"an outage ({row['reason']}) counts as a try of delivery {one}")
+            self.tries[one] = row["tries"]
+            if row["generation"] < self.generations.get(one, 0):
+                self.fail(f"the generation of delivery {one} went back to {row['generation']}")
+            self.generations[one] = row["generation"]
         cursor = self.rows("SELECT cursor FROM source_state WHERE source='cht'")
         if cursor and cursor[0]["cursor"] and cursor[0]["cursor"] != self.checked_cursor:
             self.checked_cursor = cursor[0]["cursor"]

@@ -530,6 +530,18 @@ def test_an_answer_settles_only_the_generation_that_was_sent(store: SqlStore) ->
     doubtful = [store.read(lambda unit, one=one: unit.digests_in_doubt(one["id"])) for one in (good, bad)]
     assert doubtful == [["d1"], []], "nobody judged the good one's sending; that of the bad one was refused for certain"
 
+    marks = {"found": {"unsure": True}, "begun": {"step": "patient"}, "there": {"accepted_digest": "d1"}, "new": {}}
+    store.write(lambda unit: unit.want([wanted(key) for key in marks]))
+    for key, columns in marks.items():
+        for column, value in columns.items():
+            changed = text(f"UPDATE delivery SET {column}=:v WHERE key=:k")
+            store.write(lambda unit, c=changed, k=key, v=value: unit.connection.execute(c, {"v": v, "k": k}))
+    asked = [*keys, *marks, "unheard of"]
+    assert store.read(lambda unit: unit.unsent("dhis2", asked)) == {"new"}, "overtaken was sent once, as it was before"
+    assert store.read(lambda unit: unit.unsent("fhir", asked)) == set()
+    gone = text("DELETE FROM delivery WHERE key IN ('found', 'begun', 'there', 'new')")
+    store.write(lambda unit: unit.connection.execute(gone))
+
     assert store.read(lambda unit: unit.most_parked("dhis2")) == {"who": "mapping", "reason": ODD}
     assert store.read(lambda unit: unit.most_parked("fhir")) == {}
     assert store.read(lambda unit: unit.most_waiting("dhis2")) is None
