@@ -365,6 +365,7 @@ class World:
                 # A tombstone of what was never received, and our own answers, are not kept.
                 if (id, revision) not in held and (id in known or not deleted) and form != "referral_answer":
                     self.fail(f"the cursor is ahead of {id} {revision}")
+            self.covered[self.checked_cursor] = {}  # seen once; what is known since is another matter
 
     # ------------------------------------------------------------ the input
 
