@@ -111,7 +111,7 @@ class OpenMRSSim:
             self._known_patient(patient)
 
     def state(self) -> Json:
-        return self.rows.state()
+        return {"profile": self.profile, **self.rows.state()}
 
     def people(self, order: Mapping[str, Any]) -> Json:
         """``POST /_sandbox/people``: what the clinic's people do, see ``Clinic.act``; ``{"act": "restart"}`` makes

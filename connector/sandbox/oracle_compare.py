@@ -33,7 +33,7 @@ def expected_from(
     """Everything that should be, from the records as they are now. ``today``, ``clinic``: see ``oracle.truth_of``."""
     today = today or datetime.now(UTC).astimezone(district.calendar.zone).date()
     truth = oracle.truth_of(docs, files, district, today, clinic)
-    referrals = expected_referrals(truth, district)
+    referrals = expected_referrals(truth, district, clinic)
     return {
         "truth": truth,
         "values": oracle.expected_values(truth, district),

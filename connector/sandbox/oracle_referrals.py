@@ -17,8 +17,9 @@ Json = dict[str, Any]
 STATUSES = ("completed", "arrived", "missed", "cancelled", "voided")
 
 
-def expected_referrals(truth: Truth, district: District) -> dict[str, Json]:
-    """Number (the report's id) -> what the clinic should hold. Older ones and those of strangers are not there."""
+def expected_referrals(truth: Truth, district: District, clinic: Mapping[str, Any] | None = None) -> dict[str, Json]:
+    """Number (the report's id) -> what the clinic should hold. Older ones and those of strangers are not there.
+    ``clinic``: the state of ``OpenMRSSim``, which may be one that books no appointments."""
     found = {}
     for rec in truth.records:
         if rec.referral is None or rec.day.isoformat() < district.referrals_live_from:
@@ -34,9 +35,14 @@ def expected_referrals(truth: Truth, district: District) -> dict[str, Json]:
             "note": rec.referral["note"],
             "signs": rec.referral["signs"],
             "treatments": rec.referral["treatments"],
-            "appointments": [f"{(rec.day + timedelta(days=1)).isoformat()} 08:00"],
+            "appointments": [f"{(rec.day + timedelta(days=1)).isoformat()} 08:00"] if books(clinic) else [],
         }
     return found
+
+
+def books(clinic: Mapping[str, Any] | None) -> bool:
+    """Does the clinic book appointments?"""
+    return (clinic or {}).get("profile") != "platform2"
 
 
 def held_referrals(state: Mapping[str, Any], zone: ZoneInfo, withdrawn: Iterable[str]) -> dict[str, Any]:
@@ -144,17 +150,19 @@ def answer_of(clinic: Mapping[str, Any], number: str, decided: str | None) -> tu
     """Status and advice as the clinic's own rows have them now."""
     states = [a["status"] for a in booked(clinic, number)]
     advice = None
-    voided = living = False
+    voided = living = seen = False
     for encounter in clinic["encounters"]:
         said = {obs["concept"]: obs["value"] for obs in encounter["obs"]}
         if said.get(meta.REFERRAL_NUMBER) != number:
             continue
         if encounter["type"] == meta.CONSULTATION and not encounter["voided"]:
-            advice = said.get(meta.COUNTER_REFERRAL_NOTE) or advice
+            advice, seen = said.get(meta.COUNTER_REFERRAL_NOTE) or advice, True
         if encounter["type"] == meta.COMMUNITY_REFERRAL:
             voided, living = voided or encounter["voided"], living or not encounter["voided"]
     if voided and not living:
         return "voided", None
+    if not books(clinic):  # a consultation is all it says
+        return ("completed", advice) if seen else (None, None)
     if not states:
         return decided, None
     names = {"Completed": "completed", "CheckedIn": "arrived", "Missed": "missed", "Cancelled": "cancelled"}
