@@ -499,6 +499,8 @@ class Dhis2Target:
         code = payload["dataSet"]
         remembered = self._data_sets.get(code)
         looks = self._look_first and not reading
+        if remembered is not None and looks and self._account is None and _knows(remembered, payload):
+            await self._ask_account()  # it was away: it may be another version now; its codes cost 60 kB to ask again
         # An account that was refused is asked about again; and what only reads goes on for days without a delivery.
         asked = code in self._fresh and not reading and not (looks and self._account is None)
         if remembered is not None and (not looks or self._account) and (asked or _knows(remembered, payload)):
@@ -526,6 +528,7 @@ class Dhis2Target:
         if wrong := [finding for finding in server(self.name, info) if finding.severity is Severity.ERROR]:
             # for a person to mend; what waits is not parked for its age either
             raise _Stop(Outcome(Verdict.DEFERRED, wrong[0].code, of_target=True, endless=True))
+        self._keeps_noughts = keeps_noughts(info)
         me = await self._get("/api/me", {"fields": looking.ME})
         self._account = account_of(info, me)
         if not self._account.may_enter:
