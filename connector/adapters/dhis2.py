@@ -60,6 +60,8 @@ STRICT = {
 HEADERS = {"X-Requested-With": "XMLHttpRequest"}
 #: Blocks under way at once. The server imports each in a transaction of its own.
 _SIDE_BY_SIDE = 4
+#: Failures in a row after which it may be another server: what it is is asked again.
+_AWAY = 3
 #: Refusals after which the remembered metadata may be out of date.
 _STALE = {
     "dhis2.E7600",
@@ -81,9 +83,6 @@ _OF_ACCOUNT = {"dhis2.E7617", "dhis2.E8011", "dhis2.E7601", "dhis2.E8010", "dhis
 
 #: Requests for the same values at most, each without the rows that the answer before blamed.
 _PUSHES = 3
-#: Answers after which a request has fewer values: it was too big, or took so long that somebody gave it up.
-_SMALLER = {"dhis2.too_big", "dhis2.answer_lost"}
-
 #: A closed period is asked about once a day: somebody may have opened it again.
 _REOPENED = timedelta(days=1)
 #: What is held back is looked at again after so long by itself, and at once by a run.
@@ -147,6 +146,7 @@ class Dhis2Target:
         #: Seconds after which an answer is slow: half of what is waited for one.
         self._slow = (client.timeout.read or http.DEADLINE) / 2
         self._keeps_noughts: bool | None = None  #: does its importer store every nought? None: not asked yet
+        self._away = 0  #: failures of the server itself in a row
         send_token(client, settings)
 
     # ------------------------------------------------------------ the port
@@ -190,8 +190,10 @@ class Dhis2Target:
             outcome = stop.outcome
         except LaneBusy:
             return Outcome(Verdict.DEFERRED, LaneBusy.code, retry_after=timedelta(seconds=1))
-        if outcome.of_target:
-            self._keeps_noughts = self._account = None  # it was away: it may come back as another version
+        self._away = self._away + 1 if outcome.of_target or outcome.unanswered else 0
+        if self._away == _AWAY or outcome.reason.startswith("dhis2.credentials"):
+            self._away = 0
+            self._keeps_noughts = self._account = None  # it may come back as another version, and we as another account
         self._forget_if_stale(delivery.payload["dataSet"], [outcome.reason, *(one.reason for one in outcome.per_value)])
         return outcome
 
@@ -364,8 +366,10 @@ class Dhis2Target:
                 "POST", "/api/dataValueSets", params=STRICT, wrote=True, **_packed(wire, self._gzip)
             )
         except _Stop as stop:
-            if stop.outcome.reason in _SMALLER or stop.outcome.http_status in (502, 504):
-                self._size.failed(len(values))
+            if stop.outcome.reason == "dhis2.too_big":
+                self._size.too_big(len(values))
+            elif stop.outcome.reason == "dhis2.answer_lost" or stop.outcome.http_status in (502, 504):
+                self._size.slow(len(values))
             raise
         if loop.time() - began > self._slow:
             self._size.slow(len(values))

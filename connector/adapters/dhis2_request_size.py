@@ -1,7 +1,8 @@
 """How many values go in one request, learnt from the answers. Pure; whoever sends measures and tells.
 
 A proxy's limit is in bytes and nobody tells it (413), and a gateway gives a slow import up (502, 504): smaller requests
-pass. What made them fail passes too, so the size grows again.
+pass. What made them fail passes too, so the size grows again. A line that loses every fifth answer loses those of small
+requests as well, and a figure would need many of them to arrive: only 413 makes them smaller than ``FEW``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 #: Values in one request at most: so many were taken in 3 to 22 s by a server of two cores (findings-dhis2 2).
 MOST = 10_000
-#: A request of so few values that is answered slowly is slow for another reason: 500 of them take under a second there.
+#: A request of so few values that is answered slowly or not at all is so for another reason: 500 of them take under a
+#: second there.
 FEW = 50
 #: So many requests of the full size in a row that went well, and it doubles. One refused request in nine is the price.
 SURE = 8
@@ -23,13 +25,13 @@ class RequestSize:
     most: int = MOST
     well: int = 0  #: requests of the full size in a row that went well
 
-    def failed(self, values: int) -> None:
-        """A request of so many was too big, or its answer never came."""
+    def too_big(self, values: int) -> None:
+        """A request of so many was refused for its size."""
         self.well = 0
         self.most = max(1, min(self.most, values // 2))
 
     def slow(self, values: int) -> None:
-        """It went well, but another like it might not."""
+        """It went well, but another like it might not; or somebody gave it up."""
         self.well = 0
         if values > FEW:
             self.most = min(self.most, max(FEW, values // 2))

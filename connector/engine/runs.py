@@ -39,6 +39,9 @@ BEAT = 20.0
 #: Waits up to here are slept through by the target's own loop; longer ones by the run.
 SHORT = timedelta(seconds=5)
 
+#: For so long: what the sources and the clinic have meanwhile must not wait for a target that keeps failing.
+LINGER = timedelta(minutes=1)
+
 #: A trail up to here is read again at the end of each run (a fraction of a second); a longer one at night.
 VERIFIED = 20_000
 
@@ -193,22 +196,22 @@ class Run:
             self.targets[target][key] += counts[key]
         return counts["accepted"] + counts["rejected"]
 
-    async def _deliver(self, target: str) -> int:
-        """Deliver to one target; with ``wait``, sleep on through its short waits, so that a slow or failing target
+    async def _deliver(self, target: str, until: datetime | None) -> int:
+        """Deliver to one target, and until then sleep on through its short waits, so that a slow or failing target
         holds up no other one."""
         engine = self.engine
         moved = await self._attempt(target)
-        while self.deadline is not None:
+        while until is not None:
             due = engine.store.read(lambda unit: _due(engine, unit, target))
             now = engine.clock.now()
-            if due is None or due > self.deadline or due - now > SHORT:
+            if due is None or due > until or due - now > SHORT:
                 break
             await engine.clock.sleep(max(0.02, (due - now).total_seconds()))
             moved += await self._attempt(target)
         return moved
 
-    async def deliver(self) -> int:
-        return sum(await asyncio.gather(*(self._deliver(t) for t in self.targets)))
+    async def deliver(self, until: datetime | None) -> int:
+        return sum(await asyncio.gather(*(self._deliver(t, until) for t in self.targets)))
 
     async def poll(self) -> int:
         try:
@@ -226,7 +229,8 @@ class Run:
         moved += self.history
         moved += await self.map()
         moved += self.tally()
-        moved += await self.deliver()
+        until = self.deadline and min(self.deadline, self.engine.clock.now() + LINGER)
+        moved += await self.deliver(until)
         if ask or moved:
             with self.engine.stage("completions"):
                 moved += completion.completions(self.engine)
@@ -393,7 +397,7 @@ async def carry_out(engine: Engine, number: int, by: str, *, wait: timedelta | N
         targets = [t for t in engine.store.read(lambda unit: unit.plan_targets(number)) if t in engine.targets]
         run = Run(engine, [], targets, wait, number)
         engine.store.write(lambda unit: unit.begin_run(engine.run, "plan", engine.now()))
-        await run.deliver()
+        await run.deliver(run.deadline)
         states = engine.store.read(lambda unit: unit.plan_states(number))
         sent, left = states.pop("accepted", 0), sum(states.values())
         kept_plans.finished(engine, number, by, {"plan": number, "sent": sent, "left": left})

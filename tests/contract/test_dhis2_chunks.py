@@ -172,23 +172,35 @@ def test_a_target_that_goes_away_between_two_parts_keeps_the_fates_of_the_first(
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("mode", ["ask", "overwrite"])
 def test_an_answer_that_a_gateway_gave_up_halves_the_next_attempt(profile: str, stored: bool, mode: str) -> None:
-    house = Many(profile, 8)
+    many = 2 * FEW
+    house = Many(profile, many)
     if stored:
         house.plane.arm({"lose_response_every": 1, "only": "writes"})
     else:
-        house.sim.refuse = [{"status": 504, "more_than": 4}]
-    delivery = wanted(8, onExisting=mode)
+        house.sim.refuse = [{"status": 504, "more_than": FEW}]
+    delivery = wanted(many, onExisting=mode)
     (outcome,) = house.deliver(delivery)
     assert (outcome.verdict, outcome.per_value) == (U, ())
-    assert house.wire.sizes() == [8], "nothing more is sent before a look"
-    assert house.held() == (figures(8) if stored else {})
+    assert house.wire.sizes() == [many], "nothing more is sent before a look"
+    assert house.held() == (figures(many) if stored else {})
     house.plane.arm({})
     (again,) = house.deliver(delivery)
-    assert again.verdict is A and house.held() == figures(8)
+    assert again.verdict is A and house.held() == figures(many)
     looked = stored and mode == "ask"
-    assert house.wire.sizes()[1:] == ([] if looked else [4, 4])
+    assert house.wire.sizes()[1:] == ([] if looked else [FEW, FEW])
     if looked:
         assert again.reason == "dhis2.already_there"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_line_that_loses_answers_makes_no_figure_travel_alone(profile: str) -> None:
+    house = Many(profile, FEW)
+    for lost in range(10):
+        house.plane.arm({"lose_response_every": 1, "only": "writes"})
+        house.deliver(wanted(FEW, period=f"{2010 + lost}01"))
+    house.plane.arm({})
+    house.deliver(wanted(FEW))
+    assert house.wire.sizes() == [FEW] * 11
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -260,7 +272,10 @@ def test_the_size_is_bounded_on_both_sides() -> None:
         size.went_well(MOST)
     assert size.most == MOST
     for _ in range(100):
-        size.failed(size.most)
+        size.slow(size.most)
+    assert size.most == FEW
+    for _ in range(100):
+        size.too_big(size.most)
     assert size.most == 1
     size.slow(1)
     assert size.most == 1
