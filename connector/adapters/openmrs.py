@@ -45,7 +45,7 @@ import httpx
 from connector.adapters import openmrs_matching, openmrs_probe
 from connector.adapters.openmrs_answers import OF_TARGET, REASONS
 from connector.adapters.openmrs_feed import OpenmrsAnswers
-from connector.adapters.openmrs_rest import Json, Rest, Stop, accepted, listed, ref, uuid_of
+from connector.adapters.openmrs_rest import Json, Noted, Rest, Stop, accepted, listed, ref, uuid_of
 from connector.adapters.openmrs_rows import (
     appointment_body,
     encounter_body,
@@ -128,6 +128,7 @@ class OpenmrsTarget:
         self._looked = False  #: in this batch
         self._doubted = False  #: what the server lacks is to be looked at again
         self._looking = asyncio.Lock()
+        self._noted: Noted | None = None  #: of a look that broke off
         self._concepts: dict[str, str] = {}
 
     # ------------------------------------------------------------ ports.Target
@@ -207,8 +208,9 @@ class OpenmrsTarget:
         if self._lacks is None or self._doubted or self._lacks.stop or self._lacks.holds_back(*bodies):
             async with self._looking:
                 if not self._looked:
-                    _, self._lacks = await openmrs_probe.look(self.rest, self.openmrs, self.profile)
-                    self._looked, self._doubted = True, False
+                    self._noted = self._noted or Noted(self.rest.client)
+                    _, self._lacks = await openmrs_probe.look(self._noted, self.openmrs, self.profile)
+                    self._noted, self._looked, self._doubted = None, True, False
         code = self._lacks.stop or self._lacks.holds_back(*bodies) if self._lacks else None
         if code:
             raise Stop(code)

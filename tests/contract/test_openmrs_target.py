@@ -607,6 +607,26 @@ def test_a_number_whose_check_digit_is_wrong_is_not_sent_and_the_next_one_is(num
     assert len(world.patients()) == 1
 
 
+def test_a_line_that_breaks_off_again_and_again_does_not_keep_the_look_from_its_end() -> None:
+    world = World()
+    world.look_first = True
+    world.wire.breaks = {n: "refused" for n in range(12, 1000, 12)}
+    delivery = world.delivery(payload())
+
+    async def tries() -> Outcome:
+        target = world.target()
+        for _ in range(40):
+            (outcome,) = await target.deliver([world.again(delivery)], world.ledger)
+            if outcome.verdict is Verdict.ACCEPTED:
+                break
+        return outcome
+
+    assert asyncio.run(tries()).verdict is Verdict.ACCEPTED and len(world.patients()) == 1
+    looked = [path for _, path in world.wire.sent if path.startswith(("/concept/", "/location/"))]
+    broken = [world.wire.sent[n - 1][1] for n in world.wire.breaks if n <= len(world.wire.sent)]
+    assert len(looked) == len(set(looked)) + sum(path in looked for path in broken), "read once, but for what broke off"
+
+
 @pytest.mark.parametrize(
     ("spoiled", "words"),
     [({"kind": "RemoteIdentifierSource"}, "remoteidentifiersource"), ({"alphabet": "0123456789ABC"}, "does not know B"),
