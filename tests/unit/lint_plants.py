@@ -283,7 +283,8 @@ PLANTS: tuple[Plant, ...] = (
     Plant("unused.group", "deployments.csv", "asc-001,worker,asc,ML", "asc-001,worker,«acs,ML"),
     Plant("place.unmapped", "openmrs.yaml", "  area-1: {location", "  «aera-1: {location"),
     Plant("profile.differs", "openmrs.yaml", "identifier_types:", "profile: platform2\n\nidentifier_types:",
-          seen=("connector.yaml", "    profile: «\"${RELAIS_OPENMRS_PROFILE:-o3}\"")),
+          seen=("connector.yaml", "    profile: «\"${RELAIS_OPENMRS_PROFILE:-o3}\""),
+          page=("profile: platform2   # and o3 in connector.yaml", "profile: o3")),
     Plant("treatment.not_sent", "openmrs.yaml", "    zinc_given: aa48f710", "    «malaria_treated: aa48f710"),
     # ---------------------------------------------------------------- tracker
     Plant("tracker.no_target", "tracker.yaml", "", "", do=_write("tracker.yaml", TRACKER_YAML), seen=("tracker.yaml", ""),
