@@ -308,6 +308,7 @@ def _claim(
         if row["kind"] == "block":
             payload, cells = tally.block_payload(engine, unit, row["key"])
             if not cells:
+                unit.cells_forgiven(block_of(row["key"]))
                 nothing.append(row)
                 continue
             if release.waits(engine, unit, row["key"], payload["values"], cells):
@@ -548,6 +549,8 @@ def _settle_values(unit: Any, item: Item, attempt: int, outcome: Outcome, now: s
     unit.cells_accepted(good)
     unit.cells_state(states)
     unit.values_judged(judged)
+    if outcome.verdict is Verdict.ACCEPTED:
+        unit.cells_forgiven(block_of(item.row["key"]))
     return len(good)
 
 

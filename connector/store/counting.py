@@ -113,6 +113,11 @@ FORGET_CHANGES = text(
     "c.part=cell_change.part AND c.org_unit=cell_change.org_unit AND c.period=cell_change.period AND "
     "c.categories=cell_change.categories)"
 )
+#: Nothing is wanted of these at the target any more, and nothing of ours is there: a refusal of before says nothing.
+CELLS_FORGIVEN = text(
+    "UPDATE cell SET state='wanted', reason=NULL, there=NULL WHERE data_set=:data_set AND org_unit=:org_unit "
+    "AND period=:period AND state='rejected' AND value IS NULL AND accepted IS NULL"
+)
 CELL_STATE = text("UPDATE cell SET state=:state, reason=:reason, there=:there WHERE id=:id")
 INSERT_SENT = text(
     "INSERT INTO value_sent (cell, attempt, value, verdict, reason, at) VALUES (:cell, :attempt, :value, 'open', NULL, :now)"
@@ -229,6 +234,10 @@ class CountingQueries:
     def cells_state(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             many(self.connection, CELL_STATE, rows)
+
+    def cells_forgiven(self, block: tuple[str, str, str]) -> None:
+        """The block is accepted whole: a value of it that was refused and is not wanted any more is in nobody's way."""
+        self.connection.execute(CELLS_FORGIVEN, dict(zip(("data_set", "org_unit", "period"), block, strict=True)))
 
     def values_leave(self, rows: list[dict[str, Any]]) -> None:
         """Write down every value about to be sent, before it leaves."""

@@ -142,3 +142,22 @@ def test_a_plan_sends_no_figure_under_an_old_completion(make_road: Make) -> None
     assert seen.writes == [] and summary["outcome"] == "waiting", "what it takes is in no plan"
     road.run()
     assert seen.writes == TAKEN_BACK and figures(road) != before and completed(road) == MONTHS
+
+
+def test_a_refused_value_that_is_wanted_no_more_does_not_keep_the_month_open(make_road: Make) -> None:
+    """Found by the simulation: refused as it vanished, it was nothing that could ever be sent again."""
+    road = make_road(change=only_here)
+    road.cht.put(visit("gone", "2026-08-21", worker=WORKERS[1], subject=MODIBO))
+    road.run(targets=[])
+    road.cht.delete("gone")
+    road.run(targets=[])
+    empty = road.rows("SELECT id FROM cell WHERE period=:p AND org_unit=:u AND value IS NULL", p=AUGUST, u=UNIT)
+    assert empty
+    road.engine.store.write(
+        lambda unit: unit.cells_state(
+            [{"id": row["id"], "state": "rejected", "reason": "dhis2.E7619", "there": None} for row in empty]
+        )
+    )
+    assert road.settle()["outcome"] == "settled"
+    assert completed(road) == MONTHS
+    assert {row["state"] for row in road.rows("SELECT state FROM cell WHERE value IS NULL")} == {"wanted"}

@@ -386,6 +386,19 @@ def test_a_cell_goes_its_way(store: SqlStore) -> None:
     assert store.read(lambda unit: unit.cell_blocks("202608")) == [BLOCK]
     assert store.read(lambda unit: unit.cell_blocks("202609")) == []
 
+    refused = [{"id": id, "state": "rejected", "reason": "r", "there": None}]
+    emptied = text("UPDATE cell SET value=:v WHERE id=:i")
+    for value, block, wanted_state in (
+        (None, (*BLOCK[:2], "202609"), "rejected"),
+        (None, BLOCK, "wanted"),
+        ("4", BLOCK, "rejected"),
+    ):
+        store.write(lambda unit, v=value: unit.connection.execute(emptied, {"v": v, "i": id}))
+        store.write(lambda unit: unit.cells_state(refused))
+        store.write(lambda unit, b=block: unit.cells_forgiven(b))
+        one = store.read(lambda unit: unit.cell_by_id(id))
+        assert one is not None and (one["state"], one["reason"] is None) == (wanted_state, wanted_state == "wanted")
+
     store.write(lambda unit: unit.cells_state([{"id": id, "state": "held", "reason": "r", "there": "8"}]))
     assert store.read(lambda unit: unit.held()) == 1
     store.write(lambda unit: unit.release_cell(id, "keep"))
