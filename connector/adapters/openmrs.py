@@ -781,7 +781,9 @@ class OpenmrsTarget:
             remote = {"patient": ref(row, "patient"), "encounter": uuid, "said": _said(a, body)}
             holds = row.get("location") is not None and await self._holds(row, body)
             matches = row.get("voided") is True or (holds and not replaces)
-        if appointments:
+        if any(r.get("status") == "Scheduled" and _placeless(r) for r in appointments):
+            matches = False  # to be cancelled and made again (654)
+        elif appointments:
             remote |= {"appointment": uuid_of(appointments[0]), "service": ref(appointments[0], "service")}
         elif self.profile == "o3" and (row or {}).get("voided") is not True:
             matches = False

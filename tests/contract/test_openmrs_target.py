@@ -699,8 +699,8 @@ def test_an_unknown_location_is_noticed_and_mended() -> None:
     assert len(world.appointments()) == 1
 
 
-@pytest.mark.parametrize("heard", [True, False])
-def test_an_appointment_that_lost_its_place_is_made_again(heard: bool) -> None:
+@pytest.mark.parametrize(("heard", "unsure"), [(True, False), (False, False), (True, True)])
+def test_an_appointment_that_lost_its_place_is_made_again(heard: bool, unsure: bool) -> None:
     # 654: 200 with location null; when the answer is lost, the look-up shows it
     world = World()
     create = world.sim.clinic.create
@@ -710,7 +710,7 @@ def test_an_appointment_that_lost_its_place_is_made_again(heard: bool) -> None:
     delivery, outcome = world.send()
     assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, "openmrs.location_dropped")
     world.sim.clinic.create = create  # type: ignore[method-assign]
-    assert asyncio.run(world.settle(world.again(delivery))).verdict is Verdict.ACCEPTED
+    assert asyncio.run(world.settle(world.again(delivery, unsure=unsure))).verdict is Verdict.ACCEPTED
     booked = [(row["status"], row["location"] is None) for row in world.sim.state()["appointments"]]
     assert sorted(booked) == [("Cancelled", True), ("Scheduled", False)]
 
