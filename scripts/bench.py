@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def measure() -> dict[str, Any]:
         worked[stage] = worked.get(stage, 0.0) + time.process_time() - worked_before
 
     class OneByOne(runs.Run):
-        async def deliver(self) -> int:
-            return sum([await self._deliver(name) for name in self.targets])
+        async def deliver(self, until: datetime | None) -> int:
+            return sum([await self._deliver(name, until) for name in self.targets])
 
     if not os.environ.get("BENCH_SIDE_BY_SIDE"):
         runs.Run = OneByOne  # type: ignore[misc]

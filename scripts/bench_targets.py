@@ -248,7 +248,7 @@ def fhir() -> list[Part]:
         await run.pull()
         with parts.part("resources to FHIR") as part:
             await run.map()
-            await run.deliver()
+            await run.deliver(None)
             part["count"] = run.targets["fhir"]["accepted"]
             part["all"] = not run.targets["fhir"]["rejected"]
 
