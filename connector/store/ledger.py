@@ -110,7 +110,7 @@ class LedgerQueries:
 
     def deliveries_of(self, target: str, records: Iterable[str]) -> list[dict[str, Any]]:
         return self.select_in(  # type: ignore[attr-defined,no-any-return]
-            "SELECT id, record, key, digest, state, accepted_digest, tries, unsure FROM delivery "
+            "SELECT id, record, key, digest FROM delivery "
             "WHERE target=:target AND record IN {in}",
             records,
             target=target,
