@@ -36,7 +36,10 @@ TESTS = ("tests/unit", "tests/engine")
 KNOWS = ("connector.mappings", "connector.engine", "tests.engine", "pack_copy", "bootstrap")
 FAST = "not slow and not browser"
 COPIED = ("connector", "tests", "config", "scripts", "docker", "docs")  #: folders; files of the root come along
-MOST_TESTS, MOST_SECONDS = 300, 60.0
+#: What one fault is given at most: tests, and a part of the time that all tests took together. A number of seconds
+#: would mean fewer tests on a machine that is busy with something else, and so more faults that survive.
+MOST_TESTS, MOST_OF_ALL = 300, 1 / 8
+PATIENCE = 3  #: times as long as its tests took; longer is taken for a fault that never ends
 
 COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -199,6 +202,11 @@ def tests_by_line(folder: Path, workers: int) -> tuple[dict[tuple[str, int], set
     return lines, seconds
 
 
+def most_seconds(seconds: dict[str, float]) -> float:
+    """How long the tests of one fault may take, as long as this machine takes for them now."""
+    return max(60.0, sum(seconds.values()) * MOST_OF_ALL)
+
+
 def chosen(tests: set[str], seconds: dict[str, float]) -> list[str]:
     """Tests of many kinds before many of one kind, the quickest first, up to a bound: of each test function one case,
     then of each a second one, and so on."""
@@ -208,15 +216,16 @@ def chosen(tests: set[str], seconds: dict[str, float]) -> list[str]:
     ordered = [test for turn in zip_longest(*turns.values()) for test in turn if test is not None]
     found: list[str] = []
     total = 0.0
+    most = most_seconds(seconds)
     for test in ordered:
         total += seconds.get(test, 1.0)
-        if found and (len(found) >= MOST_TESTS or total > MOST_SECONDS):
+        if found and (len(found) >= MOST_TESTS or total > most):
             break
         found.append(test)
     return found
 
 
-def fate_of(fault: Fault, tests: list[str], folder: Path) -> Fate:
+def fate_of(fault: Fault, tests: list[str], folder: Path, most: float) -> Fate:
     if not tests:
         return Fate(fault, "", 0)
     # A test's name may hold any character, so names go in by a file.
@@ -226,7 +235,7 @@ def fate_of(fault: Fault, tests: list[str], folder: Path) -> Fate:
     whole = target.read_text(encoding="utf-8")
     target.write_text(planted(fault), encoding="utf-8")
     try:
-        done = run(folder, "-x", f"@{names}", seconds=MOST_SECONDS * 3)
+        done = run(folder, "-x", f"@{names}", seconds=most * PATIENCE)
         if done.returncode == 0:
             return Fate(fault, "", len(tests))
         failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -259,11 +268,13 @@ def main() -> int:
         print("running the tests as they are ...", file=sys.stderr)
         lines, seconds = tests_by_line(first, asked.workers)
         copies.put(first)
+        print(f"{len(seconds)} tests, {sum(seconds.values()):.0f} s together", file=sys.stderr)
 
         def one(fault: Fault) -> Fate:
             folder = copies.get()
             try:
-                return fate_of(fault, chosen(lines.get((fault.file, fault.line), set()), seconds), folder)
+                tests = chosen(lines.get((fault.file, fault.line), set()), seconds)
+                return fate_of(fault, tests, folder, most_seconds(seconds))
             finally:
                 copies.put(folder)
 

@@ -104,6 +104,12 @@ def test_paths_through_lists_mean_what_the_engine_means(text: str, document: dic
     assert answer(quick, document) == answer(engine_only(text), document), text
 
 
+@pytest.mark.parametrize("text", ["a", "a.b", "a.b.c", "a.b.c.d", "a = 'x'", "a = true", "a in ['x']", "a.b.c > 1"])
+@pytest.mark.parametrize("document", [[], [{"a": "x"}, 3], [{"a": {"b": {"c": 2}}}], [[{"a": True}]], "a", 3, None])
+def test_a_shortcut_means_the_same_of_what_is_no_group(text: str, document: Any) -> None:
+    assert answer(compile_expression(text), document) == answer(engine_only(text), document)
+
+
 @settings(FAST, max_examples=100)
 @given(st.dictionaries(st.sampled_from("pqrst"), st.one_of(conditions, atoms), max_size=5), documents)
 def test_together_gives_what_each_gives_alone(texts: dict[str, str], document: dict[str, Any]) -> None:

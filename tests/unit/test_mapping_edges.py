@@ -16,6 +16,7 @@ from connector.mappings import codec, concepts, people
 from connector.mappings.config import load_pack
 from connector.mappings.config_dictionary import read_categories, read_concepts
 from connector.mappings.config_reading import Reading
+from connector.mappings.expected import expected_metadata
 from connector.mappings.expressions import compile_expression, engine_only
 from connector.mappings.fact_functions import chosen, day_and_instant, day_of, instant, num, options, yes
 from connector.mappings.jsonata_values import MISSING, same, truth, walk
@@ -37,6 +38,18 @@ def copy(tmp_path: Path) -> PackCopy:
 
 
 # ---------------------------------------------------------------- the words of a pack
+
+
+def test_what_a_target_must_have_for_a_data_set(copy: PackCopy) -> None:
+    """Each element with the codes of its combos in the order in which the indicator splits, or with the default one."""
+    pack, _ = copy.load()
+    wanted = expected_metadata(pack)
+    stock, month = wanted["MH_STOCK"], wanted["MH_SEC"]
+    assert (stock["period_type"], stock["org_units"]) == ("Monthly", ["ML-KKO-D1-A1", "ML-KKO-D1-A2", "ML-KKO-D1-A3"])
+    assert stock["elements"]["MH_F02_NUM"] == stock["elements"]["MH_F02_DEN"] == ["default"]
+    assert month["elements"]["MH_A01_DEN"] == ["MENAGE_VILLAGE", "MENAGE_HAMEAU", "MENAGE_NOMADE", "MENAGE_UNK"]
+    ages = ("A2_D0_27", "A2_D28_M11", "A2_Y1_4", "A2_Y5_9", "A2_UNK")
+    assert month["elements"]["MH_A04"] == [f"{age}-{sex}" for age in ages for sex in ("SEX_F", "SEX_M", "SEX_UNK")]
 
 
 def test_a_concept_keeps_its_codes_and_not_where_they_were_read(copy: PackCopy) -> None:

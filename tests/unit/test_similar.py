@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isclose, log, sqrt
+
 import pytest
 
 from connector.mappings.similar import Similar, words_of
@@ -73,3 +75,31 @@ def test_scores_fall_and_the_words_in_common_are_told() -> None:
 
 def test_names_of_apps_come_apart() -> None:
     assert words_of("groupe/ŒdèmesBilatéraux_2") == ("groupe", "oedemes", "bilateraux", "2")
+
+
+def parts(word: str) -> list[str]:
+    padded = f" {word} "
+    return [padded[i : i + size] for size in (3, 4) for i in range(len(padded)) if i + size <= len(padded)]
+
+
+@pytest.mark.parametrize("asked", ["abcd", "abcx", "xycd", "bcbcb"])
+def test_a_part_counts_by_how_often_it_comes_and_how_rare_it_is(asked: str) -> None:
+    """The cosine of smoothed TF-IDF, worked out by hand: log((1 + all) / (1 + with it)) + 1; one that no known name
+    has is as rare as can be."""
+    known = {"K1": "abcd", "K2": "abce", "K3": "bcdbc", "K4": "mnop"}
+
+    def weighed(word: str) -> dict[str, float]:
+        pieces = parts(word)
+        return {
+            piece: pieces.count(piece) * (log(5 / (1 + sum(piece in parts(one) for one in known.values()))) + 1)
+            for piece in pieces
+        }
+
+    wanted = {}
+    for name, word in known.items():
+        a, b = weighed(asked), weighed(word)
+        dot = sum(weight * b.get(piece, 0) for piece, weight in a.items())
+        wanted[name] = dot / sqrt(sum(w * w for w in a.values())) / sqrt(sum(w * w for w in b.values()))
+    found = {one.name: one.score for one in Similar(known).top(asked, 4)}
+    assert set(found) == {name for name, score in wanted.items() if score > 0}
+    assert all(isclose(found[name], wanted[name], abs_tol=0.0051) for name in found)
