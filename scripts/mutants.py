@@ -203,11 +203,11 @@ def tests_by_line(folder: Path, workers: int) -> tuple[dict[tuple[str, int], set
 
 
 def most_seconds(seconds: dict[str, float]) -> float:
-    """How long the tests of one fault may take, as long as this machine takes for them now."""
+    """Seconds for the tests of one fault together, as slow as this machine is now; never fewer than 60."""
     return max(60.0, sum(seconds.values()) * MOST_OF_ALL)
 
 
-def chosen(tests: set[str], seconds: dict[str, float]) -> list[str]:
+def chosen(tests: set[str], seconds: dict[str, float], most: float) -> list[str]:
     """Tests of many kinds before many of one kind, the quickest first, up to a bound: of each test function one case,
     then of each a second one, and so on."""
     turns: dict[str, list[str]] = {}
@@ -216,7 +216,6 @@ def chosen(tests: set[str], seconds: dict[str, float]) -> list[str]:
     ordered = [test for turn in zip_longest(*turns.values()) for test in turn if test is not None]
     found: list[str] = []
     total = 0.0
-    most = most_seconds(seconds)
     for test in ordered:
         total += seconds.get(test, 1.0)
         if found and (len(found) >= MOST_TESTS or total > most):
@@ -268,13 +267,14 @@ def main() -> int:
         print("running the tests as they are ...", file=sys.stderr)
         lines, seconds = tests_by_line(first, asked.workers)
         copies.put(first)
+        most = most_seconds(seconds)
         print(f"{len(seconds)} tests, {sum(seconds.values()):.0f} s together", file=sys.stderr)
 
         def one(fault: Fault) -> Fate:
             folder = copies.get()
             try:
-                tests = chosen(lines.get((fault.file, fault.line), set()), seconds)
-                return fate_of(fault, tests, folder, most_seconds(seconds))
+                tests = chosen(lines.get((fault.file, fault.line), set()), seconds, most)
+                return fate_of(fault, tests, folder, most)
             finally:
                 copies.put(folder)
 

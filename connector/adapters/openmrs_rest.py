@@ -243,11 +243,11 @@ class Noted(Rest):
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         super().__init__(client)
-        self._read: dict[tuple[str, ...], tuple[float, Any]] = {}
+        self._read: dict[tuple[Any, ...], tuple[float, Any]] = {}
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Any:
         now = asyncio.get_running_loop().time()
-        key = (path, *(f"{name}={value}" for name, value in sorted(params.items())))
+        key = (path, *sorted(params.items()))
         at, body = self._read.get(key, (now, None))
         if body is None or now - at >= _FRESH or path == "session":
             body = await super()._get(path, params)

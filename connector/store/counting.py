@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from connector.model import ADDRESS
-from connector.store.intake import chunks, dicts, in_list, in_rows, many, statement
+from connector.store.intake import block_names, chunks, dicts, in_list, in_rows, many, statement
 from connector.store.tables import amount, stored
 
 INSERT_CONTRIBUTION = text(
@@ -195,8 +195,7 @@ class CountingQueries:
             many(self.connection, UNTOUCH, cells)
 
     def cells(self, block: tuple[str, str, str]) -> list[dict[str, Any]]:
-        parameters = {"data_set": block[0], "org_unit": block[1], "period": block[2]}
-        return dicts(self.connection.execute(BLOCK_CELLS, parameters))
+        return dicts(self.connection.execute(BLOCK_CELLS, block_names(block)))
 
     def keep_cells(self, rows: list[dict[str, Any]]) -> None:
         if rows:
@@ -237,7 +236,7 @@ class CountingQueries:
 
     def cells_forgiven(self, block: tuple[str, str, str]) -> None:
         """The block is accepted whole: a value of it that was refused and is not wanted any more is in nobody's way."""
-        self.connection.execute(CELLS_FORGIVEN, dict(zip(("data_set", "org_unit", "period"), block, strict=True)))
+        self.connection.execute(CELLS_FORGIVEN, block_names(block))
 
     def values_leave(self, rows: list[dict[str, Any]]) -> None:
         """Write down every value about to be sent, before it leaves."""

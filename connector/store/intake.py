@@ -126,6 +126,11 @@ def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=200)
+def block_names(block: tuple[str, str, str]) -> dict[str, str]:
+    """A block as the parameters of a statement: ``data_set``, ``org_unit``, ``period``."""
+    return dict(zip(("data_set", "org_unit", "period"), block, strict=True))
+
+
 def statement(sql: str) -> TextClause:
     return text(sql)
 

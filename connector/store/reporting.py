@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from connector.store.intake import chunks, dicts, statement
+from connector.store.intake import block_names, chunks, dicts, statement
 
 #: The reporters asked about, as a table: one parameter whatever their number.
 _LISTS = {
@@ -114,13 +114,11 @@ class ReportingQueries:
     # -- approval
 
     def approve_block(self, block: tuple[str, str, str], figures: str, digest: str, by: str, now: str) -> None:
-        names = dict(zip(("data_set", "org_unit", "period"), block, strict=True))
-        self.connection.execute(_APPROVE, {**names, "figures": figures, "digest": digest, "by": by, "now": now})
+        self.connection.execute(_APPROVE, {**block_names(block), "figures": figures, "digest": digest, "by": by, "now": now})
 
     def approval_of(self, block: tuple[str, str, str]) -> dict[str, Any] | None:
         """The newest approval of a block."""
-        names = dict(zip(("data_set", "org_unit", "period"), block, strict=True))
-        found = dicts(self.connection.execute(_APPROVED, names))
+        found = dicts(self.connection.execute(_APPROVED, block_names(block)))
         return found[0] if found else None
 
     def approvals(self, period: str) -> list[dict[str, Any]]:
